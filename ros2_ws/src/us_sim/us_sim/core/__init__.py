@@ -1,0 +1,1 @@
+"""CT, probe, slice, contact and image formation in millimetres; never imports ROS."""

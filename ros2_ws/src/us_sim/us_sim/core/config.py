@@ -1,0 +1,78 @@
+"""Settings with their defaults, ranges and descriptions: node parameters, flags and tables derive from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from us_sim.core.errors import ConfigError
+
+RENDERERS = ("generator", "physics", "ct")
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def setting(default: Any, description: str, low: float | None = None, high: float | None = None,
+            choices: tuple[str, ...] = ()) -> Any:
+    """Return a dataclass field that carries its description and its range or choices."""
+    return field(
+        default=default,
+        metadata={"description": description, "low": low, "high": high, "choices": choices},
+    )
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """What the sonographer turns while scanning; all of it changes live.
+
+    Raises:
+        ConfigError: a value outside its range, named with the range.
+    """
+
+    gain: float = setting(0.0, "overall gain, dB", -40.0, 40.0)
+    dynamic_range: float = setting(60.0, "echo range shown between black and white, dB", 20.0, 120.0)
+    frequency: float = setting(3.5, "centre frequency of the pulse, MHz", 1.0, 15.0)
+    focus: float = setting(70.0, "depth of the lateral focus, mm", 10.0, 400.0)
+    tgc: float = setting(
+        0.55, "time gain compensation as the tissue attenuation that it makes up for, dB/(cm MHz)", 0.0, 2.0
+    )
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+@dataclass(frozen=True)
+class SimConfig:
+    """How the simulator starts. Every field is a launch argument and a node parameter of the same name.
+
+    Raises:
+        ConfigError: a value outside its range or choices.
+    """
+
+    ct: str = setting("", "CT to load: NIfTI file or DICOM folder; empty for the built-in phantom")
+    labels: str = setting("", "label map of the CT: NIfTI file or folder of masks; empty for tissue from HU")
+    label_scheme: str = setting("", "meaning of the label values; empty to find it from values and name")
+    generator: str = setting("", "generator artifact (.safetensors); empty for the shipped one")
+    renderer: str = setting("physics", "what draws ~/image", choices=RENDERERS)
+    device: str = setting("auto", "where frames are computed", choices=DEVICES)
+    probe: str = setting("c5_2", "probe preset, or path of a YAML file with a probe's geometry")
+    depth: float = setting(0.0, "imaging depth, mm; 0 for the preset's own", 0.0, 400.0)
+    slice_thickness: float = setting(3.0, "full width of the elevational beam, mm", 0.0, 20.0)
+    elevation_planes: int = setting(1, "planes averaged over the slice thickness, odd", 1, 21)
+    seed: int = setting(0, "seed of scatterers, noise and the built-in phantom", 0, 2**31 - 1)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+def check_ranges(settings: Any) -> None:
+    """Compare every field of a settings dataclass with its range or choices.
+
+    Raises:
+        ConfigError: naming field, value and what was expected.
+    """
+    for item in fields(settings):
+        value, rule = getattr(settings, item.name), item.metadata
+        if rule["choices"] and value not in rule["choices"]:
+            raise ConfigError(f"{item.name} is {value!r}; expected one of {', '.join(rule['choices'])}")
+        if rule["low"] is not None and not rule["low"] <= value <= rule["high"]:
+            raise ConfigError(f"{item.name} is {value}; expected {rule['low']:g} to {rule['high']:g}")

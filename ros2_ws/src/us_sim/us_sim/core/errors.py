@@ -1,0 +1,27 @@
+"""What can be wrong with what the user hands in; every message names the finding and the remedy."""
+
+from __future__ import annotations
+
+
+class UsSimError(Exception):
+    """Base of all errors that a user can cause and mend."""
+
+
+class PatientError(UsSimError, ValueError):
+    """A CT, a label map or a DICOM folder cannot be used."""
+
+
+class ProbeError(UsSimError, ValueError):
+    """A probe's geometry or a preset cannot be used."""
+
+
+class PoseError(UsSimError, ValueError):
+    """A pose is not a rigid transform with finite values."""
+
+
+class ArtifactError(UsSimError, ValueError):
+    """A generator file does not hold what its card says."""
+
+
+class ConfigError(UsSimError, ValueError):
+    """A setting lies outside its range."""

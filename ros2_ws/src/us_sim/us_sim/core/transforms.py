@@ -1,0 +1,105 @@
+"""Rigid transforms as 4×4 float64 matrices, named `a_from_b`: a product's neighbours must match."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from us_sim.core.errors import PoseError
+
+Matrix = NDArray[np.float64]
+
+
+def rigid(rotation: ArrayLike, translation: ArrayLike) -> Matrix:
+    """Return the 4×4 of a (3, 3) rotation and a (3,) translation in mm."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = rotation
+    matrix[:3, 3] = translation
+    return matrix
+
+
+def inverse(a_from_b: ArrayLike) -> Matrix:
+    """Return `b_from_a` of any regular (..., 4, 4) affine, in float64."""
+    return np.linalg.inv(np.asarray(a_from_b, dtype=np.float64))
+
+
+def apply(a_from_b: ArrayLike, points_b: ArrayLike) -> NDArray[np.float64]:
+    """Map (..., 3) points in frame b, mm, to frame a with one 4×4."""
+    matrix = np.asarray(a_from_b, dtype=np.float64)
+    return np.asarray(points_b, dtype=np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def rotation_from_quaternion(x: float, y: float, z: float, w: float) -> NDArray[np.float64]:
+    """Return the (3, 3) rotation of a quaternion of any length; it is normalised.
+
+    Raises:
+        PoseError: the quaternion is zero or not finite.
+    """
+    q = np.array([x, y, z, w], dtype=np.float64)
+    length = float(np.linalg.norm(q))
+    if not np.isfinite(length) or length == 0.0:
+        raise PoseError(f"quaternion (x, y, z, w) = {tuple(q.tolist())}; expected a finite one of length 1")
+    x, y, z, w = q / length
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def quaternion_from_rotation(rotation: ArrayLike) -> NDArray[np.float64]:
+    """Return (x, y, z, w), w ≥ 0, of a (3, 3) rotation (eigenvector form, Bar-Itzhack 2000)."""
+    r = np.asarray(rotation, dtype=np.float64)
+    k = np.array(
+        [
+            [r[0, 0] - r[1, 1] - r[2, 2], 0, 0, 0],
+            [r[0, 1] + r[1, 0], r[1, 1] - r[0, 0] - r[2, 2], 0, 0],
+            [r[0, 2] + r[2, 0], r[1, 2] + r[2, 1], r[2, 2] - r[0, 0] - r[1, 1], 0],
+            [r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1], np.trace(r)],
+        ]
+    )
+    _, vectors = np.linalg.eigh(k)  # reads the lower triangle
+    q = vectors[:, -1]
+    return -q if q[3] < 0 else q
+
+
+def check_pose(ct_from_probe: ArrayLike) -> Matrix:
+    """Return the pose(s) as float64 (..., 4, 4) after checking that they are finite and rigid (to 1e-3).
+
+    Raises:
+        PoseError: wrong shape, NaN or Inf, or a rotation part that is not orthonormal and right-handed.
+    """
+    pose = np.asarray(ct_from_probe, dtype=np.float64)
+    if pose.shape[-2:] != (4, 4):
+        raise PoseError(f"ct_from_probe has shape {pose.shape}; expected (..., 4, 4)")
+    if not np.isfinite(pose).all():
+        raise PoseError("ct_from_probe holds NaN or Inf; expected finite values in mm")
+    rotation = pose[..., :3, :3]
+    error = np.abs(rotation @ np.swapaxes(rotation, -1, -2) - np.eye(3)).max(initial=0.0)
+    if error > 1e-3 or (np.linalg.det(rotation) < 0).any():
+        raise PoseError(f"ct_from_probe is not rigid (off by {error:.3g}); expected rotation and translation")
+    return pose
+
+
+def pose_on_skin(point: ArrayLike, outward: ArrayLike, lateral: ArrayLike) -> Matrix:
+    """Return the `ct_from_probe` of a probe standing on the skin.
+
+    Args:
+        point: (3,) middle of the transducer's face in `ct`, mm.
+        outward: (3,) skin normal in `ct`; the beam (+z) runs against it.
+        lateral: (3,) wished direction of the image's columns (+x) in `ct`; made square to the beam.
+
+    Raises:
+        PoseError: `lateral` runs along the beam, so that no image plane is defined.
+    """
+    z = -np.asarray(outward, dtype=np.float64)
+    z = z / np.linalg.norm(z)
+    x = np.asarray(lateral, dtype=np.float64)
+    x = x - z * (x @ z)
+    length = np.linalg.norm(x)
+    if length < 1e-6:
+        raise PoseError("the lateral direction runs along the beam; choose one across it")
+    x = x / length
+    return rigid(np.stack([x, np.cross(z, x), z], axis=1), point)

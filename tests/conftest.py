@@ -1,0 +1,19 @@
+"""Fixtures that more than one room needs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real CT and ultrasound: $US_SIM_DATA, or `shared/data` beside the checkout."""
+    folder = Path(os.environ.get("US_SIM_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"real data not found at {folder}; set US_SIM_DATA to the folder that holds ct_abdomen")
+    return folder
