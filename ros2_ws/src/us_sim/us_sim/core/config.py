@@ -1,4 +1,4 @@
-"""Settings with their defaults, ranges and descriptions: node parameters, flags and tables derive from here."""
+"""Settings with defaults, ranges and descriptions: node parameters, flags and tables derive from here."""
 
 from __future__ import annotations
 
