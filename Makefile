@@ -1,0 +1,39 @@
+# `make sim` and `make test` set everything up on the first run; later ones skip that.
+#   make sim ARGS="ct:=/path/ct.nii.gz labels:=/path/seg.nii.gz renderer:=physics"
+#   make test ARGS="-k reslice"
+#   make PYTHON=python3.12 sim      another interpreter, 3.10 to 3.13
+
+SHELL := /bin/bash
+PYTHON ?= python3
+ARGS ?=
+export PYTHON
+
+.PHONY: help setup sim test lint bench clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+	@echo "targets: setup sim test lint bench clean"
+
+setup:
+	@scripts/setup.sh requirements.txt
+
+sim: setup
+	@. ./env.sh && if [[ $$(<.venv/ros) == wheels ]]; \
+		then exec python -m us_sim.ros.sim $(ARGS); \
+		else exec ros2 launch us_sim sim.launch.py $(ARGS); fi
+
+test:
+	@scripts/setup.sh requirements.txt requirements-dev.txt
+	@scripts/test.sh $(ARGS)
+
+lint:
+	@scripts/setup.sh requirements.txt requirements-dev.txt
+	@scripts/test.sh lint
+
+bench:
+	@scripts/setup.sh requirements.txt requirements-bench.txt
+	@. ./env.sh && exec python -m us_sim.bench $(ARGS)
+
+clean:
+	rm -rf .venv ros2_ws/build ros2_ws/install ros2_ws/log .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Makes .venv and builds the workspace: scripts/setup.sh requirements.txt [requirements-dev.txt ...]
+# Each step leaves a stamp when it is done, so an interrupted set-up goes on where it stopped, and a finished one is skipped.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+root=$PWD
+venv=$root/.venv
+log=$venv/setup.log
+python=${PYTHON:-python3}
+PATH=${PATH//"$venv/bin:"/}   # in a shell with env.sh: the interpreter below .venv is meant
+unset MAKEFLAGS MFLAGS PYTHONHOME
+
+if [[ -n ${ROS_DISTRO:-} ]] && command -v ros2 >/dev/null; then
+    ros=$ROS_DISTRO   # a ROS 2 installation: its packages are used, only the rest is installed
+else
+    ros=wheels
+    set -- requirements-ros.txt "$@"
+fi
+
+step() {  # step <what it does> <command ...>: one line with its time; on failure the end of the log
+    local what=$1 start=$SECONDS
+    shift
+    printf 'us_sim: %s ... ' "$what"
+    if ! "$@" >>"$log" 2>&1 </dev/null; then
+        printf 'failed after %d s. The end of %s:\n' $((SECONDS - start)) "$log"
+        tail -n 20 "$log" | sed 's/^/    /'
+        exit 1
+    fi
+    printf '%d s\n' $((SECONDS - start))
+}
+
+done_before() { [[ -f $venv/$1.stamp && $(<"$venv/$1.stamp") == "$2" ]]; }
+
+make_venv() {
+    local system=()
+    [[ $ros == wheels ]] || system=(--system-site-packages)
+    "$python" -m venv ${system[@]+"${system[@]}"} "$venv"
+}
+
+install() {
+    "$venv/bin/python" -m pip install --disable-pip-version-check --no-input -r "$1" &&
+        { [[ $1 != requirements-ros.txt ]] || "$venv/bin/python" scripts/mend_cmake.py; }
+}
+
+build() (
+    cd ros2_ws
+    if [[ $ros == wheels ]]; then
+        export AMENT_PREFIX_PATH=$venv CMAKE_PREFIX_PATH=$venv
+    fi
+    PATH=$venv/bin:$PATH "$venv/bin/python" -m colcon build --base-paths src --symlink-install \
+        --cmake-args -DPython3_EXECUTABLE="$venv/bin/python" -DBUILD_TESTING=OFF
+)
+
+# What the build depends on: the interfaces, the packages' descriptions, the names of the files that they install.
+# Python files are linked, not copied: editing them needs no build.
+workspace() {
+    find ros2_ws/src/us_sim_msgs -type f -print0 | sort -z | xargs -0 sha256sum
+    find ros2_ws/src/us_sim ros2_ws/src/scyclegan_train -maxdepth 1 -type f -print0 | sort -z | xargs -0 sha256sum
+    (cd ros2_ws/src/us_sim && find . -path '*/us_sim' -prune -o -type f -print) | sort
+}
+
+key="$root $ros $("$python" -c 'import sys; print(sys.base_prefix, sys.version)' 2>/dev/null)" || key=
+if ! done_before venv "$key"; then
+    PYTHON=$python scripts/check.sh
+    rm -rf "$venv" ros2_ws/{build,install,log}
+    mkdir "$venv"
+    step "virtual environment in .venv" make_venv
+    echo "$ros" >"$venv/ros"   # read by env.sh
+    echo "$key" >"$venv/venv.stamp"
+fi
+for file in "$@"; do
+    key=$(sha256sum <"$file")
+    if ! done_before "$file" "$key"; then
+        step "packages of $file" install "$file"
+        echo "$key" >"$venv/$file.stamp"
+    fi
+done
+key=$(workspace | sha256sum)
+if ! done_before workspace "$key" || [[ ! -d ros2_ws/install ]]; then
+    step "building the workspace" build
+    echo "$key" >"$venv/workspace.stamp"
+fi

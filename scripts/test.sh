@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Lint, types, tests, each with its time: scripts/test.sh [lint] [pytest arguments]. All parts run; the worst exit code counts.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+. ./env.sh || exit 1
+
+export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
+export ROS_DOMAIN_ID=$(($$ % 100 + 1))   # apart from every other ROS system on this machine
+worst=0
+times=()
+
+part() {  # part <name> <command ...>
+    local name=$1 start=$SECONDS code=0
+    shift
+    "$@" || code=$?
+    times+=("$name $((SECONDS - start)) s$([[ $code == 0 ]] || echo ", failed ($code)")")
+    ((code <= worst)) || worst=$code
+}
+
+part "ruff" ruff check
+part "mypy" mypy
+if [[ ${1:-} != lint ]]; then
+    part "pytest" python -m pytest "$@"
+fi
+printf 'us_sim: %s\n' "${times[@]}"
+exit "$worst"
