@@ -195,8 +195,9 @@ def _check_even(folder: Path, slices: list[_Slice]) -> NDArray[np.float64]:
             missing = round(along / length) - 1
             finding = f"{missing} slices missing" if missing > 0 else "uneven spacing"
             raise PatientError(
-                f"{folder}: {finding} between {before.path.name} and {after.path.name}: {along:.3f} mm "
-                f"apart instead of {length:.3f} mm; export the whole series again"
+                f"{folder}: {finding} between {before.path.name} and {after.path.name}: {along:.3f} mm apart "
+                f"instead of {length:.3f} mm, the step is off by {np.linalg.norm(step - usual):.3f} mm; "
+                "export the whole series again"
             )
     return (slices[-1].position - slices[0].position) / (len(slices) - 1)
 

@@ -12,7 +12,7 @@ from scipy import ndimage
 from us_sim.core.errors import PatientError
 from us_sim.core.transforms import Matrix
 
-MAX_VOXELS = 2**29  # 512 × 512 × 2048; HU, tissue and a working copy then take under 4 GiB
+MAX_VOXELS = 2**29  # 512 × 512 × 2048; HU and tissue of it take 1.5 GiB
 SPACING_RANGE = (0.02, 50.0)  # mm; a CT outside it has its affine in other units
 
 

@@ -29,8 +29,8 @@ LUNG = (-950, -400)  # mean over blocks of 3 mm; bowel gas lies below
 SKIN_DEPTH = 2.0  # mm
 _BLUR = 2.0  # mm, patches over which fat is told from soft tissue, so that CT noise does not speckle the map
 _RIM = 2.0  # mm, at least a voxel, of partial volume: around gas it looks like fat and is a wall
-_LUNG_CORE = 6.0  # mm, radius of a ball that fits into lung but not into the rim of a gas bubble
-_LUNG_LEAST = 30e3  # mm³
+_LUNG_CORE = 4.5  # mm, radius of a ball that fits into lung but not into the rim of a gas bubble
+_LUNG_LEAST = 10e3  # mm³
 _STREAKS = 40.0  # mm around metal in which dark streaks look like gas
 
 
@@ -208,8 +208,7 @@ def lay_over(
     """
     if (classes == TissueClass.SKIN).any():
         return classes
-    labelled = (classes > 0) & body & ~((classes == TissueClass.SOFT) & (hu < GAS_BELOW))
-    merged = np.where(labelled, classes, tissue)
+    merged = np.where((classes > 0) & body, classes, tissue)
     merged[(classes == TissueClass.SOFT) & (hu < GAS_BELOW) & body] = TissueClass.GAS
     return merged
 

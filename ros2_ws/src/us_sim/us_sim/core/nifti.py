@@ -39,7 +39,8 @@ def read_nifti(path: Path) -> tuple[NDArray[Any], Matrix, str]:
     _check_size(path, image)
     ct_from_voxel = check_grid(shape, _affine(path, image.header), path)
     try:
-        voxels = np.asanyarray(image.dataobj)
+        scaled = (image.dataobj.slope, image.dataobj.inter) != (1, 0)
+        voxels = np.asarray(image.dataobj, dtype=np.float32 if scaled else None)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise PatientError(f"{path}: is truncated or damaged ({error}); copy or export it again") from error
     if voxels.dtype.kind not in "iuf":
@@ -56,11 +57,11 @@ def read_nifti(path: Path) -> tuple[NDArray[Any], Matrix, str]:
 
 def _open(path: Path) -> nibabel.Nifti1Image:
     if not path.is_file():
-        raise PatientError(f"{path}: no such file; give a NIfTI file (.nii, .nii.gz) or a DICOM folder")
+        raise PatientError(f"{path}: no such file or folder; give a NIfTI file (.nii, .nii.gz) or a folder")
     if path.stat().st_size == 0:
         raise PatientError(f"{path}: is empty, 0 bytes; copy or export it again")
     try:
-        image = nibabel.load(path)
+        image = nibabel.load(path, mmap=False)
     except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error) as error:
         raise PatientError(
             f"{path}: is not a NIfTI file or its header is damaged ({error}); "

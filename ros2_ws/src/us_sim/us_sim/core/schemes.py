@@ -125,15 +125,18 @@ def find_scheme(values: set[int], hints: str, source: object) -> str:
             f"{source}: label values {_listed(values)} are in no scheme ({', '.join(SCHEMES)}); "
             "remap them to one of these"
         )
-    if "totalsegmentator" in fitting and (
-        "totalseg" in hints or "vertebrae_" in hints or "kidney_right" in hints
-    ):
-        return "totalsegmentator"
-    if len(fitting) == 2 and "us_sim" not in hints:
+    hinted = {
+        "totalsegmentator": any(word in hints for word in ("totalseg", "kidney_right", "vertebrae_")),
+        "ours": "us_sim" in hints,
+    }
+    for name in fitting:
+        if hinted.get(name):
+            return name
+    if len(fitting) == 2:
         raise PatientError(
             f"{source}: label values {_listed(values)} fit {' and '.join(fitting)}; set label_scheme"
         )
-    return "ours" if "us_sim" in hints else fitting[0]
+    return fitting[0]
 
 
 def check_values(values: set[int], scheme: str, source: object) -> None:

@@ -73,6 +73,10 @@ def load_volume(
     hu = _hounsfield(values)
     _check_hounsfield(hu, source)
     body = body_mask(hu, ct_from_voxel)
+    if not body.any():
+        raise PatientError(
+            f"{source}: no body found, only scattered voxels are denser than air; give a CT of a body"
+        )
     tissue = tissue_from_hu(hu, body, ct_from_voxel)
     warnings: tuple[str, ...] = ()
     if labels:
@@ -86,7 +90,7 @@ def load_volume(
         tissue = lay_over(tissue, classes, hu, body)
     else:
         warnings = ("no labels: tissue comes from HU alone and organs are absent",)
-    if (hu > METAL_ABOVE).any():
+    if (hu[body] > METAL_ABOVE).any():
         warnings += (f"metal above {METAL_ABOVE} HU: tissue near it is uncertain",)
     name = source.resolve().name.removesuffix(".gz").removesuffix(".nii")
     return CtVolume(hu, tissue, ct_from_voxel, name, content_hash(hu, tissue, ct_from_voxel), warnings)
@@ -109,6 +113,6 @@ def _check_hounsfield(hu: NDArray[np.int16], source: Path) -> None:
     soft = np.count_nonzero((hu > -200) & (hu < 300)) / hu.size
     if min(air, soft) < 1e-3:
         raise PatientError(
-            f"{source}: values from {hu.min()} to {hu.max()} do not look like Hounsfield units ({100 * air:.1f} % "
-            f"air, {100 * soft:.1f} % soft tissue); give a CT, with slope and intercept applied"
+            f"{source}: values from {hu.min()} to {hu.max()} are no Hounsfield units: {100 * air:.1f} % "
+            f"air, {100 * soft:.1f} % soft tissue; give a CT, with slope and intercept applied"
         )
