@@ -1,0 +1,199 @@
+"""Core objects to ROS messages and back: the only place where metres and millimetres meet."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from array import array
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Point, Pose, Quaternion, Transform, Vector3
+from numpy.typing import ArrayLike, NDArray
+from sensor_msgs.msg import Image
+from std_msgs.msg import ColorRGBA, Header
+from us_sim_msgs.msg import Contact as ContactMsg
+from us_sim_msgs.msg import FrameInfo, ProbeInfo
+
+from us_sim.core.errors import PoseError
+from us_sim.core.tissue import TISSUES
+from us_sim.core.transforms import Matrix, quaternion_from_rotation, rigid, rotation_from_quaternion
+
+if TYPE_CHECKING:
+    from us_sim.core.contact import Contact
+    from us_sim.core.simulator import Frame, Simulator
+
+MM_PER_M = 1000.0
+SOFT_WINDOW = (-150.0, 250.0)  # HU shown as black and white in `~/ct_view`
+ENCODINGS = {"uint8": "mono8", "int16": "16SC1"}
+QUATERNION_LENGTHS = (0.5, 2.0)  # a length outside is no rounding error but a mistake
+
+
+# -- poses ------------------------------------------------------------------------------------------
+
+
+def pose_matrix(pose: Pose | Transform) -> Matrix:
+    """Return the (4, 4) transform, mm, of a pose or transform message in metres.
+
+    A quaternion of length 0.5 to 2 is normalised.
+
+    Raises:
+        PoseError: NaN or Inf anywhere, or a quaternion of another length.
+    """
+    place = pose.position if isinstance(pose, Pose) else pose.translation
+    turn = pose.orientation if isinstance(pose, Pose) else pose.rotation
+    position, quaternion = (place.x, place.y, place.z), (turn.x, turn.y, turn.z, turn.w)
+    if not all(map(math.isfinite, position + quaternion)):
+        raise PoseError(f"pose holds NaN or Inf (position {position}, quaternion {quaternion}); expected numbers")
+    length = math.hypot(*quaternion)
+    low, high = QUATERNION_LENGTHS
+    if not low <= length <= high:
+        raise PoseError(f"quaternion {quaternion} has length {length:g}; expected 1, or {low:g} to {high:g}")
+    return rigid(rotation_from_quaternion(*quaternion), np.array(position) * MM_PER_M)
+
+
+def pose_message(ct_from_probe: Matrix) -> Pose:
+    """Return the pose message, m, of a (4, 4) rigid transform in mm."""
+    x, y, z, w = quaternion_from_rotation(ct_from_probe[:3, :3]).tolist()
+    return Pose(position=point_message(ct_from_probe[:3, 3]), orientation=Quaternion(x=x, y=y, z=z, w=w))
+
+
+def transform_message(ct_from_probe: Matrix) -> Transform:
+    """Return the transform message, m, of a (4, 4) rigid transform in mm."""
+    pose = pose_message(ct_from_probe)
+    place = pose.position
+    return Transform(translation=Vector3(x=place.x, y=place.y, z=place.z), rotation=pose.orientation)
+
+
+def point_message(point: ArrayLike) -> Point:
+    """Return the point message, m, of a (3,) point in mm."""
+    x, y, z = (np.asarray(point, dtype=np.float64) / MM_PER_M).tolist()
+    return Point(x=x, y=y, z=z)
+
+
+def point_messages(points: ArrayLike) -> list[Point]:
+    """Return the point messages, m, of (N, 3) points in mm."""
+    return [Point(x=x, y=y, z=z) for x, y, z in (np.asarray(points, dtype=np.float64) / MM_PER_M).tolist()]
+
+
+def nanoseconds(stamp: Time) -> int:
+    """Return a stamp as one number."""
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+# -- images -----------------------------------------------------------------------------------------
+
+
+@cache
+def _bridge() -> Any | None:
+    """Return cv_bridge's converter; None where it is missing or does not import beside this NumPy."""
+    try:
+        from cv_bridge import CvBridge
+
+        return CvBridge()
+    except Exception:  # Ubuntu's build raises AttributeError, not ImportError, beside NumPy 2
+        return None
+
+
+def image_message(pixels: NDArray[Any], header: Header) -> Image:
+    """Return the image message of an (H, W) uint8 (mono8) or int16 (16SC1) array.
+
+    cv_bridge fills it where there is one; otherwise the same bytes are written here.
+    """
+    encoding = ENCODINGS[pixels.dtype.name]
+    bridge = _bridge()
+    if bridge is not None:
+        return bridge.cv2_to_imgmsg(np.ascontiguousarray(pixels), encoding=encoding, header=header)
+    height, width = pixels.shape
+    return Image(
+        header=header, height=height, width=width, encoding=encoding, step=width * pixels.itemsize,
+        is_bigendian=int(sys.byteorder == "big"), data=array("B", pixels.tobytes()),
+    )
+
+
+def soft_window(hu: NDArray[np.int16]) -> NDArray[np.uint8]:
+    """Return HU as grey values: black at -150 HU and below, white at 250 HU and above."""
+    low, high = SOFT_WINDOW
+    grey = (np.clip(hu, low, high) - low) * (255.0 / (high - low))
+    return np.rint(grey).astype(np.uint8)
+
+
+# -- what us_sim_msgs holds --------------------------------------------------------------------------
+
+
+def contact_message(contact: Contact, header: Header) -> ContactMsg:
+    """Return the message of a contact in the probe's frame, lengths in m; the point is NaN without contact."""
+    point = contact.point if contact.in_contact else (math.nan, math.nan, math.nan)
+    nx, ny, nz = np.asarray(contact.normal, dtype=np.float64).tolist()
+    return ContactMsg(
+        header=header,
+        in_contact=bool(contact.in_contact),
+        coupling=float(contact.coupling),
+        line_coupling=array("f", np.asarray(contact.line_coupling, dtype=np.float32).tobytes()),
+        penetration=float(contact.penetration) / MM_PER_M,
+        line_distance=array("d", (np.asarray(contact.line_distance, dtype=np.float64) / MM_PER_M).tobytes()),
+        point=point_message(point),
+        normal=Vector3(x=nx, y=ny, z=nz),
+    )
+
+
+def probe_info_message(simulator: Simulator, config_id: int, ct_frame: str, header: Header) -> ProbeInfo:
+    """Return geometry, settings, patient and generator of a simulator; lengths in m, frequency in Hz."""
+    probe, settings, generator = simulator.probe, simulator.settings, simulator.generator
+    (dx, dz), (x0, z0) = probe.pixel_spacing, probe.first_pixel
+    chord = 2 * probe.radius_of_curvature * math.sin(0.5 * probe.field_of_view)
+    return ProbeInfo(
+        header=header,
+        config_id=config_id,
+        kind=int(probe.kind),
+        radius_of_curvature=probe.radius_of_curvature / MM_PER_M,
+        field_of_view=float(probe.field_of_view),
+        aperture=(probe.aperture or chord) / MM_PER_M,
+        depth=probe.depth / MM_PER_M,
+        slice_thickness=probe.slice_thickness / MM_PER_M,
+        width=probe.width,
+        height=probe.height,
+        scan_lines=probe.scan_lines,
+        pixel_spacing_x=dx / MM_PER_M,
+        pixel_spacing_z=dz / MM_PER_M,
+        first_pixel=point_message((x0, 0.0, z0)),
+        frequency=settings.frequency * 1e6,
+        gain=float(settings.gain),
+        dynamic_range=float(settings.dynamic_range),
+        ct_frame=ct_frame,
+        patient=simulator.patient.name,
+        patient_sha256=simulator.patient.sha256,
+        renderer=simulator.renderer,
+        generator=generator.name if generator else "",
+        generator_sha256=generator.sha256 if generator else "",
+        class_ids=array("B", [int(c) for c in TISSUES]),
+        class_names=[c.name.lower() for c in TISSUES],
+        class_colors=[color_message(tissue.color) for tissue in TISSUES.values()],
+    )
+
+
+def frame_info_message(
+    frame: Frame,
+    header: Header,
+    *,
+    sequence: int,
+    ct_frame: str,
+    config_id: int,
+    arrival: float,
+    frozen: bool = False,
+) -> FrameInfo:
+    """Return what a frame shows; `arrival` is when its pose was received, s on the monotonic clock."""
+    return FrameInfo(
+        header=header, sequence=sequence, ct_frame=ct_frame, renderer=frame.renderer,
+        ct_from_probe=pose_message(frame.ct_from_probe), config_id=config_id, deformed=False, frozen=frozen,
+        latency=time.monotonic() - arrival,
+    )
+
+
+def color_message(rgb: tuple[int, int, int], alpha: float = 1.0) -> ColorRGBA:
+    """Return the colour, 0 to 1, of RGB values from 0 to 255."""
+    red, green, blue = (channel / 255.0 for channel in rgb)
+    return ColorRGBA(r=red, g=green, b=blue, a=alpha)

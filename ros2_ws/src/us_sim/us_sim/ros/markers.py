@@ -1,0 +1,92 @@
+"""The patient, the probe and their contact for rviz. All in frame `ct`, so that they show without TF."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Vector3
+from numpy.typing import NDArray
+from std_msgs.msg import Header
+from visualization_msgs.msg import Marker, MarkerArray
+
+from us_sim.core.probe import ProbeGeometry, ProbeKind
+from us_sim.core.tissue import TISSUES, TissueClass
+from us_sim.core.transforms import Matrix, apply, rigid
+from us_sim.ros.conversions import MM_PER_M, color_message, point_messages, pose_message
+
+if TYPE_CHECKING:
+    from us_sim.core.contact import Contact
+    from us_sim.core.patient import Patient
+
+BODY = (20.0, 100.0)  # elevational width and height of the drawn probe, mm
+ARROW = 40.0  # length of the contact's normal, mm
+SKIN_ALPHA = 0.3
+
+
+def patient_markers(patient: Patient, ct_frame: str) -> MarkerArray:
+    """Return the skin and every organ as triangles, one namespace each, after wiping what was there."""
+    skin = _triangles("skin", patient.skin_mesh, TissueClass.SKIN, SKIN_ALPHA)
+    organs = [_triangles(c.name.lower(), mesh, c, 1.0) for c, mesh in patient.organ_meshes.items()]
+    wipe = Marker(action=Marker.DELETEALL)
+    for marker in (wipe, skin, *organs):
+        marker.header.frame_id = ct_frame
+    return MarkerArray(markers=[wipe, skin, *organs])
+
+
+def live_markers(
+    probe: ProbeGeometry, ct_from_probe: Matrix, contact: Contact, ct_frame: str, stamp: Time
+) -> MarkerArray:
+    """Return the fan's outline, the probe's body and the contact's normal at one pose."""
+    fan = _placed("fan", Marker.LINE_STRIP, ct_from_probe, (80, 220, 120))
+    fan.scale.x = 1.0 / MM_PER_M
+    fan.points = point_messages(fan_outline(probe))
+    markers = [fan, _body(probe, ct_from_probe), _arrow(contact, ct_from_probe)]
+    for marker in markers:
+        marker.header = Header(stamp=stamp, frame_id=ct_frame)
+    return MarkerArray(markers=markers)
+
+
+def fan_outline(probe: ProbeGeometry) -> NDArray[np.float64]:
+    """Return the closed border of the fan, (2 L + 1, 3) mm in `probe`: along the face, back below."""
+    face, towards = probe.line_origins, probe.line_directions
+    if probe.kind is ProbeKind.PHASED:  # the outer lines end on the arc around the apex
+        length = probe.apex + probe.depth - probe.apex / towards[:, 2]
+    else:
+        length = np.full(probe.scan_lines, probe.depth)
+    below = face + towards * length[:, None]
+    return np.concatenate([face, below[::-1], face[:1]])
+
+
+def _body(probe: ProbeGeometry, ct_from_probe: Matrix) -> Marker:
+    width = probe.aperture or 2 * probe.radius_of_curvature * math.sin(0.5 * probe.field_of_view)
+    top = min(0.0, float(probe.line_origins[:, 2].min()))
+    centre = ct_from_probe @ rigid(np.eye(3), (0.0, 0.0, top - 0.5 * BODY[1]))
+    body = _placed("probe", Marker.CUBE, centre, (200, 200, 210))
+    body.scale = Vector3(x=width / MM_PER_M, y=BODY[0] / MM_PER_M, z=BODY[1] / MM_PER_M)
+    return body
+
+
+def _arrow(contact: Contact, ct_from_probe: Matrix) -> Marker:
+    arrow = _placed("contact", Marker.ARROW, np.eye(4), (250, 120, 60))
+    if not contact.in_contact:
+        arrow.action = Marker.DELETE
+        return arrow
+    tip = contact.point + ARROW * contact.normal
+    arrow.points = point_messages(apply(ct_from_probe, np.stack([contact.point, tip])))
+    arrow.scale = Vector3(x=0.003, y=0.008, z=0.01)
+    return arrow
+
+
+def _placed(namespace: str, kind: int, ct_from_marker: Matrix, rgb: tuple[int, int, int]) -> Marker:
+    return Marker(ns=namespace, type=kind, pose=pose_message(ct_from_marker), color=color_message(rgb))
+
+
+def _triangles(namespace: str, mesh: Any, tissue: TissueClass, alpha: float) -> Marker:
+    marker = Marker(ns=namespace, type=Marker.TRIANGLE_LIST, scale=Vector3(x=1.0, y=1.0, z=1.0))
+    marker.pose.orientation.w = 1.0
+    marker.color = color_message(TISSUES[tissue].color, alpha)
+    marker.points = point_messages(np.asarray(mesh.triangles).reshape(-1, 3))
+    return marker

@@ -1,0 +1,93 @@
+"""The node's publishers: QoS, who listens, and one frame to its topics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import Image
+from us_sim_msgs.msg import Contact, FrameInfo, ProbeInfo
+from visualization_msgs.msg import MarkerArray
+
+OVERRIDES = QoSOverridingOptions.with_default_policies
+
+
+def pose_qos() -> QoSProfile:
+    """Poses in: the newest or nothing."""
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+def stream_qos() -> QoSProfile:
+    """Frames out: every one reaches a reader that keeps up."""
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE)
+
+
+def latched_qos() -> QoSProfile:
+    """What holds until it changes: late readers get the last one."""
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL,
+    )
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which parts of a frame somebody listens to."""
+
+    image: bool
+    ct_slice: bool
+    labels: bool
+    frame_info: bool
+    markers: bool
+
+    @property
+    def anything(self) -> bool:
+        """Whether a pose is worth any work."""
+        return self.image or self.ct_slice or self.labels or self.frame_info or self.markers
+
+
+class Outputs:
+    """All lifecycle publishers of the node, made by `on_configure` and gone with `on_cleanup`."""
+
+    def __init__(self, node: LifecycleNode) -> None:
+        self._node = node
+        self._all: list[LifecyclePublisher] = []
+        self.image = self._publisher(Image, "image", stream_qos())
+        self.ct_slice = self._publisher(Image, "ct_slice", stream_qos())
+        self.ct_view = self._publisher(Image, "ct_view", stream_qos())
+        self.labels = self._publisher(Image, "labels", stream_qos())
+        self.frame_info = self._publisher(FrameInfo, "frame_info", stream_qos())
+        self.contact = self._publisher(Contact, "contact", stream_qos())
+        self.markers = self._publisher(MarkerArray, "markers", stream_qos())
+        self.probe_info = self._publisher(ProbeInfo, "probe_info", latched_qos())
+        self.patient_markers = self._publisher(MarkerArray, "patient_markers", latched_qos())
+
+    def _publisher(self, kind: type[Any], name: str, qos: QoSProfile) -> LifecyclePublisher:
+        publisher = self._node.create_lifecycle_publisher(
+            kind, f"~/{name}", qos, qos_overriding_options=OVERRIDES())
+        self._all.append(publisher)
+        return publisher
+
+    def wanted(self) -> Wanted:
+        """Return what the present subscribers ask for."""
+        return Wanted(
+            image=listened(self.image),
+            ct_slice=listened(self.ct_slice) or listened(self.ct_view),
+            labels=listened(self.labels),
+            frame_info=listened(self.frame_info),
+            markers=listened(self.markers),
+        )
+
+    def destroy(self) -> None:
+        """Take all publishers down."""
+        for publisher in self._all:
+            self._node.destroy_lifecycle_publisher(publisher)
+        self._all.clear()
+
+
+def listened(publisher: LifecyclePublisher) -> bool:
+    """Whether anybody subscribes."""
+    return bool(publisher.get_subscription_count() > 0)

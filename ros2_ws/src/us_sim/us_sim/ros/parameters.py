@@ -1,0 +1,125 @@
+"""Node parameters from the settings dataclasses: one place says default, range and description."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import Field, dataclass, fields
+from typing import Any, TypeVar
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from us_sim.core.config import ImageSettings, SimConfig, check_ranges, setting
+from us_sim.core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class RosConfig:
+    """What only the node needs: where poses come from and how frames are called.
+
+    Raises:
+        ConfigError: a value outside its range or choices.
+    """
+
+    autostart: bool = setting(True, "configure and activate at start; false under a lifecycle manager")
+    pose_source: str = setting("topic", "where poses come from", choices=("topic", "tf"))
+    ct_frame_id: str = setting("ct", "frame of the patient; by default behind the node's namespace")
+    probe_frame_id: str = setting("probe", "frame of the probe; by default behind the node's namespace")
+    publish_tf: bool = setting(True, "tell TF where the probe is (pose_source topic, with tf2_ros)")
+    tf_timeout: float = setting(0.05, "longest wait for the transform of a pose, s", 0.0, 1.0)
+    rate: float = setting(30.0, "poses taken from TF per second (pose_source tf), Hz", 1.0, 200.0)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+Settings = TypeVar("Settings")
+CONFIGS: tuple[type[Any], ...] = (SimConfig, ImageSettings, RosConfig)
+_LIVE = {"renderer", "depth", "slice_thickness", "elevation_planes", *(f.name for f in fields(ImageSettings))}
+_HINTS = {
+    "ct": "call ~/load_patient",
+    "labels": "call ~/load_patient",
+    "label_scheme": "call ~/load_patient",
+    "generator": "call ~/load_generator",
+}
+
+
+def declare(node: Node, config: type[Any], names: Iterable[str] | None = None) -> None:
+    """Declare one parameter for every field of a settings dataclass, or for those named.
+
+    Default frames stand behind the namespace (`left/probe`), so that several simulators share one TF tree.
+    """
+    namespace = node.get_namespace().strip("/")
+    for item in fields(config):
+        if names is not None and item.name not in names:
+            continue
+        default = item.default
+        if item.name.endswith("_frame_id") and namespace:
+            default = f"{namespace}/{default}"
+        node.declare_parameter(item.name, default, _descriptor(item))
+
+
+def read(node: Node, config: type[Settings]) -> Settings:
+    """Return the parameters' values as an instance of their dataclass.
+
+    Raises:
+        ConfigError: a value outside its range.
+    """
+    anything: Any = config  # a type variable cannot say that it stands for dataclasses
+    return anything(**{item.name: node.get_parameter(item.name).value for item in fields(anything)})
+
+
+def changes_of(config: type[Any], parameters: Iterable[Parameter]) -> dict[str, Any]:
+    """Return name and value of those parameters that are fields of a settings dataclass."""
+    names = {item.name for item in fields(config)}
+    return {p.name: p.value for p in parameters if p.name in names}
+
+
+def check_live(parameters: Iterable[Parameter]) -> None:
+    """Raise for a parameter that cannot change while the node is configured.
+
+    Raises:
+        ConfigError: naming the parameter and the other way to change it.
+    """
+    known = {item.name for config in CONFIGS for item in fields(config)}
+    for parameter in parameters:
+        if parameter.name in known - _LIVE:
+            remedy = _HINTS.get(parameter.name, "clean up the node, set it, and configure again")
+            raise ConfigError(f"{parameter.name} is fixed while the node is configured; {remedy}")
+
+
+def out_of_range(parameters: Iterable[Parameter]) -> str | None:
+    """Return the first refusal, with value and range; None if all values are within."""
+    parameters = list(parameters)
+    for config in CONFIGS:
+        types = {item.name: type(item.default) for item in fields(config)}
+        try:
+            config(**{n: v for n, v in changes_of(config, parameters).items() if type(v) is types[n]})
+        except ConfigError as error:
+            return str(error)
+    return None
+
+
+def consent() -> SetParametersResult:
+    """Return the answer of a callback that has nothing against a change."""
+    return SetParametersResult(successful=True)
+
+
+def refusal(reason: str) -> SetParametersResult:
+    """Return the answer of a callback that refuses a change."""
+    return SetParametersResult(successful=False, reason=reason)
+
+
+def _descriptor(item: Field[Any]) -> ParameterDescriptor:
+    rule = item.metadata
+    descriptor = ParameterDescriptor(description=rule["description"])
+    if rule["choices"]:
+        descriptor.additional_constraints = f"one of {', '.join(rule['choices'])}"
+    if rule["low"] is not None and isinstance(item.default, float):
+        # Step 0: rclpy refuses every value that is not a whole number of steps.
+        span = FloatingPointRange(from_value=rule["low"], to_value=rule["high"], step=0.0)
+        descriptor.floating_point_range = [span]
+    elif rule["low"] is not None:
+        descriptor.integer_range = [IntegerRange(from_value=rule["low"], to_value=rule["high"], step=1)]
+    return descriptor

@@ -1,0 +1,92 @@
+"""From parameters to a simulator: what the node loads, and how it changes one while it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from us_sim.core.artifact import Generator, load_generator
+from us_sim.core.config import ImageSettings, SimConfig
+from us_sim.core.device import choose_device
+from us_sim.core.errors import ArtifactError, PatientError
+from us_sim.core.patient import Patient, builtin_patient, load_patient
+from us_sim.core.probe import ProbeGeometry, preset
+from us_sim.core.simulator import Simulator
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A simulator and the number of the ProbeInfo that describes it."""
+
+    simulator: Simulator
+    config_id: int
+
+
+def open_patient(ct: str, labels: str, label_scheme: str, seed: int) -> Patient:
+    """Load a CT with its labels, or make the built-in phantom where no CT is named.
+
+    Raises:
+        PatientError: it cannot be used, or labels are named without a CT.
+    """
+    if ct:
+        return load_patient(ct, labels or None, label_scheme or None)
+    if labels:
+        raise PatientError(f"labels is {labels!r}, but ct is empty; name the CT that the labels belong to")
+    return builtin_patient(seed)
+
+
+def open_generator(path: str, device: str) -> Generator:
+    """Load a generator artifact.
+
+    Raises:
+        ArtifactError: it cannot be used, or none is named.
+        ConfigError: there is no such device.
+    """
+    if not path:
+        raise ArtifactError("no generator is named, and none is shipped; give the path of an artifact")
+    return load_generator(path, choose_device(device)[0])
+
+
+def probe_of(config: SimConfig) -> ProbeGeometry:
+    """Return the probe that the parameters describe.
+
+    Raises:
+        ProbeError: unknown preset, or a value that it cannot have.
+    """
+    probe = preset(config.probe)
+    if config.depth > 0:
+        probe = probe.with_depth(config.depth)
+    return replace(probe, slice_thickness=config.slice_thickness, elevation_planes=config.elevation_planes)
+
+
+def build(
+    config: SimConfig,
+    settings: ImageSettings,
+    patient: Patient | None = None,
+    generator: Generator | None = None,
+) -> Simulator:
+    """Return the simulator that the parameters describe; what is given already is not loaded again.
+
+    Raises:
+        UsSimError: something that they name cannot be used.
+    """
+    probe = probe_of(config)
+    if generator is None and (config.generator or config.renderer == "generator"):
+        generator = open_generator(config.generator, config.device)
+    if patient is None:
+        patient = open_patient(config.ct, config.labels, config.label_scheme, config.seed)
+    return Simulator(
+        patient, probe, settings,
+        renderer=config.renderer, generator=generator, device=config.device, seed=config.seed,
+    )
+
+
+def changed(simulator: Simulator, config: SimConfig, settings: ImageSettings) -> Simulator:
+    """Return the simulator with the live parameters' new values; the same one if none differs.
+
+    Raises:
+        UsSimError: a value that probe, renderer or the generator's card does not allow.
+    """
+    wished = {"probe": probe_of(config), "settings": settings, "renderer": config.renderer}
+    changes: dict[str, Any] = {n: v for n, v in wished.items() if getattr(simulator, n) != v}
+    return simulator.replace(**changes) if changes else simulator

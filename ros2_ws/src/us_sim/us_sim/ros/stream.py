@@ -1,0 +1,116 @@
+"""The active simulator: contact for every accepted pose, frames for the newest, in a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from std_msgs.msg import Header
+
+from us_sim.ros.conversions import contact_message, frame_info_message, image_message, soft_window
+from us_sim.ros.diagnostics import Statistics
+from us_sim.ros.mailbox import Mailbox
+from us_sim.ros.markers import live_markers
+from us_sim.ros.outputs import Outputs, Wanted, listened
+from us_sim.ros.parameters import RosConfig
+from us_sim.ros.poses import ProbePose
+from us_sim.ros.scene import Scene
+
+if TYPE_CHECKING:
+    from us_sim.core.simulator import Frame
+
+
+class FrameStream:
+    """Lives from activation to deactivation.
+
+    `scene` gives the simulator in force, `warn(kind, text)` tells the user, not too often.
+    """
+
+    def __init__(
+        self,
+        outputs: Outputs,
+        statistics: Statistics,
+        config: RosConfig,
+        scene: Callable[[], Scene],
+        warn: Callable[[str, str], None],
+    ) -> None:
+        self._outputs, self._statistics, self._config = outputs, statistics, config
+        self._scene, self._warn = scene, warn
+        self._mailbox: Mailbox[ProbePose] = Mailbox()
+        self._sequence = 0
+        self._shown: ProbePose | None = None
+        self._frozen = False
+        self._thread = threading.Thread(target=self._run, name="render", daemon=True)
+        self._thread.start()
+
+    def accept(self, pose: ProbePose) -> None:
+        """Publish the contact of a pose and leave it for the render thread.
+
+        Contact takes a fraction of a millisecond and controllers close their loop on it: it is skipped neither
+        when the picture is late nor when it is frozen.
+        """
+        if listened(self._outputs.contact):
+            contact = self._scene().simulator.contact(pose.ct_from_probe)
+            self._outputs.contact.publish(contact_message(contact, self._header(pose)))
+        if self._frozen:
+            self._statistics.count("frozen")
+        elif self._mailbox.put(pose):
+            self._statistics.count("skipped")
+
+    def freeze(self, frozen: bool) -> None:
+        """Hold the shown frame, or go on with the next pose."""
+        self._frozen = frozen
+        self.repeat_frozen()
+
+    def repeat_frozen(self) -> None:
+        """While frozen, draw the held pose again: late subscribers see it too, and gain still works on it."""
+        if self._frozen and self._shown is not None:
+            self._mailbox.put(replace(self._shown, frozen=True))
+
+    def stop(self) -> None:
+        """End the thread; the frame in work is finished first."""
+        self._mailbox.close()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (pose := self._mailbox.take()) is not None:
+            try:
+                self._draw(pose)
+            except Exception as error:  # one bad frame must not end the stream
+                self._statistics.count("render errors")
+                self._warn("render error", f"no frame: {type(error).__name__}: {error}")
+
+    def _draw(self, pose: ProbePose) -> None:
+        wanted = self._outputs.wanted()
+        self._shown = pose
+        if not wanted.anything:
+            self._statistics.count("unwatched")
+            return
+        scene = self._scene()
+        frame = scene.simulator.render(
+            pose.ct_from_probe, image=wanted.image, ct_slice=wanted.ct_slice, labels=wanted.labels)
+        self._publish(frame, pose, scene, wanted)
+        if not pose.frozen:
+            self._statistics.rendered(time.monotonic() - pose.arrival)
+
+    def _publish(self, frame: Frame, pose: ProbePose, scene: Scene, wanted: Wanted) -> None:
+        out, header = self._outputs, self._header(pose)
+        if wanted.markers:
+            probe, ct_frame = scene.simulator.probe, self._config.ct_frame_id
+            out.markers.publish(live_markers(probe, frame.ct_from_probe, frame.contact, ct_frame, pose.stamp))
+        pictures = ((out.image, frame.image), (out.labels, frame.labels), (out.ct_slice, frame.ct_slice))
+        for publisher, pixels in pictures:
+            if pixels is not None and listened(publisher):
+                publisher.publish(image_message(pixels, header))
+        if frame.ct_slice is not None and listened(out.ct_view):
+            out.ct_view.publish(image_message(soft_window(frame.ct_slice), header))
+        out.frame_info.publish(frame_info_message(
+            frame, header, sequence=self._sequence, ct_frame=self._config.ct_frame_id,
+            config_id=scene.config_id, arrival=pose.arrival, frozen=pose.frozen))
+        self._sequence += 1
+
+    def _header(self, pose: ProbePose) -> Header:
+        return Header(stamp=pose.stamp, frame_id=self._config.probe_frame_id)

@@ -1,0 +1,82 @@
+"""TF where tf2_ros is installed. Without it poses are given in the patient's frame itself."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import TransformStamped
+from rclpy.node import Node
+from rclpy.time import Time as RosTime
+from std_msgs.msg import Header
+
+from us_sim.core.transforms import Matrix
+from us_sim.ros.conversions import pose_matrix, transform_message
+from us_sim.ros.poses import PendingError, RefusedError
+
+MISSING = "tf2_ros is not installed (apt: ros-$ROS_DISTRO-tf2-ros)"
+
+
+def installed() -> bool:
+    """Whether tf2_ros can be imported."""
+    return find_spec("tf2_ros") is not None
+
+
+class TransformTree:
+    """Looks up and sends transforms. Without tf2_ros it knows `ct_frame` alone and sends nothing.
+
+    The listener's callbacks run in the node's own executor, so a look-up never waits: it says "pending".
+    """
+
+    def __init__(self, node: Node, ct_frame: str, probe_frame: str) -> None:
+        self._node, self._ct_frame, self._probe_frame = node, ct_frame, probe_frame
+        self._tf2: Any = import_module("tf2_ros") if installed() else None
+        if self._tf2 is not None:
+            self._buffer = self._tf2.Buffer(node=node)
+            self._listener = self._tf2.TransformListener(self._buffer, node)
+            self._broadcaster = self._tf2.TransformBroadcaster(node)
+
+    def ct_from_frame(self, frame: str, stamp: Time) -> Matrix:
+        """Return the (4, 4) transform, mm, from a frame to `ct` at a time.
+
+        Raises:
+            PendingError: the frame is known, the transform at that time not yet.
+            RefusedError: the frame is unknown, or its past is forgotten.
+        """
+        return self._lookup(frame, RosTime.from_msg(stamp))[0]
+
+    def latest_probe(self) -> tuple[Matrix, Time]:
+        """Return the newest `ct_from_probe`, mm, that TF can give, and its stamp.
+
+        Raises:
+            RefusedError: there is none.
+        """
+        return self._lookup(self._probe_frame, RosTime())
+
+    def send(self, ct_from_probe: Matrix, stamp: Time) -> None:
+        """Tell TF where the probe is, for those who show it."""
+        if self._tf2 is not None:
+            header = Header(stamp=stamp, frame_id=self._ct_frame)
+            self._broadcaster.sendTransform(TransformStamped(
+                header=header, child_frame_id=self._probe_frame, transform=transform_message(ct_from_probe)))
+
+    def destroy(self) -> None:
+        """Stop listening and sending."""
+        if self._tf2 is not None:
+            self._listener.unregister()
+            self._node.destroy_publisher(self._broadcaster.pub_tf)
+
+    def _lookup(self, frame: str, time: RosTime) -> tuple[Matrix, Time]:
+        if self._tf2 is None:
+            text = f"frame {frame!r} is unknown; expected {self._ct_frame!r}, as {MISSING}"
+            raise RefusedError("unknown frame", text)
+        try:
+            found = self._buffer.lookup_transform(self._ct_frame, frame, time)
+        except self._tf2.ExtrapolationException as error:
+            raise PendingError("extrapolation", str(error)) from None
+        except self._tf2.TransformException as error:
+            text = f"TF does not connect frame {frame!r} to {self._ct_frame!r}: {error}"
+            raise RefusedError("unknown frame", text) from None
+        return pose_matrix(found.transform), found.header.stamp

@@ -1,0 +1,227 @@
+"""A node in this process over real DDS, with a simulator whose frames can be told beforehand."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import rclpy
+from geometry_msgs.msg import Point, PoseStamped
+from numpy.typing import NDArray
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.time import Time
+
+from us_sim.core.config import ImageSettings
+from us_sim.core.contact import Contact, contact
+from us_sim.core.errors import ArtifactError, ConfigError, PatientError
+from us_sim.core.patient import Patient
+from us_sim.core.probe import ProbeGeometry
+from us_sim.core.simulator import Frame
+from us_sim.core.surface import skin_of
+from us_sim.core.volume import CtVolume
+from us_sim.ros import scene
+from us_sim.ros.node import UsSim
+
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ.setdefault("ROS_DOMAIN_ID", str(100 + os.getpid() % 100))
+
+RADIUS = 60.0  # mm, of the ball that is the patient
+
+
+def ball(name: str) -> Patient:
+    """A ball of liver around the origin of `ct`."""
+    axis = (np.arange(41) - 20) * 4.0
+    x, y, z = np.meshgrid(axis, axis, axis, indexing="ij")
+    inside = x**2 + y**2 + z**2 <= RADIUS**2
+    ct_from_voxel = np.diag([4.0, 4.0, 4.0, 1.0])
+    ct_from_voxel[:3, 3] = -80.0
+    volume = CtVolume(
+        hu=np.where(inside, 60, -1000).astype(np.int16), tissue=inside.astype(np.uint8),
+        ct_from_voxel=ct_from_voxel, name=name, sha256=f"sha of {name}", warnings=(f"{name} is a ball",))
+    return Patient(volume, skin_of(volume))
+
+
+@dataclass(eq=False)
+class FakeSimulator:
+    """Frames that say which pose they show: in the fan image = x, labels = y, slice = z of the pose, mm."""
+
+    patient: Patient
+    probe: ProbeGeometry
+    settings: ImageSettings = field(default_factory=ImageSettings)
+    renderer: str = "physics"
+    generator: Any = None
+    device: str = "auto"
+    seed: int = 0
+    device_reason: str = "a fake computes nothing"
+    log: list[dict[str, Any]] = field(default_factory=list)  # what was rendered
+    gate: threading.Event = field(default_factory=threading.Event)  # cleared: rendering waits
+
+    def __post_init__(self) -> None:
+        if self.renderer == "generator" and self.generator is None:
+            raise ConfigError("renderer is 'generator', but no generator is loaded")
+        if self.renderer == "generator" and self.probe.depth > self.generator.depth:
+            raise ConfigError(f"depth is {self.probe.depth}; the generator's card allows {self.generator.depth}")
+        self.device = "cpu" if self.device == "auto" else self.device
+        self.gate.set()
+
+    def replace(self, **changes: Any) -> FakeSimulator:
+        return replace(self, **changes)
+
+    def contact(self, ct_from_probe: NDArray[np.float64]) -> Contact:
+        return contact(self.patient.skin, self.probe, ct_from_probe)
+
+    def render(self, ct_from_probe: NDArray[np.float64], *, image: bool = True, ct_slice: bool = True,
+               labels: bool = True, renderer: str | None = None) -> Frame:
+        self.log.append({"image": image, "ct_slice": ct_slice, "labels": labels})
+        assert self.gate.wait(20)
+        x, y, z = ct_from_probe[:3, 3]
+        fan = self.probe.fan_mask
+        return Frame(
+            image=np.where(fan, round(x), 0).astype(np.uint8) if image else None,
+            ct_slice=np.where(fan, round(z), -1000).astype(np.int16) if ct_slice else None,
+            labels=np.where(fan, round(y), 0).astype(np.uint8) if labels else None,
+            contact=self.contact(ct_from_probe), ct_from_probe=ct_from_probe,
+            renderer=renderer or self.renderer)
+
+    def render_batch(self, ct_from_probe: NDArray[np.float64], *, renderer: str | None = None,
+                     **wanted: bool) -> list[Frame]:
+        if renderer:
+            self.replace(renderer=renderer)  # raises where it cannot be
+        return [self.render(pose, renderer=renderer, **wanted) for pose in ct_from_probe]
+
+
+def _load_patient(ct: str, labels: str | None = None, label_scheme: str | None = None) -> Patient:
+    if not Path(ct).exists():
+        raise PatientError(f"{ct}: no such file; expected a NIfTI file or a DICOM folder")
+    return ball(Path(ct).name)
+
+
+def _load_generator(path: str, device: Any) -> Any:
+    if not Path(path).exists():
+        raise ArtifactError(f"{path}: no such file; expected a .safetensors artifact")
+    card = SimpleNamespace(to_json=lambda: '{"depth": 180}')
+    name = Path(path).stem
+    return SimpleNamespace(name=name, sha256=f"sha of {name}", card=card, depth=180.0, device=device)
+
+
+class World:
+    """Nodes under test, each with its executor in a thread, and a client that spins in the test's thread."""
+
+    def __init__(self) -> None:
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context)
+        self.client = Node("client", context=self.context)
+        self._executor = SingleThreadedExecutor(context=self.context)
+        self._executor.add_node(self.client)
+        self._nodes: list[tuple[Node, SingleThreadedExecutor, threading.Thread]] = []
+        self.failures: list[BaseException] = []
+
+    def add(self, node: Node) -> None:
+        executor = SingleThreadedExecutor(context=self.context)
+        executor.add_node(node)
+
+        def spin() -> None:
+            try:
+                executor.spin()
+            except ExternalShutdownException:
+                pass
+            except BaseException as error:
+                self.failures.append(error)
+
+        if isinstance(node, UsSim):
+            node.autostart()
+        thread = threading.Thread(target=spin)
+        thread.start()
+        self._nodes.append((node, executor, thread))
+
+    def start(self, namespace: str = "", **parameters: Any) -> UsSim:
+        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+        node = UsSim(context=self.context, namespace=namespace, parameter_overrides=overrides)
+        self.add(node)
+        return node
+
+    def until(self, what: Callable[[], Any], seconds: float = 10.0) -> Any:
+        """Spin the client until something is true, and return it."""
+        end = time.monotonic() + seconds
+        while not (found := what()):
+            assert time.monotonic() < end, f"not within {seconds} s"
+            self._executor.spin_once(timeout_sec=0.02)
+        return found
+
+    def listen(self, kind: type, topic: str, *, latched: bool = False) -> list[Any]:
+        """Subscribe and return the list that fills with messages."""
+        messages: list[Any] = []
+        qos = QoSProfile(depth=100)
+        if latched:
+            qos.durability = DurabilityPolicy.TRANSIENT_LOCAL
+        self.client.create_subscription(kind, topic, messages.append, qos)
+        return messages
+
+    def pose(self, stamp: float, *, x: float = 0.0, y: float = 0.0, z: float = -RADIUS) -> PoseStamped:
+        """A pose that looks along +z of `ct`, mm; the default stands on the ball."""
+        message = PoseStamped()
+        message.header.frame_id = "ct"
+        message.header.stamp = Time(nanoseconds=round(stamp * 1e9)).to_msg()
+        message.pose.position = Point(x=x / 1000, y=y / 1000, z=z / 1000)
+        message.pose.orientation.w = 1.0
+        return message
+
+    def sender(self, node: UsSim, namespace: str = "") -> Callable[[PoseStamped], None]:
+        """Connect to a node's pose topic, its first pose being received; return what sends the others."""
+        publisher = self.client.create_publisher(
+            PoseStamped, f"{namespace}/us_sim/probe_pose", QoSProfile(depth=1))
+        pose = self.pose(1.0)
+        pose.header.frame_id = f"{namespace}/ct".strip("/")
+
+        def received() -> int:
+            publisher.publish(pose)
+            return node.statistics.counts["received"]
+
+        self.until(received)
+        return publisher.publish
+
+    def listened(self, *publishers: Publisher) -> None:
+        """Wait until somebody listens to each of a node's publishers."""
+        self.until(lambda: all(p.get_subscription_count() for p in publishers))
+
+    def call(self, kind: type, name: str, request: Any, seconds: float = 10.0) -> Any:
+        client = self.client.create_client(kind, name)
+        self.until(client.service_is_ready, seconds)
+        future = client.call_async(request)
+        self.until(future.done, seconds)
+        return future.result()
+
+    def close(self) -> None:
+        for _, executor, _ in self._nodes:
+            executor.shutdown()
+        for node, executor, thread in self._nodes:
+            executor.wake()
+            thread.join(10)
+            node.destroy_node()
+        self.client.destroy_node()
+        rclpy.try_shutdown(context=self.context)
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Nodes whose core is the fake."""
+    monkeypatch.setattr(scene, "Simulator", FakeSimulator)
+    monkeypatch.setattr(scene, "builtin_patient", lambda seed: ball(f"phantom-{seed}"))
+    monkeypatch.setattr(scene, "load_patient", _load_patient)
+    monkeypatch.setattr(scene, "load_generator", _load_generator)
+    world = World()
+    yield world
+    world.close()
+    assert not world.failures

@@ -1,0 +1,200 @@
+"""Metres and millimetres, and the bytes of the messages."""
+
+from __future__ import annotations
+
+import math
+import sys
+from array import array
+from importlib.machinery import ModuleSpec
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Point, Pose, Quaternion
+from rclpy.serialization import serialize_message
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from us_sim.core.config import ImageSettings
+from us_sim.core.contact import Contact
+from us_sim.core.errors import PoseError
+from us_sim.core.probe import ProbeGeometry, ProbeKind, preset
+from us_sim.core.transforms import rigid
+from us_sim.ros import conversions
+
+HEADER = Header(stamp=Time(sec=3, nanosec=4), frame_id="probe")
+
+
+def pose(x: float = 0.0, *, quaternion: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 1.0)) -> Pose:
+    qx, qy, qz, qw = quaternion
+    return Pose(position=Point(x=x), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
+
+
+def test_metres_become_millimetres_and_back() -> None:
+    turned = conversions.pose_matrix(pose(0.25, quaternion=(0.0, 0.0, math.sqrt(0.5), math.sqrt(0.5))))
+    np.testing.assert_allclose(turned[:3, 3], [250.0, 0.0, 0.0])
+    np.testing.assert_allclose(turned[:3, 0], [0.0, 1.0, 0.0], atol=1e-12)  # 90° about z
+    back = conversions.pose_message(turned)
+    assert back.position == Point(x=0.25)
+    np.testing.assert_allclose([back.orientation.z, back.orientation.w], math.sqrt(0.5))
+
+
+@pytest.mark.parametrize("length", [0.5, 0.9, 2.0])
+def test_a_quaternion_nearly_of_length_1_is_normalised(length: float) -> None:
+    np.testing.assert_allclose(conversions.pose_matrix(pose(quaternion=(0.0, 0.0, 0.0, length))), np.eye(4))
+
+
+@pytest.mark.parametrize(
+    ("bad", "match"),
+    [
+        (pose(math.nan), "NaN or Inf"),
+        (pose(math.inf), "NaN or Inf"),
+        (pose(quaternion=(math.nan, 0.0, 0.0, 1.0)), "NaN or Inf"),
+        (pose(quaternion=(0.0, 0.0, 0.0, 0.0)), "length 0; expected 1"),
+        (pose(quaternion=(0.0, 0.0, 0.0, 0.4)), "length 0.4; expected 1, or 0.5 to 2"),
+        (pose(quaternion=(0.0, 3.0, 0.0, 0.0)), "length 3; expected 1"),
+    ],
+)
+def test_an_impossible_pose_is_refused(bad: Pose, match: str) -> None:
+    with pytest.raises(PoseError, match=match):
+        conversions.pose_matrix(bad)
+
+
+def test_bytes_of_mono8() -> None:
+    message = conversions.image_message(np.array([[1, 2, 3], [4, 5, 255]], np.uint8), HEADER)
+    assert (message.height, message.width, message.step, message.encoding) == (2, 3, 3, "mono8")
+    assert (message.is_bigendian, message.header) == (0, HEADER)
+    assert bytes(message.data) == bytes([1, 2, 3, 4, 5, 255])
+
+
+def test_bytes_of_16sc1() -> None:
+    message = conversions.image_message(np.array([[-1000, 258]], np.int16), HEADER)
+    assert (message.height, message.width, message.step, message.encoding) == (1, 2, 4, "16SC1")
+    assert message.is_bigendian == 0
+    assert bytes(message.data) == b"\x18\xfc\x02\x01"  # -1000 = 0xfc18, 258 = 0x0102, little-endian
+
+
+def test_a_view_of_an_array_is_written_row_by_row() -> None:
+    pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    message = conversions.image_message(pixels.T[::2], HEADER)
+    assert bytes(message.data) == bytes([0, 4, 8, 2, 6, 10])
+
+
+@pytest.fixture
+def cv_bridge(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A module that fills messages as cv_bridge's Python code does; tells what it was asked for."""
+    asked: list[str] = []
+
+    class CvBridge:
+        def cv2_to_imgmsg(self, cvim: Any, encoding: str = "passthrough", header: Header | None = None) -> Image:
+            asked.append(encoding)
+            message = Image(height=cvim.shape[0], width=cvim.shape[1], encoding=encoding)
+            message.header = header
+            message.is_bigendian = cvim.dtype.byteorder == ">"
+            message.data = array("B", cvim.tobytes())
+            message.step = len(message.data) // message.height
+            return message
+
+    module = ModuleType("cv_bridge")
+    module.__spec__ = ModuleSpec("cv_bridge", None)
+    module.CvBridge = CvBridge  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "cv_bridge", module)
+    return asked
+
+
+@pytest.mark.parametrize("pixels", [np.arange(6, dtype=np.uint8), np.arange(-3, 3, dtype=np.int16) * 300])
+def test_with_and_without_cv_bridge_the_bytes_are_the_same(
+    pixels: Any, cv_bridge: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversions._bridge.cache_clear()
+    with_it = conversions.image_message(pixels.reshape(2, 3), HEADER)
+    assert cv_bridge == [with_it.encoding]
+    monkeypatch.setattr(conversions, "_bridge", lambda: None)
+    without = conversions.image_message(pixels.reshape(2, 3), HEADER)
+    assert serialize_message(with_it) == serialize_message(without)
+
+
+@pytest.fixture(autouse=True)
+def _forget_cv_bridge() -> Any:
+    yield
+    getattr(conversions._bridge, "cache_clear", lambda: None)()
+
+
+def test_soft_window() -> None:
+    hu = np.array([[-1000, -150, 51, 250, 3000]], np.int16)
+    assert conversions.soft_window(hu).tolist() == [[0, 0, 128, 255, 255]]  # 201 of 400 HU
+
+
+def make_contact(in_contact: bool) -> Contact:
+    return Contact(
+        in_contact=in_contact, coupling=0.5, line_coupling=np.array([0.0, 1.0], np.float32),
+        line_distance=np.array([4.0, -2.0]), penetration=2.0, point=np.array([1.0, 0.0, -3.0]),
+        normal=np.array([0.0, 0.0, -1.0]) if in_contact else np.full(3, np.nan))
+
+
+def test_contact_is_told_in_metres() -> None:
+    message = conversions.contact_message(make_contact(True), HEADER)
+    assert message.in_contact
+    assert message.header == HEADER
+    assert (message.coupling, message.penetration) == (0.5, 0.002)
+    assert list(message.line_coupling) == [0.0, 1.0]
+    assert list(message.line_distance) == [0.004, -0.002]
+    assert message.point == Point(x=0.001, y=0.0, z=-0.003)
+    assert message.normal.z == -1.0
+    serialize_message(message)
+
+
+def test_without_contact_point_and_normal_are_nan() -> None:
+    message = conversions.contact_message(make_contact(False), HEADER)
+    assert not message.in_contact
+    assert math.isnan(message.point.x)
+    assert math.isnan(message.normal.z)
+
+
+def simulator(probe: ProbeGeometry) -> Any:
+    patient = SimpleNamespace(name="p", sha256="s")
+    return SimpleNamespace(
+        probe=probe, settings=ImageSettings(), patient=patient, renderer="physics", generator=None)
+
+
+def test_probe_info_of_the_default_probe() -> None:
+    probe = preset("c5_2")
+    message = conversions.probe_info_message(simulator(probe), 7, "ct", HEADER)
+    assert (message.config_id, message.kind, message.ct_frame) == (7, message.CONVEX, "ct")
+    np.testing.assert_allclose(message.radius_of_curvature, 0.0504)
+    np.testing.assert_allclose(message.aperture, 0.0504)  # the chord of 60°: 2 r sin 30° = r
+    np.testing.assert_allclose(message.depth, 0.18)
+    np.testing.assert_allclose(message.frequency, 3.5e6)
+    width = 2 * (50.4 + 180) * math.sin(math.pi / 6) / 256  # mm of one column
+    np.testing.assert_allclose(message.pixel_spacing_x, width / 1000)
+    np.testing.assert_allclose(message.first_pixel.x, -127.5 * width / 1000)
+    last = [message.first_pixel.x + 255 * message.pixel_spacing_x, 0,
+            message.first_pixel.z + 255 * message.pixel_spacing_z]
+    np.testing.assert_allclose(last, probe.pixel_points[-1, -1] / 1000, rtol=1e-5)
+    assert (message.patient, message.patient_sha256, message.generator) == ("p", "s", "")
+    classes = dict(zip(message.class_names, message.class_ids, strict=True))
+    assert (classes["background"], classes["liver"], classes["pancreas"], len(classes)) == (0, 1, 4, 14)
+    np.testing.assert_allclose(message.class_colors[1].r, 100 / 255)
+    serialize_message(message)
+
+
+def test_probe_info_of_a_flat_probe_names_generator_and_width() -> None:
+    linear = ProbeGeometry(ProbeKind.LINEAR, depth=50.0, aperture=38.0)
+    told = simulator(linear)
+    told.generator = SimpleNamespace(name="g", sha256="h")
+    message = conversions.probe_info_message(told, 1, "ct", HEADER)
+    assert (message.kind, message.aperture, message.field_of_view) == (message.LINEAR, 0.038, 0.0)
+    assert (message.generator, message.generator_sha256) == ("g", "h")
+
+
+def test_frame_info_carries_pose_and_stamp() -> None:
+    frame: Any = SimpleNamespace(renderer="ct", ct_from_probe=rigid(np.eye(3), (10.0, 20.0, 30.0)))
+    message = conversions.frame_info_message(
+        frame, HEADER, sequence=4, ct_frame="ct", config_id=2, arrival=0.0, frozen=True)
+    assert message.header == HEADER
+    assert (message.sequence, message.config_id, message.renderer) == (4, 2, "ct")
+    assert (message.frozen, message.deformed) == (True, False)
+    assert message.ct_from_probe.position == Point(x=0.01, y=0.02, z=0.03)
+    assert message.latency > 0

@@ -1,0 +1,67 @@
+"""What rviz gets to see."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from builtin_interfaces.msg import Time
+from rclpy.serialization import serialize_message
+from visualization_msgs.msg import Marker
+
+from us_sim.core.probe import ProbeGeometry, ProbeKind, preset
+from us_sim.core.tissue import TissueClass
+from us_sim.core.transforms import rigid
+from us_sim.ros.markers import fan_outline, live_markers, patient_markers
+
+
+def test_outline_of_a_linear_probe_is_a_box() -> None:
+    outline = fan_outline(ProbeGeometry(ProbeKind.LINEAR, depth=50.0, aperture=40.0, scan_lines=20))
+    np.testing.assert_allclose(outline.min(axis=0), [-19.0, 0.0, 0.0])  # outer lines are half a pitch from the edge
+    np.testing.assert_allclose(outline.max(axis=0), [19.0, 0.0, 50.0])
+    np.testing.assert_allclose(outline[0], outline[-1])
+
+
+@pytest.mark.parametrize(("name", "radius"), [("c5_2", 50.4 + 180.0), ("p4_2", 10.0 + 160.0)])
+def test_fans_end_on_an_arc(name: str, radius: float) -> None:
+    probe = preset(name)
+    below = fan_outline(probe)[probe.scan_lines : -1]
+    np.testing.assert_allclose(np.hypot(below[:, 0], below[:, 2] + probe.apex), radius)
+
+
+def contact(touches: bool) -> Any:
+    return SimpleNamespace(in_contact=touches, point=np.zeros(3), normal=np.array([0.0, 0.0, -1.0]))
+
+
+def test_live_markers_stand_at_the_pose_with_its_stamp() -> None:
+    pose = rigid(np.eye(3), (100.0, 0.0, 0.0))
+    message = live_markers(preset("c5_2"), pose, contact(True), "ct", Time(sec=9))
+    serialize_message(message)
+    fan, body, arrow = message.markers
+    assert {(m.header.frame_id, m.header.stamp.sec) for m in message.markers} == {("ct", 9)}
+    assert [m.ns for m in message.markers] == ["fan", "probe", "contact"]
+    assert (fan.type, arrow.type) == (Marker.LINE_STRIP, Marker.ARROW)
+    assert fan.pose.position.x == 0.1
+    np.testing.assert_allclose(max(p.z for p in fan.points), 0.18, rtol=1e-4)  # the depth
+    assert body.pose.position.z < 0  # behind the face
+    np.testing.assert_allclose([arrow.points[0].x, arrow.points[1].x], 0.1)
+    assert arrow.points[1].z < arrow.points[0].z  # along the normal, out of the patient
+
+
+def test_without_contact_the_arrow_goes() -> None:
+    arrow = live_markers(preset("c5_2"), np.eye(4), contact(False), "ct", Time()).markers[2]
+    assert arrow.action == Marker.DELETE
+
+
+def test_patient_is_skin_and_organs_in_their_colours() -> None:
+    triangle = SimpleNamespace(triangles=np.array([[[0, 0, 0], [1000, 0, 0], [0, 1000, 0]]]))
+    patient: Any = SimpleNamespace(skin_mesh=triangle, organ_meshes={TissueClass.LIVER: triangle})
+    wipe, skin, liver = patient_markers(patient, "ct").markers
+    assert wipe.action == Marker.DELETEALL
+    assert [skin.ns, liver.ns] == ["skin", "liver"]
+    assert {skin.type, liver.type} == {Marker.TRIANGLE_LIST}
+    assert [(p.x, p.y, p.z) for p in liver.points] == [(0, 0, 0), (1, 0, 0), (0, 1, 0)]
+    assert skin.color.a < liver.color.a == 1.0
+    np.testing.assert_allclose(liver.color.r, 100 / 255)
