@@ -1,0 +1,73 @@
+"""Start node and demo motion where `ros2 launch` is missing: python -m us_sim.ros.sim [name:=value ...]
+
+Takes the launch file's arguments. Ends everything when it is interrupted or when one process ends.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from us_sim.core.errors import ConfigError
+from us_sim.ros.arguments import ARGUMENTS, MOTION, NODE, Value, given, parse
+from us_sim.ros.processes import python_main, run
+
+INSTALLATION = "needs a ROS 2 installation (rviz2, tf2_ros); source its setup file first"
+
+
+def command(module: str, values: dict[str, Value], namespace: str) -> list[str]:
+    """Return the command line that runs `main` of a module as a node with these parameters."""
+    words = [*python_main(module), "--ros-args"]
+    if namespace:
+        words += ["-r", f"__ns:=/{namespace.strip('/')}"]
+    for name, value in values.items():
+        # JSON is YAML: strings stay strings, floats floats.
+        words += ["-p", f"{name}:={json.dumps(value, ensure_ascii=False)}"]
+    return words
+
+
+def processes(values: dict[str, Value]) -> dict[str, list[str]]:
+    """Return name and command line of everything that these arguments start.
+
+    Raises:
+        ConfigError: rviz or a static transform is asked for.
+    """
+    for name in ("rviz", "world_from_ct"):
+        if values.get(name):
+            raise ConfigError(f"{name} {INSTALLATION}")
+    namespace = str(values.get("namespace", ""))
+    commands = {"us_sim": command("us_sim.ros.node", given(values, NODE), namespace)}
+    if values.get("motion") != "none":
+        commands["probe_motion"] = command("us_sim.ros.probe_motion", given(values, MOTION), namespace)
+    return commands
+
+
+def greeting(values: dict[str, Value]) -> str:
+    """Return what is shown, and where."""
+    value = {name: values.get(name, argument.default) for name, argument in ARGUMENTS.items()}
+    node = "/".join(["", *str(value["namespace"]).strip("/").split("/"), "us_sim"]).replace("//", "/")
+    moved = "moved by you" if value["motion"] == "none" else f"moved by probe_motion ({value['motion']})"
+    return f"""\
+Patient: {value["ct"] or "the built-in phantom"}. Probe: {value["probe"]}, {moved}. Image: {value["renderer"]}.
+  {node}/image        B-mode frames (sensor_msgs/Image)
+  {node}/ct_view      the CT slice under the probe; {node}/labels its tissue classes
+  {node}/contact      coupling and penetration
+  {node}/probe_pose   moves the probe (geometry_msgs/PoseStamped); with motion:=none it is all yours
+The same topics in another terminal: source env.sh. Pictures as files, without ROS: us_sim_render --help.
+Ctrl-C ends it."""
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run the simulator until it is interrupted; return the exit code, 2 for a wrong argument."""
+    try:
+        values = parse(sys.argv[1:] if words is None else words)
+        commands = processes(values)
+    except ConfigError as error:
+        print(f"us_sim: {error}", file=sys.stderr)
+        return 2
+    print(greeting(values), flush=True)
+    return run(commands)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
