@@ -72,7 +72,8 @@ def _lung_region(hu: NDArray[np.int16], body: NDArray[np.bool_], ct_from_voxel: 
     blocks = coarsen(hu, steps)
     inside = body[:: steps[0], :: steps[1], :: steps[2]]
     airy = (blocks > LUNG[0]) & (blocks < LUNG[1]) & inside
-    element = ball_element(ct_from_block, _LUNG_CORE)
+    block = float(np.linalg.norm(ct_from_block[:3, :3], axis=0).max())
+    element = ball_element(ct_from_block, max(_LUNG_CORE, 1.01 * block))  # reaches a block in each direction
     core = ndimage.binary_erosion(airy, element, border_value=1)
     region = ndimage.binary_dilation(core, element) & airy
     components, _ = ndimage.label(region)
