@@ -11,8 +11,8 @@ from us_sim.core.probe import ProbeGeometry
 from us_sim.core.surface import Skin
 from us_sim.core.transforms import apply
 
-BRIDGED = 0.5  # mm of gel that a scan line crosses without loss
-LIFTED = 2.0  # mm of gap beyond which air is in the way
+BRIDGED = 2.0  # mm of gel that a scan line crosses without loss
+LIFTED = 5.0  # mm of gap beyond which air is in the way
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,7 +63,7 @@ _ITIS = "IT'IS Foundation tissue database v4, acoustic properties"
 
 TISSUES: dict[TissueClass, Tissue] = {
     TissueClass.BACKGROUND: Tissue(0.0004, 40.0, 343, 0, -60, 0, 1.0, (0, 0, 0), _DUCK),
-    TissueClass.LIVER: Tissue(1.65, 0.55, 1578, 10, 0, 0.8, 0.5, (100, 0, 100), _LOTUS),
+    TissueClass.LIVER: Tissue(1.65, 0.55, 1578, 10, 0, 1.4, 0.5, (100, 0, 100), _LOTUS),
     TissueClass.KIDNEY: Tissue(1.62, 1.0, 1560, 10, -4, 1.2, 0.6, (255, 255, 0), _LOTUS),
     TissueClass.SPLEEN: Tissue(1.64, 0.40, 1567, 10, 1, 0.6, 0.6, (255, 0, 255), "Lu et al. 1999; " + _DUCK),
     TissueClass.PANCREAS: Tissue(1.66, 0.75, 1591, 10, 3, 2.0, 0.4, (0, 0, 255), _ITIS),
@@ -72,10 +72,10 @@ TISSUES: dict[TissueClass, Tissue] = {
     TissueClass.BONE: Tissue(7.8, 10.0, 3500, 10, -12, 0, 0.9, (255, 255, 255), _LOTUS),
     TissueClass.GAS: Tissue(0.0004, 40.0, 343, 10, -25, 0, 0.8, (90, 160, 200), _LOTUS),
     TissueClass.LUNG: Tissue(0.26, 30.0, 650, 10, -18, 2.0, 0.9, (150, 200, 230), _DUCK),
-    TissueClass.FAT: Tissue(1.38, 0.63, 1440, 10, -2, 2.0, 0.6, (230, 200, 110), _LOTUS),
-    TissueClass.MUSCLE: Tissue(1.62, 1.0, 1588, 10, -4, 3.0, 0.7, (190, 80, 70), _LOTUS),
-    TissueClass.SKIN: Tissue(1.68, 0.9, 1615, 10, 5, 0.8, 0.6, (240, 190, 160), _DUCK),
-    TissueClass.SOFT: Tissue(1.60, 0.7, 1560, 10, 0, 2.5, 0.5, (160, 120, 120), _ITIS),
+    TissueClass.FAT: Tissue(1.38, 0.63, 1440, 10, 4, 2.0, 0.6, (230, 200, 110), _LOTUS),
+    TissueClass.MUSCLE: Tissue(1.62, 1.0, 1588, 10, 2, 3.0, 0.7, (190, 80, 70), _LOTUS),
+    TissueClass.SKIN: Tissue(1.68, 0.9, 1615, 10, 9, 0.8, 0.6, (240, 190, 160), _DUCK),
+    TissueClass.SOFT: Tissue(1.60, 0.7, 1560, 10, 3, 2.5, 0.5, (160, 120, 120), _ITIS),
 }
 
 

@@ -1,0 +1,224 @@
+"""The anatomy as sound meets it: acoustic properties and scatterers sampled along the scan lines.
+
+Classes are looked up at the eight neighbouring voxels and their properties averaged with the trilinear weights,
+so that borders are smooth although the label map is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from us_sim.core import tissue
+from us_sim.core.compiled import kernel
+from us_sim.core.reslice import THIN, Beam
+from us_sim.core.scatterers import LOOKS, SCALE, TILE, tile_from_ct
+from us_sim.core.surface import Skin
+from us_sim.core.tissue import TissueClass
+from us_sim.core.transforms import Matrix, inverse
+from us_sim.core.volume import CtVolume
+
+# float32 throughout: a Python float would turn the kernel's arithmetic into float64.
+ZERO, ONE, NEPER = np.float32(0), np.float32(1), np.float32(np.log(10) / 20)
+PATCH = 1 / 4  # tile voxels to a voxel of heterogeneity: patches of 3 mm
+WARP = 1 / 32  # the same for the waviness of fascia: 24 mm
+CLUSTER = 1 / 2.5  # the same for bright clusters (small portal triads, septa): 1.9 mm
+CLUSTER_ONSET = np.float32(1.5)  # standard deviations of the noise above which a cluster shows
+CLUSTER_GAIN = np.float32(7.0)  # dB to a standard deviation above the onset
+HU_TEXTURE = np.float32(0.05)  # dB of backscatter to a HU off the class's median, so that lesions show
+TEXTURE_SPAN = np.float32(60)  # HU
+
+Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Anatomy:
+    """What lies along scan lines, for B poses, L lines, S samples.
+
+    Attributes:
+        impedance: (B, L, S) MRayl.
+        attenuation: (B, L, S) dB/(cm MHz).
+        specularity: (B, L, S), 0 to 1.
+        layering: (B, L, S), 0 to 1: share of fat, muscle and connective tissue, where fascia runs.
+        skin_distance: (B, L, S) mm, negative inside the body.
+        warp: (B, L, S) noise of 24 mm patches, fixed in the patient, about N(0, 1).
+        scatter: (B, L, S, 2 LOOKS) scattered amplitude, real parts then imaginary parts of the looks;
+            tissue of 0 dB has unit variance in each.
+    """
+
+    impedance: Tensor
+    attenuation: Tensor
+    specularity: Tensor
+    layering: Tensor
+    skin_distance: Tensor
+    warp: Tensor
+    scatter: Tensor
+
+
+def property_table(volume: CtVolume) -> Float:
+    """Return (classes, 8): impedance, attenuation, amplitude, heterogeneity, specularity, layering, organ, HU.
+
+    The last column is the class's median HU in this patient, contrast agent included.
+    """
+    thinned = tuple(slice(None, None, max(1, n // 100)) for n in volume.hu.shape)
+    hu, classes = volume.hu[thinned], volume.tissue[thinned]
+    median = [float(np.median(hu[classes == i])) if (classes == i).any() else 0.0 for i in range(tissue.CLASS_COUNT)]
+    ids = np.arange(tissue.CLASS_COUNT)
+    layering = np.isin(ids, (TissueClass.FAT, TissueClass.MUSCLE, TissueClass.SOFT))
+    organ = np.isin(ids, (TissueClass.LIVER, TissueClass.KIDNEY, TissueClass.SPLEEN, TissueClass.PANCREAS,
+                          TissueClass.SOFT))  # fmt: skip
+    amplitude = 10 ** (tissue.column("backscatter") / 20) * (tissue.column("scatterer_density") > 0)
+    columns = (
+        tissue.column("impedance"),
+        tissue.column("attenuation"),
+        amplitude,
+        tissue.column("heterogeneity"),
+        tissue.column("specularity"),
+        layering,
+        organ,
+        median,
+    )
+    return np.ascontiguousarray(np.stack(columns, axis=-1), dtype=np.float32)
+
+
+def sample_anatomy(
+    volume: CtVolume, skin: Skin, table: Float, tile: NDArray[np.int8], points: Float, ct_from_probe: Matrix,
+    beam: Beam = THIN,
+) -> tuple[Float, ...]:
+    """Sample the patient along scan lines on the CPU; returns the arrays of `Anatomy` in their order.
+
+    Args:
+        volume, skin: the patient.
+        table: from `property_table`.
+        tile: from `scatterer_tile`.
+        points: (L, S, 3) mm in `probe`.
+        ct_from_probe: (B, 4, 4) checked poses.
+        beam: elevational offsets and weights.
+    """
+    shape = (len(ct_from_probe), *points.shape[:2])
+    maps = np.empty((6, *shape), np.float32)
+    scatter = np.empty((*shape, 2 * LOOKS), np.float32)
+    flat = points.reshape(-1, 3)
+    voxel_from_ct, grid_from_ct = inverse(volume.ct_from_voxel), inverse(skin.ct_from_grid)
+    for b, pose in enumerate(ct_from_probe):
+        matrices = np.stack([voxel_from_ct @ pose, tile_from_ct() @ pose, grid_from_ct @ pose])
+        out = maps[:, b].reshape(6, -1), scatter[b].reshape(-1, 2 * LOOKS)
+        _sample(volume.hu, volume.tissue, table, tile, skin.distance, matrices, flat, *beam, *out)
+    return (*maps, scatter)
+
+
+@numba.njit(inline="always")
+def _noise(tile, q, a, b, c):  # type: ignore[no-untyped-def]
+    """Channel q of the periodic tile at fractional voxel (a, b, c), trilinear, of unit variance everywhere."""
+    i, j, k = int(np.floor(a)), int(np.floor(b)), int(np.floor(c))
+    u, v, w = np.float32(a - i), np.float32(b - j), np.float32(c - k)
+    i0, j0, k0 = i & (TILE - 1), j & (TILE - 1), k & (TILE - 1)
+    i1, j1, k1 = (i + 1) & (TILE - 1), (j + 1) & (TILE - 1), (k + 1) & (TILE - 1)
+    n00 = tile[i0, j0, k0, q] * (ONE - w) + tile[i0, j0, k1, q] * w
+    n01 = tile[i0, j1, k0, q] * (ONE - w) + tile[i0, j1, k1, q] * w
+    n10 = tile[i1, j0, k0, q] * (ONE - w) + tile[i1, j0, k1, q] * w
+    n11 = tile[i1, j1, k0, q] * (ONE - w) + tile[i1, j1, k1, q] * w
+    value = (n00 * (ONE - v) + n01 * v) * (ONE - u) + (n10 * (ONE - v) + n11 * v) * u
+    variance = (u * u + (ONE - u) * (ONE - u)) * (v * v + (ONE - v) * (ONE - v)) * (w * w + (ONE - w) * (ONE - w))
+    return value / (np.sqrt(variance) * SCALE)
+
+
+@numba.njit(inline="always")
+def _clamped(grid, a, b, c):  # type: ignore[no-untyped-def]
+    """Trilinear sample of a grid at the nearest point inside it."""
+    a = min(max(a, 0.0), grid.shape[0] - 1.001)
+    b = min(max(b, 0.0), grid.shape[1] - 1.001)
+    c = min(max(c, 0.0), grid.shape[2] - 1.001)
+    i, j, k = int(a), int(b), int(c)
+    u, v, w = np.float32(a - i), np.float32(b - j), np.float32(c - k)
+    g00 = grid[i, j, k] * (ONE - w) + grid[i, j, k + 1] * w
+    g01 = grid[i, j + 1, k] * (ONE - w) + grid[i, j + 1, k + 1] * w
+    g10 = grid[i + 1, j, k] * (ONE - w) + grid[i + 1, j, k + 1] * w
+    g11 = grid[i + 1, j + 1, k] * (ONE - w) + grid[i + 1, j + 1, k + 1] * w
+    return (g00 * (ONE - v) + g01 * v) * (ONE - u) + (g10 * (ONE - v) + g11 * v) * u
+
+
+@numba.njit(inline="always")
+def _at(m, x, y, z):  # type: ignore[no-untyped-def]
+    return (
+        m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3],
+        m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3],
+        m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3],
+    )
+
+
+@kernel
+def _sample(  # type: ignore[no-untyped-def]
+    hu, tissue, table, tile, distance, matrices, points, offsets, weights, out, scatter
+):
+    for p in numba.prange(points.shape[0]):
+        x, z = points[p, 0], points[p, 2]
+        for column in range(6):
+            out[column, p] = 0
+        for q in range(2 * LOOKS):
+            scatter[p, q] = 0
+        for plane in range(len(offsets)):
+            y, share = points[p, 1] + offsets[plane], weights[plane]
+            a, b, c = _at(matrices[0], x, y, z)
+            inside = a >= 0 and b >= 0 and c >= 0
+            inside = inside and a <= hu.shape[0] - 1 and b <= hu.shape[1] - 1 and c <= hu.shape[2] - 1
+            if not inside:
+                out[0, p] += share * table[0, 0]
+                out[1, p] += share * table[0, 1]
+                out[2, p] += share * table[0, 4]
+                continue
+            i, j, k = min(int(a), hu.shape[0] - 2), min(int(b), hu.shape[1] - 2), min(int(c), hu.shape[2] - 2)
+            u, v, w = np.float32(a - i), np.float32(b - j), np.float32(c - k)
+            impedance = attenuation = amplitude = variability = ZERO
+            specularity = layering = organ = usual = value = ZERO
+            for di in range(2):
+                for dj in range(2):
+                    for dk in range(2):
+                        weight = (u if di else ONE - u) * (v if dj else ONE - v) * (w if dk else ONE - w)
+                        label = tissue[i + di, j + dj, k + dk]
+                        value += weight * np.float32(hu[i + di, j + dj, k + dk])
+                        impedance += weight * table[label, 0]
+                        attenuation += weight * table[label, 1]
+                        amplitude += weight * table[label, 2]
+                        variability += weight * table[label, 3]
+                        specularity += weight * table[label, 4]
+                        layering += weight * table[label, 5]
+                        organ += weight * table[label, 6]
+                        usual += weight * table[label, 7]
+            a, b, c = _at(matrices[1], x, y, z)
+            patch = _noise(tile, 0, a * PATCH, b * PATCH, c * PATCH)
+            cluster = _noise(tile, 1, a * CLUSTER, b * CLUSTER, c * CLUSTER)
+            lesion = HU_TEXTURE * min(max(value - usual, -TEXTURE_SPAN), TEXTURE_SPAN)
+            bright = CLUSTER_GAIN * max(cluster - CLUSTER_ONSET, ZERO)
+            level = variability * patch + organ * (bright + lesion)
+            out[0, p] += share * impedance
+            out[1, p] += share * attenuation
+            out[2, p] += share * specularity
+            out[3, p] += share * layering
+            out[5, p] += share * _noise(tile, 2, a * WARP, b * WARP, c * WARP)
+            _add_scatter(tile, a, b, c, share * amplitude * np.exp(level * NEPER), scatter, p)
+        a, b, c = _at(matrices[2], x, points[p, 1], z)
+        out[4, p] = _clamped(distance, a, b, c)
+
+
+@numba.njit(inline="always")
+def _add_scatter(tile, a, b, c, amplitude, scatter, p):  # type: ignore[no-untyped-def]
+    """Add all channels of the tile at (a, b, c): the corners' weights are shared, so this beats `_noise`."""
+    i, j, k = int(np.floor(a)), int(np.floor(b)), int(np.floor(c))
+    u, v, w = np.float32(a - i), np.float32(b - j), np.float32(c - k)
+    i0, j0, k0 = i & (TILE - 1), j & (TILE - 1), k & (TILE - 1)
+    i1, j1, k1 = (i + 1) & (TILE - 1), (j + 1) & (TILE - 1), (k + 1) & (TILE - 1)
+    variance = (u * u + (ONE - u) * (ONE - u)) * (v * v + (ONE - v) * (ONE - v)) * (w * w + (ONE - w) * (ONE - w))
+    gain = amplitude / (np.sqrt(variance) * SCALE)
+    w00, w01 = (ONE - u) * (ONE - v) * gain, (ONE - u) * v * gain
+    w10, w11 = u * (ONE - v) * gain, u * v * gain
+    for q in range(2 * LOOKS):
+        near = w00 * tile[i0, j0, k0, q] + w01 * tile[i0, j1, k0, q]
+        near += w10 * tile[i1, j0, k0, q] + w11 * tile[i1, j1, k0, q]
+        far = w00 * tile[i0, j0, k1, q] + w01 * tile[i0, j1, k1, q]
+        far += w10 * tile[i1, j0, k1, q] + w11 * tile[i1, j1, k1, q]
+        scatter[p, q] += (ONE - w) * near + w * far

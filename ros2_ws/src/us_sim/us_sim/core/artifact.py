@@ -1,0 +1,103 @@
+"""A generator's file: weights and card in one safetensors file, never a pickle."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from us_sim.core.card import Card
+from us_sim.core.errors import ArtifactError
+from us_sim.core.generator import Norm, UNet
+
+
+@dataclass(frozen=True, eq=False)
+class Generator:
+    """A trained generator, ready to run on one device."""
+
+    network: UNet
+    card: Card
+    name: str
+    sha256: str
+    device: torch.device
+
+
+def build(card: Card) -> UNet:
+    """Return the untrained network that a card describes."""
+    return UNet(card.channels, width=card.width, norm=cast(Norm, card.norm))
+
+
+def save_generator(path: str | Path, network: UNet, card: Card) -> None:
+    """Write weights and card; the file appears whole or not at all."""
+    target = Path(path)
+    partial = target.with_name(target.name + ".partial")
+    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    save_file(weights, partial, metadata={"card": card.to_json()})
+    partial.replace(target)
+
+
+def load_generator(path: str | Path, device: torch.device | str = "cpu") -> Generator:
+    """Read a generator.
+
+    Args:
+        path: a `.safetensors` file that `save_generator` wrote.
+        device: where it shall run.
+
+    Raises:
+        ArtifactError: naming the file and what is wrong: missing, pickle, truncated, no card, a bad card, or
+            weights that do not fit the card.
+    """
+    file = Path(path)
+    weights, card = _read(file)
+    network = build(card)
+    _check_weights(file, weights, network.state_dict())
+    network.load_state_dict(weights)
+    network.eval().requires_grad_(False)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    target = torch.device(device)
+    return Generator(network.to(target), card, file.stem, digest, target)
+
+
+def _read(file: Path) -> tuple[dict[str, Tensor], Card]:
+    if not file.is_file():
+        raise ArtifactError(f"{file}: no such file; give the path of a .safetensors generator")
+    start = file.open("rb").read(4)
+    if start[:2] == b"PK" or start[:1] == b"\x80":
+        raise ArtifactError(
+            f"{file}: a pickle or PyTorch checkpoint, which may run code when loaded; "
+            "export the generator to .safetensors"
+        )
+    try:
+        with safe_open(file, framework="pt") as content:
+            text = (content.metadata() or {}).get("card")
+            weights = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118, not a dict
+    except (SafetensorError, OSError) as error:
+        raise ArtifactError(f"{file}: not a whole safetensors file ({error}); export or copy it again") from error
+    if text is None:
+        raise ArtifactError(f"{file}: holds no card; only files written by this project's export can be used")
+    try:
+        return weights, Card.from_json(text)
+    except ArtifactError as error:
+        raise ArtifactError(f"{file}: {error}") from error
+
+
+def _check_weights(file: Path, found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    missing, surplus = expected.keys() - found.keys(), found.keys() - expected.keys()
+    if missing or surplus:
+        raise ArtifactError(
+            f"{file}: weights do not fit the card: missing {sorted(missing)[:3]}, unexpected {sorted(surplus)[:3]}"
+        )
+    for name, value in found.items():
+        if value.shape != expected[name].shape:
+            raise ArtifactError(
+                f"{file}: weight {name} has shape {tuple(value.shape)}; the card asks for "
+                f"{tuple(expected[name].shape)}"
+            )
+        if value.is_floating_point() and not value.isfinite().all():
+            raise ArtifactError(f"{file}: weight {name} holds NaN or Inf; export the generator again")

@@ -1,0 +1,63 @@
+"""The generator's network: the U-Net of the paper, and its only definition.
+
+Three encoder blocks of 64, 128 and 256 filters, a bottleneck of 512, skip connections, tanh. `width` scales the
+filters. Source: Song & Chong, S-CycleGAN, section III-B; Ronneberger et al. 2015 for the architecture.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Norm = Literal["instance", "batch"]
+FILTERS = (64, 128, 256, 512)
+STRIDE = 2 ** (len(FILTERS) - 1)  # height and width must be its multiples
+
+
+class UNet(nn.Module):
+    """(B, channels, H, W) -> (B, out, H, W).
+
+    Args:
+        channels: input channels, image and semantic mask together.
+        out: output channels; 3 for images in [−1, 1].
+        width: factor on the number of filters; 1.0 is the paper's.
+        norm: `instance` as in CycleGAN, or `batch`, whose statistics do not depend on the frame.
+        bounded: end with tanh (images) or without (logits of a segmenter).
+    """
+
+    def __init__(
+        self, channels: int, out: int = 3, width: float = 1.0, norm: Norm = "instance", bounded: bool = True
+    ) -> None:
+        super().__init__()
+        filters = [max(4, round(n * width)) for n in FILTERS]
+        inputs = [channels, *filters[:-1]]
+        self.down = nn.ModuleList(_block(i, o, norm) for i, o in zip(inputs, filters, strict=True))
+        pairs = list(zip(filters[:0:-1], filters[-2::-1], strict=True))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(i, o, 2, stride=2) for i, o in pairs)
+        self.merge = nn.ModuleList(_block(2 * o, o, norm) for _, o in pairs)
+        self.head = nn.Conv2d(filters[0], out, 1)
+        self.bounded = bounded
+
+    def forward(self, x: Tensor) -> Tensor:
+        skips = []
+        for level, block in enumerate(self.down):
+            x = block(x if level == 0 else nn.functional.max_pool2d(x, 2))
+            skips.append(x)
+        for up, merge, skip in zip(self.up, self.merge, skips[-2::-1], strict=True):
+            x = merge(torch.cat([skip, up(x)], dim=1))
+        x = self.head(x)
+        return torch.tanh(x) if self.bounded else x
+
+
+def _block(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
+    layer = nn.InstanceNorm2d if norm == "instance" else nn.BatchNorm2d
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=norm == "instance"),
+        layer(outputs),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(outputs, outputs, 3, padding=1, bias=norm == "instance"),
+        layer(outputs),
+        nn.ReLU(inplace=True),
+    )

@@ -1,0 +1,84 @@
+"""The learned renderer: feeds a generator as its card says and brings its picture onto the frame."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from us_sim.core import physics
+from us_sim.core.anatomy import Anatomy
+from us_sim.core.artifact import Generator
+from us_sim.core.config import ImageSettings
+from us_sim.core.encoding import decode, encode
+from us_sim.core.probe import ProbeGeometry
+from us_sim.core.reslice import Beam
+from us_sim.core.sampling import Sampler
+from us_sim.core.scan_conversion import conversion_grid, scan_convert
+from us_sim.core.transforms import Matrix
+
+
+class LearnedRenderer:
+    """One generator drawing for one probe. All that does not depend on the pose is made once."""
+
+    def __init__(self, generator: Generator, probe: ProbeGeometry, settings: ImageSettings, seed: int) -> None:
+        card, device = generator.card, generator.device
+        self._generator, self._settings = generator, settings
+        self._polar = card.grid == "polar"
+        self._frame = (probe.height, probe.width)
+        grid = card.probe
+        self._lines = torch.from_numpy(grid.polar_points).to(device)
+        points = grid.polar_points.transpose(1, 0, 2) if self._polar else grid.pixel_points
+        self._points = torch.from_numpy(np.ascontiguousarray(points)).to(device)
+        self._fan = torch.ones(card.size, dtype=torch.bool, device=device)
+        if not self._polar:
+            self._fan = torch.from_numpy(grid.fan_mask).to(device)
+        self._card_grid = conversion_grid(grid, device)
+        lines = replace(probe, scan_lines=grid.scan_lines, samples=grid.samples)
+        self._frame_grid = conversion_grid(lines, device)
+        # The physics frame of the two-stage pipeline is the one the generator was trained on.
+        self._training = physics.formation(grid, ImageSettings(), seed, device)
+        self._bare = physics.uncoupled(self._training)
+
+    def draw(self, sampler: Sampler, poses: Matrix, coupling: Tensor, beam: Beam) -> Tensor:
+        """Return (B, H, W) grey levels, 0 to 255, for (B, 4, 4) poses and (B, L) coupling."""
+        card = self._generator.card
+        hu, tissue = sampler.slice(self._points, poses, beam)
+        anatomy = None
+        if card.source == "physics" or card.encoding == "rich":
+            anatomy = sampler.anatomy(self._lines, poses, beam)
+        image = self._physics_view(anatomy) if card.source == "physics" and anatomy is not None else hu
+        scatter = None
+        if card.encoding == "rich" and anatomy is not None:
+            scatter = self._on_grid(anatomy.scatter[..., 0])
+        drawn = decode(self._generator.network(encode(card, image, tissue, scatter, self._fan)))
+        return self._compose(self._toned(drawn), coupling)
+
+    def _physics_view(self, anatomy: Anatomy) -> Tensor:
+        lines = anatomy.impedance.shape[:2]
+        coupled = torch.ones(lines, device=anatomy.impedance.device)
+        return self._on_grid(physics.b_mode(anatomy, coupled, self._training))
+
+    def _on_grid(self, polar: Tensor) -> Tensor:
+        """(B, L, S) on the generator's own grid, (B, *card.size)."""
+        return polar.transpose(1, 2) if self._polar else scan_convert(polar, *self._card_grid)
+
+    def _toned(self, drawn: Tensor) -> Tensor:
+        """Apply gain and dynamic range to a picture learned at the default settings."""
+        usual, wanted = ImageSettings(), self._settings
+        level = (drawn / 255 - 1) * usual.dynamic_range + wanted.gain - usual.gain
+        return 255 * (1 + level / wanted.dynamic_range).clamp(0, 1)
+
+    def _compose(self, drawn: Tensor, coupling: Tensor) -> Tensor:
+        """Bring the picture onto the frame; lines without coupling show the probe's own reverberation."""
+        grid, fan = self._frame_grid
+        lines = torch.nn.functional.interpolate(coupling[:, None], self._bare.shape[0], mode="linear")[:, 0]
+        share = scan_convert(lines[..., None].expand(-1, -1, self._bare.shape[1]), grid, fan)
+        bare = scan_convert(self._bare[None], grid, fan)
+        if self._polar:
+            drawn = scan_convert(drawn.transpose(1, 2), grid, fan)
+        elif drawn.shape[-2:] != self._frame:
+            drawn = torch.nn.functional.interpolate(drawn[:, None], self._frame, mode="bilinear")[:, 0]
+        return (drawn * share + bare * (1 - share)) * fan

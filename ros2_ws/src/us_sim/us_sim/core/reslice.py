@@ -1,0 +1,106 @@
+"""Reslice: HU by trilinear interpolation and tissue classes by nearest neighbour, at any pose.
+
+The volume stays in its own voxel grid. Points in `probe` go to voxels by one 4×4 product,
+
+    voxel_from_probe = voxel_from_ct @ ct_from_probe,
+
+computed in float64. Outside the box of voxel centres there is air. A thick slice is the weighted mean of
+planes shifted along the elevation (y of `probe`); its classes are those of the central plane.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from us_sim.core.compiled import kernel
+from us_sim.core.transforms import check_pose, inverse
+from us_sim.core.volume import AIR_HU, CtVolume
+
+Beam = tuple[NDArray[np.float64], NDArray[np.float32]]
+
+THIN: Beam = (np.zeros(1), np.ones(1, np.float32))
+
+
+def elevation_beam(thickness: float, planes: int) -> Beam:
+    """Return offsets along the elevation, (N,) mm, and weights, (N,) of sum 1, of a raised-cosine beam.
+
+    Args:
+        thickness: full width of the beam, mm; where the raised cosine reaches zero is `thickness` away from
+            the centre, so that `thickness` is also its full width at half maximum.
+        planes: N; 1 gives the thin central plane.
+    """
+    if planes == 1:
+        return THIN
+    offsets = thickness * (2 * (np.arange(planes) + 0.5) / planes - 1)
+    weights = np.cos(0.5 * np.pi * offsets / thickness) ** 2 if thickness > 0 else np.ones(planes)
+    return offsets, (weights / weights.sum()).astype(np.float32)
+
+
+def reslice(
+    volume: CtVolume, points: NDArray[np.float32], ct_from_probe: ArrayLike, beam: Beam = THIN
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Sample the CT at points that are fixed to the probe.
+
+    Args:
+        volume: the patient.
+        points: (..., 3) mm in `probe`.
+        ct_from_probe: (4, 4) pose, or (B, 4, 4) for a batch.
+        beam: elevational offsets and weights from `elevation_beam`.
+
+    Returns:
+        HU, (..., ) float32, and classes, (...) uint8, of the points' shape, with a leading B for a batch.
+
+    Raises:
+        PoseError: a pose is not finite and rigid.
+    """
+    poses = check_pose(ct_from_probe)
+    flat = np.ascontiguousarray(points, dtype=np.float32).reshape(-1, 3)
+    voxel_from_probe = inverse(volume.ct_from_voxel) @ poses.reshape(-1, 4, 4)
+    hu = np.empty((len(voxel_from_probe), len(flat)), np.float32)
+    tissue = np.empty(hu.shape, np.uint8)
+    for matrix, hu_of_pose, tissue_of_pose in zip(voxel_from_probe, hu, tissue, strict=True):
+        _reslice(volume.hu, volume.tissue, matrix, flat, *beam, hu_of_pose, tissue_of_pose)
+    shape = poses.shape[:-2] + points.shape[:-1]
+    return hu.reshape(shape), tissue.reshape(shape)
+
+
+@kernel
+def _reslice(  # type: ignore[no-untyped-def]
+    hu, tissue, voxel_from_probe, points, offsets, weights, out_hu, out_tissue
+):
+    last_i, last_j, last_k = hu.shape[0] - 1, hu.shape[1] - 1, hu.shape[2] - 1
+    m = voxel_from_probe
+    for p in numba.prange(points.shape[0]):
+        x, z = points[p, 0], points[p, 2]
+        value = np.float32(0)
+        for plane in range(len(offsets)):
+            y = points[p, 1] + offsets[plane]
+            a = m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]
+            b = m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]
+            c = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]
+            # Written so that NaN counts as outside.
+            if not (a >= 0 and b >= 0 and c >= 0 and a <= last_i and b <= last_j and c <= last_k):
+                value += weights[plane] * np.float32(AIR_HU)
+                continue
+            i, j, k = min(int(a), last_i - 1), min(int(b), last_j - 1), min(int(c), last_k - 1)
+            u, v, w = np.float32(a - i), np.float32(b - j), np.float32(c - k)
+            h00 = hu[i, j, k] + w * (np.float32(hu[i, j, k + 1]) - hu[i, j, k])
+            h01 = hu[i, j + 1, k] + w * (np.float32(hu[i, j + 1, k + 1]) - hu[i, j + 1, k])
+            h10 = hu[i + 1, j, k] + w * (np.float32(hu[i + 1, j, k + 1]) - hu[i + 1, j, k])
+            h11 = hu[i + 1, j + 1, k] + w * (np.float32(hu[i + 1, j + 1, k + 1]) - hu[i + 1, j + 1, k])
+            h0, h1 = h00 + v * (h01 - h00), h10 + v * (h11 - h10)
+            value += weights[plane] * (h0 + u * (h1 - h0))
+        out_hu[p] = value
+        out_tissue[p] = _nearest(tissue, m, x, points[p, 1], z)
+
+
+@numba.njit(inline="always")
+def _nearest(tissue, m, x, y, z):  # type: ignore[no-untyped-def]
+    a = m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]
+    b = m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]
+    c = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]
+    inside = a >= 0 and b >= 0 and c >= 0
+    inside = inside and a <= tissue.shape[0] - 1 and b <= tissue.shape[1] - 1 and c <= tissue.shape[2] - 1
+    return tissue[int(a + 0.5), int(b + 0.5), int(c + 0.5)] if inside else np.uint8(0)

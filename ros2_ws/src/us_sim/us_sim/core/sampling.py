@@ -1,0 +1,53 @@
+"""Where samples of the patient come from: compiled loops over arrays on the CPU, gathers over tensors elsewhere."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from us_sim.core.anatomy import Anatomy, property_table, sample_anatomy
+from us_sim.core.patient import Patient
+from us_sim.core.reslice import Beam, reslice
+from us_sim.core.sampling_torch import TensorSampler
+from us_sim.core.scatterers import scatterer_tile
+from us_sim.core.transforms import Matrix
+
+
+class Sampler(Protocol):
+    """Samples one patient at points that are fixed to the probe; results are tensors on `device`."""
+
+    device: torch.device
+
+    def slice(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> tuple[Tensor, Tensor]:
+        """Return HU, float32, and classes, uint8, (B, ...) at (..., 3) points in mm for (B, 4, 4) poses."""
+
+    def anatomy(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Anatomy:
+        """Return acoustic properties and scatterers at (L, S, 3) points in mm for (B, 4, 4) poses."""
+
+
+class CpuSampler:
+    """Reads the patient's own arrays; nothing is copied."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, patient: Patient, seed: int) -> None:
+        self._patient = patient
+        self._table, self._tile = property_table(patient.volume), scatterer_tile(seed)
+
+    def slice(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> tuple[Tensor, Tensor]:
+        hu, tissue = reslice(self._patient.volume, points.numpy(), ct_from_probe, beam)
+        return torch.from_numpy(hu), torch.from_numpy(tissue)
+
+    def anatomy(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Anatomy:
+        volume, skin = self._patient.volume, self._patient.skin
+        arrays = sample_anatomy(volume, skin, self._table, self._tile, points.numpy(), ct_from_probe, beam)
+        return Anatomy(*(torch.from_numpy(array) for array in arrays))
+
+
+def sampler_on(device: torch.device, patient: Patient, seed: int) -> Sampler:
+    """Return the sampler that suits the device."""
+    if device.type == "cpu":
+        return CpuSampler(patient, seed)
+    return TensorSampler(patient, seed, device)
