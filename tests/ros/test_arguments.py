@@ -111,4 +111,4 @@ def test_the_launch_file_declares_the_table() -> None:
     declared = {argument.name: argument for argument in description.get_launch_arguments()}
     assert set(declared) == set(arguments.ARGUMENTS)
     for name, argument in arguments.ARGUMENTS.items():
-        assert declared[name].description == argument.description
+        assert declared[name].description.startswith(argument.description)

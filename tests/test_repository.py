@@ -1,0 +1,72 @@
+"""What holds for every file of the repository."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+REQUIREMENTS = sorted(ROOT.glob("requirements*.txt"))
+
+# Written in pieces, so that this file passes its own test.
+HOSTS = ["pypi" + ".org", "python" + "hosted.org", "packages." + "ros.org", "download." + "pytorch.org",
+         "conda" + ".anaconda.org", "--index" + "-url", "--find" + "-links", "--trusted" + "-host"]
+MACHINE = re.compile(r"(?<![\w.~$}])/(?:work|root|tmp|home/(?!user\b)\w+|mnt|Users)/(?=\w)")
+
+
+def tracked() -> list[Path]:
+    """Return every file that git tracks, links aside."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    files = [ROOT / name for name in listed.stdout.split("\0") if name]
+    return [file for file in files if file.is_file() and not file.is_symlink()]
+
+
+def texts() -> list[tuple[str, str]]:
+    """Return name and text of every tracked text file."""
+    found = []
+    for file in tracked():
+        data = file.read_bytes()
+        if b"\0" not in data:
+            found.append((str(file.relative_to(ROOT)), data.decode()))
+    return found
+
+
+def named(file: Path) -> list[str]:
+    """Return the packages that a requirements file names, without versions and extras."""
+    lines = [line.split("#")[0].strip() for line in file.read_text().splitlines()]
+    return [re.split(r"[\[<>=!~; ]", line)[0] for line in lines if line]
+
+
+def test_no_file_names_a_package_registry() -> None:
+    assert [(name, host) for name, text in texts() for host in HOSTS if host in text] == []
+
+
+def test_no_file_names_a_folder_of_one_machine() -> None:
+    assert [(name, hit.group()) for name, text in texts() for hit in MACHINE.finditer(text)] == []
+
+
+@pytest.mark.parametrize("file", REQUIREMENTS, ids=lambda file: file.name)
+def test_every_requirement_has_a_lower_and_an_upper_bound(file: Path) -> None:
+    for line in file.read_text().splitlines():
+        if line and not line.startswith("#"):
+            assert re.fullmatch(r"[\w.-]+(\[\w+\])?(==[\w.]+|>=[\w.]+,<[\w.]+)", line), line
+
+
+@pytest.mark.parametrize("file", REQUIREMENTS, ids=lambda file: file.name)
+def test_every_requirement_has_a_reason(file: Path) -> None:
+    reasons = re.findall(r"^\| `([^`]+)` \| \S.* \|$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    assert [name for name in named(file) if name not in reasons] == []
+
+
+def test_no_reason_outlives_its_requirement() -> None:
+    reasons = re.findall(r"^\| `([^`]+)` \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    assert sorted(set(reasons)) == sorted({name for file in REQUIREMENTS for name in named(file)})
+
+
+def test_the_launch_folder_is_the_packages_own() -> None:
+    assert (ROOT / "launch").resolve() == ROOT / "ros2_ws" / "src" / "us_sim" / "launch"
