@@ -153,6 +153,18 @@ def truncated(paths: list[Path]) -> None:
     paths[5].write_bytes(paths[5].read_bytes()[:-500])
 
 
+def bad_rescale(paths: list[Path]) -> None:
+    data = pydicom.dcmread(paths[5])
+    data["RescaleSlope"] = pydicom.DataElement("RescaleSlope", "DS", "nan", validation_mode=0)
+    data.save_as(paths[5])
+
+
+def damaged(paths: list[Path]) -> None:
+    """A number that is none, where the header is read late."""
+    data = paths[5].read_bytes()
+    paths[5].write_bytes(data.replace(b"-1024", b"-1T24"))
+
+
 def no_pixels(paths: list[Path]) -> None:
     data = pydicom.dcmread(paths[5])
     del data.PixelData
@@ -179,6 +191,8 @@ REFUSALS = [
     (enhanced, "IM0015: holds 20 frames .*; convert it to NIfTI"),
     (colour, "IM0015: .*colour image instead of a CT slice.*; export"),
     (truncated, "IM0015: its pixels cannot be decoded .*truncated.*: export the series again"),
+    (bad_rescale, "IM0015: its pixels cannot be decoded .*RescaleSlope nan"),
+    (damaged, "IM0015: its pixels cannot be decoded .*-1T24.*; .*export the series again"),
     (no_pixels, "IM0015: its pixels cannot be decoded"),
     (huge, r"shape \(20000, 20000, 20\) is over 536,870,912 voxels; crop"),
 ]

@@ -19,18 +19,9 @@ from us_sim.core.errors import PatientError
 from us_sim.core.grid import check_grid
 from us_sim.core.transforms import Matrix
 
-_TAGS = [
-    "SeriesInstanceUID",
-    "SeriesDescription",
-    "Modality",
-    "Rows",
-    "Columns",
-    "NumberOfFrames",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "PixelSpacing",
-    "SamplesPerPixel",
-]
+_SERIES = ("SeriesInstanceUID", "SeriesDescription", "Modality")
+_PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+_TAGS = [*_SERIES, *_PLACE, "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"]
 _RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _UNEVEN = 0.05  # a step between slices may differ by this part of the usual one
 
@@ -83,28 +74,21 @@ def read_dicom(folder: Path) -> tuple[NDArray[np.float32], Matrix]:
 def _slices(folder: Path) -> list[_Slice]:
     """Read the headers of all files below the folder that hold an image with a place in the patient."""
     found = []
-    for path in sorted(folder.rglob("*")):
-        if not path.is_file():
-            continue
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         try:
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
-            if int(header.get("NumberOfFrames") or 1) > 1:
-                raise PatientError(
-                    f"{path}: holds {header.NumberOfFrames} frames (enhanced DICOM); "
-                    "convert it to NIfTI, with dcm2niix for example"
-                )
-            if all(
-                header.get(tag) for tag in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
-            ):
+            placed = all(header.get(tag) for tag in _PLACE)
+            frames = int(header.get("NumberOfFrames") or 1)
+            if placed and frames == 1:
                 found.append(_slice(path, header))
         except (InvalidDicomError, EOFError):
             continue
-        except PatientError:
-            raise
-        except (AttributeError, TypeError, ValueError, OverflowError, OSError, NotImplementedError) as error:
+        except Exception as error:  # each kind of damage raises its own
+            raise PatientError(f"{path}: its DICOM header is damaged ({error}); export the series again") from error
+        if frames > 1:
             raise PatientError(
-                f"{path}: its DICOM header is damaged ({error}); export the series again"
-            ) from error
+                f"{path}: holds {frames} frames (enhanced DICOM); convert it to NIfTI, with dcm2niix for example"
+            )
     if not found:
         raise PatientError(
             f"{folder}: no DICOM slices in this folder; give the folder of one CT series or a NIfTI file"
@@ -113,26 +97,19 @@ def _slices(folder: Path) -> list[_Slice]:
 
 
 def _slice(path: Path, header: pydicom.Dataset) -> _Slice:
-    position = np.array(header.ImagePositionPatient, dtype=np.float64)
-    axes = np.array(header.ImageOrientationPatient, dtype=np.float64).reshape(2, 3)
-    spacing = np.array(header.PixelSpacing, dtype=np.float64)
-    finite = all(np.isfinite(values).all() for values in (position, axes, spacing))
-    if not finite or position.shape != (3,) or spacing.shape != (2,) or spacing.min() <= 0:
-        raise ValueError("position, orientation or pixel spacing is not a finite value")
+    position, axes, spacing = (np.array(header[tag].value, dtype=np.float64) for tag in _PLACE)
+    axes = axes.reshape(2, 3)
+    if not all(np.isfinite(values).all() for values in (position, axes, spacing)):
+        raise ValueError("position, orientation or pixel spacing is not finite")
+    if position.shape != (3,) or spacing.shape != (2,) or spacing.min() <= 0:
+        raise ValueError(f"position {position.tolist()} or pixel spacing {spacing.tolist()} is impossible")
     if np.abs(axes @ axes.T - np.eye(2)).max() > 1e-3:
         raise ValueError(f"ImageOrientationPatient {axes.ravel().tolist()} is not two square unit vectors")
     if int(header.get("SamplesPerPixel") or 1) != 1:
         raise ValueError("colour image instead of a CT slice")
-    return _Slice(
-        path,
-        str(header.get("SeriesInstanceUID") or ""),
-        str(header.get("SeriesDescription") or ""),
-        str(header.get("Modality") or ""),
-        (int(header.Rows), int(header.Columns)),
-        position,
-        axes,
-        spacing,
-    )
+    series, description, modality = (str(header.get(tag) or "") for tag in _SERIES)
+    size = (int(header.Rows), int(header.Columns))
+    return _Slice(path, series, description, modality, size, position, axes, spacing)
 
 
 def _one_series(folder: Path, slices: list[_Slice]) -> list[_Slice]:
@@ -156,9 +133,7 @@ def _one_series(folder: Path, slices: list[_Slice]) -> list[_Slice]:
     if slices[0].modality not in ("CT", ""):
         raise PatientError(f"{folder}: the series is {slices[0].modality}; expected CT")
     if len(slices) < 2:
-        raise PatientError(
-            f"{folder}: holds a single slice; expected a volume: give all slices of the series"
-        )
+        raise PatientError(f"{folder}: holds a single slice; expected a volume: give all slices of the series")
     return slices
 
 
@@ -193,7 +168,7 @@ def _check_even(folder: Path, slices: list[_Slice]) -> NDArray[np.float64]:
             )
         if np.linalg.norm(step - usual) > _UNEVEN * length:
             missing = round(along / length) - 1
-            finding = f"{missing} slices missing" if missing > 0 else "uneven spacing"
+            finding = f"{missing} slice{'s' * (missing > 1)} missing" if missing > 0 else "uneven spacing"
             raise PatientError(
                 f"{folder}: {finding} between {before.path.name} and {after.path.name}: {along:.3f} mm apart "
                 f"instead of {length:.3f} mm, the step is off by {np.linalg.norm(step - usual):.3f} mm; "
@@ -208,11 +183,14 @@ def _pixels(item: _Slice) -> NDArray[np.float64]:
         dataset = pydicom.dcmread(item.path)
         stored: NDArray[Any] = dataset.pixel_array
         slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
+        hu = stored * float(1 if slope is None else slope) + float(intercept or 0)
+        if not np.isfinite(hu).all():
+            raise ValueError(f"RescaleSlope {slope}, RescaleIntercept {intercept}")
     except Exception as error:  # each decoder raises its own kinds
         raise PatientError(
-            f"{item.path}: its pixels cannot be decoded ({error}); the file is truncated or "
+            f"{item.path}: its pixels cannot be decoded ({error}); the file is truncated, damaged or "
             "compressed in an unusual way: export the series again, uncompressed"
         ) from error
     if stored.shape != item.size:
         raise PatientError(f"{item.path}: pixels of shape {stored.shape}; the header says {item.size}")
-    return stored * float(1 if slope is None else slope) + float(intercept or 0)
+    return hu
