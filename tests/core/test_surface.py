@@ -95,7 +95,7 @@ def test_distance_of_a_ball_is_the_closed_form(
     rays = directions()
     for depth in (-30, -10, -4, 0, 4, 10, 28):
         error = skin.distance_at(CENTER + rays * (RADIUS + depth)) - depth
-        assert np.abs(error).max() < tolerance + 0.03 * abs(depth)  # at most 0.3 voxel; first order farther out
+        assert np.abs(error).max() < tolerance + 0.03 * abs(depth)  # 0.3 voxel; farther out first order
     cosine = (skin.normal_at(CENTER + rays * RADIUS) * rays).sum(axis=-1)
     assert np.degrees(np.arccos(cosine.min())) < 20 * tolerance
 

@@ -1,0 +1,65 @@
+"""The patient: a CT with its classes, its skin, and the meshes that show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import trimesh
+
+from us_sim.core.phantom import phantom
+from us_sim.core.surface import Skin, organ_meshes, skin_mesh, skin_of
+from us_sim.core.tissue import TissueClass
+from us_sim.core.volume import CtVolume, load_volume
+
+
+@dataclass(frozen=True, eq=False)
+class Patient:
+    """What lies on the table. Meshes are made when they are first asked for."""
+
+    volume: CtVolume
+    skin: Skin
+
+    @property
+    def name(self) -> str:
+        """What the user calls the patient."""
+        return self.volume.name
+
+    @property
+    def sha256(self) -> str:
+        """Hash of HU, classes and affine."""
+        return self.volume.sha256
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Findings that do not stop the use."""
+        return self.volume.warnings
+
+    @cached_property
+    def skin_mesh(self) -> trimesh.Trimesh:
+        """Closed mesh of the skin in `ct`, mm, normals outward."""
+        return skin_mesh(self.skin)
+
+    @cached_property
+    def organ_meshes(self) -> dict[TissueClass, trimesh.Trimesh]:
+        """Mesh in `ct`, mm, of every organ that the volume holds."""
+        return organ_meshes(self.volume)
+
+
+def load_patient(
+    ct: str | Path, labels: str | Path | None = None, label_scheme: str | None = None
+) -> Patient:
+    """Return the patient of a NIfTI file or DICOM folder, with a label map if there is one.
+
+    Raises:
+        PatientError: as `load_volume`, or no body is found in the CT.
+    """
+    volume = load_volume(ct, labels, label_scheme)
+    return Patient(volume, skin_of(volume))
+
+
+def builtin_patient(seed: int = 0) -> Patient:
+    """Return the procedural abdomen of a seed."""
+    volume = phantom(seed)
+    return Patient(volume, skin_of(volume))
