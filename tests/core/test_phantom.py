@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import label
 
+from us_sim.core.errors import ConfigError
 from us_sim.core.phantom import phantom
 from us_sim.core.phantom_shapes import Canvas, ellipsoid, tube
 from us_sim.core.phantom_texture import smooth_noise
@@ -51,6 +52,11 @@ def test_same_seed_gives_the_same_patient_and_another_seed_another_one() -> None
     assert (first.name, other.name) == ("phantom-0", "phantom-1")
     volumes = {len(points(patient(seed), T.LIVER)) for seed in SEEDS}
     assert len(volumes) == len(SEEDS)
+
+
+def test_a_negative_seed_is_refused() -> None:
+    with pytest.raises(ConfigError, match="seed is -1; expected 0 or more"):
+        phantom(-1)
 
 
 def test_it_is_made_in_under_ten_seconds() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from us_sim.core.errors import ConfigError
 from us_sim.core.labels import content_hash
 from us_sim.core.phantom_chest import paint_heart, paint_lungs, paint_ribs
 from us_sim.core.phantom_gut import paint_colon, paint_small_bowel, paint_stomach
@@ -18,7 +19,7 @@ from us_sim.core.phantom_organs import (
 from us_sim.core.phantom_shapes import WARP_LIMIT, Canvas, Field, Points
 from us_sim.core.phantom_spine import paint_back, paint_spine
 from us_sim.core.phantom_texture import scanned, smooth_noise
-from us_sim.core.phantom_vessels import paint_great_vessels, paint_liver_vessels
+from us_sim.core.phantom_vessels import paint_arcades, paint_great_vessels, paint_liver_vessels
 from us_sim.core.phantom_wall import Build, paint_wall
 from us_sim.core.tissue import TissueClass as T
 from us_sim.core.volume import AIR_HU, CtVolume
@@ -31,7 +32,7 @@ _MARGIN = 8.0  # mm of air around the skin
 _LEVELS = {
     T.BACKGROUND: (AIR_HU, 0), T.LIVER: (108, 10), T.KIDNEY: (175, 15), T.SPLEEN: (120, 10),
     T.PANCREAS: (92, 10), T.VESSEL: (160, 12), T.FLUID: (8, 5), T.BONE: (300, 40), T.GAS: (-960, 10),
-    T.LUNG: (-840, 30), T.FAT: (-100, 8), T.MUSCLE: (58, 6), T.SKIN: (15, 10), T.SOFT: (45, 6),
+    T.LUNG: (-840, 30), T.FAT: (-100, 8), T.MUSCLE: (58, 6), T.SKIN: (60, 10), T.SOFT: (45, 6),
 }  # fmt: skip
 
 
@@ -41,10 +42,15 @@ def phantom(seed: int = 0) -> CtVolume:
     The anatomy is written once as a reference, painted in an order in which later parts cover earlier ones.
     A patient is that reference scaled and smoothly bent, with each organ's size and place drawn from the
     seed, seen in the portal venous phase. The same seed gives the same patient.
+
+    Raises:
+        ConfigError: a negative seed.
     """
+    if seed < 0:
+        raise ConfigError(f"the phantom's seed is {seed}; expected 0 or more")
     rng = np.random.default_rng(seed)
     build = Build(
-        scale=rng.uniform([0.93, 0.94, 0.95], [1.06, 1.06, 1.05]),
+        scale=rng.uniform([0.95, 0.95, 0.95], [1.1, 1.1, 1.05]),
         fat=rng.triangular(5, 12, 30),
         muscle=rng.uniform(0.85, 1.12),
     )
@@ -96,5 +102,6 @@ def _paint_inside(canvas: Canvas, cavity: Field, rng: np.random.Generator) -> No
     paint_liver_vessels(canvas, floor, rng)
     paint_colon(canvas, rng)
     paint_small_bowel(canvas, rng)
+    paint_arcades(canvas, rng)
     paint_ribs(canvas, cavity, rng)
     paint_spine(canvas, rng)

@@ -8,7 +8,18 @@ from __future__ import annotations
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from us_sim.core.phantom_shapes import EVERYWHERE, Canvas, Field, Points, Shape, curved_tube, ellipsoid, moved, tube
+from us_sim.core.phantom_shapes import (
+    EVERYWHERE,
+    Canvas,
+    Field,
+    Points,
+    Shape,
+    curved_tube,
+    ellipsoid,
+    moved,
+    smooth_max,
+    tube,
+)
 from us_sim.core.phantom_wall import wall_angle
 from us_sim.core.tissue import TissueClass as T
 
@@ -74,7 +85,8 @@ def paint_lungs(canvas: Canvas, cavity: Field, rng: Rng) -> Field:
     steepness = np.minimum(np.hypot(*np.gradient(level, x, y)), 3)
     roof = (z + canvas.warp[2] - level[:, :, None]) / np.hypot(1, steepness)[:, :, None].astype(np.float32)
     canvas.paint(Shape(EVERYWHERE, np.maximum(cavity, -2 - roof)), T.MUSCLE, over=[T.FAT])
-    canvas.paint(Shape(EVERYWHERE, np.maximum(cavity + 2, 2 - roof)), T.LUNG, over=[T.MUSCLE])
+    lung = smooth_max(cavity + 2, 2 - roof, 10)  # rounded: no slivers thinner than a voxel in the recess
+    canvas.paint(Shape(EVERYWHERE, lung), T.LUNG, over=[T.MUSCLE])
     return roof
 
 

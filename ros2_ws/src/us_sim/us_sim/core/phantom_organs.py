@@ -68,7 +68,7 @@ def paint_spleen(canvas: Canvas, roof: Field, cavity: Field, rng: Rng) -> None:
 
 def paint_kidney(canvas: Canvas, side: int, rng: Rng) -> None:
     """Paint a kidney (side +1 right, -1 left) in its fat, with medulla, sinus, pelvis, calyces and ureter."""
-    centre = moved(rng, [side * 63, -27, -32 if side > 0 else -20], 5)
+    centre = moved(rng, [side * 63, -27, -34 if side > 0 else -18], 4)
     turn = rotation(rng.uniform(0.1, 0.25), -side * rng.uniform(0.12, 0.28), -side * rng.uniform(0.3, 0.6))
     radii = np.array([29, 25, 56]) * rng.uniform(0.93, 1.08, 3)
 

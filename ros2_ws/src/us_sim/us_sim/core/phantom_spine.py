@@ -64,6 +64,8 @@ def _paint_vertebra(canvas: Canvas, centre: Points, width: float, depth: float) 
 def paint_back(canvas: Canvas, rng: np.random.Generator) -> None:
     """Paint psoas, quadratus lumborum and crura, and the fat around multifidus and erector spinae."""
     size = rng.uniform(0.85, 1.15)
+    behind_spine = ellipsoid(canvas, [0, -66, 0], [28, 13, 1000])
+    canvas.paint(behind_spine, T.MUSCLE, over=[T.FAT, T.LUNG])
     for side in (1, -1):
         psoas = [[side * 24, -36, 0], [side * 33, -36, -40], [side * 42, -32, -90], [side * 52, -18, -165]]
         canvas.paint(curved_tube(canvas, psoas, np.array([5, 12, 19, 22]) * size), T.MUSCLE, over=[T.FAT])

@@ -44,10 +44,6 @@ def paint_great_vessels(canvas: Canvas, rng: Rng) -> None:
         _paint_renal_vessels(canvas, side)
     for course, radius in _BRANCHES:
         canvas.paint(curved_tube(canvas, moved(rng, course, 0.8), radius), T.VESSEL, over=_OVER)
-    for _ in range(14):  # arcades in the mesentery
-        root, goal = [6, 18, rng.uniform(-110, -40)], rng.uniform([-75, 10, -150], [75, 70, -55])
-        arcade = np.array([root, (root + goal) / 2 + rng.uniform(-8, 8, 3), goal])
-        canvas.paint(curved_tube(canvas, arcade, [1.8, 1.5, 1.1]), T.VESSEL, over=[T.FAT])
 
 
 def _paint_renal_vessels(canvas: Canvas, side: int) -> None:
@@ -56,6 +52,14 @@ def _paint_renal_vessels(canvas: Canvas, side: int) -> None:
     vein = np.array([[20, front_of_spine(-18, 9), -18], [side * 26, -8, -20], hilum])
     canvas.paint(curved_tube(canvas, artery, 2.8), T.VESSEL, over=_OVER)
     canvas.paint(curved_tube(canvas, vein, 4.5), T.VESSEL, over=_OVER)
+
+
+def paint_arcades(canvas: Canvas, rng: Rng) -> None:
+    """Paint thin vessels into the fat between the loops of the bowel."""
+    for _ in range(24):
+        root, goal = [6, 18, rng.uniform(-110, -40)], rng.uniform([-75, 10, -150], [75, 70, -55])
+        arcade = np.array([root, (root + goal) / 2 + rng.uniform(-8, 8, 3), goal])
+        canvas.paint(curved_tube(canvas, arcade, [1.8, 1.5, 1.1]), T.VESSEL, over=[T.FAT])
 
 
 def paint_liver_vessels(canvas: Canvas, floor: Height, rng: Rng) -> None:
