@@ -97,12 +97,12 @@ class Window:
 
 
 def acoustic_window(patient: Patient) -> Window:
-    """Return the place from anterior to the right flank that sees most of the liver, or else of soft tissue."""
+    """Return the place from the left of the navel to the right flank that sees most of the liver, or else of soft tissue."""
     volume, axis = patient.volume, _middle_of_liver(patient.volume)
     low, high = (float(bound[2] - axis[2]) for bound in volume.bounds)
     free = max(0.0, _room(volume) - SWEEP[1])  # the sweep needs its share on both sides
     alongs = np.clip(np.arange(-60.0, 61.0, 10.0), (low + high) / 2 - free, (low + high) / 2 + free)
-    arounds = np.radians(np.arange(0.0, 97.0, 8.0))
+    arounds = np.radians(np.arange(-32.0, 97.0, 8.0))
     wanted = TissueClass.LIVER if (volume.tissue == TissueClass.LIVER).any() else TissueClass.SOFT
     seen = np.array([[_view(volume, _on_skin(patient.skin, axis, a, z), wanted) for z in alongs] for a in arounds])
     i, k = np.unravel_index(int(gaussian_filter(seen, 1.5, mode="nearest").argmax()), seen.shape)
