@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     for config in (SimConfig, ImageSettings):
         for item in fields(config):
             rule = item.metadata
-            span = "" if rule["low"] is None else f", {rule['low']:g} to {rule['high']:g}"
+            span = "" if rule["low"] is None else f", {rule['low']:.10g} to {rule['high']:.10g}"
             parser.add_argument(
                 f"--{item.name.replace('_', '-')}",
                 type=type(item.default),

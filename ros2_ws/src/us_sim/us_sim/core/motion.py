@@ -1,6 +1,6 @@
 """Motions of the probe over a patient's skin: closed, repeatable, normal to the skin, gently pressed.
 
-All of them work around an acoustic window: the place on the right upper belly or flank from where the default
+All of them work around an acoustic window: the place on the upper belly or right flank from where the default
 fan sees most of the liver before bone, lung or gas ends the view. A motion is a loop, sampled at even phases:
 the pose after the last one is the first.
 """
@@ -97,7 +97,7 @@ class Window:
 
 
 def acoustic_window(patient: Patient) -> Window:
-    """Return the place from the left of the navel to the right flank that sees most of the liver, or else of soft tissue."""
+    """Return the place on the upper belly or right flank that sees most of the liver, or else of soft tissue."""
     volume, axis = patient.volume, _middle_of_liver(patient.volume)
     low, high = (float(bound[2] - axis[2]) for bound in volume.bounds)
     free = max(0.0, _room(volume) - SWEEP[1])  # the sweep needs its share on both sides
