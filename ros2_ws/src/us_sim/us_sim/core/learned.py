@@ -13,6 +13,7 @@ from us_sim.core.anatomy import Anatomy
 from us_sim.core.artifact import Generator
 from us_sim.core.config import ImageSettings
 from us_sim.core.encoding import decode, encode
+from us_sim.core.formation import formation
 from us_sim.core.probe import ProbeGeometry
 from us_sim.core.reslice import Beam
 from us_sim.core.sampling import Sampler
@@ -39,7 +40,7 @@ class LearnedRenderer:
         lines = replace(probe, scan_lines=grid.scan_lines, samples=grid.samples)
         self._frame_grid = conversion_grid(lines, device)
         # The physics frame of the two-stage pipeline is the one the generator was trained on.
-        self._training = physics.formation(grid, ImageSettings(), seed, device)
+        self._training = formation(grid, ImageSettings(), seed, device)
         self._bare = physics.uncoupled(self._training)
 
     def draw(self, sampler: Sampler, poses: Matrix, coupling: Tensor, beam: Beam) -> Tensor:

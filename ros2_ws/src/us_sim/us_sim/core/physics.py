@@ -12,85 +12,28 @@ scattering; constants without a source are fitted to depth-matched regions of re
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from us_sim.core.anatomy import Anatomy
-from us_sim.core.config import ImageSettings
-from us_sim.core.probe import ProbeGeometry
-from us_sim.core.scatterers import LOOKS
+from us_sim.core.formation import Formation
 
 NEPER = math.log(10) / 20  # dB to natural logarithm of amplitude
-SPEED = 1.54  # mm/µs, assumed by the scanner
 SPECKLE_LEVEL = -43.5  # dB, scattered echo of 0 dB tissue
-NOISE_LEVEL = -105.0  # dB, electronic noise
-TGC_LIMIT = 42.0  # dB, where the amplifier's gain ends and the picture darkens
 INTERFACE = 1.2  # mm of the pulse over which an impedance gradient reflects
 INCIDENCE_POWER = 6.0  # n of cosⁿ of the incidence
 GEL = 8.0  # mm of coupling gel that may lie between face and skin
+GEL_IMPEDANCE = 1.65  # MRayl
 GHOST = -20.0  # dB lost at each further round trip between face and a near layer
 GHOST_DEPTH = 12.0  # mm of layers that reverberate
 FASCIA_PERIOD = 7.0  # mm between fascia layers
 FASCIA_DEPTH = 28.0  # mm under the skin to which they are followed
 FASCIA_LEVEL = -24.0  # dB of a fascia layer met squarely
-RING_LEVEL, RING_LENGTH = -14.0, 0.9  # dB and mm: the probe's own reverberation
+RING_DOWN = 0.7  # mm over which the tail of a pulse falls by a factor e
+HAZE_LEVEL, HAZE_LENGTH = -40.0, 14.0  # dB to a mm of reflector, mm: dirty shadow behind gas and bone
 GREY_FLOOR = 9  # darkest grey inside the fan, as in the real frames
 GREY_GAMMA = 1.5  # of the grey map; with the looks it gives the skewness of real liver regions
-ZONES = 16  # depth zones of constant lateral point spread
-
-
-@dataclass(frozen=True, eq=False)
-class Formation:
-    """Everything that does not depend on the pose, for one probe and one set of settings."""
-
-    settings: ImageSettings
-    depths: Tensor  # (S,) mm
-    line_spacing: Tensor  # (S,) mm between neighbouring scan lines
-    lateral_psf: Tensor  # (ZONES, L, L)
-    tgc: Tensor  # (S,) dB
-    ring: Tensor  # (S,) amplitude of the probe's reverberation
-    noise: Tensor  # (L, S, 2 LOOKS)
-
-
-def formation(probe: ProbeGeometry, settings: ImageSettings, seed: int, device: torch.device) -> Formation:
-    """Prepare the pose-independent parts of image formation."""
-    depths = torch.from_numpy(probe.sample_depths)
-    spacing = line_spacing(probe, depths)
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(probe.scan_lines, probe.samples, 2 * LOOKS, generator=generator)
-    tgc = (0.2 * settings.tgc * settings.frequency * depths).clamp(max=TGC_LIMIT)
-    ring = 10 ** (RING_LEVEL / 20) * torch.exp(-depths / RING_LENGTH) * (0.6 + 0.4 * torch.cos(depths * 7.0))
-    parts = (depths, spacing, lateral_psf(probe, settings, spacing), tgc, ring, noise * 10 ** (NOISE_LEVEL / 20))
-    return Formation(settings, *(part.to(device) for part in parts))
-
-
-def line_spacing(probe: ProbeGeometry, depths: Tensor) -> Tensor:
-    """Return (S,) mm between neighbouring scan lines at each depth."""
-    if math.isinf(probe.apex):
-        return torch.full_like(depths, probe.aperture / probe.scan_lines)
-    return (probe.apex + depths) * (probe.field_of_view / probe.scan_lines)
-
-
-def beam_width(depths: Tensor, settings: ImageSettings) -> Tensor:
-    """Return (S,) lateral full width at half maximum of the point spread, mm.
-
-    Dynamic receive focusing at constant f-number gives 0.024·depth at 3.5 MHz (measured on real frames) and scales
-    with the wavelength; away from the transmit focus the beam widens as a Gaussian beam of 60 mm depth of field.
-    """
-    diffraction = 0.024 * 3.5 / settings.frequency * depths
-    return (diffraction * torch.sqrt(1 + ((depths - settings.focus) / 120) ** 2)).clamp(min=0.7)
-
-
-def lateral_psf(probe: ProbeGeometry, settings: ImageSettings, spacing: Tensor) -> Tensor:
-    """Return (ZONES, L, L): row l mixes the scan lines that the beam of line l covers, power kept."""
-    depths = torch.from_numpy(probe.sample_depths)
-    sigma = (beam_width(depths, settings) / 2.355 / spacing).reshape(ZONES, -1).mean(dim=1)
-    lines = torch.arange(probe.scan_lines, dtype=torch.float32)
-    offset = lines[:, None] - lines[None, :]
-    psf = torch.exp(-0.5 * (offset / sigma.clamp(min=0.2)[:, None, None]) ** 2)
-    return psf / psf.square().sum(dim=-1, keepdim=True).sqrt()
 
 
 def b_mode(anatomy: Anatomy, coupling: Tensor, form: Formation) -> Tensor:
@@ -104,12 +47,14 @@ def b_mode(anatomy: Anatomy, coupling: Tensor, form: Formation) -> Tensor:
     Returns:
         (B, L, S) float32 grey levels, 0 to 255.
     """
-    impedance = with_gel(anatomy, form)
-    energy = transmission(impedance, anatomy.attenuation, form) * coupling[..., None]
+    impedance, attenuation = with_gel(anatomy, form)
+    energy = transmission(impedance, attenuation, form) * coupling[..., None]
     specular = specular_echo(impedance, anatomy.specularity, form) + fascia(anatomy, form)
     coherent = energy * specular
-    coherent = coherent + reverberation(coherent, form)
-    scattered = anatomy.scatter * (energy * 10 ** (SPECKLE_LEVEL / 20))[..., None]
+    diffuse = energy * 10 ** (SPECKLE_LEVEL / 20)
+    haze = dirty_shadow(coherent, form)
+    coherent = ring_down(coherent + ghosts(coherent, form), form)
+    scattered = anatomy.scatter * diffuse[..., None] + form.clutter * haze[..., None]
     looks = scattered.shape[-1] // 2
     scattered[..., :looks] += coherent[..., None]
     signal = blur_laterally(scattered, form.lateral_psf)
@@ -122,10 +67,10 @@ def uncoupled(form: Formation) -> Tensor:
     return log_compress(compound(form.noise) + form.ring, form)
 
 
-def with_gel(anatomy: Anatomy, form: Formation) -> Tensor:
-    """Replace the air between face and skin by gel that matches the skin's impedance."""
+def with_gel(anatomy: Anatomy, form: Formation) -> tuple[Tensor, Tensor]:
+    """Impedance and attenuation with the air between face and skin replaced by gel, which matches the skin."""
     gap = (anatomy.skin_distance > -0.5) & (form.depths < GEL)
-    return torch.where(gap, torch.full_like(anatomy.impedance, 1.65), anatomy.impedance)
+    return anatomy.impedance.masked_fill(gap, GEL_IMPEDANCE), anatomy.attenuation.masked_fill(gap, 0.0)
 
 
 def transmission(impedance: Tensor, attenuation: Tensor, form: Formation) -> Tensor:
@@ -171,8 +116,22 @@ def fascia(anatomy: Anatomy, form: Formation) -> Tensor:
     return 10 ** (FASCIA_LEVEL / 20) * anatomy.layering * sheet * strength
 
 
-def reverberation(coherent: Tensor, form: Formation) -> Tensor:
-    """Ghosts of the near layers at twice and three times their depth."""
+def ring_down(coherent: Tensor, form: Formation) -> Tensor:
+    """Lengthen echoes by the tail of the pulse: strong ones, such as the diaphragm, look thick."""
+    tail = torch.exp(-(form.depths[:8] - form.depths[0]) / RING_DOWN)
+    padded = torch.nn.functional.pad(coherent[:, None], (7, 0))
+    return torch.nn.functional.conv2d(padded, tail.flip(0)[None, None, None, :])[:, 0]
+
+
+def dirty_shadow(coherent: Tensor, form: Formation) -> Tensor:
+    """Amplitude of the multiple echoes that trail behind strong reflectors: ∫ echo · exp(−distance / HAZE_LENGTH)."""
+    growth = torch.exp(form.depths / HAZE_LENGTH)
+    step = float(form.depths[1] - form.depths[0])
+    return 10 ** (HAZE_LEVEL / 20) * torch.cumsum(coherent * growth, dim=-1) / growth * step
+
+
+def ghosts(coherent: Tensor, form: Formation) -> Tensor:
+    """Echoes of the near layers at twice and three times their depth."""
     samples = torch.arange(coherent.shape[-1], device=coherent.device)
     near = coherent * (form.depths < GHOST_DEPTH)
     loss = 10 ** (GHOST / 20)

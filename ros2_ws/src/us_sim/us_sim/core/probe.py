@@ -45,7 +45,7 @@ class ProbeGeometry:
         field_of_view: full angle between the outer scan lines, rad; 0 for a linear probe.
         aperture: width of a flat face, mm; 0 for a convex one, whose chord follows.
         width, height: the frame's pixels.
-        scan_lines, samples: the polar grid.
+        scan_lines, samples: the polar grid; samples are a multiple of 16, the number of depth zones.
         slice_thickness: full width of the elevational beam, mm.
         elevation_planes: planes averaged over the thickness, odd.
         given_spacing: size of a pixel (x, z) in mm; None: the frame is the box around the fan.
@@ -198,6 +198,7 @@ def _check(probe: ProbeGeometry) -> None:
         if not good:
             raise ProbeError(f"{name} is {getattr(probe, name)!r}; expected {expected}")
 
+    demand("kind", isinstance(probe.kind, ProbeKind), "a ProbeKind")
     curved, flat = probe.kind is ProbeKind.CONVEX, probe.kind is not ProbeKind.CONVEX
     steered = probe.kind is not ProbeKind.LINEAR
     demand("depth", 10 <= probe.depth <= 400, "10 to 400 mm")
@@ -209,9 +210,14 @@ def _check(probe: ProbeGeometry) -> None:
            "5 to 150 mm for a linear or phased probe, 0 for a convex one")
     for name, low, high in (("width", 16, 2048), ("height", 16, 2048), ("scan_lines", 16, 1024),
                             ("samples", 32, 4096)):
-        demand(name, low <= getattr(probe, name) <= high, f"{low} to {high}")
+        value = getattr(probe, name)
+        demand(name, isinstance(value, int) and low <= value <= high, f"a whole number from {low} to {high}")
+    demand("samples", probe.samples % 16 == 0, "a multiple of 16")
     demand("slice_thickness", 0 <= probe.slice_thickness <= 20, "0 to 20 mm")
     demand("elevation_planes", probe.elevation_planes in range(1, 22, 2), "an odd number from 1 to 21")
+    demand("given_spacing", all(0.01 <= size <= 10 for size in probe.given_spacing or ()), "0.01 to 10 mm")
+    demand("given_first_pixel", all(abs(place) <= 1000 for place in probe.given_first_pixel or ()),
+           "within 1000 mm of the face")
 
 
 PRESETS: dict[str, ProbeGeometry] = {

@@ -17,6 +17,7 @@ from us_sim.core.contact import Contact, contact
 from us_sim.core.device import choose_device
 from us_sim.core.encoding import window
 from us_sim.core.errors import ConfigError
+from us_sim.core.formation import formation
 from us_sim.core.learned import LearnedRenderer
 from us_sim.core.patient import Patient
 from us_sim.core.probe import ProbeGeometry, preset
@@ -88,7 +89,7 @@ class Simulator:
         self._pixels = torch.from_numpy(self.probe.pixel_points).to(self._torch_device)
         self._lines = torch.from_numpy(self.probe.polar_points).to(self._torch_device)
         self._grid, self._fan = conversion_grid(self.probe, self._torch_device)
-        self._formation = physics.formation(self.probe, self.settings, seed, self._torch_device)
+        self._formation = formation(self.probe, self.settings, seed, self._torch_device)
         self._learned: LearnedRenderer | None = None
         if generator is not None and generator.card.refusal(self.probe) is None:
             self._learned = LearnedRenderer(generator, self.probe, self.settings, seed)
