@@ -67,8 +67,9 @@ def load_generator(path: str | Path, device: torch.device | str = "cpu") -> Gene
 def _read(file: Path) -> tuple[dict[str, Tensor], Card]:
     if not file.is_file():
         raise ArtifactError(f"{file}: no such file; give the path of a .safetensors generator")
-    start = file.open("rb").read(4)
-    if start[:2] == b"PK" or start[:1] == b"\x80":
+    with file.open("rb") as stream:
+        start = stream.read(2)
+    if start == b"PK" or start[:1] == b"\x80":
         raise ArtifactError(
             f"{file}: a pickle or PyTorch checkpoint, which may run code when loaded; "
             "export the generator to .safetensors"

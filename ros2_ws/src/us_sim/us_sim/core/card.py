@@ -63,12 +63,13 @@ class Card:
         _demand(self.format_version == FORMAT_VERSION, "format_version", self.format_version, str(FORMAT_VERSION))
         _demand(0.05 <= self.width <= 4, "width", self.width, "0.05 to 4")
         _demand(
-            bool(self.windows) and all(len(w) == 2 and w[0] < w[1] for w in self.windows),
+            bool(self.windows) and all(len(w) == 2 and -1e5 <= w[0] < w[1] <= 1e5 for w in self.windows),
             "windows", self.windows, "pairs of lower and upper HU",
         )  # fmt: skip
         known = set(map(int, TissueClass))
-        _demand(len(self.classes) > 1 and self.classes[0] == 0 and set(self.classes) <= known, "classes",
-                self.classes, f"ids from 0 to {max(known)}, 0 first")  # fmt: skip
+        once = len(set(self.classes)) == len(self.classes) > 1
+        _demand(once and self.classes[0] == 0 and set(self.classes) <= known, "classes", self.classes,
+                f"different ids from 0 to {max(known)}, 0 first")  # fmt: skip
         if self.encoding == "paper":
             _demand(len(self.windows) == 1, "windows", self.windows, "one window for encoding paper")
         _demand(all(n % STRIDE == 0 for n in self.size), "grid size", self.size, f"multiples of {STRIDE}")
@@ -106,10 +107,10 @@ class Card:
             ArtifactError: not JSON, unknown or missing fields, values outside their choices.
         """
         try:
-            data: dict[str, Any] = json.loads(text)
-            unknown = set(data) - {f.name for f in fields(Card)}
+            data: dict[str, Any] = dict(json.loads(text))
+            unknown = data.keys() - {f.name for f in fields(Card)}
             if unknown:
-                raise ArtifactError(f"unknown fields {sorted(unknown)}; written by a newer version?")
+                raise ArtifactError(f"card: unknown fields {sorted(unknown)}; written by a newer version?")
             probe = dict(data.pop("probe"))
             probe["kind"] = ProbeKind(probe["kind"])
             for name in ("given_spacing", "given_first_pixel"):
@@ -118,8 +119,12 @@ class Card:
                 if name in data:
                     data[name] = tuple(tuple(v) if isinstance(v, list) else v for v in data[name])
             return Card(ProbeGeometry(**probe), **data)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(f"bad card: {error}") from error
+        except ArtifactError:
+            raise
+        except KeyError as error:
+            raise ArtifactError(f"card: field {error} is missing; export the generator again") from error
+        except (TypeError, ValueError) as error:
+            raise ArtifactError(f"card: {error}; export the generator again") from error
 
 
 def _demand(good: bool, name: str, value: object, expected: str) -> None:

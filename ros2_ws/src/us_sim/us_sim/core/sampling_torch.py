@@ -17,6 +17,8 @@ from us_sim.core.scatterers import SCALE, TILE, scatterer_tile, tile_from_ct
 from us_sim.core.transforms import Matrix, inverse
 from us_sim.core.volume import AIR_HU
 
+FAR = 1e6  # voxels from any grid: what lies beyond is outside as well, and would overflow as an index
+
 
 class TensorSampler:
     """Holds HU, classes, skin distance and scatterers on the device; poses are the only traffic per frame."""
@@ -75,6 +77,7 @@ class TensorSampler:
     def _map(self, to_from_probe: Matrix, points: Tensor, offset: float) -> Tensor:
         """(B, ..., 3) points shifted along the elevation, in the target's index space."""
         shift = to_from_probe[:, :3, 1] * offset + to_from_probe[:, :3, 3]
+        shift = np.nan_to_num(shift, nan=FAR).clip(-FAR, FAR)
         matrix = torch.from_numpy(to_from_probe[:, :3, :3].astype(np.float32)).to(self.device)
         origin = torch.from_numpy(shift.astype(np.float32)).to(self.device)
         mapped = torch.einsum("bij,nj->bni", matrix, points.reshape(-1, 3)) + origin[:, None]
@@ -106,7 +109,7 @@ def inside(position: Tensor, shape: torch.Size) -> Tensor:
 def corners(position: Tensor, shape: torch.Size) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield flat index and trilinear weight, both (...), of the eight samples around (..., 3) positions."""
     limit = torch.tensor(shape, device=position.device) - 2
-    base = torch.minimum(position.floor().clamp(min=0).nan_to_num(0).long(), limit)
+    base = torch.minimum(position.floor().clamp(min=0).long(), limit)
     fraction = position - base
     for corner in product((0, 1), repeat=3):
         i, j, k = (base + torch.tensor(corner, device=position.device)).unbind(-1)

@@ -69,7 +69,8 @@ def check_pose(ct_from_probe: ArrayLike) -> Matrix:
     """Return the pose(s) as float64 (..., 4, 4) after checking that they are finite and rigid (to 1e-3).
 
     Raises:
-        PoseError: wrong shape, NaN or Inf, or a rotation part that is not orthonormal and right-handed.
+        PoseError: wrong shape, NaN or Inf, a last row other than (0, 0, 0, 1), or a rotation part that is not
+            orthonormal and right-handed.
     """
     pose = np.asarray(ct_from_probe, dtype=np.float64)
     if pose.shape[-2:] != (4, 4):
@@ -77,9 +78,13 @@ def check_pose(ct_from_probe: ArrayLike) -> Matrix:
     if not np.isfinite(pose).all():
         raise PoseError("ct_from_probe holds NaN or Inf; expected finite values in mm")
     rotation = pose[..., :3, :3]
+    if np.abs(rotation).max(initial=0.0) > 2 or (pose[..., 3, :] != (0, 0, 0, 1)).any():
+        raise PoseError("ct_from_probe is not rigid; expected a rotation, a translation in mm and the row 0 0 0 1")
     error = np.abs(rotation @ np.swapaxes(rotation, -1, -2) - np.eye(3)).max(initial=0.0)
-    if error > 1e-3 or (np.linalg.det(rotation) < 0).any():
+    if error > 1e-3:
         raise PoseError(f"ct_from_probe is not rigid (off by {error:.3g}); expected rotation and translation")
+    if (np.linalg.det(rotation) < 0).any():
+        raise PoseError("ct_from_probe is mirrored, not rigid; expected a right-handed rotation")
     return pose
 
 
@@ -92,14 +97,17 @@ def pose_on_skin(point: ArrayLike, outward: ArrayLike, lateral: ArrayLike) -> Ma
         lateral: (3,) wished direction of the image's columns (+x) in `ct`; made square to the beam.
 
     Raises:
-        PoseError: `lateral` runs along the beam, so that no image plane is defined.
+        PoseError: `outward` has no direction, or `lateral` runs along it, so that no image plane is defined.
     """
     z = -np.asarray(outward, dtype=np.float64)
-    z = z / np.linalg.norm(z)
+    length = np.linalg.norm(z)
+    if not 0 < length < np.inf:
+        raise PoseError(f"the skin normal {(-z).tolist()} has no direction; choose a point on the skin")
+    z = z / length
     x = np.asarray(lateral, dtype=np.float64)
     x = x - z * (x @ z)
     length = np.linalg.norm(x)
-    if length < 1e-6:
+    if not 1e-6 < length < np.inf:
         raise PoseError("the lateral direction runs along the beam; choose one across it")
     x = x / length
     return rigid(np.stack([x, np.cross(z, x), z], axis=1), point)

@@ -1,0 +1,43 @@
+"""Settings: every field has a description, bounds are part of the range, and what lies outside is refused."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from us_sim.core.config import DEVICES, RENDERERS, ImageSettings, SimConfig
+from us_sim.core.errors import ConfigError
+
+RANGED = [
+    (kind, item.name, item.metadata["low"], item.metadata["high"])
+    for kind in (ImageSettings, SimConfig)
+    for item in fields(kind)
+    if item.metadata["low"] is not None
+]
+
+
+@pytest.mark.parametrize("kind", [ImageSettings, SimConfig])
+def test_fields_are_described_and_defaults_are_allowed(kind: Any) -> None:
+    kind()
+    assert all(item.metadata["description"] for item in fields(kind))
+
+
+@pytest.mark.parametrize(("kind", "name", "low", "high"), RANGED)
+def test_range_includes_its_bounds_and_nothing_else(kind: Any, name: str, low: float, high: float) -> None:
+    for value in (low, high):
+        assert getattr(kind(**{name: value}), name) == value
+    message = rf"{name} is .*; expected {low:g} to {high:g}".replace("+", r"\+")
+    for value in (low - 1, high + 1, math.nan, math.inf, -math.inf):
+        with pytest.raises(ConfigError, match=message):
+            kind(**{name: value})
+
+
+@pytest.mark.parametrize(("name", "choices"), [("renderer", RENDERERS), ("device", DEVICES)])
+def test_choices(name: str, choices: tuple[str, ...]) -> None:
+    for word in choices:
+        assert getattr(SimConfig(**{name: word}), name) == word  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=f"{name} is 'tpu'; expected one of {', '.join(choices)}"):
+        SimConfig(**{name: "tpu"})  # type: ignore[arg-type]
