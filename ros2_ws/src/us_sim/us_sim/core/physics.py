@@ -20,7 +20,7 @@ from us_sim.core.anatomy import Anatomy
 from us_sim.core.formation import Formation
 
 NEPER = math.log(10) / 20  # dB to natural logarithm of amplitude
-SPECKLE_LEVEL = -43.5  # dB, scattered echo of 0 dB tissue
+SPECKLE_LEVEL = -41.0  # dB, scattered echo of 0 dB tissue
 INTERFACE = 1.2  # mm of the pulse over which an impedance gradient reflects
 INCIDENCE_POWER = 6.0  # n of cosⁿ of the incidence
 GEL = 8.0  # mm of coupling gel that may lie between face and skin
