@@ -35,7 +35,7 @@ from us_sim.ros import scene
 from us_sim.ros.node import UsSim
 
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-os.environ.setdefault("ROS_DOMAIN_ID", str(100 + os.getpid() % 100))
+os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)  # not that of a robot in use
 
 RADIUS = 60.0  # mm, of the ball that is the patient
 
@@ -146,7 +146,8 @@ class World:
         thread.start()
         self._nodes.append((node, executor, thread))
 
-    def start(self, namespace: str = "", **parameters: Any) -> UsSim:
+    def start(self, namespace: str = "", **parameters: Any) -> Any:
+        """Return a started `UsSim`; untyped, for its simulator is the fake."""
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
         node = UsSim(context=self.context, namespace=namespace, parameter_overrides=overrides)
         self.add(node)

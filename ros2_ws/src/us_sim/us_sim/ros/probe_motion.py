@@ -23,7 +23,7 @@ from us_sim.core.errors import UsSimError
 from us_sim.core.motion import MOTIONS, motion
 from us_sim.ros import parameters, scene
 from us_sim.ros.conversions import pose_message
-from us_sim.ros.outputs import latched_qos, pose_qos
+from us_sim.ros.outputs import latched_qos, stream_qos
 
 PATIENT = ("ct", "labels", "label_scheme", "seed")
 
@@ -62,7 +62,8 @@ class ProbeMotion(Node):
         poses = motion(config.motion, patient, max(2, round(config.rate * config.period)))
         self._poses = cycle([pose_message(pose) for pose in poses])
         self._patient, self._frame, self._compared = patient, config.ct_frame_id, ""
-        self._publisher = self.create_publisher(PoseStamped, "us_sim/probe_pose", pose_qos())
+        # Reliable, so that recorders of either kind can listen; the simulator takes only the newest anyway.
+        self._publisher = self.create_publisher(PoseStamped, "us_sim/probe_pose", stream_qos())
         self.create_subscription(ProbeInfo, "us_sim/probe_info", self._compare, latched_qos())
         self.create_timer(1.0 / config.rate, self._step)
         self.get_logger().info(f"{config.motion} over {patient.name}, {len(poses)} poses, again and again")

@@ -1,0 +1,74 @@
+"""The demo motion: poses on the skin at a rate, repeatable, for the patient that is shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from geometry_msgs.msg import PoseStamped
+from rclpy.parameter import Parameter
+from us_sim_msgs.msg import FrameInfo
+
+from us_sim.core.errors import PatientError
+from us_sim.core.motion import MOTIONS, motion
+from us_sim.ros import scene
+from us_sim.ros.conversions import nanoseconds, pose_matrix
+from us_sim.ros.probe_motion import ProbeMotion
+
+if TYPE_CHECKING:
+    from tests.ros.conftest import World
+
+
+def start(world: World, namespace: str = "", **parameters: Any) -> ProbeMotion:
+    overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+    node = ProbeMotion(context=world.context, namespace=namespace, parameter_overrides=overrides)
+    world.add(node)
+    return node
+
+
+@pytest.mark.parametrize("name", MOTIONS)
+def test_poses_are_those_of_the_motion_again_and_again(world: World, name: str) -> None:
+    poses = world.listen(PoseStamped, "us_sim/probe_pose")
+    start(world, motion=name, rate=100.0, period=1.0)
+    world.until(lambda: len(poses) > 150)
+    expected = motion(name, scene.builtin_patient(0), 100)
+    heard = np.stack([pose_matrix(message.pose) for message in poses])
+    off = [np.abs(np.roll(expected, -start, axis=0) - heard[:100]).max() for start in range(100)]
+    start_of_hearing = int(np.argmin(off))
+    repeated = np.roll(expected, -start_of_hearing, axis=0)[np.arange(len(heard)) % 100]
+    np.testing.assert_allclose(heard, repeated, atol=1e-6)
+    assert {message.header.frame_id for message in poses} == {"ct"}
+    stamps = [nanoseconds(message.header.stamp) for message in poses]
+    assert stamps == sorted(stamps)
+
+
+def test_every_pose_is_taken_by_a_simulator_in_the_same_namespace(world: World) -> None:
+    node = world.start("left")
+    infos = world.listen(FrameInfo, "left/us_sim/frame_info")
+    world.listened(node.outputs.frame_info)
+    start(world, "left", rate=100.0)
+    world.until(lambda: len(infos) > 5)
+    assert infos[-1].ct_frame == "left/ct"
+    assert not node.statistics.refused
+
+
+def test_another_patient_in_the_simulator_is_told_once(
+    world: World, capfd: pytest.CaptureFixture[str]
+) -> None:
+    node = world.start(seed=1)
+    motion_node = start(world, seed=2)
+    world.until(lambda: motion_node.count_publishers("us_sim/probe_info"))
+    world.until(lambda: "made for phantom-2, but the simulator shows phantom-1" in told(capfd))
+    node.show(node.scene.simulator.replace(renderer="ct"))
+    world.until(lambda: node.statistics.counts["accepted"] > 5)
+    assert "the simulator shows" not in told(capfd)
+
+
+def told(capfd: pytest.CaptureFixture[str]) -> str:
+    return capfd.readouterr().err
+
+
+def test_a_patient_that_cannot_be_loaded_is_an_error(world: World) -> None:
+    with pytest.raises(PatientError, match=r"/nowhere\.nii: no such file"):
+        start(world, ct="/nowhere.nii")
