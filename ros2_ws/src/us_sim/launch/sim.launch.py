@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
+from launch.events.process import ProcessExited
 from launch.substitutions import PathJoinSubstitution
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.substitutions import FindPackageShare
@@ -33,13 +34,13 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     started: list[LaunchDescriptionEntity] = [
         LifecycleNode(
             package="us_sim", executable="us_sim", name="us_sim", parameters=[given(values, NODE)],
-            on_exit=Shutdown(reason="us_sim ended"), **common,
+            on_exit=_end_all, **common,
         )
     ]
     if values["motion"] != "none":
         started.append(Node(
             package="us_sim", executable="probe_motion", name="probe_motion", parameters=[given(values, MOTION)],
-            on_exit=Shutdown(reason="probe_motion ended"), **common,
+            on_exit=_end_all, **common,
         ))
     if values["rviz"]:
         config = PathJoinSubstitution([FindPackageShare("us_sim"), "rviz", "us_sim.rviz"])
@@ -51,6 +52,11 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             arguments=_transform(str(values["world_from_ct"]), ct_frame), **common,
         ))
     return started
+
+
+def _end_all(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity] | None:
+    # Ctrl-C is a shutdown already; launch_ros fails at a second one.
+    return None if context.is_shutdown else [Shutdown(reason=f"{event.process_name} ended")]
 
 
 def _transform(world_from_ct: str, ct_frame: str) -> list[str]:
