@@ -53,7 +53,7 @@ def load_generator(path: str | Path, device: torch.device | str = "cpu") -> Gene
         ArtifactError: naming the file and what is wrong: missing, pickle, truncated, no card, a bad card, or
             weights that do not fit the card.
     """
-    file = Path(path)
+    file = Path(path).expanduser()
     weights, card = _read(file)
     network = build(card)
     _check_weights(file, weights, network.state_dict())
