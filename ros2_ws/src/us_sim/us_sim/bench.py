@@ -1,0 +1,198 @@
+"""The command `make bench`: reslice and frame rates on this machine, with their ratios to well-known libraries."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from scipy.ndimage import map_coordinates
+
+from us_sim.core.motion import motion
+from us_sim.core.patient import builtin_patient
+from us_sim.core.probe import preset
+from us_sim.core.reslice import reslice
+from us_sim.core.simulator import Simulator
+from us_sim.core.transforms import Matrix, apply, inverse, rigid, rotation_from_quaternion
+from us_sim.core.volume import AIR_HU, CtVolume
+
+SHAPE = (512, 512, 300)
+PROBE = preset("c5_2")
+POINTS = PROBE.pixel_points
+
+
+def big_volume() -> CtVolume:
+    """Noise of ±1000 HU in a volume of clinical size."""
+    rng = np.random.default_rng(0)
+    affine = np.diag([0.75, 0.75, 1.0, 1.0])
+    affine[:3, 3] = -192, -192, -150
+    hu = rng.integers(-1000, 1001, SHAPE, dtype=np.int16)
+    return CtVolume(hu, rng.integers(0, 14, SHAPE, dtype=np.uint8), affine, "noise", "")
+
+
+def oblique_poses(count: int) -> list[Matrix]:
+    """Random poses whose fan lies in the volume."""
+    rng = np.random.default_rng(1)
+    turns = rng.standard_normal((count, 4))
+    return [rigid(rotation_from_quaternion(*turn), rng.uniform(-30, 30, 3)) for turn in turns]
+
+
+def milliseconds(work: Callable[[Matrix], object], poses: list[Matrix]) -> dict[str, float]:
+    """Median and 95th percentile over the poses, after one warm-up."""
+    work(poses[0])
+    times = []
+    for pose in poses:
+        start = time.perf_counter()
+        work(pose)
+        times.append(1e3 * (time.perf_counter() - start))
+    return {"median": float(np.median(times)), "p95": float(np.percentile(times, 95))}
+
+
+def scipy_slice(volume: CtVolume) -> Callable[[Matrix], object]:
+    """HU and classes of the frame's pixels through `map_coordinates`."""
+
+    def work(pose: Matrix) -> object:
+        voxels = apply(inverse(volume.ct_from_voxel) @ pose, POINTS.reshape(-1, 3)).T
+        hu = map_coordinates(volume.hu, voxels, order=1, mode="constant", cval=AIR_HU, output=np.float32)
+        return hu, map_coordinates(volume.tissue, voxels, order=0, mode="constant", cval=0)
+
+    return work
+
+
+def sitk_slice(volume: CtVolume) -> Callable[[Matrix], object]:
+    """The same through SimpleITK's ResampleImageFilter."""
+    import SimpleITK as sitk  # only the benchmark has it
+
+    images = []
+    for array in (volume.hu, volume.tissue):
+        image = sitk.GetImageFromArray(np.ascontiguousarray(array.transpose(2, 1, 0)))
+        image.SetSpacing(volume.spacing.tolist())
+        image.SetOrigin(volume.ct_from_voxel[:3, 3].tolist())
+        images.append(image)
+
+    def work(pose: Matrix) -> object:
+        first = apply(pose, POINTS[0, 0])
+        out = []
+        for image, kind in zip(images, (sitk.sitkLinear, sitk.sitkNearestNeighbor), strict=True):
+            resampler = sitk.ResampleImageFilter()
+            resampler.SetSize((PROBE.width, PROBE.height, 1))
+            resampler.SetOutputSpacing((*PROBE.pixel_spacing, 1.0))
+            resampler.SetOutputOrigin(first.tolist())
+            resampler.SetOutputDirection(np.stack([pose[:3, 0], pose[:3, 2], -pose[:3, 1]], axis=1).ravel().tolist())
+            resampler.SetInterpolator(kind)
+            resampler.SetDefaultPixelValue(AIR_HU if kind == sitk.sitkLinear else 0)
+            out.append(sitk.GetArrayFromImage(resampler.Execute(image)))
+        return out
+
+    return work
+
+
+def vtk_slice(volume: CtVolume) -> Callable[[Matrix], object]:
+    """The same through vtkImageReslice."""
+    from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy  # only the benchmark has it
+    from vtkmodules.vtkCommonDataModel import vtkImageData
+    from vtkmodules.vtkImagingCore import vtkImageReslice
+
+    filters = []
+    for array in (volume.hu, volume.tissue):
+        image = vtkImageData()
+        image.SetDimensions(volume.hu.shape)
+        image.SetSpacing(volume.spacing.tolist())
+        image.SetOrigin(volume.ct_from_voxel[:3, 3].tolist())
+        image.GetPointData().SetScalars(numpy_to_vtk(array.ravel(order="F"), deep=True))
+        reslicer = vtkImageReslice()
+        reslicer.SetInputData(image)
+        reslicer.SetOutputDimensionality(2)
+        reslicer.SetOutputExtent(0, PROBE.width - 1, 0, PROBE.height - 1, 0, 0)
+        reslicer.SetOutputSpacing(*PROBE.pixel_spacing, 1.0)
+        reslicer.SetOutputOrigin(0.0, 0.0, 0.0)
+        filters.append(reslicer)
+    filters[0].SetInterpolationModeToLinear()
+    filters[0].SetBackgroundLevel(AIR_HU)
+    filters[1].SetInterpolationModeToNearestNeighbor()
+
+    def work(pose: Matrix) -> object:
+        axes = [*pose[:3, 0], *pose[:3, 2], *-pose[:3, 1]]
+        for reslicer in filters:
+            reslicer.SetResliceAxesDirectionCosines(axes)
+            reslicer.SetResliceAxesOrigin(apply(pose, POINTS[0, 0]).tolist())
+            reslicer.Modified()
+            reslicer.Update()
+        return [vtk_to_numpy(reslicer.GetOutput().GetPointData().GetScalars()) for reslicer in filters]
+
+    return work
+
+
+def slices(repeats: int) -> dict[str, dict[str, float]]:
+    """Time one 256×256 slice with labels in every library that is installed."""
+    volume, poses = big_volume(), oblique_poses(repeats)
+    rows = {"us_sim reslice": milliseconds(partial(reslice, volume, POINTS), poses)}
+    rows["scipy map_coordinates"] = milliseconds(scipy_slice(volume), poses)
+    for name, make in (("SimpleITK ResampleImageFilter", sitk_slice), ("VTK vtkImageReslice", vtk_slice)):
+        try:
+            rows[name] = milliseconds(make(volume), poses)
+        except ImportError as error:
+            Console(stderr=True).print(f"{name} left out: {error}")
+    return rows
+
+
+def frames(repeats: int) -> dict[str, dict[str, float]]:
+    """Time whole frames of the built-in phantom on every device there is."""
+    patient = builtin_patient(0)
+    poses = list(motion("liver_sweep", patient, repeats))
+    rows = {}
+    for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+        simulator = Simulator(patient, PROBE, device=device)
+        image = partial(simulator.render, ct_slice=False, labels=False)
+        rows[f"physics frame, {simulator.device}"] = milliseconds(image, poses)
+        rows[f"physics frame with slice and labels, {simulator.device}"] = milliseconds(simulator.render, poses)
+        rows[f"slice and labels, {simulator.device}"] = milliseconds(partial(simulator.render, image=False), poses)
+    simulator = Simulator(patient, PROBE, device="cpu")
+    rows["contact"] = milliseconds(simulator.contact, poses)
+    return rows
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line]
+        model = names[0] if names else model
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
+    return {"cpu": model, "cores": os.cpu_count(), "gpu": gpu, "python": platform.python_version(),
+            "torch": torch.__version__}  # fmt: skip
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print a table, and write JSON where asked."""
+    parser = argparse.ArgumentParser(prog="us_sim.bench", description=__doc__)
+    parser.add_argument("--repeats", type=int, default=60, help="poses of each measurement (60)")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    arguments = parser.parse_args(argv)
+    report = {"machine": machine(), "ms": {**slices(arguments.repeats), **frames(arguments.repeats)}}
+    reference = report["ms"]["us_sim reslice"]["median"]
+    table = Table("256 x 256 pixels", "median ms", "95 % ms", "a second", "over us_sim reslice")
+    for name, row in report["ms"].items():
+        ratio = f"{row['median'] / reference:.1f}" if "frame" not in name and name != "contact" else ""
+        table.add_row(name, f"{row['median']:.2f}", f"{row['p95']:.2f}", f"{1e3 / row['median']:.0f}", ratio)
+    console = Console()
+    console.print(", ".join(f"{key} {value}" for key, value in report["machine"].items()))
+    console.print(table)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
