@@ -1,0 +1,48 @@
+"""What is wrong with files of training data: named one by one; strict runs stop at the first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from us_sim.core.errors import UsSimError
+
+
+class DataError(UsSimError, ValueError):
+    """A file of training data cannot be used; the message names it and the reason."""
+
+
+class Faults:
+    """Collects files that were left out, with the reason.
+
+    Args:
+        strict: the first fault raises DataError.
+    """
+
+    def __init__(self, strict: bool = False) -> None:
+        self.strict, self.found = strict, list[tuple[str, str]]()
+        self.notes: list[tuple[str, str]] = []
+
+    def add(self, path: Path | str, reason: str) -> None:
+        """Leave a file out.
+
+        Raises:
+            DataError: strict.
+        """
+        if self.strict:
+            raise DataError(f"{path}: {reason}")
+        self.found.append((str(path), reason))
+
+    def note(self, path: Path | str, what: str) -> None:
+        """Name a file in the summary that is no fault, such as an image without a mask."""
+        self.notes.append((str(path), what))
+
+    def report(self, console: Console | None = None) -> None:
+        """Print how many files were left out, and which and why; and what else is worth knowing."""
+        console = console or Console(stderr=True)
+        for title, entries in (("left out", self.found), ("noted", self.notes)):
+            if entries:
+                console.print(f"{len(entries)} files {title}:")
+            for path, reason in entries:
+                console.print(f"  {path}: {reason}", highlight=False, soft_wrap=True, markup=False)
