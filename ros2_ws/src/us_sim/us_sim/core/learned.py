@@ -28,7 +28,6 @@ class LearnedRenderer:
         card, device = generator.card, generator.device
         self._generator, self._settings = generator, settings
         self._polar = card.grid == "polar"
-        self._frame = (probe.height, probe.width)
         grid = card.probe
         self._lines = torch.from_numpy(grid.polar_points).to(device)
         points = grid.polar_points.transpose(1, 0, 2) if self._polar else grid.pixel_points
@@ -39,6 +38,7 @@ class LearnedRenderer:
         self._card_grid = conversion_grid(grid, device)
         lines = replace(probe, scan_lines=grid.scan_lines, samples=grid.samples)
         self._frame_grid = conversion_grid(lines, device)
+        self._drawn_grid = self._frame_grid[0] if self._polar else pixel_grid(probe, grid, device)
         # The physics frame of the two-stage pipeline is the one the generator was trained on.
         self._training = formation(grid, ImageSettings(), seed, device)
         self._bare = physics.uncoupled(self._training)
@@ -78,8 +78,13 @@ class LearnedRenderer:
         lines = torch.nn.functional.interpolate(coupling[:, None], self._bare.shape[0], mode="linear")[:, 0]
         share = scan_convert(lines[..., None].expand(-1, -1, self._bare.shape[1]), grid, fan)
         bare = scan_convert(self._bare[None], grid, fan)
-        if self._polar:
-            drawn = scan_convert(drawn.transpose(1, 2), grid, fan)
-        elif drawn.shape[-2:] != self._frame:
-            drawn = torch.nn.functional.interpolate(drawn[:, None], self._frame, mode="bilinear")[:, 0]
-        return (drawn * share + bare * (1 - share)) * fan
+        drawn = scan_convert(drawn.transpose(1, 2) if self._polar else drawn, self._drawn_grid, fan)
+        return drawn * share + bare * (1 - share)
+
+
+def pixel_grid(probe: ProbeGeometry, drawn: ProbeGeometry, device: torch.device) -> Tensor:
+    """Return (1, H, W, 2), where the probe's pixels lie on a picture with the pixels of `drawn`, normalised."""
+    (dx, dz), (x0, z0) = drawn.pixel_spacing, drawn.first_pixel
+    x, _, z = torch.from_numpy(probe.pixel_points).unbind(-1)
+    column, row = (2 * (x - x0) / dx + 1) / drawn.width - 1, (2 * (z - z0) / dz + 1) / drawn.height - 1
+    return torch.stack([column, row], dim=-1)[None].to(device)

@@ -16,7 +16,7 @@ from us_sim.core.config import RENDERERS, ImageSettings
 from us_sim.core.contact import Contact, contact
 from us_sim.core.device import choose_device
 from us_sim.core.encoding import window
-from us_sim.core.errors import ConfigError
+from us_sim.core.errors import ConfigError, PoseError
 from us_sim.core.formation import formation
 from us_sim.core.learned import LearnedRenderer
 from us_sim.core.patient import Patient
@@ -63,7 +63,7 @@ class Simulator:
         seed: of scatterers and noise.
 
     Raises:
-        ConfigError: unknown renderer, no generator for it, one that does not fit the probe, no such device.
+        ConfigError: unknown renderer, no generator for it, one that does not fit probe or device, no such device.
     """
 
     def __init__(
@@ -118,6 +118,11 @@ class Simulator:
         reason = self.generator.card.refusal(self.probe)
         if reason:
             raise ConfigError(f"generator {self.generator.name!r} cannot draw for this probe: {reason}")
+        if self.generator.device.type != self._torch_device.type:
+            raise ConfigError(
+                f"generator {self.generator.name!r} was loaded for {self.generator.device}, the simulator runs on "
+                f"{self._torch_device}; load it for that device"
+            )
 
     def contact(self, ct_from_probe: ArrayLike) -> Contact:
         """Return the contact at a (4, 4) pose, mm.
@@ -149,12 +154,16 @@ class Simulator:
             renderer: draws the image; None for the simulator's own.
 
         Raises:
-            PoseError: a pose is not finite and rigid.
+            PoseError: wrong shape, or a pose is not finite and rigid.
             ConfigError: the renderer cannot draw here.
         """
         renderer = renderer or self.renderer
         self.check_renderer(renderer)
-        poses = check_pose(ct_from_probe).reshape(-1, 4, 4)
+        poses = check_pose(ct_from_probe).copy()  # the frames keep them
+        if poses.ndim != 3:
+            raise PoseError(f"the poses have shape {poses.shape}; expected (B, 4, 4), or (4, 4) for a single frame")
+        if not len(poses):
+            return []
         contacts = [contact(self.patient.skin, self.probe, pose) for pose in poses]
         hu = tissue = None
         if ct_slice or labels or (image and renderer == "ct"):
