@@ -30,7 +30,10 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     values = convert({name: context.launch_configurations[name] for name in ARGUMENTS})
     namespace = str(values.get("namespace", ""))
     ct_frame = str(values.get("ct_frame_id") or f"{namespace}/ct".strip("/"))
-    common = {"namespace": namespace, "output": "screen", "emulate_tty": True}
+    common = {
+        "namespace": namespace, "output": "screen", "emulate_tty": True,
+        "sigterm_timeout": "3", "sigkill_timeout": "1",  # all is gone within 5 s of Ctrl-C
+    }
     started: list[LaunchDescriptionEntity] = [
         LifecycleNode(
             package="us_sim", executable="us_sim", name="us_sim", parameters=[given(values, NODE)],
