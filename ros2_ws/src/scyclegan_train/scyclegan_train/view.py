@@ -79,6 +79,14 @@ class CardView:
         return CtBatch(hu, tissue, valid, valid & heard, scatter, self._on_grid(twin))
 
     @torch.no_grad()
+    def plain(self, scanned: Sampler, poses: Matrix) -> CtBatch:
+        """Slices through the whole fan, wherever the skin lies: no contact, no shadows, no physics twin."""
+        hu, tissue = scanned.slice(self._points, poses, self._beam)
+        valid = self.fan.expand(len(poses), -1, -1)
+        scatter = self._on_grid(scanned.anatomy(self._lines, poses, self._beam).scatter[..., 0])
+        return CtBatch(hu, tissue, valid, valid, scatter)
+
+    @torch.no_grad()
     def us(self, body: Sampler, patient: Patient, poses: Matrix, draws: Sequence[int]) -> UsBatch:
         """Frames of the physics renderer with their masks; arguments as for `ct`."""
         _, tissue = body.slice(self._points, poses, self._beam)

@@ -1,0 +1,179 @@
+"""The command `prepare`: CT scans with labels in, slices on the grid of a run out."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from scyclegan_train.cases import CtCase, find_cases, read_list, shard_of
+from scyclegan_train.config import load_config
+from scyclegan_train.faults import DataError, Faults
+from scyclegan_train.poses import aims, draw_pose
+from scyclegan_train.samples import CtBatch
+from scyclegan_train.slices import about_slices, recipe_of, write_recipe, write_slices
+from scyclegan_train.view import CardView
+from us_sim.core.card import Card
+from us_sim.core.errors import UsSimError
+from us_sim.core.patient import Patient, load_patient
+from us_sim.core.probe import ProbeGeometry
+from us_sim.core.sampling import sampler_on
+from us_sim.core.tissue import TissueClass
+from us_sim.core.transforms import Matrix, apply, rigid
+
+PLACES = ("skin", "transverse")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("images", type=Path, nargs="?", help="folder with Case_NNNNN_0000.nii.gz")
+    parser.add_argument("--labels", type=Path, help="folder with Case_NNNNN.nii.gz; by default that of the images")
+    parser.add_argument("--list", type=Path, help="CSV file with columns ct, labels[, patient, split] instead")
+    parser.add_argument("--label-scheme", help="meaning of the label values; found by itself if not given")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the slices")
+    parser.add_argument("--config", default="paper.yaml", help="run whose grid and fan the slices are for")
+    parser.add_argument("--poses", choices=PLACES, default="skin", help="where slices are taken (%(default)s)")
+    parser.add_argument("--slices", type=_at_least_one, default=10, help="of each scan (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of poses and splits (%(default)s)")
+    parser.add_argument("--shard", default="1/1", help="part i/n of the scans, for several machines")
+    parser.add_argument("--workers", type=_at_least_one, default=1, help="processes (%(default)s)")
+    parser.add_argument("--strict", action="store_true", help="stop at the first file that cannot be used")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prepare all scans of a shard; those done before are kept. Returns the exit status.
+
+    Raises:
+        DataError: nothing to do, another recipe in the folder, or a fault while strict.
+    """
+    faults = Faults(options.strict)
+    card = load_config(options.config).generator.card()
+    if (options.images is None) == (options.list is None):
+        raise DataError("give either a folder of images or --list")
+    cases = (
+        read_list(options.list, options.seed, faults)
+        if options.list is not None
+        else find_cases(options.images, options.labels, options.seed, faults)
+    )
+    write_recipe(options.out, recipe_of(card, options.poses, options.slices, options.seed))
+    mine = shard_of(cases, options.shard)
+    todo = [case for case in mine if not _is_done(options.out / f"{case.name}.safetensors")]
+    console = Console(stderr=True)
+    console.print(f"{len(mine)} scans, {len(mine) - len(todo)} of them done before")
+    for case, reason in _progress(console, _prepared(todo, card, options), len(todo)):
+        if reason:
+            faults.add(case.ct, reason)
+    faults.report(console)
+    return 0 if len(mine) > len(faults.found) or not mine else 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; errors are one line."""
+    parser = argparse.ArgumentParser(prog="prepare", description=__doc__)
+    add_arguments(parser)
+    try:
+        return run(parser.parse_args(arguments))
+    except UsSimError as error:
+        print(f"prepare: {error}", file=sys.stderr)
+        return 1
+
+
+def prepare_case(case: CtCase, card: Card, options: argparse.Namespace) -> str:
+    """Write the slices of one scan; return why that was impossible, or nothing."""
+    try:
+        patient = load_patient(case.ct, case.labels, options.label_scheme)
+    except UsSimError as error:
+        return str(error)
+    if not (patient.volume.tissue == TissueClass.LIVER).any() and options.poses == "transverse":
+        return f"{case.labels}: labels no liver; expected an abdomen"
+    batch = slices_of(patient, card, options.poses, options.slices, options.seed)
+    about = {"patient": case.patient, "split": case.split, "ct": case.ct.name, "sha256": patient.sha256}
+    write_slices(options.out / f"{case.name}.safetensors", batch, about)
+    return ""
+
+
+def slices_of(patient: Patient, card: Card, poses: str, count: int, seed: int) -> CtBatch:
+    """Return the slices of a patient on a card's grid; the same seed and patient give the same slices."""
+    view = CardView(card, torch.device("cpu"), seed=seed)
+    sampler = sampler_on(view.device, patient, 0)
+    if poses == "transverse":
+        return view.plain(sampler, transverse_poses(patient, card.probe, count))
+    rng = np.random.default_rng([seed, int(patient.sha256[:8], 16)])
+    where = aims(patient)
+    drawn = np.stack([draw_pose(rng, where, card.probe) for _ in range(count)])
+    return view.ct(sampler, sampler, patient, drawn, list(range(count)))
+
+
+def transverse_poses(patient: Patient, probe: ProbeGeometry, count: int) -> Matrix:
+    """(count, 4, 4) poses of transverse slices, evenly through the liver, seen from the feet, anterior on top.
+
+    The frame is laid over the middle of the CT as the paper lays its fan over a whole slice.
+    """
+    low, high = patient.volume.bounds
+    liver = apply(patient.volume.ct_from_voxel, np.argwhere(patient.volume.tissue == TissueClass.LIVER))
+    heights = np.linspace(liver[:, 2].min(), liver[:, 2].max(), count + 2)[1:-1]
+    top = 0.5 * (low[1] + high[1]) + 0.5 * (probe.height - 1) * probe.pixel_spacing[1] + probe.first_pixel[1]
+    across = 0.5 * (low[0] + high[0])
+    axes = np.array([[-1.0, 0, 0], [0, 0, -1], [0, -1, 0]]).T  # columns to the patient's left, beam to the back
+    return np.stack([rigid(axes, [across, top, z]) for z in heights])
+
+
+def _prepared(
+    cases: Sequence[CtCase], card: Card, options: argparse.Namespace
+) -> Iterator[tuple[CtCase, str]]:
+    """Each case when it is done, with what was wrong."""
+    if options.workers == 1:
+        for case in cases:
+            yield case, prepare_case(case, card, options)
+        return
+    # Spawned, not forked: compiled kernels hold threads that do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(options.workers, context, initializer=_one_thread) as pool:
+        jobs = {pool.submit(prepare_case, case, card, options): case for case in cases}
+        try:
+            for job in as_completed(jobs):
+                yield jobs[job], job.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _one_thread() -> None:
+    import numba
+
+    numba.set_num_threads(1)
+    torch.set_num_threads(1)
+
+
+def _progress(
+    console: Console, done: Iterator[tuple[CtCase, str]], total: int
+) -> Iterator[tuple[CtCase, str]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TextColumn("left"), TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("scans", total=total)
+        for case, reason in done:
+            bar.update(task, advance=1, description=case.name)
+            yield case, reason
+
+
+def _is_done(path: Path) -> bool:
+    try:
+        about_slices(path)
+    except DataError:
+        return False
+    return True
+
+
+def _at_least_one(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is below 1")
+    return value
