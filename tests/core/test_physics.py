@@ -93,7 +93,7 @@ def test_the_shadow_lies_behind_the_bone() -> None:
     apex = np.array([0.0, -50.4])
     angle, distance = np.arctan2(*(centre - apex)), np.hypot(*(centre - apex))
     miss = np.abs(np.sin(probe.line_angles - angle)) * distance
-    spacing = 1.2 * float(line_spacing(probe, torch.tensor([60.0])))
+    spacing = 1.5 * float(line_spacing(probe, torch.tensor([60.0])))
     assert left[miss < radius - 3 - 3 * spacing].max() < -40
     assert np.abs(left[miss > radius + 3 + 3 * spacing]).max() < 0.5
 

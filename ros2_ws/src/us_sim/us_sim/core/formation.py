@@ -17,6 +17,7 @@ TGC_LIMIT = 42.0  # dB, where the amplifier's gain ends and the picture darkens
 RING_LEVEL, RING_LENGTH = -14.0, 0.9  # dB and mm: the probe's own reverberation
 ZONES = 16  # depth zones of constant lateral point spread
 NARROWEST = 0.7  # mm, lateral point spread near the face
+EVEN = 1.6  # mm, standard deviation over which the steps of a label map are evened out
 DEPTH_OF_FIELD = 120.0  # mm from the focus at which the beam is √2 times wider
 
 
@@ -28,6 +29,7 @@ class Formation:
     depths: Tensor  # (S,) mm
     line_spacing: Tensor  # (S,) mm between neighbouring scan lines
     lateral_psf: Tensor  # (ZONES, L, L)
+    evenness: Tensor  # (ZONES, L, L): mean over EVEN mm across the lines
     tgc: Tensor  # (S,) dB
     ring: Tensor  # (S,) amplitude of the probe's reverberation
     noise: Tensor  # (L, S, 2 LOOKS) electronic noise
@@ -43,7 +45,9 @@ def formation(probe: ProbeGeometry, settings: ImageSettings, seed: int, device: 
     tgc = (0.2 * settings.tgc * settings.frequency * depths).clamp(max=TGC_LIMIT)
     ring = 10 ** (RING_LEVEL / 20) * torch.exp(-depths / RING_LENGTH) * (0.6 + 0.4 * torch.cos(depths * 7.0))
     noise = noise * 10 ** (NOISE_LEVEL / 20)
-    parts = (depths, spacing, lateral_psf(probe, settings, spacing), tgc, ring, noise, clutter)
+    even = mixing(torch.full_like(depths, EVEN), spacing, probe.scan_lines)
+    even = even / even.sum(dim=-1, keepdim=True)
+    parts = (depths, spacing, lateral_psf(probe, settings, spacing), even, tgc, ring, noise, clutter)
     return Formation(settings, *(part.to(device) for part in parts))
 
 
@@ -66,15 +70,25 @@ def beam_width(depths: Tensor, settings: ImageSettings) -> Tensor:
 
 def lateral_psf(probe: ProbeGeometry, settings: ImageSettings, spacing: Tensor) -> Tensor:
     """Return (ZONES, L, L): row l mixes the scan lines that the beam of line l covers; speckle keeps its power."""
-    depths = torch.from_numpy(probe.sample_depths)
-    sigma = (beam_width(depths, settings) / 2.355 / spacing).reshape(ZONES, -1).mean(dim=1)
-    lines = torch.arange(probe.scan_lines, dtype=torch.float32)
-    offset = lines[:, None] - lines[None, :]
-    psf = torch.exp(-0.5 * (offset / sigma.clamp(min=0.2)[:, None, None]) ** 2)
+    width = beam_width(torch.from_numpy(probe.sample_depths), settings)
+    psf = mixing(width / 2.355, spacing, probe.scan_lines)
     # Neighbouring lines see partly the same scatterers: their echoes add in amplitude, not only in power.
-    distance = offset.abs() * spacing.reshape(ZONES, -1).mean(dim=1)[:, None, None] / SPACING
-    power = torch.einsum("zli,zij,zlj->zl", psf, cubic_spline(distance), psf)
+    lines = torch.arange(probe.scan_lines)
+    distance = (lines[:, None] - lines).abs() * spacing.reshape(ZONES, -1).mean(dim=1)[:, None, None]
+    power = torch.einsum("zli,zij,zlj->zl", psf, cubic_spline(distance / SPACING), psf)
     return psf / power.sqrt()[..., None]
+
+
+def mixing(sigma: Tensor, spacing: Tensor, lines: int) -> Tensor:
+    """Return (ZONES, L, L) Gaussian weights between scan lines, 1 at the line itself.
+
+    Args:
+        sigma, spacing: (S,) standard deviation and distance of neighbouring lines, mm.
+        lines: L.
+    """
+    in_lines = (sigma / spacing).reshape(ZONES, -1).mean(dim=1).clamp(min=0.2)
+    place = torch.arange(lines, dtype=torch.float32)
+    return torch.exp(-0.5 * ((place[:, None] - place) / in_lines[:, None, None]) ** 2)
 
 
 def cubic_spline(t: Tensor) -> Tensor:

@@ -85,14 +85,14 @@ def transmission(impedance: Tensor, attenuation: Tensor, form: Formation) -> Ten
 
 def aperture_average(left: Tensor) -> Tensor:
     """Mean over neighbouring scan lines: a wide aperture looks round the edge of a shadow."""
-    kernel = torch.tensor([1.0, 2.0, 3.0, 2.0, 1.0], device=left.device) / 9
-    padded = torch.nn.functional.pad(left[:, None], (0, 0, 2, 2), mode="replicate")
+    kernel = torch.tensor([1.0, 2.0, 3.0, 4.0, 3.0, 2.0, 1.0], device=left.device) / 16
+    padded = torch.nn.functional.pad(left[:, None], (0, 0, 3, 3), mode="replicate")
     return torch.nn.functional.conv2d(padded, kernel[None, None, :, None])[:, 0]
 
 
 def specular_echo(impedance: Tensor, specularity: Tensor, form: Formation) -> Tensor:
     """Amplitude reflected by interfaces: ½|∇ ln Z| times the pulse's half length, falling as cosⁿ of incidence."""
-    log_z = smooth(torch.log(impedance))
+    log_z = smooth(torch.log(impedance), form)
     along, across = torch.gradient(log_z, dim=(-1, -2))
     along = along / (form.depths[1] - form.depths[0])
     across = across / form.line_spacing
@@ -102,9 +102,10 @@ def specular_echo(impedance: Tensor, specularity: Tensor, form: Formation) -> Te
     return (0.5 * INTERFACE * square.sqrt()).clamp(max=1.0) * mirror
 
 
-def smooth(field: Tensor) -> Tensor:
-    """Round off the steps that voxels of the label map leave in an interface: a mean over 5 lines × 5 samples."""
-    return torch.nn.functional.avg_pool2d(field[:, None], 5, stride=1, padding=2, count_include_pad=False)[:, 0]
+def smooth(field: Tensor, form: Formation) -> Tensor:
+    """Round off the steps that voxels of the label map leave in an interface, across lines and over 5 samples."""
+    along = torch.nn.functional.avg_pool1d(field, 5, stride=1, padding=2, count_include_pad=False)
+    return blur_laterally(along[..., None], form.evenness)[..., 0]
 
 
 def fascia(anatomy: Anatomy, form: Formation) -> Tensor:

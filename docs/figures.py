@@ -1,0 +1,95 @@
+"""Draw the figures of the documentation: python docs/figures.py (in the shell of env.sh)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.patches import Polygon
+from numpy.typing import NDArray
+from PIL import Image
+
+from us_sim.core.motion import motion
+from us_sim.core.patient import Patient, builtin_patient
+from us_sim.core.probe import preset
+from us_sim.core.simulator import Simulator
+from us_sim.core.transforms import Matrix, apply
+from us_sim.sheet import pictures
+
+matplotlib.use("Agg")
+IMAGES = Path(__file__).parent / "images"
+Point = NDArray[np.float64]
+PROBE = preset("c5_2")
+
+
+def main() -> None:
+    """Draw all figures."""
+    patient = builtin_patient(0)
+    pose = motion("liver_sweep", patient, 12)[3]
+    draw_front(patient, pose)
+    figure, (body, frame) = plt.subplots(1, 2, figsize=(11, 5), facecolor="white")
+    draw_body(body, patient, pose)
+    draw_frame(frame, patient, pose)
+    figure.tight_layout()
+    figure.savefig(IMAGES / "conventions.png", dpi=110)
+
+
+def draw_front(patient: Patient, pose: Matrix) -> None:
+    """The README's picture: B-mode, CT slice and labels of one pose, 1.5 pixels to a mm."""
+    probe = replace(PROBE, width=346, height=280)
+    frame = Simulator(patient, probe, device="cpu").render(pose)
+    front = Image.new("RGB", (3 * 350 - 4, 280))
+    for place, picture in enumerate(pictures(frame, probe)):
+        front.paste(picture.convert("RGB"), (350 * place, 0))
+    front.save(IMAGES / "front.png")
+
+
+def draw_body(axes: Axes, patient: Patient, pose: Matrix) -> None:
+    """The slice of the CT at the probe's height, seen from the feet, with the frames `ct` and `probe`."""
+    volume = patient.volume
+    k = round(float(np.linalg.solve(volume.ct_from_voxel, [*pose[:3, 3], 1])[2]))
+    low, high = volume.bounds
+    hu = volume.hu[:, :, k].T
+    axes.imshow(hu, cmap="gray", vmin=-150, vmax=250, origin="lower", extent=(low[0], high[0], low[1], high[1]))
+    fan = apply(pose, np.concatenate([PROBE.line_origins, PROBE.polar_points[::-1, -1]]))
+    axes.add_patch(Polygon(fan[:, :2], closed=True, fill=False, color="gold", linewidth=1.5))
+    for name, direction, color in (("x", (1, 0), "red"), ("y", (0, 1), "lime")):
+        arrow(axes, np.array([low[0] + 15, low[1] + 15]), np.array(direction), f"ct {name}", color)
+    for name, column, color in (("x", 0, "red"), ("z", 2, "deepskyblue")):
+        arrow(axes, pose[:2, 3], pose[:2, column], f"probe {name}", color)
+    marker = apply(pose, PROBE.line_origins[0])
+    axes.plot(*marker[:2], "o", color="magenta", markersize=7)
+    axes.annotate("marker", (marker[0], marker[1]), color="magenta", xytext=(12, 10), textcoords="offset points")
+    axes.set(title="CT at the probe, seen from the head: z points towards you",
+             xlabel="ct x, mm: patient's left ← 0 → right", ylabel="ct y, mm: posterior ← 0 → anterior")  # fmt: skip
+    axes.title.set_fontsize(9)
+
+
+def draw_frame(axes: Axes, patient: Patient, pose: Matrix) -> None:
+    """The frame with the axes of `probe`."""
+    image = Simulator(patient, PROBE, device="cpu").render(pose, ct_slice=False, labels=False).image
+    assert image is not None
+    left, right, top, bottom = PROBE.fan_size
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255, extent=(left, right, bottom, top))
+    arrow(axes, np.zeros(2), np.array([1, 0]), "probe x (columns)", "red", 40)
+    arrow(axes, np.zeros(2), np.array([0, 1]), "probe z (rows)", "deepskyblue", 40)
+    axes.plot(*PROBE.line_origins[0][[0, 2]], "o", color="magenta", markersize=7)
+    axes.set(title="The frame: marker on the left, depth downwards, y towards you",
+             xlabel="probe x, mm", ylabel="probe z, mm")  # fmt: skip
+    axes.title.set_fontsize(9)
+
+
+def arrow(axes: Axes, start: Point, direction: Point, name: str, color: str, length: float = 35) -> None:
+    """An arrow of some mm with its name."""
+    x, y = start + length * direction / max(float(np.linalg.norm(direction)), 1e-9)
+    end, tail = (float(x), float(y)), (float(start[0]), float(start[1]))
+    axes.annotate("", end, tail, arrowprops={"arrowstyle": "->", "color": color, "linewidth": 2})
+    axes.annotate(name, end, color=color, fontsize=9, weight="bold")
+
+
+if __name__ == "__main__":
+    main()
