@@ -27,8 +27,7 @@ def elevation_beam(thickness: float, planes: int) -> Beam:
     """Return offsets along the elevation, (N,) mm, and weights, (N,) of sum 1, of a raised-cosine beam.
 
     Args:
-        thickness: full width of the beam, mm; where the raised cosine reaches zero is `thickness` away from
-            the centre, so that `thickness` is also its full width at half maximum.
+        thickness: full width of the beam at half its maximum, mm; it reaches zero `thickness` from the centre.
         planes: N; 1 gives the thin central plane.
     """
     if planes == 1:
@@ -50,7 +49,7 @@ def reslice(
         beam: elevational offsets and weights from `elevation_beam`.
 
     Returns:
-        HU, (..., ) float32, and classes, (...) uint8, of the points' shape, with a leading B for a batch.
+        HU, (...) float32, and classes, (...) uint8, of the points' shape, with a leading B for a batch.
 
     Raises:
         PoseError: a pose is not finite and rigid.
