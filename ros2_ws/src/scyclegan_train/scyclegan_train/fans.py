@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scyclegan_train.faults import DataError
-from us_sim.core.card import Card
+from us_sim.core.probe import ProbeGeometry
 
 Array = NDArray[np.float64]
 
@@ -89,11 +89,15 @@ class Resampler:
 
     Outer lines go to outer lines, so that the fan's shape is the card's and cannot tell where a frame comes from;
     depth is kept in mm where the spacing is known, else stretched.
+
+    Args:
+        probe: of the card.
+        fan: of the frames.
+        polar: to scan lines × samples, transposed; otherwise to the pixels of the probe's frame.
     """
 
-    def __init__(self, card: Card, fan: FanGeometry) -> None:
-        probe = card.probe
-        if card.grid == "polar":
+    def __init__(self, probe: ProbeGeometry, fan: FanGeometry, polar: bool) -> None:
+        if polar:
             line, sample = np.meshgrid(np.arange(probe.scan_lines), np.arange(probe.samples))
             in_card = np.ones(line.shape, dtype=bool)
         else:

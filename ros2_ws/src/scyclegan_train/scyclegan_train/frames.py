@@ -21,6 +21,7 @@ from us_sim.core.card import Card
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 WEAK = 0.4  # of the frame's usual brightness, below which a scan line counts as not coupled
 NEAR_FIELD = (20.0, 100.0)  # mm, where a line's brightness is judged
+SMOOTHED = 16  # part of the fan over which that brightness is averaged
 OVERLAP = 0.5  # share of a mask's pixels that have to lie in the fan
 
 
@@ -91,7 +92,7 @@ class Frames:
         device: torch.device | str = "cpu",
     ) -> None:
         self.faults = faults or Faults()
-        resampler = Resampler(card, fan)
+        resampler = Resampler(card.probe, fan, card.grid == "polar")
         loaded = [self._load(item, fan) for item in items]
         kept = [(item, pixels) for item, pixels in zip(items, loaded, strict=True) if pixels is not None]
         kept = self._of_one_size(kept)
@@ -101,7 +102,9 @@ class Frames:
         self._seed, self._source, self._device = seed, source, torch.device(device)
         images, tissue, valid = zip(*(_on_card(resampler, *pixels) for _, pixels in kept), strict=True)
         self._image, self._tissue = torch.stack(images), torch.stack(tissue)
-        self._valid = torch.stack(valid) & _coupled(self._image, card, weak_lines)
+        self._valid = torch.stack(valid)
+        if weak_lines > 0:
+            self._valid &= _coupled([image for _, (image, _) in kept], card, fan, weak_lines)
         self._known = torch.tensor([mask is not None for _, (_, mask) in kept])
 
     def __len__(self) -> int:
@@ -204,18 +207,21 @@ def _on_card(
     return grey, tissue, resampler.valid(image.shape)
 
 
-def _coupled(image: Tensor, card: Card, weak: float) -> Tensor:
+def _coupled(images: list[NDArray[np.uint8]], card: Card, fan: FanGeometry, weak: float) -> Tensor:
     """(N, H, W) whether a scan line is about as bright as the others of its frame between 20 and 100 mm.
 
     Without this, a side of the probe that was lifted in the real frames would teach generators to paint it.
     """
-    if weak <= 0 or card.grid != "polar":
-        return torch.ones_like(image, dtype=torch.bool)
-    depths = torch.from_numpy(card.probe.sample_depths)
-    near = (depths > NEAR_FIELD[0]) & (depths < NEAR_FIELD[1])
-    level = image[:, near].float().mean(dim=1)
-    smooth = torch.nn.functional.avg_pool1d(level[:, None], 9, stride=1, padding=4, count_include_pad=False)[:, 0]
-    return (smooth > weak * smooth.quantile(0.75, dim=1, keepdim=True))[:, None].expand_as(image)
+    probe, lines = card.probe, Resampler(card.probe, fan, polar=True)
+    near = (probe.sample_depths > NEAR_FIELD[0]) & (probe.sample_depths < NEAR_FIELD[1])
+    level = torch.cat([lines.image(image[None])[:, near].mean(dim=1) for image in images])
+    width = probe.scan_lines // SMOOTHED | 1
+    level = torch.nn.functional.avg_pool1d(level[:, None], width, 1, width // 2, count_include_pad=False)[:, 0]
+    good = level > weak * level.quantile(0.75, dim=1, keepdim=True)
+    if card.grid == "polar":
+        return good[:, None].expand(-1, *card.size)
+    line = np.rint(probe.polar_of_pixel[..., 0]).clip(0, probe.scan_lines - 1).astype(np.int64)
+    return good[:, torch.from_numpy(line)]
 
 
 def _check_overlap(mask: NDArray[np.uint8], fan: FanGeometry) -> None:

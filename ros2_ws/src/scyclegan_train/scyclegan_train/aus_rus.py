@@ -1,0 +1,99 @@
+"""The layout of the US simulation & segmentation data set: AUS, simulated frames, and RUS, real ones."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from scyclegan_train.fan_fit import fit_fan
+from scyclegan_train.fans import FanGeometry
+from scyclegan_train.faults import DataError, Faults
+from scyclegan_train.frames import WEAK, Frames, Item, images_in, paired, read_grey
+from scyclegan_train.samples import PHYSICS, REAL
+from us_sim.core.card import Card
+
+PARTS = {"AUS": PHYSICS, "RUS": REAL}
+_INSIDE = ("", "abdominal_US", "abdominal_US/abdominal_US")
+_OF_FRAMES = 60  # frames from which the fan is found
+
+
+class AusRus(Frames):
+    """One part and split of the data set, `{AUS,RUS}/{images,annotations}/{train,test}/` below `root`.
+
+    Args:
+        root: folder of the data set, or its `abdominal_US`.
+        split: `train` or `test`.
+        card: the grid.
+        part: `AUS` or `RUS`.
+        fan: of the frames; found in them if not given.
+        faults, seed, device: as for Frames.
+
+    Raises:
+        DataError: no such folders, no usable frames, no fan found.
+    """
+
+    def __init__(
+        self, root: Path | str, split: str, card: Card, *, part: str = "AUS", fan: FanGeometry | None = None,
+        faults: Faults | None = None, seed: int = 0, device: torch.device | str = "cpu",
+    ) -> None:
+        if part not in PARTS or split not in ("train", "test"):
+            raise DataError(f"part {part!r}, split {split!r}; expected AUS or RUS, and train or test")
+        folder, faults = _folder_of(Path(root), part), faults or Faults()
+        items = paired(images_in(folder / "images" / split), folder / "annotations" / split, faults)
+        if split == "train":
+            items = _apart(items, folder / "images" / "test", faults)
+        # Simulated frames have no lines without contact: a dark line is a shadow there.
+        weak = WEAK if part == "RUS" else 0.0
+        super().__init__(
+            items, card, fan or fan_of([item.image for item in items]), source=PARTS[part], seed=seed, faults=faults,
+            weak_lines=weak, device=device,
+        )
+
+
+def fan_of(images: list[Path], spacing: float | None = None) -> FanGeometry:
+    """Find the fan that frames of one size have in common.
+
+    Raises:
+        DataError: unreadable frames only, or no fan in them.
+    """
+    stack: list[np.ndarray] = []
+    for path in images[:: max(1, len(images) // _OF_FRAMES)]:
+        try:
+            stack.append(read_grey(path))
+        except DataError:
+            continue  # it is named when the frames are loaded
+    if not stack:
+        raise DataError(f"none of the frames beside {images[0] if images else 'an empty list'} can be read")
+    sizes = [frame.shape for frame in stack]
+    usual = max(set(sizes), key=sizes.count)
+    try:
+        return fit_fan(np.mean([frame for frame in stack if frame.shape == usual], axis=0), spacing)
+    except DataError as error:
+        raise DataError(f"{images[0].parent}: {error}") from error
+
+
+def _folder_of(root: Path, part: str) -> Path:
+    for inside in _INSIDE:
+        if (root / inside / part / "images").is_dir():
+            return root / inside / part
+    raise DataError(f"{root}: no folder {part}/images in it or in its abdominal_US; is it the data set's root?")
+
+
+def _apart(items: list[Item], test: Path, faults: Faults) -> list[Item]:
+    """Leave out training frames that are test frames too."""
+    held = {_digest(path): path for path in images_in(test)} if test.is_dir() and any(test.iterdir()) else {}
+    kept = []
+    for item in items:
+        twin = held.get(_digest(item.image))
+        if twin is None:
+            kept.append(item)
+        else:
+            faults.add(item.image, f"is in two splits: the same image as test/{twin.name}")
+    return kept
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
