@@ -1,1 +1,1 @@
-"""Training of the S-CycleGAN generator. Empty so far: it will use `us_sim.core` and export an artifact file."""
+"""Training of the S-CycleGAN generator: the method, its data, and the export that `us_sim` renders with."""

@@ -1,0 +1,21 @@
+"""`python -m scyclegan_train {prepare,train,evaluate,export}`; each says more with --help."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+COMMANDS = ("prepare", "train", "evaluate", "export")
+
+
+def main() -> int:
+    """Hand over to a command."""
+    if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
+        print(f"usage: scyclegan_train {{{','.join(COMMANDS)}}} ...", file=sys.stderr)
+        return 2
+    code: int = import_module(f"scyclegan_train.{sys.argv[1]}").main(sys.argv[2:])
+    return code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,304 @@
+"""What a training run is: read from YAML, checked, and saved with the run."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from scyclegan_train.networks import IMAGE
+from us_sim.core.card import Card
+from us_sim.core.config import check_ranges, setting
+from us_sim.core.errors import ConfigError, UsSimError
+from us_sim.core.probe import preset
+from us_sim.core.tissue import TissueClass
+
+CONFIGS = Path(__file__).parent / "configs"
+Section = TypeVar("Section")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A section whose values are compared with their ranges and choices."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+@dataclass(frozen=True)
+class GeneratorConfig(Checked):
+    """How the generator is built and fed; becomes its card."""
+
+    probe: str = setting("c5_2", "preset whose fan all sources are resampled to")
+    encoding: str = setting("paper", "what is fed", choices=("paper", "rich"))
+    grid: str = setting("cartesian", "frame's pixels, or scan lines by samples", choices=("cartesian", "polar"))
+    source: str = setting("ct", "image fed: CT slice, or its physics frame", choices=("ct", "physics"))
+    windows: tuple[tuple[float, float], ...] = setting(((-150.0, 250.0),), "HU that become -1 and 1")
+    classes: tuple[str, ...] = setting(
+        ("background", "liver", "kidney", "spleen", "pancreas"), "tissue classes that masks tell apart"
+    )
+    width: float = setting(1.0, "factor on the number of filters; 1 is the paper's", 0.05, 4)
+    norm: str = setting("instance", "normalisation", choices=("instance", "batch"))
+    pixels: int = setting(256, "width and height of the cartesian grid", 32, 1024)
+    scan_lines: int = setting(160, "of the polar grid", 16, 1024)
+    samples: int = setting(384, "of a scan line", 32, 4096)
+
+    def card(self) -> Card:
+        """Return the card of the generator to be trained.
+
+        Raises:
+            ConfigError: naming what does not fit together.
+        """
+        try:
+            fan = replace(preset(self.probe), width=self.pixels, height=self.pixels, scan_lines=self.scan_lines,
+                          samples=self.samples, given_spacing=None, given_first_pixel=None)  # fmt: skip
+            return Card(
+                fan, self.encoding, self.grid, self.source, self.windows, tuple(map(_class_id, self.classes)),
+                self.width, self.norm,
+            )  # fmt: skip
+        except ConfigError:
+            raise
+        except UsSimError as error:
+            raise ConfigError(f"generator: {error}") from error
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.windows) > IMAGE:
+            raise ConfigError(f"windows are {len(self.windows)}; expected 1 to {IMAGE}: an image has {IMAGE} channels")
+        self.card()
+
+
+@dataclass(frozen=True)
+class CriticConfig(Checked):
+    """One discriminator of ultrasound."""
+
+    source: str = setting("any", "frames that it takes as real", choices=("any", "physics", "real"))
+    field: int = setting(70, "receptive field, pixels", choices=(70, 34))  # type: ignore[arg-type]
+    depth_channel: bool = setting(False, "is told the depth")
+    weight: tuple[float, float] = setting((1.0, 1.0), "of its loss, first and last in adversarial training")
+
+
+@dataclass(frozen=True)
+class MethodConfig(Checked):
+    """S-CycleGAN and its variants. The defaults are the paper's method."""
+
+    adversarial: str = setting("vanilla", "eq. 1, or least squares", choices=("vanilla", "lsgan"))
+    critics: tuple[CriticConfig, ...] = field(default=(CriticConfig(),), metadata={"low": None, "choices": ()})
+    critic_width: float = setting(1.0, "factor on the filters of all discriminators", 0.05, 4)
+    critic_jitter: bool = setting(False, "discriminators see flips, ±6 dB along the lines and ±3 dB in depth")
+    segmenter_width: float = setting(1.0, "factor on the filters of both segmenters", 0.05, 4)
+    pool: int = setting(50, "earlier fakes kept for the discriminators", 0, 1000)
+    ct_critic: float = setting(1.0, "weight of the adversarial loss of fake CT", 0, 100)
+    cycle_ct: float = setting(10.0, "λ of the cycle CT → US → CT", 0, 1000)
+    cycle_us: float = setting(10.0, "λ of the cycle US → CT → US", 0, 1000)
+    cycle_blur: float = setting(0.0, "blur of both sides of the US cycle, pixels", 0, 20)
+    cycle_visible: bool = setting(False, "CT cycle only where sound reaches")
+    fake_noise: float = setting(0.0, "SD of noise on a fake that goes back: against hidden information", 0, 1)
+    segmentation: float = setting(0.5, "λ of the segmentation loss", 0, 100)
+    segmentation_visible: bool = setting(False, "segmentation loss of fake US only where sound reaches")
+    segment_reconstruction: bool = setting(False, "segmentation loss of the reconstructions too")
+    mask_input: bool = setting(True, "generators read masks")
+    fake_mask: str = setting(
+        "predicted", "mask that goes back with a fake: of the segmenter, the same with a straight-through gradient, "
+        "or its source's", choices=("predicted", "straight_through", "source"),
+    )  # fmt: skip
+    pair: float = setting(0.0, "λ of the L1 to the physics twin, after the warm-up", 0, 100)
+    pair_blur: float = setting(2.0, "blur of both sides of that L1, pixels", 0, 20)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.critics:
+            raise ConfigError("critics are none; expected at least one discriminator of ultrasound")
+        for critic in self.critics:
+            if min(critic.weight) < 0 or len(critic.weight) != 2:
+                raise ConfigError(f"weight of a critic is {critic.weight}; expected two numbers of at least 0")
+
+    @property
+    def segments(self) -> bool:
+        """Whether segmenters take part."""
+        return self.segmentation > 0 or (self.mask_input and self.goes_back and self.fake_mask != "source")
+
+    @property
+    def goes_back(self) -> bool:
+        """Whether the direction US → CT is trained."""
+        return self.cycle_ct > 0 or self.cycle_us > 0 or self.ct_critic > 0
+
+
+@dataclass(frozen=True)
+class ScheduleConfig(Checked):
+    """How long; in epochs of `epoch` steps."""
+
+    epoch: int = setting(0, "steps; 0 for as many as the CT source has batches", 0, 10**7)
+    batch: int = setting(1, "samples of each domain in a step of one process", 1, 1024)
+    pretrain: float = setting(10.0, "epochs that train the segmenters alone", 0, 10**5)
+    warm_up: float = setting(0.0, "epochs on pairs of CT slice and physics frame", 0, 10**5)
+    constant: float = setting(100.0, "epochs of S-CycleGAN at the full rate", 0, 10**5)
+    decay: float = setting(200.0, "further epochs, the rate falling linearly to 0", 0, 10**5)
+    rate: float = setting(2e-4, "of Adam", 1e-8, 1)
+    critic_rate: float = setting(2e-4, "of Adam, for the discriminators", 1e-8, 1)
+    pretrain_rate: float = setting(2e-4, "of Adam, for pretraining and warm-up", 1e-8, 1)
+    beta1: float = setting(0.5, "of Adam", 0, 0.999)
+    ema: float = setting(0.999, "decay of the averaged weights of the generators", 0, 0.99999)
+
+
+@dataclass(frozen=True)
+class SourceConfig(Checked):
+    """One source of CT or ultrasound."""
+
+    kind: str = setting(
+        "phantoms", "phantoms by seed; one patient's CT; slices written by `prepare`; AUS or RUS; a folder of frames",
+        choices=("phantoms", "patient", "prepared", "aus", "rus", "frames"),
+    )  # fmt: skip
+    weight: float = setting(1.0, "share of the samples", 1e-6, 1e6)
+    path: str = setting("", "file or folder; ${NAME} is taken from the environment")
+    labels: str = setting("", "label map of a patient")
+    seeds: tuple[int, int] = setting((0, 100), "phantoms: first seed, and one after the last")
+    frames: tuple[int, int] = setting((0, 10**6), "folder of frames: first frame, and one after the last")
+    samples: int = setting(256, "samples of an epoch of phantoms or of a patient", 1, 10**7)
+    at_once: int = setting(4, "phantoms in an epoch", 1, 1000)
+    liver_view: bool = setting(False, "poses like those of the real frames only")
+    jitter: bool = setting(False, "physics frames with drawn gain, dynamic range, TGC, focus and looks")
+    split: str = setting("train", "of patients or frames", choices=("train", "test"))
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The sources of both domains, mixed by weight."""
+
+    ct: tuple[SourceConfig, ...] = (SourceConfig(),)
+    us: tuple[SourceConfig, ...] = (SourceConfig(seeds=(1000, 1100)),)
+    strict: bool = False  # stop at bad data instead of skipping and counting it
+
+    def __post_init__(self) -> None:
+        for name in ("ct", "us"):
+            if not getattr(self, name):
+                raise ConfigError(f"{name} has no source; expected at least one")
+
+
+@dataclass(frozen=True)
+class LoopConfig(Checked):
+    """How the run is carried out; nothing here changes what is learned, up to rounding."""
+
+    seed: int = setting(0, "of weights, data and noise", 0, 2**31 - 1)
+    precision: str = setting("fp32", "of convolutions", choices=("fp32", "bf16"))
+    compile: bool = setting(False, "compile the networks with torch.compile")
+    channels_last: bool = setting(True, "memory format of the convolutions")
+    log_every: int = setting(50, "steps between entries of stats.jsonl and TensorBoard", 1, 10**6)
+    panel_every: int = setting(1000, "steps between image panels", 1, 10**7)
+    checkpoint_every: int = setting(1000, "steps between checkpoints", 1, 10**7)
+    keep: int = setting(3, "latest checkpoints kept", 1, 1000)
+    prefetch: int = setting(2, "batches made ahead in a background thread", 0, 64)
+    dead: int = setting(2000, "steps of a discriminator's loss of about 0 after which training stops", 10, 10**7)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A training run."""
+
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    method: MethodConfig = field(default_factory=MethodConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+
+
+def load_config(path: str | Path, changes: typing.Sequence[str] = ()) -> Config:
+    """Read a run's configuration.
+
+    Args:
+        path: a YAML file, or the name of a shipped one, like `paper.yaml`.
+        changes: `section.name=value` each, as on the command line; they win over the file.
+
+    Raises:
+        ConfigError: no such file, not YAML, an unknown name, a value of the wrong type or outside its range.
+    """
+    file = Path(path) if Path(path).is_file() else CONFIGS / Path(path).name
+    if not file.is_file():
+        shipped = ", ".join(sorted(p.name for p in CONFIGS.glob("*.yaml")))
+        raise ConfigError(f"{path}: no such file; give a path or one of {shipped}")
+    try:
+        data = yaml.safe_load(file.read_text()) or {}
+        for change in changes:
+            _apply(data, change)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file}: not YAML: {error}") from error
+    return from_mapping(Config, data, str(file))
+
+
+def to_yaml(config: Config) -> str:
+    """Return a configuration as YAML that `load_config` reads back to the same."""
+    text: str = yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False, allow_unicode=True)
+    return text
+
+
+def from_mapping(section: type[Section], data: Any, where: str) -> Section:
+    """Build a section from plain values, checking names and types.
+
+    Raises:
+        ConfigError: naming the place, what was found, and what was expected.
+    """
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"{where}: found {data!r}; expected names and values")
+    hints = typing.get_type_hints(section)
+    known = [f.name for f in dataclasses.fields(section)]  # type: ignore[arg-type]
+    for name in data:
+        if name not in known:
+            raise ConfigError(f"{where}: unknown name {name!r}; expected one of {', '.join(known)}")
+    try:
+        return section(**{name: _value(hints[name], value, f"{where}: {name}") for name, value in data.items()})
+    except ConfigError as error:
+        raise error if str(error).startswith(where) else ConfigError(f"{where}: {error}") from error
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return from_mapping(typing.cast(type, hint), value, where)
+    if typing.get_origin(hint) is tuple:
+        return _tuple(typing.get_args(hint), value, where)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise ConfigError(f"{where} is {value!r}; expected a value of type {hint.__name__}")
+    return value
+
+
+def _tuple(hints: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise ConfigError(f"{where} is {value!r}; expected a list")
+    if hints[-1] is Ellipsis:
+        hints = (hints[0],) * len(value)
+    if len(hints) != len(value):
+        raise ConfigError(f"{where} is {value!r}; expected {len(hints)} values")
+    return tuple(_value(h, v, f"{where}[{i}]") for i, (h, v) in enumerate(zip(hints, value, strict=True)))
+
+
+def _apply(data: dict[str, Any], change: str) -> None:
+    """Put `section.name=value` into nested plain values."""
+    path, found, text = change.partition("=")
+    if not found:
+        raise ConfigError(f"--set {change}: expected section.name=value")
+    *sections, name = path.split(".")
+    for section in sections:
+        data = data.setdefault(section, {})
+        if not isinstance(data, dict):
+            raise ConfigError(f"--set {change}: {section} holds no names")
+    data[name] = yaml.safe_load(text)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(v) for name, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _class_id(name: str) -> int:
+    try:
+        return int(TissueClass[name.upper()])
+    except KeyError:
+        known = ", ".join(c.name.lower() for c in TissueClass)
+        raise ConfigError(f"classes: unknown class {name!r}; expected of {known}") from None

@@ -1,0 +1,28 @@
+"""What discriminators may not judge by: left and right, the gain of neighbouring scan lines, the TGC's sliders."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from us_sim.core.config import ImageSettings
+
+LINE_GAIN, DEPTH_GAIN = 6.0, 3.0  # dB
+LINES, DEPTHS = 8, 6  # knots across and down
+
+
+def jittered(image: Tensor, where: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Flip (B, 3, H, W) images in [−1, 1] and their (B, H, W) pixels that count, and draw smooth gains."""
+    count, size, device = len(image), image.shape[-2:], image.device
+
+    def drawn(rows: int, columns: int, gain: float) -> Tensor:
+        knots = 2 * torch.rand((count, 1, rows, columns), generator=random, device=device) - 1
+        return F.interpolate(gain * knots, size, mode="bilinear", align_corners=True)
+
+    level = 2 / ImageSettings().dynamic_range  # of the image to a dB
+    gained = image + level * (drawn(1, LINES, LINE_GAIN) + drawn(DEPTHS, 1, DEPTH_GAIN))
+    flip = torch.rand(count, generator=random, device=device) < 0.5
+    image = torch.where(where[:, None], gained, image)
+    image = torch.where(flip[:, None, None, None], image.flip(-1), image)
+    return image, torch.where(flip[:, None, None], where.flip(-1), where)
