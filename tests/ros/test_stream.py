@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool
@@ -241,6 +242,18 @@ def test_a_zero_stamp_becomes_the_time_of_receipt(world: World) -> None:
     send = world.sender(node)
     send(world.pose(0.0))
     world.until(lambda: infos and abs(seconds(infos[-1]) - time.time()) < 10)
+
+
+def test_under_simulated_time_it_is_the_simulated_time_of_receipt(world: World) -> None:
+    node = world.start(use_sim_time=True)
+    infos = world.listen(FrameInfo, "us_sim/frame_info")
+    world.listened(node.outputs.frame_info)
+    send = world.sender(node)
+    kind = pytest.importorskip("rosgraph_msgs.msg").Clock
+    clock, tick = world.client.create_publisher(kind, "/clock", 1), kind(clock=Time(sec=77))
+    world.until(lambda: clock.publish(tick) or node.get_clock().now().nanoseconds)
+    send(world.pose(0.0))
+    world.until(shown(infos, 77.0))
 
 
 def test_a_restarted_bag_is_followed(world: World) -> None:

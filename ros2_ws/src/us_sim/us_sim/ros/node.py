@@ -7,13 +7,12 @@ is the one reference that both read: it is replaced as a whole, never changed.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray, KeyValue
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -24,11 +23,12 @@ from us_sim_msgs.msg import ProbeInfo
 
 from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.core.errors import ConfigError, UsSimError
+from us_sim.core.probe_file import load_probe
 from us_sim.ros import parameters, scene
 from us_sim.ros.conversions import probe_info_message
-from us_sim.ros.diagnostics import Statistics, status_message
-from us_sim.ros.markers import patient_markers
-from us_sim.ros.outputs import Outputs, listened
+from us_sim.ros.diagnostics import Statistics
+from us_sim.ros.heartbeat import Heartbeat
+from us_sim.ros.outputs import Outputs
 from us_sim.ros.parameters import RosConfig
 from us_sim.ros.pose_input import PoseInput
 from us_sim.ros.poses import ProbePose, RefusedError
@@ -36,11 +36,11 @@ from us_sim.ros.scene import Scene
 from us_sim.ros.services import Services
 from us_sim.ros.stream import FrameStream
 from us_sim.ros.tf import MISSING, TransformTree, installed
-from us_sim.ros.worker import in_worker
 
 if TYPE_CHECKING:
     from us_sim.core.artifact import Generator
     from us_sim.core.patient import Patient
+    from us_sim.core.probe import ProbeGeometry
     from us_sim.core.simulator import Simulator
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -54,6 +54,8 @@ class UsSim(LifecycleNode):
         scene: the simulator in force; None while the node is not configured.
         config: frames and source of poses, as they were when the node was configured.
         statistics: counters since activation.
+        stream: renders and publishes; None while the node is not active.
+        failure: why the last `configure` failed; empty if it did not.
     """
 
     scene: Scene | None = None
@@ -61,6 +63,7 @@ class UsSim(LifecycleNode):
     outputs: Outputs
     tree: TransformTree
     statistics: Statistics
+    _base_probe: ProbeGeometry  # before the parameters shape it
 
     def __init__(self, **kwargs: object) -> None:
         super().__init__("us_sim", **kwargs)
@@ -69,16 +72,14 @@ class UsSim(LifecycleNode):
         self.add_on_set_parameters_callback(self._judge)
         self.add_post_set_parameters_callback(self._apply)
         self.statistics = Statistics()
-        self._stream: FrameStream | None = None
+        self.stream: FrameStream | None = None
         self._input: PoseInput | None = None
         self._kept: dict[str, Any] = {}
         self._config_id = 0
-        self._marked: Patient | None = None
-        self._failure = ""
+        self.failure = ""
         self._warned: dict[str, float] = {}
-        self._services_of_simulator = Services(self)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self.create_timer(1.0, self._every_second, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        Services(self)
+        self._heartbeat = Heartbeat(self)
 
     # -- lifecycle ----------------------------------------------------------------------------------
 
@@ -93,15 +94,17 @@ class UsSim(LifecycleNode):
             self.config = parameters.read(self, RosConfig)
             if self.config.pose_source == "tf" and not installed():
                 raise ConfigError(f"pose_source is 'tf', but {MISSING}")
-            simulator = scene.build(*self.wishes(), **self._kept)
+            config, settings = self.wishes()
+            self._base_probe = load_probe(config.probe)
+            simulator = scene.build(config, settings, self._base_probe, **self._kept)
             for warning in simulator.patient.warnings:
                 self.get_logger().warning(warning)
             self.tree = TransformTree(self, self.config.ct_frame_id, self.config.probe_frame_id)
             self.outputs = Outputs(self)
         except Exception as error:
-            self._failure = self.failed("configure", error)
+            self.failure = self.failed("configure", error)
             return FAILURE
-        self._failure = ""
+        self.failure = ""
         self.show(simulator)
         where = f"on {simulator.device} ({simulator.device_reason})"
         self.get_logger().info(f"patient {simulator.patient.name}, renderer {simulator.renderer}, {where}")
@@ -112,9 +115,9 @@ class UsSim(LifecycleNode):
         result = super().on_activate(state)
         assert self.scene is not None
         self.outputs.probe_info.publish(self.probe_info(self.scene))  # before `super`, it would have vanished
-        self._marked = None
+        self._heartbeat.forget_markers()
         self.statistics = Statistics()
-        self._stream = FrameStream(
+        self.stream = FrameStream(
             self.outputs, self.statistics, self.config, self._scene_in_force, self.warn)
         self._input = PoseInput(
             self, self.config, self.tree, self.statistics, take=self._take, refuse=self._refuse)
@@ -133,7 +136,7 @@ class UsSim(LifecycleNode):
             self.outputs.destroy()
             self.tree.destroy()
         self._kept.clear()
-        self._marked = None
+        self._heartbeat.forget_markers()
         return SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -153,15 +156,33 @@ class UsSim(LifecycleNode):
         if self._input is not None:
             self._input.destroy()
             self._input = None
-        if self._stream is not None:
-            self._stream.stop()
-            self._stream = None
+        if self.stream is not None:
+            self.stream.stop()
+            self.stream = None
 
     # -- what is simulated ---------------------------------------------------------------------------
 
-    def wishes(self) -> tuple[SimConfig, ImageSettings]:
-        """Return what the parameters ask for."""
-        return parameters.read(self, SimConfig), parameters.read(self, ImageSettings)
+    def wishes(self, new: Iterable[Parameter] = ()) -> tuple[SimConfig, ImageSettings]:
+        """Return what the parameters ask for, with new values in place of the present ones.
+
+        Raises:
+            ConfigError: a value outside its range.
+        """
+        config, settings = parameters.read(self, SimConfig), parameters.read(self, ImageSettings)
+        return (
+            replace(config, **parameters.changes_of(SimConfig, new)),
+            replace(settings, **parameters.changes_of(ImageSettings, new)),
+        )
+
+    def adapted(self, simulator: Simulator, new: Iterable[Parameter] = ()) -> Simulator:
+        """Return a simulator with the live parameters' values; the same one if none differs.
+
+        Raises:
+            UsSimError: a value that probe, renderer or the generator's card does not allow.
+        """
+        config, settings = self.wishes(new)
+        probe = scene.shaped(self._base_probe, config)
+        return scene.changed(simulator, probe, settings, config.renderer)
 
     def keep(self, **loaded: Patient | Generator) -> None:
         """Keep a patient or generator, loaded before the node is configured, for `configure`."""
@@ -176,9 +197,9 @@ class UsSim(LifecycleNode):
 
     def freeze(self, frozen: bool) -> bool:
         """Hold or release the picture; return False if there is none because the node is not active."""
-        if self._stream is None:
+        if self.stream is None:
             return False
-        self._stream.freeze(frozen)
+        self.stream.freeze(frozen)
         return True
 
     def probe_info(self, scene: Scene) -> ProbeInfo:
@@ -195,8 +216,8 @@ class UsSim(LifecycleNode):
     def _take(self, pose: ProbePose) -> None:
         if self.config.publish_tf and self.config.pose_source == "topic":
             self.tree.send(pose.ct_from_probe, pose.stamp)
-        if self._stream is not None:
-            self._stream.accept(pose)
+        if self.stream is not None:
+            self.stream.accept(pose)
 
     def _refuse(self, error: RefusedError) -> None:
         count = self.statistics.refuse(error.reason)
@@ -216,7 +237,7 @@ class UsSim(LifecycleNode):
             return parameters.consent()
         try:
             parameters.check_live(wished)
-            scene.changed(self.scene.simulator, *self._wishes_with(wished))
+            self.adapted(self.scene.simulator, wished)
         except Exception as error:
             return parameters.refusal(_text(error))
         return parameters.consent()
@@ -225,16 +246,9 @@ class UsSim(LifecycleNode):
         if self.scene is None:
             self._forget_kept({parameter.name for parameter in changed})
             return
-        simulator = scene.changed(self.scene.simulator, *self.wishes())
+        simulator = self.adapted(self.scene.simulator)
         if simulator is not self.scene.simulator:
             self.show(simulator)
-
-    def _wishes_with(self, wished: list[Parameter]) -> tuple[SimConfig, ImageSettings]:
-        config, settings = self.wishes()
-        return (
-            replace(config, **parameters.changes_of(SimConfig, wished)),
-            replace(settings, **parameters.changes_of(ImageSettings, wished)),
-        )
 
     def _forget_kept(self, names: set[str]) -> None:
         """A parameter that names another patient or generator outdoes what a service has loaded before it."""
@@ -246,9 +260,9 @@ class UsSim(LifecycleNode):
     # -- what the user hears ---------------------------------------------------------------------------
 
     def warn(self, kind: str, text: str) -> None:
-        """Log a warning, each kind at most once in five seconds."""
+        """Log a warning, each kind at most once in five seconds; none about what an interrupt has broken off."""
         now = time.monotonic()
-        if now - self._warned.get(kind, -QUIET) >= QUIET:
+        if self.context.ok() and now - self._warned.get(kind, -QUIET) >= QUIET:
             self._warned[kind] = now
             self.get_logger().warning(text)
 
@@ -256,46 +270,6 @@ class UsSim(LifecycleNode):
         """Log in one line what went wrong and return that text."""
         self.get_logger().error(f"{what} failed: {_text(error)}")
         return _text(error)
-
-    def _every_second(self) -> None:
-        self._report()
-        if self._stream is not None:
-            self._stream.repeat_frozen()
-            self._mark_patient()
-
-    def _report(self) -> None:
-        good, line, values = self.statistics.report()
-        if self.scene is None:
-            good, line = False, f"not configured: {self._failure}" if self._failure else "not configured"
-        else:
-            simulator = self.scene.simulator
-            good, line = good, line if self._stream is not None else "not active"
-            about = {
-                "patient": simulator.patient.name,
-                "renderer": simulator.renderer,
-                "generator": simulator.generator.name if simulator.generator else "",
-                "device": f"{simulator.device} ({simulator.device_reason})",
-            }
-            values += [KeyValue(key=key, value=value) for key, value in about.items()]
-        status = status_message(self.get_fully_qualified_name(), good, line, values)
-        message = DiagnosticArray(status=[status])
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(message)
-
-    def _mark_patient(self) -> None:
-        """Send skin and organs once somebody looks: their meshes take seconds, so a worker makes them."""
-        patient = self._scene_in_force().simulator.patient
-        if self._marked is not patient and listened(self.outputs.patient_markers):
-            self._marked = patient
-            self.executor.create_task(self._send_patient_markers, patient)
-
-    async def _send_patient_markers(self, patient: Patient) -> None:
-        try:
-            message = await in_worker(self.executor, patient_markers, patient, self.config.ct_frame_id)
-            if self._marked is patient:
-                self.outputs.patient_markers.publish(message)
-        except Exception as error:
-            self.failed("patient_markers", error)
 
 
 def _text(error: Exception) -> str:

@@ -10,7 +10,7 @@ from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.core.device import choose_device
 from us_sim.core.errors import ArtifactError, PatientError
 from us_sim.core.patient import Patient, builtin_patient, load_patient
-from us_sim.core.probe import ProbeGeometry, preset
+from us_sim.core.probe import ProbeGeometry
 from us_sim.core.simulator import Simulator
 
 
@@ -47,13 +47,12 @@ def open_generator(path: str, device: str) -> Generator:
     return load_generator(path, choose_device(device)[0])
 
 
-def probe_of(config: SimConfig) -> ProbeGeometry:
-    """Return the probe that the parameters describe.
+def shaped(probe: ProbeGeometry, config: SimConfig) -> ProbeGeometry:
+    """Return a probe with the depth and the elevational beam that the parameters ask for.
 
     Raises:
-        ProbeError: unknown preset, or a value that it cannot have.
+        ProbeError: a value that it cannot have.
     """
-    probe = preset(config.probe)
     if config.depth > 0:
         probe = probe.with_depth(config.depth)
     return replace(probe, slice_thickness=config.slice_thickness, elevation_planes=config.elevation_planes)
@@ -62,15 +61,18 @@ def probe_of(config: SimConfig) -> ProbeGeometry:
 def build(
     config: SimConfig,
     settings: ImageSettings,
+    base: ProbeGeometry,
     patient: Patient | None = None,
     generator: Generator | None = None,
 ) -> Simulator:
-    """Return the simulator that the parameters describe; what is given already is not loaded again.
+    """Return the simulator that the parameters describe; what is given is not loaded again.
+
+    `base` is the probe before the parameters have shaped it.
 
     Raises:
         UsSimError: something that they name cannot be used.
     """
-    probe = probe_of(config)
+    probe = shaped(base, config)
     if generator is None and (config.generator or config.renderer == "generator"):
         generator = open_generator(config.generator, config.device)
     if patient is None:
@@ -81,12 +83,14 @@ def build(
     )
 
 
-def changed(simulator: Simulator, config: SimConfig, settings: ImageSettings) -> Simulator:
-    """Return the simulator with the live parameters' new values; the same one if none differs.
+def changed(
+    simulator: Simulator, probe: ProbeGeometry, settings: ImageSettings, renderer: str
+) -> Simulator:
+    """Return the simulator with new values of what changes live; the same one if none differs.
 
     Raises:
-        UsSimError: a value that probe, renderer or the generator's card does not allow.
+        ConfigError: a renderer that cannot draw here, or a probe that the generator's card does not allow.
     """
-    wished = {"probe": probe_of(config), "settings": settings, "renderer": config.renderer}
+    wished = {"probe": probe, "settings": settings, "renderer": renderer}
     changes: dict[str, Any] = {n: v for n, v in wished.items() if getattr(simulator, n) != v}
     return simulator.replace(**changes) if changes else simulator

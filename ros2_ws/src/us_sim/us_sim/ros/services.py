@@ -110,7 +110,7 @@ class Services:
         if node.scene is None:  # cleaned up meanwhile
             node.keep(**{what: value})
             return
-        node.show(scene.changed(new, *node.wishes()))  # parameters may have changed meanwhile
+        node.show(node.adapted(new))  # parameters may have changed meanwhile
 
     # -- frames on demand ----------------------------------------------------------------------------
 
