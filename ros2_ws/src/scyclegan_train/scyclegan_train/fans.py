@@ -60,7 +60,7 @@ def read_fan(path: Path) -> FanGeometry:
         DataError: unreadable, or neither form.
     """
     try:
-        data: dict[str, Any] = json.loads(path.read_text())
+        data: dict[str, Any] = dict(json.loads(path.read_text()))
         spacing = data.get("spacing", data.get("pixel_spacing_mm"))
         if "convex" not in data:
             (x, y), (near, far) = data["centre"], data["radii"]

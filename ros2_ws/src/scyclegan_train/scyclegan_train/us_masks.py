@@ -23,22 +23,25 @@ CLASSES = np.array([*_ORGANS, *[0] * len(_OTHERS)], dtype=np.uint8)
 
 NEAR = 45.0  # distance in RGB within which a colour of the table is meant: JPEG noise
 FLAT = 40  # range of a channel over 3 × 3 pixels up to which a pixel lies inside an area, not on its edge
-STRANGE = 0.005  # share of pixels in areas of colours outside the table above which a mask is refused
+STRANGE = 0.001  # share of pixels in areas of colours outside the table above which a mask is refused
 
 
 def classes_of_colours(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return (rows, columns) uint8 class ids of an (rows, columns, 3) annotation.
 
-    Edges bleed in JPEG and resampled files: between a spleen and black lies the liver's own colour. So only
-    pixels in flat areas are read; the others take the class of the nearest of those.
+    Edges bleed in JPEG and resampled files: between a spleen and black lies the liver's own colour. So, unless
+    all pixels have exactly a colour of the table, only those in flat areas are read; the others take the class
+    of the nearest of those.
 
     Raises:
         DataError: areas of a colour that is not in the table.
     """
-    flat = np.ptp(np.stack([maximum_filter(rgb, (3, 3, 1)), minimum_filter(rgb, (3, 3, 1))]), axis=0).max(-1) <= FLAT
     square = ((rgb[..., None, :].astype(np.int32) - COLOURS) ** 2).sum(axis=-1)
-    nearest = square.argmin(axis=-1)
-    known = np.take_along_axis(square, nearest[..., None], axis=-1)[..., 0] <= NEAR**2
+    nearest, distance = square.argmin(axis=-1), square.min(axis=-1)
+    if not distance.any():
+        return CLASSES[nearest]
+    flat = (maximum_filter(rgb, (3, 3, 1)) - minimum_filter(rgb, (3, 3, 1))).max(axis=-1) <= FLAT
+    known = distance <= NEAR**2
     strange = flat & ~known
     if strange.mean() > STRANGE:
         colours, counts = np.unique(rgb[strange], axis=0, return_counts=True)
