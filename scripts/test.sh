@@ -4,6 +4,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 . ./env.sh || exit 1
 
+unset MAKEFLAGS MFLAGS MAKELEVEL   # tests call make themselves
 export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
 export ROS_DOMAIN_ID=$(($$ % 100 + 1))   # apart from every other ROS system on this machine
 worst=0

@@ -74,7 +74,7 @@ def test_frames_flow_until_ctrl_c_ends_everything(sim: subprocess.Popen[str]) ->
     assert "Traceback" not in output
     assert "Error" not in output
     assert [pid for pid in started if Path(f"/proc/{pid}").exists()] == []
-    assert output.startswith("Patient: the built-in phantom. Probe: c5_2, moved by probe_motion (liver_sweep).")
+    assert "Patient: the built-in phantom. Probe: c5_2, moved by probe_motion (liver_sweep)." in output
 
 
 def test_a_wrong_argument_lists_the_known_ones() -> None:
