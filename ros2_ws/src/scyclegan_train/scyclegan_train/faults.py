@@ -30,6 +30,7 @@ class Faults:
         Raises:
             DataError: strict.
         """
+        reason = reason.removeprefix(f"{path}: ")
         if self.strict:
             raise DataError(f"{path}: {reason}")
         self.found.append((str(path), reason))

@@ -68,11 +68,13 @@ def run(options: argparse.Namespace) -> int:
     todo = [case for case in mine if not _is_done(options.out / f"{case.name}.safetensors")]
     console = Console(stderr=True)
     console.print(f"{len(mine)} scans, {len(mine) - len(todo)} of them done before")
+    usable = len(mine)
     for case, reason in _progress(console, _prepared(todo, card, options), len(todo)):
         if reason:
             faults.add(case.ct, reason)
+            usable -= 1
     faults.report(console)
-    return 0 if len(mine) > len(faults.found) or not mine else 1
+    return 0 if usable or not mine else 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
