@@ -25,8 +25,9 @@ class Average:
     def update(self, network: nn.Module) -> None:
         """Take in one step's weights."""
         decay = min(self._decay, (1 + self.steps) / (10 + self.steps))
-        for averaged, latest in zip(self.network.parameters(), network.parameters(), strict=True):
-            averaged.lerp_(latest, 1 - decay)
+        averaged: list[Tensor] = list(self.network.parameters())
+        latest: list[Tensor] = list(network.parameters())
+        torch._foreach_lerp_(averaged, latest, 1 - decay)
         self.steps += 1
 
 

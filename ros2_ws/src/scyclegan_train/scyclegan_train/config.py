@@ -109,6 +109,7 @@ class MethodConfig(Checked):
     )  # fmt: skip
     pair: float = setting(0.0, "λ of the L1 to the physics twin, after the warm-up", 0, 100)
     pair_blur: float = setting(2.0, "blur of both sides of that L1, pixels", 0, 20)
+    warm_up_sharp: float = setting(0.0, "weight of the same L1 without blur, in the warm-up alone", 0, 100)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -160,6 +161,7 @@ class SourceConfig(Checked):
     seeds: tuple[int, int] = setting((0, 100), "phantoms: first seed, and one after the last")
     frames: tuple[int, int] = setting((0, 10**6), "folder of frames: first frame, and one after the last")
     samples: int = setting(256, "samples of an epoch of phantoms or of a patient", 1, 10**7)
+    repeat: int = setting(0, "different epochs, seen again from memory after that; 0: all are different", 0, 10**6)
     at_once: int = setting(4, "phantoms in an epoch", 1, 1000)
     liver_view: bool = setting(False, "poses like those of the real frames only")
     jitter: bool = setting(False, "physics frames with drawn gain, dynamic range, TGC, focus and looks")

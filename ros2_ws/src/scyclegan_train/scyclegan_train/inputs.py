@@ -14,10 +14,12 @@ import torch
 from scyclegan_train.config import DataConfig, SourceConfig
 from scyclegan_train.fans import LIVER_SWEEP, FanGeometry, read_fan
 from scyclegan_train.faults import Faults
-from scyclegan_train.frames import FrameFolder, images_in
+from scyclegan_train.frame_files import images_in
+from scyclegan_train.frames import FrameFolder
 from scyclegan_train.patient_source import PatientCt
 from scyclegan_train.phantom_source import PhantomCt
 from scyclegan_train.physics_source import PhysicsUs
+from scyclegan_train.repeated import Repeated
 from scyclegan_train.samples import CtBatch, CtSource, UsBatch, UsSource, joined
 from scyclegan_train.sources import Mixed
 from us_sim.core.card import Card
@@ -97,8 +99,10 @@ def open_inputs(
         UsSimError: a file or folder that cannot be used.
     """
     opened = [_Opener(card, torch.device(device), seed + i, Faults(config.strict)) for i in (0, 1)]
-    ct = [opened[0].ct(source) for source in config.ct]
-    us = [opened[1].us(source) for source in config.us]
+    ct: list[CtSource] = [opened[0].ct(source) for source in config.ct]
+    us: list[UsSource] = [opened[1].us(source) for source in config.us]
+    ct = [Repeated(c, s.repeat, seed) if s.repeat else c for c, s in zip(ct, config.ct, strict=True)]
+    us = [Repeated(u, s.repeat, seed) if s.repeat else u for u, s in zip(us, config.us, strict=True)]
     for opener in opened:
         opener.faults.report()
     return Inputs(

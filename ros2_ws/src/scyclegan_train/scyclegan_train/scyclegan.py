@@ -120,9 +120,11 @@ class SCycleGan:
         twin = self._twin(ct)
         fake_us = self.ct2us(x.image, x.mask, ct.scatter)
         found = {"pair": losses.pair(fake_us, twin, x.where, self.method.pair_blur)}
+        if self.method.warm_up_sharp:
+            found["pair_sharp"] = losses.l1(fake_us, twin, x.where)
         if self.method.goes_back:
             found["pair_ct"] = losses.l1(self.us2ct(twin, x.mask, x.where), x.image, ct.visible)
-        self._descend("generators", found)
+        self._descend("generators", found, {"pair_sharp": self.method.warm_up_sharp})
         self._follow()
         return _detached(found)
 
