@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from tests.train.tiny import tiny_card
 
-from scyclegan_train.aus_rus import AusRus, fan_of
+from scyclegan_train.aus_rus import AusRus
+from scyclegan_train.fan_fit import fan_of
 from scyclegan_train.fans import LIVER_SWEEP, FanGeometry, Resampler, fan_in_frame, read_fan
 from scyclegan_train.faults import DataError, Faults
 from scyclegan_train.frames import FrameFolder
@@ -393,6 +394,18 @@ def test_the_data_sets_parts_and_splits_are_read(dataset: Path) -> None:
     rows, lines = torch.nonzero(tissue == T.LIVER, as_tuple=True)
     assert rows.float().mean() + 0.5 == pytest.approx(32, abs=1)
     assert lines.float().mean() + 0.5 == pytest.approx(16, abs=1)
+
+
+def test_frames_of_two_machines_get_their_own_fans(dataset: Path) -> None:
+    images = dataset / "abdominal_US" / "abdominal_US" / "RUS" / "images" / "train"
+    half = Image.fromarray(frame(5)).resize((SHAPE[1] // 2, SHAPE[0] // 2), Image.Resampling.NEAREST)
+    half.save(images / "RUS0.jpg")
+    rus = AusRus(dataset, "train", tiny_card(), part="RUS")
+    assert len(rus) == 3
+    assert not rus.faults.found
+    # Speckle of the same brightness fills the fan, whatever the size of the frame.
+    means = rus.batch([0, 1, 2]).image[:, 4:60, 3:29].mean(dim=(1, 2))
+    assert means.tolist() == pytest.approx([64.5] * 3, abs=4)
 
 
 def test_an_image_in_both_splits_is_left_out_of_training(dataset: Path) -> None:

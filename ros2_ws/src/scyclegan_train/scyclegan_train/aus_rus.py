@@ -5,19 +5,17 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from scyclegan_train.fan_fit import fit_fan
 from scyclegan_train.fans import FanGeometry
 from scyclegan_train.faults import DataError, Faults
-from scyclegan_train.frames import WEAK, Frames, Item, images_in, paired, read_grey
+from scyclegan_train.frame_files import Item, images_in, paired
+from scyclegan_train.frames import WEAK, Frames
 from scyclegan_train.samples import PHYSICS, REAL
 from us_sim.core.card import Card
 
 PARTS = {"AUS": PHYSICS, "RUS": REAL}
 _INSIDE = ("", "abdominal_US", "abdominal_US/abdominal_US")
-_OF_FRAMES = 60  # frames from which the fan is found
 
 
 class AusRus(Frames):
@@ -28,7 +26,7 @@ class AusRus(Frames):
         split: `train` or `test`.
         card: the grid.
         part: `AUS` or `RUS`.
-        fan: of the frames; found in them if not given.
+        fan: of the frames; found in them, for each size by itself, if not given.
         faults, seed, device: as for Frames.
 
     Raises:
@@ -48,31 +46,8 @@ class AusRus(Frames):
         # Simulated frames have no lines without contact: a dark line is a shadow there.
         weak = WEAK if part == "RUS" else 0.0
         super().__init__(
-            items, card, fan or fan_of([item.image for item in items]), source=PARTS[part], seed=seed, faults=faults,
-            weak_lines=weak, device=device,
+            items, card, fan, source=PARTS[part], seed=seed, faults=faults, weak_lines=weak, device=device,
         )
-
-
-def fan_of(images: list[Path], spacing: float | None = None) -> FanGeometry:
-    """Find the fan that frames of one size have in common.
-
-    Raises:
-        DataError: unreadable frames only, or no fan in them.
-    """
-    stack: list[np.ndarray] = []
-    for path in images[:: max(1, len(images) // _OF_FRAMES)]:
-        try:
-            stack.append(read_grey(path))
-        except DataError:
-            continue  # it is named when the frames are loaded
-    if not stack:
-        raise DataError(f"none of the frames beside {images[0] if images else 'an empty list'} can be read")
-    sizes = [frame.shape for frame in stack]
-    usual = max(set(sizes), key=sizes.count)
-    try:
-        return fit_fan(np.mean([frame for frame in stack if frame.shape == usual], axis=0), spacing)
-    except DataError as error:
-        raise DataError(f"{images[0].parent}: {error}") from error
 
 
 def _folder_of(root: Path, part: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,11 @@ from scipy.stats import theilslopes
 
 from scyclegan_train.fans import FanGeometry
 from scyclegan_train.faults import DataError
+from scyclegan_train.frame_files import read_grey
 
 SHOWN = 3.0  # mean grey level over frames above which a pixel belongs to the fan
 RAYS = 61
+ENOUGH = 60  # frames from which a fan is found
 REMEDY = "give the fan's geometry"
 
 
@@ -39,6 +42,23 @@ def fit_fan(mean: NDArray[np.floating], spacing: float | None = None) -> FanGeom
     centre = (left[0] * y + left[1], y)
     half = 0.5 * sum(angles)
     return FanGeometry((float(centre[0]), float(y)), _radii(fan, centre, half), half, spacing)
+
+
+def fan_of(images: list[Path], spacing: float | None = None) -> FanGeometry:
+    """Find the fan that frames of one size have in common.
+
+    Raises:
+        DataError: unreadable frames only, or no fan in them.
+    """
+    stack = []
+    for path in images[:: max(1, len(images) // ENOUGH)]:
+        try:
+            stack.append(read_grey(path))
+        except DataError:
+            continue  # it is named when the frames are loaded
+    if not stack:
+        raise DataError("no frame can be read to find the fan in")
+    return fit_fan(np.mean(stack, axis=0), spacing)
 
 
 def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -3,72 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from scyclegan_train.fan_fit import fan_of
 from scyclegan_train.fans import FanGeometry, Resampler, fan_in_frame
 from scyclegan_train.faults import DataError, Faults
+from scyclegan_train.frame_files import Item, images_in, paired, read_grey, shown, size_of
 from scyclegan_train.samples import REAL, UsBatch
 from scyclegan_train.us_masks import read_mask
 from us_sim.core.card import Card
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+Size = tuple[int, int]
+
 WEAK = 0.4  # of the frame's usual brightness, below which a scan line counts as not coupled
 NEAR_FIELD = (20.0, 100.0)  # mm, where a line's brightness is judged
 SMOOTHED = 16  # part of the fan over which that brightness is averaged
 OVERLAP = 0.5  # share of a mask's pixels that have to lie in the fan
 
 
-@dataclass(frozen=True)
-class Item:
-    """One frame on disk, and its mask where there is one."""
-
-    image: Path
-    mask: Path | None = None
-
-
-def images_in(folder: Path) -> list[Path]:
-    """Image files of a folder, sorted by name.
-
-    Raises:
-        DataError: no such folder, or no images in it.
-    """
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder of frames")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not files:
-        raise DataError(f"{folder}: no images in it; expected {', '.join(SUFFIXES)}")
-    return files
-
-
-def paired(images: Sequence[Path], masks: Path | None, faults: Faults) -> list[Item]:
-    """Pair images and masks by name without suffix; what has no partner is noted, which is no fault."""
-    by_stem: dict[str, Path] = {}
-    if masks is not None and masks.is_dir():
-        by_stem = {path.stem: path for path in sorted(masks.iterdir()) if path.suffix.lower() in SUFFIXES}
-    items = [Item(image, by_stem.pop(image.stem, None)) for image in images]
-    bare = [item.image for item in items if item.mask is None]
-    if masks is not None:
-        for image in bare:
-            faults.note(image, "has no mask: it takes part without segmentation loss")
-    for mask in by_stem.values():
-        faults.note(mask, "is a mask without an image: not used")
-    return items
-
-
 class Frames:
-    """Frames held in memory on the card's grid; sample i of an epoch is the i-th of them, shuffled.
+    """Frames held in memory on the card's grid; an epoch shows each of them once, in an order of its own.
 
     Args:
         items: files.
         card: the grid.
-        fan: of the frames, in their pixels.
+        fan: of the frames, in their pixels; None to find it, for each size of frames by itself.
         source: PHYSICS or REAL.
         seed: of the order.
         faults: takes files that cannot be used.
@@ -76,14 +41,14 @@ class Frames:
         device: where batches go.
 
     Raises:
-        DataError: no frame is left.
+        DataError: no frame is left, no fan is found, or faults are strict.
     """
 
     def __init__(
         self,
         items: Sequence[Item],
         card: Card,
-        fan: FanGeometry,
+        fan: FanGeometry | None,
         *,
         source: int = REAL,
         seed: int = 0,
@@ -92,20 +57,23 @@ class Frames:
         device: torch.device | str = "cpu",
     ) -> None:
         self.faults = faults or Faults()
-        resampler = Resampler(card.probe, fan, card.grid == "polar")
-        loaded = [self._load(item, fan) for item in items]
-        kept = [(item, pixels) for item, pixels in zip(items, loaded, strict=True) if pixels is not None]
-        kept = self._of_one_size(kept)
+        sized = self._sized(items)
+        loaders = self._loaders(sized, card, fan, weak_lines)
+        jobs = [(item, loaders[size]) for item, size in sized if size in loaders]
+        with ThreadPoolExecutor() as pool:
+            cells = list(pool.map(lambda job: _try(job[1], job[0]), jobs))
+        kept: list[tuple[Item, Cell]] = []
+        for (item, _), cell in zip(jobs, cells, strict=True):
+            if isinstance(cell, Fault):
+                self.faults.add(*cell.args)
+            else:
+                kept.append((item, cell))
         if not kept:
             raise DataError(f"no usable frames among {len(items)} files; the first faults: {self.faults.found[:3]}")
         self.items = [item for item, _ in kept]
+        self._known = torch.tensor([item.mask is not None for item in self.items])
+        self._image, self._tissue, self._valid = (torch.stack([c[i] for _, c in kept]) for i in range(3))
         self._seed, self._source, self._device = seed, source, torch.device(device)
-        images, tissue, valid = zip(*(_on_card(resampler, *pixels) for _, pixels in kept), strict=True)
-        self._image, self._tissue = torch.stack(images), torch.stack(tissue)
-        self._valid = torch.stack(valid)
-        if weak_lines > 0:
-            self._valid &= _coupled([image for _, (image, _) in kept], card, fan, weak_lines)
-        self._known = torch.tensor([mask is not None for _, (_, mask) in kept])
 
     def __len__(self) -> int:
         return len(self.items)
@@ -117,32 +85,32 @@ class Frames:
         image, tissue = self._image[rows].float(), self._tissue[rows]
         return UsBatch(image, tissue, self._known[rows], self._valid[rows], source).to(self._device)
 
-    def _load(self, item: Item, fan: FanGeometry) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None] | None:
-        try:
-            image = read_grey(item.image)
-        except DataError as error:
-            self.faults.add(item.image, str(error))
-            return None
-        if item.mask is None:
-            return image, None
-        try:
-            mask = read_mask(item.mask)
-            if mask.shape != image.shape:
-                raise DataError(f"its size {_size(mask)} is not that of its image, {_size(image)}")
-            _check_overlap(mask, fan)
-        except DataError as error:
-            self.faults.add(item.mask, str(error))
-            return None
-        return image, mask
+    def _sized(self, items: Sequence[Item]) -> list[tuple[Item, Size]]:
+        sized = []
+        for item in items:
+            try:
+                sized.append((item, size_of(item.image)))
+            except DataError as error:
+                self.faults.add(item.image, str(error))
+        return sized
 
-    def _of_one_size(self, kept: list) -> list:
-        """Leave out frames of another size than most: the fan is given in pixels."""
-        sizes = [pixels[0].shape for _, pixels in kept]
-        usual = max(set(sizes), key=sizes.count) if sizes else None
-        for (item, pixels), size in zip(kept, sizes, strict=True):
-            if size != usual:
-                self.faults.add(item.image, f"its size {_size(pixels[0])} is not that of the others")
-        return [one for one, size in zip(kept, sizes, strict=True) if size == usual]
+    def _loaders(
+        self, sized: Sequence[tuple[Item, Size]], card: Card, fan: FanGeometry | None, weak: float
+    ) -> dict[Size, Loader]:
+        """What loads frames of each size. A fan that is given fits one size only: that of most frames."""
+        sizes = [size for _, size in sized]
+        usual = max(sorted(set(sizes)), key=sizes.count, default=None)
+        loaders: dict[Size, Loader] = {}
+        for size in dict.fromkeys(sizes):
+            members = [item.image for item, other in sized if other == size]
+            try:
+                if fan is not None and size != usual:
+                    raise DataError(f"its size {shown(size)} is not that of the others")
+                loaders[size] = Loader(card, fan or fan_of(members), weak)
+            except DataError as error:
+                for path in members:
+                    self.faults.add(path, str(error))
+        return loaders
 
 
 class FrameFolder(Frames):
@@ -159,7 +127,7 @@ class FrameFolder(Frames):
         self,
         folder: Path | str,
         card: Card,
-        fan: FanGeometry,
+        fan: FanGeometry | None,
         *,
         masks: Path | str | None = None,
         places: Sequence[int] | None = None,
@@ -181,57 +149,72 @@ class FrameFolder(Frames):
         )
 
 
-def read_grey(path: Path) -> NDArray[np.uint8]:
-    """(rows, columns) grey levels; an alpha channel is dropped.
+Cell = tuple[Tensor, Tensor, Tensor]  # grey levels and classes, uint8, and valid, on the card's grid
 
-    Raises:
-        DataError: unreadable, or without any content.
-    """
+
+class Fault(Exception):
+    """Path and reason of a file that cannot be used."""
+
+
+class Loader:
+    """Brings frames of one size and fan onto a card's grid."""
+
+    def __init__(self, card: Card, fan: FanGeometry, weak: float) -> None:
+        self._card, self._fan, self._weak = card, fan, weak
+        self._to_card = Resampler(card.probe, fan, card.grid == "polar")
+        self._to_lines = Resampler(card.probe, fan, polar=True)
+
+    def __call__(self, item: Item) -> Cell:
+        """Load a frame.
+
+        Raises:
+            Fault: naming the image or the mask that cannot be used.
+        """
+        path = item.image
+        try:
+            image = read_grey(path)
+            grey = self._to_card.image(image[None])[0].round().to(torch.uint8)
+            valid = self._to_card.valid(image.shape)
+            if self._weak > 0:
+                valid = valid & self._coupled(image)
+            tissue = torch.zeros_like(grey)
+            if item.mask is not None:
+                path = item.mask
+                tissue = self._to_card.classes(self._checked(read_mask(path), image)[None])[0]
+        except DataError as error:
+            raise Fault(path, str(error)) from error
+        return grey, tissue, valid
+
+    def _coupled(self, image: NDArray[np.uint8]) -> Tensor:
+        """(H, W) whether a scan line is about as bright as the others of its frame between 20 and 100 mm.
+
+        Without this, a side of the probe that was lifted in the real frames would teach generators to paint it.
+        """
+        probe = self._card.probe
+        near = (probe.sample_depths > NEAR_FIELD[0]) & (probe.sample_depths < NEAR_FIELD[1])
+        level = self._to_lines.image(image[None])[:, near].mean(dim=1, keepdim=True)
+        width = probe.scan_lines // SMOOTHED | 1
+        level = torch.nn.functional.avg_pool1d(level, width, 1, width // 2, count_include_pad=False)[0, 0]
+        good = level > self._weak * level.quantile(0.75)
+        if self._card.grid == "polar":
+            return good.expand(self._card.size)
+        line = np.rint(probe.polar_of_pixel[..., 0]).clip(0, probe.scan_lines - 1).astype(np.int64)
+        return good[torch.from_numpy(line)]
+
+    def _checked(self, mask: NDArray[np.uint8], image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The mask, if it can be that of the image."""
+        if mask.shape != image.shape:
+            raise DataError(f"its size {shown(mask.shape)} is not that of its image, {shown(image.shape)}")
+        labelled = mask > 0
+        inside = np.count_nonzero(labelled & fan_in_frame(self._fan, mask.shape))
+        if inside < OVERLAP * np.count_nonzero(labelled):
+            share = 100 * inside / np.count_nonzero(labelled)
+            raise DataError(f"only {share:.0f} % of its labels lie in the image's fan: is it of another image?")
+        return mask
+
+
+def _try(load: Loader, item: Item) -> Cell | Fault:
     try:
-        with Image.open(path) as image:
-            if image.mode in ("I;16", "I;16B", "I", "F"):
-                raise DataError(f"has {image.mode} pixels; expected 8 bits: save it as 8-bit grey or RGB")
-            grey = np.asarray(image.convert("RGB").convert("L"))
-    except (OSError, UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot be read as an image ({error})") from error
-    if grey.max() == grey.min():
-        raise DataError(f"is empty: every pixel is {grey.max()}")
-    return grey
-
-
-def _on_card(
-    resampler: Resampler, image: NDArray[np.uint8], mask: NDArray[np.uint8] | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    grey = resampler.image(image[None])[0].round().to(torch.uint8)
-    tissue = torch.zeros_like(grey) if mask is None else resampler.classes(mask[None])[0]
-    return grey, tissue, resampler.valid(image.shape)
-
-
-def _coupled(images: list[NDArray[np.uint8]], card: Card, fan: FanGeometry, weak: float) -> Tensor:
-    """(N, H, W) whether a scan line is about as bright as the others of its frame between 20 and 100 mm.
-
-    Without this, a side of the probe that was lifted in the real frames would teach generators to paint it.
-    """
-    probe, lines = card.probe, Resampler(card.probe, fan, polar=True)
-    near = (probe.sample_depths > NEAR_FIELD[0]) & (probe.sample_depths < NEAR_FIELD[1])
-    level = torch.cat([lines.image(image[None])[:, near].mean(dim=1) for image in images])
-    width = probe.scan_lines // SMOOTHED | 1
-    level = torch.nn.functional.avg_pool1d(level[:, None], width, 1, width // 2, count_include_pad=False)[:, 0]
-    good = level > weak * level.quantile(0.75, dim=1, keepdim=True)
-    if card.grid == "polar":
-        return good[:, None].expand(-1, *card.size)
-    line = np.rint(probe.polar_of_pixel[..., 0]).clip(0, probe.scan_lines - 1).astype(np.int64)
-    return good[:, torch.from_numpy(line)]
-
-
-def _check_overlap(mask: NDArray[np.uint8], fan: FanGeometry) -> None:
-    labelled = mask > 0
-    if not labelled.any():
-        return
-    inside = np.count_nonzero(labelled & fan_in_frame(fan, mask.shape)) / np.count_nonzero(labelled)
-    if inside < OVERLAP:
-        raise DataError(f"only {100 * inside:.0f} % of its labels lie in the image's fan: is it of another image?")
-
-
-def _size(image: NDArray[np.uint8]) -> str:
-    return f"{image.shape[1]} x {image.shape[0]}"
+        return load(item)
+    except Fault as fault:
+        return fault
