@@ -14,8 +14,10 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 system="$(uname -s) $(uname -m)"
 case $system in
-    "Linux x86_64" | "Linux aarch64") ;;
-    *) lacks "this is $system" "Linux on x86_64 or aarch64 is needed: the ROS 2 wheels exist for no other" ;;
+    "Linux x86_64") ;;
+    "Linux aarch64") [[ -n ${ROS_DISTRO:-} ]] && have ros2 ||
+        lacks "this is $system, for which there are no ROS 2 wheels" "install ROS 2 (ros-jazzy-ros-base) and source it first" ;;
+    *) lacks "this is $system" "Linux is needed, x86_64, or aarch64 with a ROS 2 installation" ;;
 esac
 
 check_python() {

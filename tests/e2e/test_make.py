@@ -136,11 +136,26 @@ def test_an_unfit_python_is_named_in_one_line(run: Run, environment: dict[str, s
     assert len(result.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize(("system", "kind"), [("Darwin", "arm64"), ("Linux", "riscv64")])
-def test_an_unsupported_platform_is_named(machine: Path, run: Run, system: str, kind: str) -> None:
-    program(machine / "uname", f'#!/bin/sh\n[ "$1" = -s ] && echo {system} || echo {kind}\n')
+@pytest.mark.parametrize(
+    ("system", "line"),
+    [
+        ("Darwin arm64", "this is Darwin arm64; Linux is needed, x86_64, or aarch64 with a ROS 2 installation"),
+        ("Linux riscv64", "this is Linux riscv64; Linux is needed"),
+        ("Linux aarch64", "this is Linux aarch64, for which there are no ROS 2 wheels; install ROS 2"),
+    ],
+)
+def test_an_unsupported_platform_is_named(machine: Path, run: Run, system: str, line: str) -> None:
+    name, kind = system.split()
+    program(machine / "uname", f'#!/bin/sh\n[ "$1" = -s ] && echo {name} || echo {kind}\n')
     result = run("scripts/check.sh")
-    assert result.stderr.startswith(f"us_sim: this is {system} {kind}; Linux on x86_64 or aarch64 is needed")
+    assert (result.returncode, len(result.stderr.splitlines())) == (1, 1)
+    assert result.stderr.startswith(f"us_sim: {line}")
+
+
+def test_aarch64_with_a_ros_installation_is_fit(machine: Path, run: Run) -> None:
+    program(machine / "uname", '#!/bin/sh\n[ "$1" = -s ] && echo Linux || echo aarch64\n')
+    program(machine / "ros2", "#!/bin/sh\n")
+    assert run("scripts/check.sh", ROS_DISTRO="jazzy").returncode == 0
 
 
 def test_an_old_cmake_is_named(machine: Path, run: Run) -> None:
