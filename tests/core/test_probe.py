@@ -235,3 +235,8 @@ def test_unknown_preset_lists_the_known_ones() -> None:
 def test_presets(name: str) -> None:
     assert preset(name) is PRESETS[name]
     assert preset(name).fan_mask.any()
+
+
+def test_a_polar_grid_that_would_fill_the_memory_is_refused() -> None:
+    with pytest.raises(ProbeError, match="1024 scan lines of 4096 samples are too many; expected at most 1048576"):
+        replace(preset("c5_2"), scan_lines=1024, samples=4096)

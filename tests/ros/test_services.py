@@ -179,6 +179,17 @@ def test_a_patient_that_does_not_load_leaves_the_old_one(world: World) -> None:
     world.until(lambda: images)
 
 
+def test_files_outside_the_folders_are_not_read(world: World, tmp_path: Path) -> None:
+    node = world.start(data_folders=str(tmp_path / "patients"))
+    before = node.scene
+    (tmp_path / "secret.nii.gz").touch()
+    for answer in (load_patient(world, tmp_path / "secret.nii.gz"), load_generator(world, tmp_path / "g.safetensors")):
+        assert not answer.success
+        assert "lies outside the folders that services may read" in answer.message
+        assert f"{tmp_path}/patients" in answer.message
+    assert node.scene is before
+
+
 def test_no_path_is_the_phantom(world: World) -> None:
     world.start(seed=3)
     answer = world.call(LoadPatient, "us_sim/load_patient", LoadPatient.Request())

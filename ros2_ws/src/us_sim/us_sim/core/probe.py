@@ -23,6 +23,7 @@ from us_sim.core.errors import ProbeError
 
 Array = NDArray[np.float32]
 
+_MOST_SAMPLES = 2**20  # of the polar grid: image formation holds some hundred bytes for each
 _ROUNDING = 1e-4  # of a scan line, a sample or a mm: pixels on the fan's border belong to it
 
 
@@ -213,6 +214,10 @@ def _check(probe: ProbeGeometry) -> None:
         value = getattr(probe, name)
         demand(name, isinstance(value, int) and low <= value <= high, f"a whole number from {low} to {high}")
     demand("samples", probe.samples % 16 == 0, "a multiple of 16")
+    if probe.scan_lines * probe.samples > _MOST_SAMPLES:
+        raise ProbeError(
+            f"{probe.scan_lines} scan lines of {probe.samples} samples are too many; expected at most {_MOST_SAMPLES}"
+        )
     demand("slice_thickness", 0 <= probe.slice_thickness <= 20, "0 to 20 mm")
     demand("elevation_planes", probe.elevation_planes in range(1, 22, 2), "an odd number from 1 to 21")
     demand("given_spacing", all(0.01 <= size <= 10 for size in probe.given_spacing or ()), "0.01 to 10 mm")

@@ -23,6 +23,9 @@ class RosConfig:
     """
 
     autostart: bool = setting(True, "configure and activate at start; false under a lifecycle manager")
+    data_folders: str = setting(
+        "", "folders that ~/load_* may read, separated by ':'; empty: home, working directory and the parameters' files"
+    )
     pose_source: str = setting("topic", "where poses come from", choices=("topic", "tf"))
     ct_frame_id: str = setting("ct", "frame of the patient; by default behind the node's namespace")
     probe_frame_id: str = setting("probe", "frame of the probe; by default behind the node's namespace")
@@ -36,7 +39,7 @@ class RosConfig:
 
 Settings = TypeVar("Settings")
 CONFIGS: tuple[type[Any], ...] = (SimConfig, ImageSettings, RosConfig)
-_LIVE = {"renderer", "depth", "slice_thickness", "elevation_planes", *(f.name for f in fields(ImageSettings))}
+LIVE = {"renderer", "depth", "slice_thickness", "elevation_planes", *(f.name for f in fields(ImageSettings))}
 _HINTS = {
     "ct": "call ~/load_patient",
     "labels": "call ~/load_patient",
@@ -84,7 +87,7 @@ def check_live(parameters: Iterable[Parameter]) -> None:
     """
     known = {item.name for config in CONFIGS for item in fields(config)}
     for parameter in parameters:
-        if parameter.name in known - _LIVE:
+        if parameter.name in known - LIVE:
             remedy = _HINTS.get(parameter.name, "clean up the node, set it, and configure again")
             raise ConfigError(f"{parameter.name} is fixed while the node is configured; {remedy}")
 

@@ -25,6 +25,8 @@ from us_sim.ros.conversions import (
     nanoseconds,
     point_message,
 )
+from us_sim.ros.folders import allowed_folders, check_inside
+from us_sim.ros.parameters import RosConfig
 from us_sim.ros.poses import RefusedError, locate
 from us_sim.ros.scene import Scene
 from us_sim.ros.worker import in_worker
@@ -63,6 +65,7 @@ class Services:
         node = self._node
         try:
             seed = parameters.read(node, SimConfig).seed
+            self._check_readable(request.ct, request.labels)
             patient = await in_worker(node.executor, self._open_patient, request, seed)
             await self._replace("patient", patient)
             _describe(patient, response)
@@ -81,6 +84,7 @@ class Services:
         node = self._node
         try:
             device = parameters.read(node, SimConfig).device
+            self._check_readable(request.path)
             generator = await in_worker(node.executor, scene.open_generator, request.path, device)
             await self._replace("generator", generator)
             response.success = True
@@ -92,6 +96,10 @@ class Services:
             response.card = generator.card.to_json()
             response.device = str(generator.device)
         return response
+
+    def _check_readable(self, *paths: str) -> None:
+        config, own = parameters.read(self._node, SimConfig), parameters.read(self._node, RosConfig)
+        check_inside(paths, allowed_folders(own.data_folders, config))
 
     @staticmethod
     def _open_patient(request: LoadPatient.Request, seed: int) -> Patient:

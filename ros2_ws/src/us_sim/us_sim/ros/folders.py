@@ -1,0 +1,38 @@
+"""Which files the services may read: a caller on the network must not browse the machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from us_sim.core.config import SimConfig
+from us_sim.core.errors import ConfigError
+
+
+def allowed_folders(data_folders: str, config: SimConfig) -> list[Path]:
+    """Return the folders that the services may read.
+
+    Args:
+        data_folders: folders separated by ':'; empty for the home folder, the working directory and the folders of
+            the files that the parameters name.
+        config: the parameters.
+    """
+    if data_folders:
+        return [Path(folder).expanduser().resolve() for folder in data_folders.split(os.pathsep) if folder]
+    named = [Path(path).expanduser().resolve() for path in (config.ct, config.labels, config.generator) if path]
+    return [Path.home().resolve(), Path.cwd(), *(path if path.is_dir() else path.parent for path in named)]
+
+
+def check_inside(paths: Iterable[str], folders: list[Path]) -> None:
+    """Refuse paths outside the folders, links followed; empty ones pass.
+
+    Raises:
+        ConfigError: naming the path and the folders.
+    """
+    for path in filter(None, paths):
+        target = Path(path).expanduser().resolve()
+        if not any(target.is_relative_to(folder) for folder in folders):
+            listed = ", ".join(map(str, folders))
+            raise ConfigError(f"{path} lies outside the folders that services may read ({listed}); "
+                              "move it there, or start the node with data_folders")  # fmt: skip
