@@ -71,15 +71,17 @@ def test_outputs_choose_what_is_made(world: World, outputs: int, made: set[str])
 
 def test_a_bad_pose_spoils_only_its_own_frame(world: World) -> None:
     world.start()
-    poses = [world.pose(9.0), world.pose(2.0), world.pose(3.0), world.pose(1.0)]  # stamps need no order here
+    poses = [world.pose(stamp) for stamp in (9.0, 2.0, 3.0, 1.0, 4.0)]  # stamps need no order here
+    poses[4].header.stamp.sec = -4
     poses[1].pose.position.x = math.nan
     poses[2].header.frame_id = "moon"
     answer = render(world, poses=poses)
     assert not answer.success
-    assert answer.message == "2 of 4 poses are refused, the first: 1"
-    assert [frame.valid for frame in answer.frames] == [True, False, False, True]
+    assert answer.message == "3 of 5 poses are refused, the first: 1"
+    assert [frame.valid for frame in answer.frames] == [True, False, False, True, False]
     assert "NaN or Inf" in answer.frames[1].message
     assert "frame 'moon' is unknown" in answer.frames[2].message
+    assert "-4 s; expected zero or later" in answer.frames[4].message
     assert not answer.frames[1].image.data
 
 

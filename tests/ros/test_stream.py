@@ -272,7 +272,9 @@ def test_far_away_is_air_and_a_valid_frame(world: World) -> None:
     contacts = world.listen(Contact, "us_sim/contact")
     world.listened(node.outputs.frame_info, node.outputs.contact)
     send = world.sender(node)
-    send(world.pose(2.0, z=-1e9))
+    pose = world.pose(2.0)
+    pose.pose.position.z = -1.7e308  # nearly the largest number that there is; too large in millimetres
+    send(pose)
     world.until(lambda: infos and contacts and seconds(infos[-1]) == 2.0 == seconds(contacts[-1]))
     assert not contacts[-1].in_contact
 
@@ -293,13 +295,17 @@ def test_a_new_probe_info_goes_out_before_its_first_frame(world: World) -> None:
     assert isinstance(first, ProbeInfo)
 
 
-def test_a_frame_that_fails_does_not_end_the_stream(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("method", ["render", "contact"])
+def test_what_fails_for_one_pose_ends_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
     node = world.start()
     infos = world.listen(FrameInfo, "us_sim/frame_info")
-    world.listened(node.outputs.frame_info)
+    world.listen(Contact, "us_sim/contact")
+    world.listened(node.outputs.frame_info, node.outputs.contact)
     send = world.sender(node)
     with monkeypatch.context() as patch:
-        patch.setattr(type(node.scene.simulator), "render", lambda *_, **__: 1 / 0)
+        patch.setattr(type(node.scene.simulator), method, lambda *_, **__: 1 / 0)
         send(world.pose(2.0))
         world.until(lambda: node.statistics.counts["render errors"])
     send(world.pose(3.0))

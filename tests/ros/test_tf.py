@@ -176,6 +176,20 @@ def test_poses_out_of_tf_carry_its_stamp_and_repeats_are_skipped(world: World) -
     assert TransformBroadcaster.sent == []
 
 
+@pytest.mark.parametrize("source", ["topic", "tf"])
+def test_an_impossible_transform_is_refused(world: World, source: str) -> None:
+    broken = transform(0.1)
+    broken.transform.rotation.w = 0.0
+    Buffer.answers["probe"] = Buffer.answers["table"] = lambda time: broken
+    node = world.start(pose_source=source)
+    if source == "topic":
+        send = world.sender(node)
+        pose = world.pose(2.0)
+        pose.header.frame_id = "table"
+        send(pose)
+    world.until(lambda: node.statistics.refused["invalid pose"])
+
+
 def test_tf_without_the_probe_is_counted(world: World) -> None:
     node = world.start(pose_source="tf", rate=100.0)
     world.until(lambda: node.statistics.refused["unknown frame"] > 1)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 MM_PER_M = 1000.0
 SOFT_WINDOW = (-150.0, 250.0)  # HU shown as black and white in `~/ct_view`
 ENCODINGS = {"uint8": "mono8", "int16": "16SC1"}
+FARTHEST = 1e300  # m; air like all that is far away, but finite in mm
 QUATERNION_LENGTHS = (0.5, 2.0)  # a length outside is no rounding error but a mistake
 
 
@@ -52,7 +53,7 @@ def pose_matrix(pose: Pose | Transform) -> Matrix:
     low, high = QUATERNION_LENGTHS
     if not low <= length <= high:
         raise PoseError(f"quaternion {quaternion} has length {length:g}; expected 1, or {low:g} to {high:g}")
-    return rigid(rotation_from_quaternion(*quaternion), np.array(position) * MM_PER_M)
+    return rigid(rotation_from_quaternion(*quaternion), np.clip(position, -FARTHEST, FARTHEST) * MM_PER_M)
 
 
 def pose_message(ct_from_probe: Matrix) -> Pose:

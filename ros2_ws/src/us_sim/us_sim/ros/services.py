@@ -27,7 +27,7 @@ from us_sim.ros.conversions import (
 )
 from us_sim.ros.folders import allowed_folders, check_inside
 from us_sim.ros.parameters import RosConfig
-from us_sim.ros.poses import RefusedError, locate
+from us_sim.ros.poses import RefusedError, StampOrder, locate
 from us_sim.ros.scene import Scene
 from us_sim.ros.worker import in_worker
 
@@ -163,6 +163,7 @@ class Job:
             frame = RenderedFrame()
             frame.info.header = Header(stamp=stamp, frame_id=self._config.probe_frame_id)
             try:
+                StampOrder().check(stamp)
                 self._poses.append(locate(pose, self._config.ct_frame_id, node.tree.ct_from_frame))
                 self._places.append(place)
             except RefusedError as error:

@@ -52,9 +52,10 @@ class FrameStream:
         Contact takes a fraction of a millisecond and controllers close their loop on it: it is skipped neither
         when the picture is late nor when it is frozen.
         """
-        if listened(self._outputs.contact):
-            contact = self._scene().simulator.contact(pose.ct_from_probe)
-            self._outputs.contact.publish(contact_message(contact, self._header(pose)))
+        try:
+            self._tell_contact(pose)
+        except Exception as error:
+            self._failed("contact", error)
         if self._frozen:
             self._statistics.count("frozen")
         elif self._mailbox.put(pose):
@@ -79,9 +80,18 @@ class FrameStream:
         while (pose := self._mailbox.take()) is not None:
             try:
                 self._draw(pose)
-            except Exception as error:  # one bad frame must not end the stream
-                self._statistics.count("render errors")
-                self._warn("render error", f"no frame: {type(error).__name__}: {error}")
+            except Exception as error:
+                self._failed("frame", error)
+
+    def _failed(self, what: str, error: Exception) -> None:
+        """Count and tell an error of one pose: it must end neither the stream nor the executor."""
+        self._statistics.count("render errors")
+        self._warn(f"no {what}", f"no {what}: {type(error).__name__}: {error}")
+
+    def _tell_contact(self, pose: ProbePose) -> None:
+        if listened(self._outputs.contact):
+            contact = self._scene().simulator.contact(pose.ct_from_probe)
+            self._outputs.contact.publish(contact_message(contact, self._header(pose)))
 
     def _draw(self, pose: ProbePose) -> None:
         wanted = self._outputs.wanted()

@@ -12,6 +12,7 @@ from rclpy.node import Node
 from rclpy.time import Time as RosTime
 from std_msgs.msg import Header
 
+from us_sim.core.errors import PoseError
 from us_sim.core.transforms import Matrix
 from us_sim.ros.conversions import pose_matrix, transform_message
 from us_sim.ros.poses import PendingError, RefusedError
@@ -79,4 +80,7 @@ class TransformTree:
         except self._tf2.TransformException as error:
             text = f"TF does not connect frame {frame!r} to {self._ct_frame!r}: {error}"
             raise RefusedError("unknown frame", text) from None
-        return pose_matrix(found.transform), found.header.stamp
+        try:
+            return pose_matrix(found.transform), found.header.stamp
+        except PoseError as error:
+            raise RefusedError("invalid pose", f"TF from {frame!r} to {self._ct_frame!r}: {error}") from None
