@@ -31,7 +31,7 @@ def model_of(made: Config) -> SCycleGan:
     return SCycleGan(made)
 
 
-def weights(model: SCycleGan) -> dict[str, list[Tensor]]:
+def parameters_of(model: SCycleGan) -> dict[str, list[Tensor]]:
     return {name: [p.detach().clone() for p in n.parameters()] for name, n in model.networks.items()}
 
 
@@ -44,14 +44,14 @@ def changed(before: dict[str, list[Tensor]], after: dict[str, list[Tensor]]) -> 
 
 def test_each_phase_changes_its_own_networks_and_no_others() -> None:
     model, seen = model_of(config()), []
-    before = weights(model)
+    before = parameters_of(model)
     descend = model._descend
 
-    def watched(name: str, found: dict[str, Tensor], weight: dict[str, float] | None = None) -> None:
+    def watched(name: str, found: dict[str, Tensor], weights: dict[str, float] | None = None) -> None:
         nonlocal before
-        descend(name, found, weight)
-        seen.append((name, changed(before, weights(model))))
-        before = weights(model)
+        descend(name, found, weights)
+        seen.append((name, changed(before, parameters_of(model))))
+        before = parameters_of(model)
 
     model._descend = watched  # type: ignore[method-assign]
     model.step(*batches(config()))
@@ -64,8 +64,8 @@ def test_what_a_phase_does_not_train_gets_no_gradient() -> None:
     model, (ct, us) = model_of(config()), batches(config())
     descend = model._descend
 
-    def watched(name: str, found: dict[str, Tensor], weight: dict[str, float] | None = None) -> None:
-        descend(name, found, weight)
+    def watched(name: str, found: dict[str, Tensor], weights: dict[str, float] | None = None) -> None:
+        descend(name, found, weights)
         own = {id(p) for group in model.optimizers[name].param_groups for p in group["params"]}
         everything = [p for n in model.networks.values() for p in n.parameters()]
         assert all(p.grad is not None for p in everything if id(p) in own)
@@ -78,12 +78,12 @@ def test_what_a_phase_does_not_train_gets_no_gradient() -> None:
 
 def test_pretraining_changes_the_segmenters_and_warm_up_the_generators() -> None:
     model, (ct, us) = model_of(config()), batches(config())
-    before = weights(model)
+    before = parameters_of(model)
     model.pretrain(ct, us)
-    assert changed(before, weights(model)) == {"S_us", "S_ct"}
-    before = weights(model)
+    assert changed(before, parameters_of(model)) == {"S_us", "S_ct"}
+    before = parameters_of(model)
     model.warm_up(ct, us)
-    assert changed(before, weights(model)) == {"G_ct2us", "G_us2ct"}
+    assert changed(before, parameters_of(model)) == {"G_ct2us", "G_us2ct"}
 
 
 def test_a_step_names_every_loss_of_the_paper() -> None:
@@ -187,9 +187,9 @@ def test_a_discriminator_of_weight_0_rests() -> None:
     critics = [{"field": 34}, {"field": 34, "weight": [0, 1]}]
     made = config(method={"critics": critics})
     model, pair = model_of(made), batches(made)
-    before = weights(model)
+    before = parameters_of(model)
     assert "critic_us_1" not in model.step(*pair, progress=0.0)
-    assert all(torch.equal(a, b) for a, b in zip(before["D_us"][10:], weights(model)["D_us"][10:], strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(before["D_us"][10:], parameters_of(model)["D_us"][10:], strict=True))
     assert "critic_us_1" in model.step(*pair, progress=0.5)
     assert model._generator_weights(0.25)["adversarial_us_1"] == 0.25
 
@@ -220,9 +220,9 @@ def test_discriminators_see_the_same_pixels_of_real_and_fake() -> None:
 def test_ablations_leave_networks_out(method: dict[str, Any], absent: set[str], still: str) -> None:
     made = config(method=method)
     model = model_of(made)
-    before = weights(model)
+    before = parameters_of(model)
     model.step(*batches(made))
-    assert changed(before, weights(model)) == NETWORKS - absent, still
+    assert changed(before, parameters_of(model)) == NETWORKS - absent, still
 
 
 def test_without_mask_input_the_labels_stay_without_weight_through_training() -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from scyclegan_train.networks import IMAGE
+from scyclegan_train.networks import FILTERS, IMAGE
 from us_sim.core.card import Card
 from us_sim.core.config import check_ranges, setting
 from us_sim.core.errors import ConfigError, UsSimError
@@ -78,9 +78,16 @@ class CriticConfig(Checked):
     """One discriminator of ultrasound."""
 
     source: str = setting("any", "frames that it takes as real", choices=("any", "physics", "real"))
-    field: int = setting(70, "receptive field, pixels", choices=(70, 34))  # type: ignore[arg-type]
+    field: int = setting(70, "receptive field, pixels: 70 or 34")
     depth_channel: bool = setting(False, "is told the depth")
     weight: tuple[float, float] = setting((1.0, 1.0), "of its loss, first and last in adversarial training")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.field not in FILTERS:
+            raise ConfigError(f"field is {self.field}; expected one of {', '.join(map(str, FILTERS))}")
+        if min(self.weight) < 0:
+            raise ConfigError(f"weight of a critic is {self.weight}; expected two numbers of at least 0")
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,7 @@ class MethodConfig(Checked):
     """S-CycleGAN and its variants. The defaults are the paper's method."""
 
     adversarial: str = setting("vanilla", "eq. 1, or least squares", choices=("vanilla", "lsgan"))
-    critics: tuple[CriticConfig, ...] = field(default=(CriticConfig(),), metadata={"low": None, "choices": ()})
+    critics: tuple[CriticConfig, ...] = setting((CriticConfig(),), "discriminators of ultrasound")
     critic_width: float = setting(1.0, "factor on the filters of all discriminators", 0.05, 4)
     critic_jitter: bool = setting(False, "discriminators see flips, ±6 dB along the lines and ±3 dB in depth")
     segmenter_width: float = setting(1.0, "factor on the filters of both segmenters", 0.05, 4)
@@ -115,9 +122,6 @@ class MethodConfig(Checked):
         super().__post_init__()
         if not self.critics:
             raise ConfigError("critics are none; expected at least one discriminator of ultrasound")
-        for critic in self.critics:
-            if min(critic.weight) < 0 or len(critic.weight) != 2:
-                raise ConfigError(f"weight of a critic is {critic.weight}; expected two numbers of at least 0")
 
     @property
     def segments(self) -> bool:
