@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import ClassVar, TypeVar
 
 import numpy as np
@@ -27,7 +27,11 @@ AnyBatch = TypeVar("AnyBatch", CtBatch, UsBatch)
 
 def phantom_cases(seeds: Sequence[int]) -> list[Case]:
     """Procedural abdomens by seed."""
-    return [partial(builtin_patient, int(seed)) for seed in seeds]
+    return [partial(_phantom, int(seed)) for seed in seeds]
+
+
+# Sources that look at the same phantoms, one of them for liver views, share them while they are new.
+_phantom = lru_cache(maxsize=16)(builtin_patient)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +117,7 @@ class PatientSource:
         rows: dict[int, list[int]] = {}
         for row, index in enumerate(indices):
             rows.setdefault(here[index % len(here)], []).append(row)
+        self._pool.expect([*here, *self.patients_of(epoch + 1)])
         parts, order = [], []
         for number, members in rows.items():
             ready = self._pool[number]
@@ -121,7 +126,6 @@ class PatientSource:
             poses = np.stack([draw_pose(rng, ready.aims, self._view.probe, self._liver_view) for rng in rngs])
             parts.append(draw(ready, poses, draws))
             order += members
-        self._pool.expect([*here, *self.patients_of(epoch + 1)])
         return joined(parts).pick(np.argsort(order).tolist())
 
 
