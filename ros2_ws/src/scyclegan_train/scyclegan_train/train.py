@@ -45,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsSimError as error:
         print(f"scyclegan_train train: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # before the first step, or the second time
+        print("scyclegan_train train: stopped without a new checkpoint", file=sys.stderr)
+        return 130
 
 
 def run(config: Config, folder: Path, accelerator: str = "auto", devices: int = 1, nodes: int = 1,

@@ -1,0 +1,52 @@
+"""A tiny run in a process of its own, to be killed, resumed, or one of several: python train_tiny.py <json>."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from tests.train.synthetic import TinyCt, TinyUs, config
+
+from scyclegan_train.inputs import Inputs
+from scyclegan_train.loop import train
+from scyclegan_train.samples import CtBatch, UsBatch
+
+
+class Ending(Inputs):
+    """Inputs during which a signal arrives at a given step."""
+
+    step: int | None = None
+    number = signal.SIGKILL
+
+    def stream(self, first: int, end: int, ahead: int) -> Iterator[tuple[CtBatch, UsBatch]]:
+        for step, batches in enumerate(super().stream(first, end, ahead), first):
+            if step == self.step:
+                os.kill(os.getpid(), self.number)
+            yield batches
+
+
+def run(folder: Path, sections: dict[str, Any], resume: bool = False, end_at: int | None = None,
+        number: int = signal.SIGKILL) -> bool:  # fmt: skip
+    """Train a tiny run on one CPU process."""
+    torch.set_num_threads(1)
+    made = config(**sections)
+    card = made.generator.card()
+    inputs = Ending(TinyCt(card), TinyUs(card, seed=1), made.schedule.batch)
+    inputs.step, inputs.number = end_at, signal.Signals(number)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    fabric.launch()
+    folder.mkdir(parents=True, exist_ok=True)
+    return train(made, inputs, folder, fabric, resume)
+
+
+if __name__ == "__main__":
+    given = json.loads(sys.argv[1])
+    ended = run(Path(given.pop("folder")), given.pop("sections"), **given)
+    raise SystemExit(0 if ended else 130)
