@@ -11,17 +11,19 @@ import torch
 from tests.core.patients import box_patient, on_the_box
 from tests.train.tiny import tiny_card
 
+from scyclegan_train.augment import Augmented
 from scyclegan_train.clinical import clinical
 from scyclegan_train.faults import DataError
 from scyclegan_train.patient_pool import PatientPool
-from scyclegan_train.patient_source import PatientCt, PatientSource, PatientUs
+from scyclegan_train.patient_source import PatientCt, PatientSource, PatientUs, phantom_cases
 from scyclegan_train.phantom_source import PhantomCt
 from scyclegan_train.physics_source import PhysicsUs
 from scyclegan_train.poses import aims, draw_pose
 from scyclegan_train.samples import CtBatch, UsBatch
 from scyclegan_train.sources import Mixed
 from scyclegan_train.view import CardView
-from us_sim.core.patient import Patient, builtin_patient
+from us_sim.core.card import Card
+from us_sim.core.patient import Patient
 from us_sim.core.sampling import sampler_on
 from us_sim.core.sampling_torch import TensorSampler
 from us_sim.core.tissue import TissueClass as T
@@ -37,7 +39,7 @@ def box() -> Patient:
 
 @pytest.fixture(scope="module")
 def phantom() -> Patient:
-    return builtin_patient(3)
+    return phantom_cases([3])[0]()  # the one that the sources below share
 
 
 def same(a: CtBatch | UsBatch, b: CtBatch | UsBatch) -> bool:
@@ -177,7 +179,7 @@ def test_a_clinical_scan_is_coarser_noisier_and_the_same_patient(phantom: Patien
 
 def test_without_contrast_agent_liver_and_vessels_look_alike(phantom: Patient) -> None:
     gaps = []
-    for seed in range(12):
+    for seed in range(8):
         coarse = clinical(phantom.volume, np.random.default_rng(seed))
         gaps.append(np.median(coarse.hu[coarse.tissue == T.VESSEL]) - np.median(coarse.hu[coarse.tissue == T.LIVER]))
     native = [gap for gap in gaps if abs(gap + 10) < 6]  # 40 HU of blood, 50 of liver
@@ -221,7 +223,7 @@ def test_ct_and_ultrasound_of_the_same_seed_show_other_poses() -> None:
 
 def test_phantom_sources_give_whole_batches() -> None:
     options = {"length": 4, "at_once": 1, "prefetch": False}
-    ct, us = PhantomCt([5], tiny_card(), **options).batch([0, 1]), PhysicsUs([6], tiny_card(), **options).batch([0])
+    ct, us = PhantomCt([3], tiny_card(), **options).batch([0, 1]), PhysicsUs([3], tiny_card(), **options).batch([0])
     assert ct.physics is not None
     assert ct.scatter is not None
     assert ct.physics.shape == ct.hu.shape == (2, 64, 32)
@@ -271,6 +273,64 @@ def test_a_weight_of_zero_is_never_drawn() -> None:
 def test_weights_that_fit_no_sources_are_refused(weights: list[float]) -> None:
     with pytest.raises(DataError, match="weights"):
         Mixed([Numbers(0), Numbers(1)], weights)
+
+
+# -- flips and rotations ------------------------------------------------------------------------------------
+
+
+class Marked:
+    """A source whose samples have one bright pixel of liver, at (row, column)."""
+
+    def __init__(self, card: Card, row: int, column: int) -> None:
+        self.image = torch.zeros(1, *card.size)
+        self.image[0, row, column] = 200.0
+        self.valid = torch.ones(1, *card.size, dtype=torch.bool)
+
+    def __len__(self) -> int:
+        return 64
+
+    def batch(self, indices: Sequence[int], epoch: int = 0) -> UsBatch:
+        count = len(indices)
+        image = self.image.expand(count, -1, -1)
+        known = torch.ones(count, dtype=torch.bool)
+        return UsBatch(image, (image > 0).to(torch.uint8), known, self.valid.expand_as(image), known.long())
+
+
+def test_samples_are_flipped_and_turned_as_one() -> None:
+    card = tiny_card(lines=64)
+    batch = Augmented(Marked(card, 10, 20), card, rotation=np.radians(60 / 64 * 4)).batch(range(64))
+    assert torch.equal(batch.image > 0, batch.tissue > 0)
+    columns = batch.image.flatten(1).argmax(dim=1) % 64
+    rows = batch.image.flatten(1).argmax(dim=1) // 64
+    assert (rows == 10).all()
+    # Turned by up to four lines, then flipped or not.
+    assert set(columns.tolist()) == set(range(16, 25)) | set(range(63 - 24, 63 - 15))
+    assert not batch.valid.all()
+    assert batch.valid.float().mean() > 0.9
+
+
+def test_without_rotation_half_of_the_samples_are_mirrored() -> None:
+    for grid in ("polar", "cartesian"):
+        card = tiny_card(grid)
+        source = Marked(card, 10, 20)
+        batch, plain = Augmented(source, card, rotation=0.0).batch(range(64)), source.batch(range(64))
+        mirrored = (batch.image == plain.image.flip(-1)).all(dim=(1, 2))
+        assert ((batch.image == plain.image).all(dim=(1, 2)) ^ mirrored).all()
+        assert 16 < mirrored.sum() < 48
+        assert batch.valid.all()
+
+
+def test_a_frame_turns_about_the_centre_of_its_fan() -> None:
+    card = tiny_card("cartesian", pixels=96)
+    probe = card.probe
+    batch = Augmented(Marked(card, 60, 48), card, rotation=0.15).batch(range(20))
+    start = probe.pixel_points[60, 48]
+    radius, angle = np.hypot(start[0], start[2] + probe.apex), np.arctan2(start[0], start[2] + probe.apex)
+    for image in batch.image:
+        lit = probe.pixel_points[(image > 0).numpy()]
+        if len(lit):  # nearest neighbour may lose a single pixel
+            assert np.hypot(lit[:, 0], lit[:, 2] + probe.apex) == pytest.approx(radius, abs=3)
+            assert np.abs(np.abs(np.arctan2(lit[:, 0], lit[:, 2] + probe.apex)) - angle).max() < 0.15 + 0.02
 
 
 # -- the pool -----------------------------------------------------------------------------------------------

@@ -14,7 +14,9 @@ AnyBatch = TypeVar("AnyBatch", CtBatch, UsBatch)
 Given = TypeVar("Given", covariant=True)
 
 
-class _Source(Protocol[Given]):
+class Source(Protocol[Given]):
+    """What a source of either kind can do."""
+
     def __len__(self) -> int: ...
 
     def batch(self, indices: Sequence[int], epoch: int = 0) -> Given: ...
@@ -35,7 +37,7 @@ class Mixed(Generic[AnyBatch]):
 
     def __init__(
         self,
-        sources: Sequence[_Source[AnyBatch]],
+        sources: Sequence[Source[AnyBatch]],
         weights: Sequence[float],
         *,
         length: int | None = None,
@@ -46,7 +48,7 @@ class Mixed(Generic[AnyBatch]):
             raise DataError(f"{len(sources)} sources with {len(shares)} weights; expected as many, and at least one")
         if not np.isfinite(shares).all() or shares.min() < 0 or shares.sum() == 0:
             raise DataError(f"weights {list(weights)}; expected numbers of 0 or more, not all 0")
-        self._sources: list[_Source[AnyBatch]] = list(sources)
+        self._sources: list[Source[AnyBatch]] = list(sources)
         self._shares, self._seed = shares / shares.sum(), seed
         self._length = length or sum(len(source) for source in sources)
 
