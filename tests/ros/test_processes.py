@@ -59,14 +59,14 @@ MODULES = {
         signal.pause()
         """,
     "failing": """
-        import sys
         def main():
-            sys.stdin.read()
+            open("gate").close()  # until the test opens the other end
             return 3
         """,
     "crashing": """
         import os, signal
         def main():
+            open("gate").close()
             os.kill(os.getpid(), signal.SIGSEGV)
         """,
 }
@@ -80,13 +80,14 @@ def start(tmp_path: Path) -> Iterator[Start]:
     for name, text in MODULES.items():
         lines = text.strip("\n").split("\n")
         (tmp_path / f"{name}.py").write_text("\n".join(line[8:] for line in lines))
+    os.mkfifo(tmp_path / "gate")
     runners = []
 
     def _start(*names: str, patience: float = 20.0) -> subprocess.Popen[str]:
         path = os.pathsep.join([str(tmp_path), str(SOURCES), os.environ.get("PYTHONPATH", "")])
         runners.append(subprocess.Popen(
-            [sys.executable, "-c", RUNNER, str(patience), *names], env={**os.environ, "PYTHONPATH": path}, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True))
+            [sys.executable, "-c", RUNNER, str(patience), *names], cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": path}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True))
         return runners[-1]
 
     yield _start
@@ -147,9 +148,10 @@ def test_children_of_children_end_too(start: Start) -> None:
 
 
 @pytest.mark.parametrize(("name", "how"), [("failing", "exit code 3"), ("crashing", "by SIGSEGV")])
-def test_one_that_ends_is_named_and_ends_the_rest(start: Start, name: str, how: str) -> None:
+def test_one_that_ends_is_named_and_ends_the_rest(start: Start, tmp_path: Path, name: str, how: str) -> None:
     runner = start("polite", name)
     pid = announced(runner)
+    (tmp_path / "gate").write_text("")
     _, errors = runner.communicate(timeout=15)
     assert (runner.returncode, alive(pid)) == (1, False)
     assert errors.splitlines()[-1] == f"us_sim: {name} ended by itself, {how}; stopping"
