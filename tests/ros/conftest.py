@@ -35,8 +35,8 @@ from us_sim.ros import scene
 from us_sim.ros.node import UsSim
 
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)  # not that of a robot in use
 
+DOMAIN = 1 + os.getpid() % 100  # not that of a robot in use
 RADIUS = 60.0  # mm, of the ball that is the patient
 
 
@@ -121,7 +121,7 @@ class World:
 
     def __init__(self) -> None:
         self.context = rclpy.Context()
-        rclpy.init(context=self.context)
+        rclpy.init(context=self.context, domain_id=DOMAIN)
         self.client = Node("client", context=self.context)
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.client)

@@ -43,11 +43,11 @@ def remote(world: World, name: str, value: Any) -> Any:
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("gain", 41.0, "gain is 41.0; expected -40 to 40"),
-        ("dynamic_range", float("nan"), "dynamic_range is nan; expected 20 to 120"),
-        ("depth", 1000.0, "depth is 1000.0; expected 0 to 400"),
+        ("gain", 41.0, "Min: -40.0, Max: 40.0, value: 41.0"),
+        ("dynamic_range", float("nan"), "Min: 20.0, Max: 120.0, value: nan"),
+        ("depth", 1000.0, "Min: 0.0, Max: 400.0, value: 1000.0"),
         ("depth", 5.0, "depth is 5.0; expected 10 to 400 mm"),
-        ("elevation_planes", 22, "elevation_planes is 22; expected 1 to 21"),
+        ("elevation_planes", 22, "Min: 1, Max: 21, value: 22"),
         ("elevation_planes", 4, "elevation_planes is 4; expected an odd number from 1 to 21"),
         ("renderer", "oil", "renderer is 'oil'; expected one of generator, physics, ct"),
         ("renderer", "generator", "no generator is loaded"),
@@ -122,10 +122,12 @@ def test_several_at_once_are_judged_together(world: World, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("override", "error"),
-    [(Parameter("gain", value=100.0), InvalidParameterValueException),
-     (Parameter("gain", value="loud"), InvalidParameterTypeException)],
+    ("override", "error", "match"),
+    [(Parameter("gain", value=100.0), InvalidParameterValueException, r"Min: -40.0, Max: 40.0, value: 100.0"),
+     (Parameter("gain", value="loud"), InvalidParameterTypeException, "'gain' to 'loud' of type 'STRING'")],
 )  # fmt: skip
-def test_a_bad_override_at_start_is_an_error(world: World, override: Parameter, error: type[Exception]) -> None:
-    with pytest.raises(error, match="gain"):
+def test_a_bad_override_at_start_is_an_error(
+    world: World, override: Parameter, error: type[Exception], match: str
+) -> None:
+    with pytest.raises(error, match=match):
         UsSim(context=world.context, parameter_overrides=[override])

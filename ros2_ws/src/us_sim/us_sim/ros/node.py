@@ -11,12 +11,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import rclpy
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.logging import get_logger
 from rclpy.parameter import Parameter
 from std_msgs.msg import Header
 from us_sim_msgs.msg import ProbeInfo
@@ -32,6 +28,7 @@ from us_sim.ros.outputs import Outputs
 from us_sim.ros.parameters import RosConfig
 from us_sim.ros.pose_input import PoseInput
 from us_sim.ros.poses import ProbePose, RefusedError
+from us_sim.ros.running import run
 from us_sim.ros.scene import Scene
 from us_sim.ros.services import Services
 from us_sim.ros.stream import FrameStream
@@ -225,13 +222,6 @@ class UsSim(LifecycleNode):
 
     # -- parameters ----------------------------------------------------------------------------------
 
-    def set_parameters_atomically(self, parameter_list: list[Parameter]) -> SetParametersResult:
-        """Set parameters; a refusal names value and range, which rclpy's own text does not."""
-        result = super().set_parameters_atomically(parameter_list)
-        if not result.successful:
-            result.reason = parameters.out_of_range(parameter_list) or result.reason
-        return result
-
     def _judge(self, wished: list[Parameter]) -> SetParametersResult:
         if self.scene is None:
             return parameters.consent()
@@ -267,8 +257,9 @@ class UsSim(LifecycleNode):
             self.get_logger().warning(text)
 
     def failed(self, what: str, error: Exception) -> str:
-        """Log in one line what went wrong and return that text."""
-        self.get_logger().error(f"{what} failed: {_text(error)}")
+        """Log in one line what went wrong, unless an interrupt broke it off; return that text."""
+        if self.context.ok():
+            self.get_logger().error(f"{what} failed: {_text(error)}")
         return _text(error)
 
 
@@ -279,20 +270,4 @@ def _text(error: Exception) -> str:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is interrupted; return the exit code."""
-    rclpy.init(args=args)
-    try:
-        node = UsSim()
-    except (InvalidParameterTypeException, InvalidParameterValueException) as error:
-        get_logger("us_sim").fatal(str(error))
-        return 2
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    try:
-        node.autostart()
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    return run(UsSim, UsSim.autostart, args)

@@ -92,18 +92,6 @@ def check_live(parameters: Iterable[Parameter]) -> None:
             raise ConfigError(f"{parameter.name} is fixed while the node is configured; {remedy}")
 
 
-def out_of_range(parameters: Iterable[Parameter]) -> str | None:
-    """Return the first refusal, with value and range; None if all values are within."""
-    parameters = list(parameters)
-    for config in CONFIGS:
-        types = {item.name: type(item.default) for item in fields(config)}
-        try:
-            config(**{n: v for n, v in changes_of(config, parameters).items() if type(v) is types[n]})
-        except ConfigError as error:
-            return str(error)
-    return None
-
-
 def consent() -> SetParametersResult:
     """Return the answer of a callback that has nothing against a change."""
     return SetParametersResult(successful=True)

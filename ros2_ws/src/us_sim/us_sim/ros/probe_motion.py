@@ -9,21 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import cycle
 
-import rclpy
 from geometry_msgs.msg import PoseStamped
-from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.logging import get_logger
 from rclpy.node import Node
 from std_msgs.msg import Header
 from us_sim_msgs.msg import ProbeInfo
 
 from us_sim.core.config import SimConfig, check_ranges, setting
-from us_sim.core.errors import UsSimError
 from us_sim.core.motion import MOTIONS, motion
 from us_sim.ros import parameters, scene
 from us_sim.ros.conversions import pose_message
 from us_sim.ros.outputs import latched_qos, stream_qos
+from us_sim.ros.running import run
 
 PATIENT = ("ct", "labels", "label_scheme", "seed")
 
@@ -82,16 +78,4 @@ class ProbeMotion(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is interrupted; return the exit code."""
-    rclpy.init(args=args)
-    try:
-        executor = SingleThreadedExecutor()
-        executor.add_node(ProbeMotion())
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except (UsSimError, InvalidParameterTypeException, InvalidParameterValueException) as error:
-        get_logger("probe_motion").fatal(str(error))
-        return 1
-    finally:
-        rclpy.try_shutdown()
-    return 0
+    return run(ProbeMotion, lambda _: None, args)
