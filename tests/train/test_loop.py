@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,8 @@ def test_panels_are_written_as_pictures(finished: Path) -> None:
 
 
 def test_tensorboard_has_scalars_and_panels(finished: Path) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    found = EventAccumulator(str(finished / "tensorboard"))
+    accumulator = import_module("tensorboard.backend.event_processing.event_accumulator")
+    found = accumulator.EventAccumulator(str(finished / "tensorboard"))
     found.Reload()
     assert {"pretrain/segmenter_us", "warm_up/pair", "adversarial/cycle_ct"} <= set(found.Tags()["scalars"])
     assert [event.step for event in found.Scalars("adversarial/cycle_ct")] == [9, 12, 15, 16]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from scyclegan_train.checkpoint import CheckpointError, checkpoints, read_weight
 from scyclegan_train.config import Config, from_mapping
 from us_sim.core.artifact import build, load_generator, save_generator
 from us_sim.core.card import Card
+from us_sim.core.errors import ConfigError, UsSimError
 
 
 def export(checkpoint: Path, target: Path, training_data: Sequence[dict[str, str]] = (),
@@ -76,10 +78,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", action="append", default=[], metavar="NAME:LICENCE", help="a source trained on")
     parser.add_argument("--half", action="store_true", help="round the weights to half precision")
     given = parser.parse_args(arguments)
-    data = [dict(zip(("name", "licence"), entry.rsplit(":", 1), strict=False)) for entry in given.data]
-    card = export(given.checkpoint, given.target, data, half=given.half)
+    try:
+        card = export(given.checkpoint, given.target, [_source(entry) for entry in given.data], half=given.half)
+    except UsSimError as error:
+        print(f"scyclegan_train export: {error}", file=sys.stderr)
+        return 2
     print(f"{given.target}: {card.grid}, {card.encoding}, width {card.width:g}")
     return 0
+
+
+def _source(entry: str) -> dict[str, str]:
+    name, found, licence = entry.rpartition(":")
+    if not found:
+        raise ConfigError(f"--data {entry}: expected NAME:LICENCE")
+    return {"name": name, "licence": licence}
 
 
 if __name__ == "__main__":

@@ -7,10 +7,12 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 
+from scyclegan_train.augment import Augmented
+from scyclegan_train.aus_rus import AusRus
 from scyclegan_train.config import DataConfig, SourceConfig
 from scyclegan_train.fans import LIVER_SWEEP, FanGeometry, read_fan
 from scyclegan_train.faults import Faults
@@ -21,18 +23,13 @@ from scyclegan_train.phantom_source import PhantomCt
 from scyclegan_train.physics_source import PhysicsUs
 from scyclegan_train.repeated import Repeated
 from scyclegan_train.samples import CtBatch, CtSource, UsBatch, UsSource, joined
-from scyclegan_train.sources import Mixed
+from scyclegan_train.slices import PreparedCt
+from scyclegan_train.sources import Mixed, Source
 from us_sim.core.card import Card
 from us_sim.core.errors import ConfigError
 from us_sim.core.patient import load_patient
 
-Given = TypeVar("Given", CtBatch, UsBatch, covariant=True)
-
-
-class _Source(Protocol[Given]):
-    def __len__(self) -> int: ...
-
-    def batch(self, indices: Sequence[int], epoch: int = 0) -> Given: ...
+Given = TypeVar("Given", CtBatch, UsBatch)
 
 
 class Inputs:
@@ -79,7 +76,7 @@ class Inputs:
         return (ct.pin(), us.pin()) if ct.hu.device.type == "cpu" else (ct, us)
 
 
-def _at(source: _Source[Given], positions: Sequence[int]) -> Given:
+def _at(source: Source[Given], positions: Sequence[int]) -> Given:
     epochs: dict[int, list[int]] = {}
     for position in positions:
         epochs.setdefault(position // len(source), []).append(position % len(source))
@@ -99,10 +96,8 @@ def open_inputs(
         UsSimError: a file or folder that cannot be used.
     """
     opened = [_Opener(card, torch.device(device), seed + i, Faults(config.strict)) for i in (0, 1)]
-    ct: list[CtSource] = [opened[0].ct(source) for source in config.ct]
-    us: list[UsSource] = [opened[1].us(source) for source in config.us]
-    ct = [Repeated(c, s.repeat, seed) if s.repeat else c for c, s in zip(ct, config.ct, strict=True)]
-    us = [Repeated(u, s.repeat, seed) if s.repeat else u for u, s in zip(us, config.us, strict=True)]
+    ct = [_shaped(opened[0].ct(source), source, card, seed) for source in config.ct]
+    us = [_shaped(opened[1].us(source), source, card, seed) for source in config.us]
     for opener in opened:
         opener.faults.report()
     return Inputs(
@@ -125,6 +120,9 @@ class _Opener:
         if source.kind == "patient":
             path, labels = expanded(source.path), expanded(source.labels) if source.labels else None
             return PatientCt([lambda: load_patient(path, labels)], self._card, degrade=False, **self._drawn(source))
+        if source.kind == "prepared":
+            folder = expanded(source.path)
+            return PreparedCt(folder, self._card, split=source.split, seed=self._seed, device=self._device)
         raise ConfigError(f"kind {source.kind!r} gives no CT; expected phantoms, patient or prepared")
 
     def us(self, source: SourceConfig) -> UsSource:
@@ -139,6 +137,11 @@ class _Opener:
                 folder, self._card, _fan(folder), places=places, faults=self.faults, seed=self._seed,
                 device=self._device,
             )  # fmt: skip
+        if source.kind in ("aus", "rus"):
+            return AusRus(
+                expanded(source.path), source.split, self._card, part=source.kind.upper(), faults=self.faults,
+                seed=self._seed, device=self._device,
+            )  # fmt: skip
         raise ConfigError(f"kind {source.kind!r} gives no ultrasound; expected phantoms, frames, aus or rus")
 
     def _drawn(self, source: SourceConfig) -> dict[str, Any]:
@@ -148,14 +151,19 @@ class _Opener:
         }  # fmt: skip
 
 
-def _fan(folder: Path) -> FanGeometry:
-    """The fan of a folder of frames: `fan.json` in it, or beside it; the public liver sweep is known by name."""
+def _shaped(source: Source[Given], config: SourceConfig, card: Card, seed: int) -> Source[Given]:
+    """A source with what its configuration adds: repeats from memory, then flips and rotations."""
+    if config.repeat:
+        source = Repeated(source, config.repeat, seed)
+    return Augmented(source, card, seed=seed) if config.augment else source
+
+
+def _fan(folder: Path) -> FanGeometry | None:
+    """The fan of a folder of frames: `fan.json` in it or beside it; the public liver sweep's; None: found in them."""
     for candidate in (folder / "fan.json", folder.parent / "fan.json"):
         if candidate.is_file():
             return read_fan(candidate)
-    if folder.parent.name == "us_liver_sweep":
-        return LIVER_SWEEP
-    raise ConfigError(f"{folder}: no fan.json in it or beside it; write centre, radii, half_angle and spacing there")
+    return LIVER_SWEEP if folder.parent.name == "us_liver_sweep" else None
 
 
 def expanded(path: str) -> Path:

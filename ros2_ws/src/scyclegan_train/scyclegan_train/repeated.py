@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from scyclegan_train.samples import CtBatch, UsBatch, joined
+from scyclegan_train.sources import Source
 
 AnyBatch = TypeVar("AnyBatch", CtBatch, UsBatch)
-
-
-class _Source(Protocol):
-    def __len__(self) -> int: ...
-
-    def batch(self, indices: Sequence[int], epoch: int = 0) -> Any: ...
 
 
 class Repeated(Generic[AnyBatch]):
@@ -27,8 +22,9 @@ class Repeated(Generic[AnyBatch]):
         seed: of the order.
     """
 
-    def __init__(self, source: _Source, epochs: int, seed: int = 0) -> None:
-        self._source, self._epochs, self._seed = source, epochs, seed
+    def __init__(self, source: Source[AnyBatch], epochs: int, seed: int = 0) -> None:
+        self._source: Source[AnyBatch] = source
+        self._epochs, self._seed = epochs, seed
         self._kept: dict[tuple[int, int], AnyBatch] = {}
 
     def __len__(self) -> int:
@@ -40,6 +36,6 @@ class Repeated(Generic[AnyBatch]):
         kept, chosen = epoch % self._epochs, [int(order[index]) for index in indices]
         missing = [index for index in dict.fromkeys(chosen) if (kept, index) not in self._kept]
         if missing:
-            made: AnyBatch = self._source.batch(missing, kept)
+            made = self._source.batch(missing, kept)
             self._kept.update({(kept, index): made.pick([row]) for row, index in enumerate(missing)})
         return joined([self._kept[kept, index] for index in chosen])

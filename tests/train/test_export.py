@@ -1,0 +1,114 @@
+"""What is exported draws in the simulator what the network drew in training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric import Fabric
+from tests.train.synthetic import TinyCt, TinyUs, config
+
+from scyclegan_train import export as command
+from scyclegan_train import feeding
+from scyclegan_train.checkpoint import CheckpointError, checkpoints, load_checkpoint
+from scyclegan_train.config import Config
+from scyclegan_train.export import export
+from scyclegan_train.inputs import Inputs
+from scyclegan_train.loop import build_model, train
+from scyclegan_train.samples import CtBatch
+from scyclegan_train.view import CardView
+from us_sim.core.artifact import load_generator
+from us_sim.core.encoding import decode, encode
+from us_sim.core.motion import motion
+from us_sim.core.patient import builtin_patient
+from us_sim.core.sampling import sampler_on
+from us_sim.core.simulator import Simulator
+
+RICH: dict[str, Any] = {
+    "generator": {"encoding": "rich", "windows": [[-150, 250], [-1000, 1000]], "norm": "batch"},
+    "loop": {"checkpoint_every": 8},
+}
+
+
+@pytest.fixture(scope="module", params=["paper", "rich"])
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path]:
+    """A short run."""
+    made = config(**(RICH if request.param == "rich" else {}))
+    folder, card = tmp_path_factory.mktemp("run"), made.generator.card()
+    inputs = Inputs(TinyCt(card), TinyUs(card, seed=1), made.schedule.batch)
+    assert train(made, inputs, folder, Fabric(accelerator="cpu", devices=1))
+    return made, folder
+
+
+def trained(made: Config, folder: Path, ct: CtBatch) -> torch.Tensor:
+    """Grey levels that the averaged network of the latest checkpoint draws."""
+    model = build_model(made, Fabric(accelerator="cpu", devices=1))
+    load_checkpoint(checkpoints(folder / "checkpoints")[-1], model)
+    x = feeding.real_ct(model.card, ct, feeding.fan_of(model.card, "cpu"))
+    with torch.no_grad():
+        return decode(model.averaged_ct2us(x.image, x.mask, ct.scatter))
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_the_artifact_draws_what_the_network_drew(run: tuple[Config, Path], tmp_path: Path, half: bool) -> None:
+    made, folder = run
+    export(folder, tmp_path / "g.safetensors", [{"name": "rectangles", "licence": "CC0"}], half=half)
+    generator = load_generator(tmp_path / "g.safetensors")
+    assert generator.card.training_data == ({"name": "rectangles", "licence": "CC0"},)
+    assert generator.card.size == made.generator.card().size
+    ct = TinyCt(generator.card).batch([3, 4])
+    with torch.no_grad():
+        read = encode(generator.card, ct.hu, ct.tissue, ct.scatter, feeding.fan_of(generator.card, "cpu"))
+        found = decode(generator.network(read))
+    expected = trained(made, folder, ct)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0.5 if half else 1e-3)
+    assert float(expected.std()) > 0.5
+
+
+def test_the_simulator_draws_what_the_network_drew(run: tuple[Config, Path], tmp_path: Path) -> None:
+    """The node's path from pose to picture, against the training's from pose to batch."""
+    made, folder = run
+    export(folder, tmp_path / "g.safetensors")
+    generator = load_generator(tmp_path / "g.safetensors")
+    card, patient = generator.card, builtin_patient()
+    pose = motion("liver_sweep", patient, 3)[1:2]
+    body = sampler_on(torch.device("cpu"), patient, 0)
+    ct = CardView(card, torch.device("cpu")).ct(body, body, patient, pose, [0])
+    polar = trained(made, folder, ct)[0].numpy()
+
+    simulator = Simulator(patient, card.probe, renderer="generator", generator=generator, device="cpu")
+    image = simulator.render(pose[0], ct_slice=False, labels=False).image
+    assert image is not None
+    line, sample = np.moveaxis(card.probe.polar_of_pixel, -1, 0)
+    lines, samples = np.rint(line).astype(int), np.rint(sample).astype(int)
+    middle = card.probe.fan_mask & (np.abs(line - lines) < 0.02) & (np.abs(sample - samples) < 0.02)
+    coupled = simulator.contact(pose[0]).line_coupling > 0.999
+    middle &= coupled[np.clip(lines, 0, len(coupled) - 1)]
+    assert middle.sum() > 50  # pixels that lie on a sample: nothing is interpolated there
+    expected = polar[samples[middle], lines[middle]]
+    assert np.abs(image[middle] - expected).max() <= 3  # rounding, and what little is interpolated
+
+
+def test_the_command_takes_a_run_or_a_checkpoint(
+    run: tuple[Config, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, folder = run
+    target = tmp_path / "a.safetensors"
+    assert command.main([str(folder), str(target), "--data", "phantoms (seeds 0-99):Apache-2.0"]) == 0
+    assert load_generator(target).card.training_data == ({"name": "phantoms (seeds 0-99)", "licence": "Apache-2.0"},)
+    assert "a.safetensors: polar" in capsys.readouterr().out
+    other = tmp_path / "b.safetensors"
+    assert command.main([str(checkpoints(folder / "checkpoints")[-1]), str(other), "--half"]) == 0
+    assert other.stat().st_size < 0.6 * target.stat().st_size
+
+
+def test_what_cannot_be_exported_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CheckpointError, match="holds no checkpoint; give the folder of a run or of a checkpoint"):
+        export(tmp_path, tmp_path / "x.safetensors")
+    assert command.main([str(tmp_path), str(tmp_path / "x.safetensors")]) == 2
+    assert "holds no checkpoint" in capsys.readouterr().err
+    assert command.main([str(tmp_path), str(tmp_path / "x.safetensors"), "--data", "no licence"]) == 2
+    assert "--data no licence: expected NAME:LICENCE" in capsys.readouterr().err
