@@ -40,7 +40,8 @@ def test_the_papers_card_is_the_default() -> None:
 def test_size_and_channels() -> None:
     assert Card(PROBE).size == (48, 64)  # rows, columns of the frame
     assert replace(FULL, probe=PROBE).size == (96, 32)  # rows are depth, columns scan lines
-    assert FULL.channels == 2 + 1 + 6  # two windows, scatterers, six classes beside the background
+    # two windows, scatterers, on scan lines the shadow, six classes beside the background
+    assert FULL.channels == 2 + 1 + (FULL.grid == "polar") + 6
 
 
 @pytest.mark.parametrize("card", [Card(PROBE), FULL, Card(preset("l12_5")), Card(preset("paper"))])

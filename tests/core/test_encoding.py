@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -47,6 +49,21 @@ def test_rich() -> None:
     ]
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert len(found) == RICH.channels
+
+
+def test_on_scan_lines_the_shadow_lies_below_bone_and_gas() -> None:
+    """1 − exp(−opaque mm / 2): rows are depth, 6 mm a sample."""
+    probe = replace(PROBE, depth=192.0, samples=32, scan_lines=16)
+    card = Card(probe, encoding="rich", grid="polar", classes=(0, 1, 7, 8))
+    tissue = torch.ones(1, 32, 16, dtype=torch.uint8)
+    tissue[0, 5, 3], tissue[0, 6, 3], tissue[0, 9, 4] = T.BONE, T.BONE, T.GAS
+    tissue[0, 2, 5] = T.LUNG  # not in the card: background, which sound passes
+    zero = torch.zeros(1, 32, 16)
+    found = encode(card, zero, tissue, zero, torch.ones(32, 16, dtype=torch.bool))
+    assert found.shape[1] == card.channels == 1 + 1 + 1 + 3
+    expected = np.zeros((32, 16))
+    expected[5, 3], expected[6:, 3], expected[9:, 4] = 1 - np.exp(-3), 1 - np.exp(-6), 1 - np.exp(-3)
+    np.testing.assert_allclose(found[0, 2].numpy(), expected, atol=1e-6)
 
 
 def test_physics_source_feeds_grey_levels() -> None:

@@ -16,7 +16,7 @@ from scyclegan_train.losses import NOTHING
 from scyclegan_train.networks import IMAGE
 from scyclegan_train.samples import CtBatch, UsBatch
 from us_sim.core.card import Card
-from us_sim.core.encoding import class_index, encode
+from us_sim.core.encoding import class_index, encode, shadow
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,12 +73,11 @@ def hard(index: Tensor, count: int) -> Tensor:
 
 def ct_input(card: Card, image: Tensor, mask: Tensor, scatter: Tensor | None, fan: Tensor) -> Tensor:
     """What G_ct2us reads: a real or fake CT image, a mask, and for encoding `rich` scatterers (B, H, W)."""
-    views = torch.where(fan, image[:, : _views(card)], NOTHING)
-    layers = [views, _written(card, mask * fan)]
-    if card.encoding == "rich":
-        assert scatter is not None, "encoding rich needs scatterers"
-        layers.insert(1, (0.5 * scatter * fan)[:, None])
-    return torch.cat(layers, dim=1)
+    views, layers = torch.where(fan, image[:, : _views(card)], NOTHING), _written(card, mask * fan)
+    if card.encoding == "paper":
+        return torch.cat([views, layers], dim=1)
+    assert scatter is not None, "encoding rich needs scatterers"
+    return torch.cat([views, (0.5 * scatter * fan)[:, None], *shadow(card, layers), layers], dim=1)
 
 
 def us_input(card: Card, image: Tensor, mask: Tensor, where: Tensor, fan: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ class Card:
     Attributes:
         probe: the fan that it was trained on, with its grids.
         encoding: `paper`: one window in 3 equal channels and the label index / (classes − 1); `rich`: two windows,
-            scatterers, one-hot labels.
+            scatterers, on a polar grid the shadow of what lies above, one-hot labels.
         grid: `cartesian`: the frame's pixels; `polar`: scan lines × samples.
         source: the image fed: CT slice, or the physics frame of the two-stage pipeline.
         windows: HU mapped to −1 and 1, for each windowed channel.
@@ -83,7 +83,9 @@ class Card:
     @property
     def channels(self) -> int:
         """Number of the network's input channels."""
-        return 4 if self.encoding == "paper" else len(self.windows) + 1 + len(self.classes) - 1
+        if self.encoding == "paper":
+            return 4
+        return len(self.windows) + 1 + (self.grid == "polar") + len(self.classes) - 1
 
     def refusal(self, probe: ProbeGeometry) -> str | None:
         """Return why the generator cannot draw for a probe, or None."""

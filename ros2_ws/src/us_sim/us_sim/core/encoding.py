@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 
 from us_sim.core.card import Card
-from us_sim.core.tissue import CLASS_COUNT
+from us_sim.core.tissue import CLASS_COUNT, TissueClass
+
+OPAQUE = (TissueClass.BONE, TissueClass.GAS, TissueClass.LUNG)
+SHADOW = 2.0  # mm of bone or gas that take most of the sound
 
 
 def window(hu: Tensor, low: float, high: float) -> Tensor:
@@ -36,8 +39,27 @@ def encode(card: Card, image: Tensor, tissue: Tensor, scatter: Tensor | None, fa
     if card.encoding == "paper":
         return torch.stack([*views * 3, index / (len(card.classes) - 1)], dim=1)
     assert scatter is not None, "encoding rich needs scatterers"
-    layers = [index == i for i in range(1, len(card.classes))]
-    return torch.stack([*views, 0.5 * scatter * fan, *layers], dim=1).float()
+    layers = torch.stack([index == i for i in range(1, len(card.classes))], dim=1).float()
+    return torch.cat([torch.stack([*views, 0.5 * scatter * fan], dim=1), *shadow(card, layers), layers], dim=1)
+
+
+def shadow(card: Card, layers: Tensor) -> list[Tensor]:
+    """What lies above each sample and stops sound: 1 − exp(−opaque mm / SHADOW), (B, 1, H, W), on a polar grid.
+
+    A convolution sees some dozen samples up the scan line, a rib's shadow reaches to the end of it. On a cartesian
+    grid, where scan lines are no columns, there is no such channel and the list is empty.
+
+    Args:
+        card: of the generator, encoding `rich`.
+        layers: (B, classes − 1, H, W) one-hot labels without the background; rows are depth.
+    """
+    if card.grid != "polar":
+        return []
+    opaque = sum(layers[:, i - 1] for i, tissue in enumerate(card.classes) if tissue in OPAQUE)
+    if not isinstance(opaque, Tensor):
+        return [torch.zeros_like(layers[:, :1])]
+    above = torch.cumsum(opaque, dim=1) * card.probe.sample_spacing
+    return [1 - torch.exp(-above / SHADOW)[:, None]]
 
 
 def decode(output: Tensor) -> Tensor:
