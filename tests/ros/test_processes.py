@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -87,12 +88,18 @@ def start(tmp_path: Path) -> Iterator[Start]:
         path = os.pathsep.join([str(tmp_path), str(SOURCES), os.environ.get("PYTHONPATH", "")])
         runners.append(subprocess.Popen(
             [sys.executable, "-c", RUNNER, str(patience), *names], cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": path}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True))
+            env={**os.environ, "PYTHONPATH": path}, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True))
         return runners[-1]
 
     yield _start
     for runner in runners:
         runner.kill()
+    for place in Path("/proc").glob("[0-9]*/cwd"):  # what a failed test has left
+        with suppress(OSError):
+            if place.resolve() == tmp_path:
+                os.kill(int(place.parent.name), signal.SIGKILL)
+    for runner in runners:
         runner.communicate()
 
 
