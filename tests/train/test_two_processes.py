@@ -80,12 +80,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_both_processes_see_the_gradient_of_the_joint_batch(folder: Path) -> None:
     joint = gradients(0, 1, Fabric(accelerator="cpu", devices=1))
     assert len(joint) > 50
-    assert sum(float(one.abs().max()) > 1e-3 for one in joint) > 40
+    assert sum(float(one.abs().max()) > 1e-4 for one in joint) > 60
     for rank in range(2):
         found = torch.load(folder / f"gradients_{rank}.pt", weights_only=True)
         assert len(found) == len(joint)
         for ours, theirs in zip(found, joint, strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-6)
+            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)  # below it: biases that a norm undoes
 
 
 def test_a_run_of_two_processes_is_written_once_with_a_state_of_each(folder: Path) -> None:
