@@ -15,7 +15,7 @@ from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.core.contact import Contact, contact
 from us_sim.core.errors import ConfigError, PoseError
 from us_sim.core.patient import Patient
-from us_sim.core.probe import PRESETS
+from us_sim.core.probe import PRESETS, ProbeGeometry
 from us_sim.core.simulator import Frame
 from us_sim.core.surface import skin_of
 from us_sim.core.tissue import CLASS_COLORS, TissueClass
@@ -54,7 +54,7 @@ class FakeSimulator:
 @pytest.fixture
 def simulator(monkeypatch: pytest.MonkeyPatch) -> FakeSimulator:
     fake = FakeSimulator()
-    monkeypatch.setattr(render, "open_simulator", lambda config, settings: fake)
+    monkeypatch.setattr(render, "open_simulator", lambda config, settings, probe: fake)
     return fake
 
 
@@ -207,7 +207,7 @@ def test_wrong_arguments_end_with_status_2(arguments: list[str], capsys: pytest.
 def test_flags_follow_the_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen: list[tuple[SimConfig, ImageSettings]] = []
 
-    def refuse(config: SimConfig, settings: ImageSettings) -> None:
+    def refuse(config: SimConfig, settings: ImageSettings, probe: ProbeGeometry) -> None:
         seen.append((config, settings))
         raise ConfigError("far enough")
 

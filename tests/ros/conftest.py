@@ -23,6 +23,7 @@ from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 
+from us_sim.core import assembly
 from us_sim.core.config import ImageSettings
 from us_sim.core.contact import Contact, contact
 from us_sim.core.errors import ArtifactError, ConfigError, PatientError
@@ -31,7 +32,6 @@ from us_sim.core.probe import ProbeGeometry
 from us_sim.core.simulator import Frame
 from us_sim.core.surface import skin_of
 from us_sim.core.volume import CtVolume
-from us_sim.ros import scene
 from us_sim.ros.node import UsSim
 
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
@@ -219,10 +219,10 @@ class World:
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Nodes whose core is the fake."""
-    monkeypatch.setattr(scene, "Simulator", FakeSimulator)
-    monkeypatch.setattr(scene, "builtin_patient", lambda seed: ball(f"phantom-{seed}"))
-    monkeypatch.setattr(scene, "load_patient", _load_patient)
-    monkeypatch.setattr(scene, "load_generator", _load_generator)
+    monkeypatch.setattr(assembly, "Simulator", FakeSimulator)
+    monkeypatch.setattr(assembly, "builtin_patient", lambda seed: ball(f"phantom-{seed}"))
+    monkeypatch.setattr(assembly, "load_patient", _load_patient)
+    monkeypatch.setattr(assembly, "load_generator", _load_generator)
     world = World()
     yield world
     world.close()

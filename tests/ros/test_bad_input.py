@@ -15,10 +15,9 @@ import torch
 from safetensors.torch import save_file
 from us_sim_msgs.srv import LoadGenerator, LoadPatient
 
-from us_sim.core import artifact, patient
+from us_sim.core import artifact, assembly, patient
 from us_sim.core.card import Card
 from us_sim.core.probe import preset
-from us_sim.ros import scene
 
 if TYPE_CHECKING:
     from tests.ros.conftest import World
@@ -94,7 +93,7 @@ PATIENTS: dict[str, Callable[[Path], Path]] = {
 def test_a_bad_ct_is_named_and_the_old_patient_goes_on(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(scene, "load_patient", patient.load_patient)
+    monkeypatch.setattr(assembly, "load_patient", patient.load_patient)
     node = world.start()
     before, path = node.scene, PATIENTS[kind](tmp_path)
     answer = world.call(LoadPatient, "us_sim/load_patient", LoadPatient.Request(ct=str(path)))
@@ -107,7 +106,7 @@ def test_a_bad_ct_is_named_and_the_old_patient_goes_on(
 def test_labels_of_another_patient_are_refused(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scene, "load_patient", patient.load_patient)
+    monkeypatch.setattr(assembly, "load_patient", patient.load_patient)
     node = world.start()
     before, far = node.scene, SPACING.copy()
     far[:3, 3] = 1000.0
@@ -121,7 +120,7 @@ def test_labels_of_another_patient_are_refused(
 
 
 def test_a_good_ct_is_taken(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scene, "load_patient", patient.load_patient)
+    monkeypatch.setattr(assembly, "load_patient", patient.load_patient)
     world.start()
     ct = nifti(tmp_path / "ct.nii.gz", body())
     answer = world.call(LoadPatient, "us_sim/load_patient", LoadPatient.Request(ct=str(ct)), 30.0)
@@ -156,7 +155,7 @@ GENERATORS: dict[str, Callable[[Path, Card], None]] = {
 def test_a_bad_artifact_is_named_and_the_old_generator_stays(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(scene, "load_generator", artifact.load_generator)
+    monkeypatch.setattr(assembly, "load_generator", artifact.load_generator)
     card = Card(preset("c5_2"), width=0.0625)
     artifact.save_generator(tmp_path / "good.safetensors", artifact.build(card), card)
     node = world.start(generator=str(tmp_path / "good.safetensors"))

@@ -14,7 +14,7 @@ from sensor_msgs.msg import Image
 from us_sim_msgs.msg import ProbeInfo
 from us_sim_msgs.srv import LoadPatient
 
-from us_sim.ros import scene
+from us_sim.core import assembly
 
 if TYPE_CHECKING:
     from tests.ros.conftest import World
@@ -113,7 +113,7 @@ def test_an_unforeseen_error_is_told_too(
     def explode(seed: int) -> None:
         raise MemoryError("no room for the phantom")
 
-    monkeypatch.setattr(scene, "builtin_patient", explode)
+    monkeypatch.setattr(assembly, "builtin_patient", explode)
     world.start()
     assert state(world) == State.PRIMARY_STATE_UNCONFIGURED
     assert "configure failed: MemoryError: no room for the phantom" in capfd.readouterr().err

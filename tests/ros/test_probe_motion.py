@@ -10,9 +10,9 @@ from geometry_msgs.msg import PoseStamped
 from rclpy.parameter import Parameter
 from us_sim_msgs.msg import FrameInfo
 
+from us_sim.core import assembly
 from us_sim.core.errors import PatientError
 from us_sim.core.motion import MOTIONS, motion
-from us_sim.ros import scene
 from us_sim.ros.conversions import nanoseconds, pose_matrix
 from us_sim.ros.probe_motion import ProbeMotion
 
@@ -32,7 +32,7 @@ def test_poses_are_those_of_the_motion_again_and_again(world: World, name: str) 
     poses = world.listen(PoseStamped, "us_sim/probe_pose")
     start(world, motion=name, rate=100.0, period=1.0)
     world.until(lambda: len(poses) > 150)
-    expected = motion(name, scene.builtin_patient(0), 100)
+    expected = motion(name, assembly.builtin_patient(0), 100)
     heard = np.stack([pose_matrix(message.pose) for message in poses])
     off = [np.abs(np.roll(expected, -start, axis=0) - heard[:100]).max() for start in range(100)]
     start_of_hearing = int(np.argmin(off))

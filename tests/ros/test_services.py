@@ -16,7 +16,7 @@ from sensor_msgs.msg import Image
 from us_sim_msgs.msg import ProbeInfo
 from us_sim_msgs.srv import LoadGenerator, LoadPatient, RenderFrame
 
-from us_sim.ros import scene
+from us_sim.core import assembly
 from us_sim.ros.services import MAX_POSES
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def test_an_unconfigured_node_renders_nothing(world: World) -> None:
 def test_the_node_answers_while_it_renders_and_loads(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     node = world.start()
     gate = threading.Event()
-    monkeypatch.setattr(scene, "builtin_patient", lambda seed: gate.wait(20))
+    monkeypatch.setattr(assembly, "builtin_patient", lambda seed: gate.wait(20))
     client = world.client.create_client(LoadPatient, "us_sim/load_patient")
     world.until(client.service_is_ready)
     loading = client.call_async(LoadPatient.Request())
@@ -200,14 +200,14 @@ def test_no_path_is_the_phantom(world: World) -> None:
 
 def test_a_parameter_set_while_a_patient_loads_holds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     node = world.start()
-    gate, started, old = threading.Event(), threading.Event(), scene.builtin_patient
+    gate, started, old = threading.Event(), threading.Event(), assembly.builtin_patient
 
     def slow(seed: int) -> Any:
         started.set()
         gate.wait(20)
         return old(seed)
 
-    monkeypatch.setattr(scene, "builtin_patient", slow)
+    monkeypatch.setattr(assembly, "builtin_patient", slow)
     client = world.client.create_client(LoadPatient, "us_sim/load_patient")
     world.until(client.service_is_ready)
     loading = client.call_async(LoadPatient.Request())

@@ -19,6 +19,7 @@ from us_sim.core.assembly import open_simulator
 from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.core.errors import PoseError, UsSimError
 from us_sim.core.motion import MOTIONS, motion
+from us_sim.core.probe_file import load_probe
 from us_sim.core.simulator import Frame, Simulator
 from us_sim.core.transforms import Matrix, check_pose, rigid, rotation_from_quaternion
 from us_sim.sheet import contact_sheet, pictures
@@ -44,7 +45,7 @@ def _render(options: dict[str, Any], console: Console) -> None:
     out: Path = options["out"]
     out.mkdir(parents=True, exist_ok=True)
     with console.status("opening the patient"):
-        simulator = open_simulator(config, settings)
+        simulator = open_simulator(config, settings, load_probe(config.probe))
     patient = simulator.patient
     for warning in patient.warnings:
         console.print(f"{patient.name}: {warning}", markup=False, highlight=False)

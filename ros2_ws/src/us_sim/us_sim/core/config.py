@@ -9,6 +9,7 @@ from us_sim.core.errors import ConfigError
 
 RENDERERS = ("generator", "physics", "ct")
 DEVICES = ("auto", "cpu", "cuda")
+SOFT_WINDOW = (-150.0, 250.0)  # HU shown as black and white to eyes
 
 
 def setting(default: Any, description: str, low: float | None = None, high: float | None = None,
@@ -56,7 +57,7 @@ class SimConfig:
     device: str = setting("auto", "where frames are computed", choices=DEVICES)
     probe: str = setting("c5_2", "probe preset, or path of a YAML file with a probe's geometry")
     depth: float = setting(0.0, "imaging depth, mm; 0 for the preset's own", 0.0, 400.0)
-    slice_thickness: float = setting(3.0, "full width of the elevational beam, mm", 0.0, 20.0)
+    slice_thickness: float = setting(0.0, "full width of the elevational beam, mm; 0 for the preset's own", 0.0, 20.0)
     elevation_planes: int = setting(1, "planes averaged over the slice thickness, odd", 1, 21)
     seed: int = setting(0, "seed of scatterers, noise and the built-in phantom", 0, 2**31 - 1)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from us_sim.core import physics
 from us_sim.core.artifact import Generator
-from us_sim.core.config import RENDERERS, ImageSettings
+from us_sim.core.config import RENDERERS, SOFT_WINDOW, ImageSettings
 from us_sim.core.contact import Contact, contact
 from us_sim.core.device import choose_device
 from us_sim.core.encoding import window
@@ -25,8 +25,6 @@ from us_sim.core.reslice import elevation_beam
 from us_sim.core.sampling import Sampler, sampler_on
 from us_sim.core.scan_conversion import conversion_grid, scan_convert
 from us_sim.core.transforms import Matrix, check_pose
-
-SOFT_WINDOW = (-150.0, 250.0)  # HU shown as black and white to eyes
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from std_msgs.msg import ColorRGBA, Header
 from us_sim_msgs.msg import Contact as ContactMsg
 from us_sim_msgs.msg import FrameInfo, ProbeInfo
 
+from us_sim.core.config import SOFT_WINDOW
 from us_sim.core.errors import PoseError
 from us_sim.core.tissue import TISSUES
 from us_sim.core.transforms import Matrix, quaternion_from_rotation, rigid, rotation_from_quaternion
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from us_sim.core.simulator import Frame, Simulator
 
 MM_PER_M = 1000.0
-SOFT_WINDOW = (-150.0, 250.0)  # HU shown as black and white in `~/ct_view`
 ENCODINGS = {"uint8": "mono8", "int16": "16SC1"}
 FARTHEST = 1e300  # m; air like all that is far away, but finite in mm
 QUATERNION_LENGTHS = (0.5, 2.0)  # a length outside is no rounding error but a mistake

@@ -17,10 +17,11 @@ from rclpy.parameter import Parameter
 from std_msgs.msg import Header
 from us_sim_msgs.msg import ProbeInfo
 
+from us_sim.core import assembly
 from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.core.errors import ConfigError, UsSimError
 from us_sim.core.probe_file import load_probe
-from us_sim.ros import parameters, scene
+from us_sim.ros import parameters
 from us_sim.ros.conversions import probe_info_message
 from us_sim.ros.diagnostics import Statistics
 from us_sim.ros.heartbeat import Heartbeat
@@ -29,7 +30,7 @@ from us_sim.ros.parameters import RosConfig
 from us_sim.ros.pose_input import PoseInput
 from us_sim.ros.poses import ProbePose, RefusedError
 from us_sim.ros.running import run
-from us_sim.ros.scene import Scene
+from us_sim.ros.scene import Scene, changed
 from us_sim.ros.services import Services
 from us_sim.ros.stream import FrameStream
 from us_sim.ros.tf import MISSING, TransformTree, installed
@@ -93,7 +94,7 @@ class UsSim(LifecycleNode):
                 raise ConfigError(f"pose_source is 'tf', but {MISSING}")
             config, settings = self.wishes()
             self._base_probe = load_probe(config.probe)
-            simulator = scene.build(config, settings, self._base_probe, **self._kept)
+            simulator = assembly.open_simulator(config, settings, self._base_probe, **self._kept)
             for warning in simulator.patient.warnings:
                 self.get_logger().warning(warning)
             self.tree = TransformTree(self, self.config.ct_frame_id, self.config.probe_frame_id)
@@ -178,8 +179,8 @@ class UsSim(LifecycleNode):
             UsSimError: a value that probe, renderer or the generator's card does not allow.
         """
         config, settings = self.wishes(new)
-        probe = scene.shaped(self._base_probe, config)
-        return scene.changed(simulator, probe, settings, config.renderer)
+        probe = assembly.shaped(self._base_probe, config)
+        return changed(simulator, probe, settings, config.renderer)
 
     def keep(self, **loaded: Patient | Generator) -> None:
         """Keep a patient or generator, loaded before the node is configured, for `configure`."""

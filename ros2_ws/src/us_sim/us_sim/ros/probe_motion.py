@@ -14,9 +14,10 @@ from rclpy.node import Node
 from std_msgs.msg import Header
 from us_sim_msgs.msg import ProbeInfo
 
+from us_sim.core import assembly
 from us_sim.core.config import SimConfig, check_ranges, setting
 from us_sim.core.motion import MOTIONS, motion
-from us_sim.ros import parameters, scene
+from us_sim.ros import parameters
 from us_sim.ros.conversions import pose_message
 from us_sim.ros.outputs import latched_qos, stream_qos
 from us_sim.ros.running import run
@@ -53,7 +54,7 @@ class ProbeMotion(Node):
         parameters.declare(self, SimConfig, PATIENT)
         parameters.declare(self, MotionConfig)
         ct, labels, label_scheme, seed = (self.get_parameter(name).value for name in PATIENT)
-        patient = scene.open_patient(ct, labels, label_scheme, seed)
+        patient = assembly.open_patient(ct, labels, label_scheme, seed)
         config = parameters.read(self, MotionConfig)
         poses = motion(config.motion, patient, max(2, round(config.rate * config.period)))
         self._poses = cycle([pose_message(pose) for pose in poses])

@@ -13,11 +13,12 @@ from std_srvs.srv import SetBool
 from us_sim_msgs.msg import RenderedFrame
 from us_sim_msgs.srv import LoadGenerator, LoadPatient, RenderFrame
 
+from us_sim.core import assembly
 from us_sim.core.config import RENDERERS, SimConfig
 from us_sim.core.errors import ConfigError
 from us_sim.core.tissue import TissueClass
 from us_sim.core.transforms import Matrix
-from us_sim.ros import parameters, scene
+from us_sim.ros import parameters
 from us_sim.ros.conversions import (
     contact_message,
     frame_info_message,
@@ -85,7 +86,7 @@ class Services:
         try:
             device = parameters.read(node, SimConfig).device
             self._check_readable(request.path)
-            generator = await in_worker(node.executor, scene.open_generator, request.path, device)
+            generator = await in_worker(node.executor, assembly.open_generator, request.path, device)
             await self._replace("generator", generator)
             response.success = True
         except Exception as error:
@@ -103,7 +104,7 @@ class Services:
 
     @staticmethod
     def _open_patient(request: LoadPatient.Request, seed: int) -> Patient:
-        patient = scene.open_patient(request.ct, request.labels, request.label_scheme, seed)
+        patient = assembly.open_patient(request.ct, request.labels, request.label_scheme, seed)
         _ = patient.skin_mesh  # made here, beside the executor: the answer tells its bounds
         return patient
 
