@@ -17,5 +17,12 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
     ],
+    entry_points={
+        "console_scripts": [
+            f"{NAME} = {NAME}.__main__:main",
+            # For `ros2 run scyclegan_train train`.
+            *(f"{command} = {NAME}.{command}:main" for command in ("prepare", "train", "export")),
+        ]
+    },
     zip_safe=False,
 )
