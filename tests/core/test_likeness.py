@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import map_coordinates
-from scipy.stats import skew
 
+from scyclegan_train.likeness import STATISTICS, Blocks, blocks_of, even_half, pooled
 from us_sim.core import physics
 from us_sim.core.config import ImageSettings
 from us_sim.core.formation import formation
@@ -25,10 +25,7 @@ from us_sim.core.sampling import CpuSampler
 from us_sim.core.tissue import TissueClass
 
 PROBE = preset("c5_2")
-LINES, DEPTH = 16, 10.0  # a block's scan lines and mm along them
-DEPTHS = (35.0, 50.0, 65.0, 80.0)
 Picture = NDArray[np.float64]
-Blocks = dict[float, list[Picture]]
 
 
 def real_polar(folder: Path, index: int) -> Picture:
@@ -42,31 +39,16 @@ def real_polar(folder: Path, index: int) -> Picture:
     return np.asarray(map_coordinates(frame, place, order=1))
 
 
-def blocks_of(picture: Picture, wanted: NDArray[np.bool_]) -> Blocks:
-    """All blocks at the given depths that lie wholly in `wanted`, (L, S)."""
-    found: Blocks = {}
-    for depth in DEPTHS:
-        first, last = (int(d / PROBE.sample_spacing) for d in (depth, depth + DEPTH))
-        for line in range(40, 140, 12):
-            place = np.s_[line : line + LINES, first:last]
-            if wanted[place].all():
-                found.setdefault(depth, []).append(picture[place])
-    return found
-
-
 def real_blocks(folder: Path) -> Blocks:
-    """Blocks of real liver; of all the more even half, which leaves out vessels, diaphragm and shadow edges."""
-    pooled: Blocks = {}
-    for index in range(0, 140, 10):
-        for depth, blocks in blocks_of(picture := real_polar(folder, index), picture > 0).items():
-            pooled.setdefault(depth, []).extend(block for block in blocks if block.mean() > 15)
-    return {d: sorted(b, key=lambda x: float(x.std() / x.mean()))[: len(b) // 2] for d, b in pooled.items()}
+    """Blocks of real liver."""
+    pictures = [real_polar(folder, index) for index in range(0, 140, 10)]
+    return even_half(pooled(blocks_of(picture, picture > 0, PROBE) for picture in pictures))
 
 
 def simulated_blocks(patient: Patient) -> Blocks:
     """Blocks of liver that sound reaches with at most 8 dB less than in liver alone."""
     sampler, form = CpuSampler(patient, 0), formation(PROBE, ImageSettings(), 0, torch.device("cpu"))
-    pooled: Blocks = {}
+    found: list[Blocks] = []
     for pose in motion("liver_sweep", patient, 8):
         points = torch.from_numpy(PROBE.polar_points)
         anatomy = sampler.anatomy(points, pose[None], THIN)
@@ -74,28 +56,8 @@ def simulated_blocks(patient: Patient) -> Blocks:
         left = physics.transmission(*physics.with_gel(anatomy, form), form)[0]
         reached = 20 * torch.log10(left) + 2 * 0.55 * 3.5 * form.depths / 10 > -8
         grey = physics.b_mode(anatomy, torch.ones(1, PROBE.scan_lines), form)[0].double().numpy()
-        for depth, blocks in blocks_of(grey, (tissue == TissueClass.LIVER) & reached.numpy()).items():
-            pooled.setdefault(depth, []).extend(blocks)
-    return pooled
-
-
-def correlation_width(block: Picture, axis: int) -> float:
-    """Full width at half maximum of the autocorrelation along an axis, in samples, the depth trend taken off."""
-    even = block - block.mean(axis=0)
-    spectrum = np.abs(np.fft.fft(even, n=2 * even.shape[axis], axis=axis)) ** 2
-    curve = np.fft.ifft(spectrum.sum(axis=1 - axis)).real
-    curve = curve / curve[0]
-    k = int(np.argmax(curve < 0.5))
-    return 2 * float(k - 1 + (curve[k - 1] - 0.5) / (curve[k - 1] - curve[k]))
-
-
-STATISTICS = {
-    "mean": lambda b: float(b.mean()),
-    "SD": lambda b: float(b.std()),
-    "skewness": lambda b: float(skew(b, axis=None)),
-    "axial grain": lambda b: correlation_width(b, 1),
-    "lateral grain": lambda b: correlation_width(b, 0),
-}
+        found.append(blocks_of(grey, (tissue == TissueClass.LIVER) & reached.numpy(), PROBE))
+    return pooled(found)
 
 
 @pytest.fixture(scope="module")
