@@ -49,7 +49,7 @@ class PatchDiscriminator(nn.Module):
 
 def ct_generator(card: Card, reads_masks: bool = True) -> UNet:
     """Return G_ct2us, the network that the card describes and the simulator runs."""
-    return _started(build(card), reads_masks, masks_from=card.channels - mask_channels(card))
+    return _started(build(card), reads_masks, masks_from=IMAGE if card.encoding == "paper" else len(card.windows) + 1)
 
 
 def us_generator(card: Card, reads_masks: bool = True) -> UNet:
