@@ -22,14 +22,16 @@ from us_sim.ros import processes
 processes.PATIENCE = float(sys.argv[1])
 sys.exit(processes.run({name: processes.python_main(name) for name in sys.argv[2:]}))
 """
+# Each says its name and process id in one write, so that two of them cannot mix. They wait in small steps: a signal
+# between two steps is seen at the next one, where signal.pause() would sleep over it.
 MODULES = {
-    # Says its process id once it waits for the interrupt, as rclpy's nodes do.
     "polite": """
-        import os, signal
+        import os, time
         def main():
             try:
-                print("polite", os.getpid(), flush=True)
-                signal.pause()
+                os.write(1, b"polite %d\\n" % os.getpid())
+                while True:
+                    time.sleep(0.02)
             except KeyboardInterrupt:
                 return 0
         """,
@@ -37,27 +39,29 @@ MODULES = {
         import os, signal
         def main():
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            print("stubborn", os.getpid(), flush=True)
+            os.write(1, b"stubborn %d\\n" % os.getpid())
             while True:
                 signal.pause()
         """,
     "parent": """
-        import os, signal, subprocess, sys
+        import os, subprocess, sys, time
         def main():
             child = subprocess.Popen([sys.executable, "-c", "import signal\\n"
                 "signal.signal(signal.SIGINT, signal.SIG_IGN)\\nprint(flush=True)\\nsignal.pause()"],
                 stdout=subprocess.PIPE)
             child.stdout.readline()
-            print("child", child.pid, flush=True)
             try:
-                signal.pause()
+                os.write(1, b"child %d\\n" % child.pid)
+                while True:
+                    time.sleep(0.02)
             except KeyboardInterrupt:
                 return 0
         """,
     "loading": """
-        import os, signal
-        print("loading", os.getpid(), flush=True)
-        signal.pause()
+        import os, time
+        os.write(1, b"loading %d\\n" % os.getpid())
+        while True:
+            time.sleep(0.02)
         """,
     "failing": """
         def main():
@@ -106,7 +110,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
 def announced(runner: subprocess.Popen[str]) -> int:
     """Wait for the next process to say that it runs, and return its id."""
     assert runner.stdout is not None
-    return int(runner.stdout.readline().split()[1])
+    line = runner.stdout.readline()
+    assert line, f"it ended before that: {runner.communicate(timeout=15)[1]}"
+    return int(line.split()[1])
 
 
 def alive(pid: int) -> bool:
