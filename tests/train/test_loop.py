@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 from PIL import Image
 from rich.console import Console
+from tests.train.synthetic import batches, config
 from tests.train.train_tiny import run
-from torch import Tensor
+from torch import Tensor, nn
 
 from scyclegan_train import loop
 from scyclegan_train.checkpoint import checkpoints
@@ -159,6 +161,19 @@ def test_a_second_ctrl_c_is_not_swallowed() -> None:
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_every_network_that_is_called_can_be_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[nn.Module] = []
+    monkeypatch.setattr(nn.Module, "compile", lambda self: compiled.append(self))
+    critics = [{"field": 34}, {"field": 70}]
+    made = config(loop={"compile": True}, method={"critics": critics})
+    model = loop.build_model(made, Fabric(accelerator="cpu", devices=1))
+    called: set[nn.Module] = set()
+    for network in [*model.networks.values(), *model.D_us]:
+        network.register_forward_pre_hook(lambda module, _: called.add(module))
+    model.step(*batches(made))
+    assert called == set(compiled)
 
 
 def test_the_terminal_shows_progress_and_time_left(tmp_path: Path) -> None:

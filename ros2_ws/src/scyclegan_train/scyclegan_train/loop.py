@@ -97,7 +97,7 @@ def build_model(config: Config, fabric: Fabric) -> SCycleGan:
     for generator in (model.draws, model.noise):
         generator.manual_seed(config.loop.seed + fabric.global_rank)
     if config.loop.compile:
-        for network in model.networks.values():
+        for network in (model.G_ct2us, model.G_us2ct, model.S_us, model.S_ct, model.D_ct, *model.D_us):
             network.compile()
     return model
 

@@ -57,6 +57,7 @@ def run(config: Config, folder: Path, accelerator: str = "auto", devices: int = 
     fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy,
                     precision=PRECISIONS[config.loop.precision])  # type: ignore[arg-type] # fmt: skip
     fabric.launch()
+    folder = Path(fabric.broadcast(str(folder)))  # its name may hold the second at which a process started
     if fabric.is_global_zero:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CONFIG).write_text(to_yaml(config))
