@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,10 +37,22 @@ def test_meshes_are_made_once_and_lie_on_the_volume(builtin: Patient) -> None:
     assert TissueClass.LIVER in builtin.organ_meshes
 
 
+def test_a_mesh_beside_its_ct_is_reported(builtin: Patient) -> None:
+    """The CT moved by 20 mm under a skin that stays: the message gives about that distance."""
+    assert builtin.misalignment() is None
+    moved = builtin.volume.ct_from_voxel.copy()
+    moved[:3, 3] += 20.0, 0.0, 0.0
+    apart = Patient(replace(builtin.volume, ct_from_voxel=moved), builtin.skin)
+    found = apart.misalignment()
+    assert found is not None
+    assert re.fullmatch(r"skin mesh and CT of phantom-0 lie [12]\d\.\d mm apart; expected at most 2\.0 mm", found)
+
+
 def test_loaded_patient(shared_data: Path) -> None:
     folder = shared_data / "ct_abdomen"
     patient = load_patient(folder / "ct.nii.gz", folder / "labels.nii.gz")
     assert patient.name == patient.volume.name == "ct"
+    assert patient.misalignment() is None
     assert TissueClass.KIDNEY in patient.organ_meshes
 
 

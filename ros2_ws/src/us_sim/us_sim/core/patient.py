@@ -9,7 +9,7 @@ from pathlib import Path
 import trimesh
 
 from us_sim.core.phantom import phantom
-from us_sim.core.surface import Skin, organ_meshes, skin_mesh, skin_of
+from us_sim.core.surface import Skin, alignment_error, organ_meshes, skin_mesh, skin_of
 from us_sim.core.tissue import TissueClass
 from us_sim.core.volume import CtVolume, load_volume
 
@@ -40,6 +40,17 @@ class Patient:
     def skin_mesh(self) -> trimesh.Trimesh:
         """Closed mesh of the skin in `ct`, mm, normals outward."""
         return skin_mesh(self.skin)
+
+    def misalignment(self) -> str | None:
+        """Return what is wrong if skin mesh and CT lie more than a voxel apart, or None.
+
+        The mesh comes from the distance grid, so a voxel counts at least the grid's spacing.
+        """
+        error = alignment_error(self.skin_mesh, self.volume)
+        allowed = max(float(self.volume.spacing.max()), float(self.skin.ct_from_grid[0, 0]))
+        if error <= allowed:
+            return None
+        return f"skin mesh and CT of {self.name} lie {error:.1f} mm apart; expected at most {allowed:.1f} mm"
 
     @cached_property
     def organ_meshes(self) -> dict[TissueClass, trimesh.Trimesh]:

@@ -70,5 +70,8 @@ class Heartbeat:
             message = await in_worker(node.executor, patient_markers, patient, node.config.ct_frame_id)
             if self._marked is patient:
                 node.outputs.patient_markers.publish(message)
+            warning = await in_worker(node.executor, patient.misalignment)
+            if warning:
+                node.warn("misalignment", warning)
         except Exception as error:
             node.failed("patient_markers", error)
