@@ -21,7 +21,7 @@ setup(
         "console_scripts": [
             f"{NAME} = {NAME}.__main__:main",
             # For `ros2 run scyclegan_train train`.
-            *(f"{command} = {NAME}.{command}:main" for command in ("prepare", "train", "export")),
+            *(f"{command} = {NAME}.{command}:main" for command in ("prepare", "train", "evaluate", "export")),
         ]
     },
     zip_safe=False,

@@ -1,11 +1,11 @@
-"""`python -m scyclegan_train {prepare,train,export}`; each says more with --help."""
+"""`python -m scyclegan_train {prepare,train,evaluate,export}`; each says more with --help."""
 
 from __future__ import annotations
 
 import sys
 from importlib import import_module
 
-COMMANDS = ("prepare", "train", "export")
+COMMANDS = ("prepare", "train", "evaluate", "export")
 
 
 def main() -> int:

@@ -1,0 +1,181 @@
+"""`scyclegan_train evaluate`: generators and the physics renderer on the same held-out poses, in one report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from scyclegan_train import held_out, measure, report
+from scyclegan_train.fans import FanGeometry, read_fan
+from scyclegan_train.frames import FrameFolder
+from scyclegan_train.held_out import Scene
+from scyclegan_train.intervals import kid_interval
+from scyclegan_train.judge import LINES, Judge, trained_judge
+from scyclegan_train.likeness import blocks_of, even_half, pooled
+from scyclegan_train.measure import Findings
+from scyclegan_train.panels import tiled
+from scyclegan_train.samples import UsBatch
+from us_sim.core.artifact import Generator, load_generator
+from us_sim.core.errors import ConfigError, UsSimError
+from us_sim.core.patient import builtin_patient
+from us_sim.core.simulator import Simulator
+from us_sim.core.tissue import CLASS_COLORS
+
+TIMED = 10  # frames that the speed is measured on
+SHOWN = 2  # patients in the figure
+THINNED = 2  # every second pixel of a frame is shown
+SEEN_STEP = 4  # of the real frames that a generator may have seen, every fourth is compared: neighbours are alike
+
+
+def evaluate(generators: Sequence[Generator], folder: Path, *, seeds: Sequence[int], count: int, judge: Judge,
+             real: UsBatch | None = None, seen: UsBatch | None = None) -> report.Report:  # fmt: skip
+    """Measure generators and the physics renderer, and write the report.
+
+    Args:
+        generators: on the CPU.
+        folder: of the report.
+        seeds: held-out phantoms.
+        count: poses on each.
+        judge: the segmenter.
+        real: held-out real frames along LINES.
+        seen: other real frames, for the distance of real from real.
+    """
+    renderers: list[Generator | None] = [None, *generators]
+    found = {measure.name_of(one): Findings() for one in renderers}
+    about = {"held-out phantoms": f"{min(seeds)} to {max(seeds)} ({len(seeds)})", "poses on each": count,
+             "generators": ", ".join(f"{g.name} ({g.sha256[:12]})" for g in generators) or "none",
+             "real frames": f"{len(real)} held out" if real is not None else "none"}  # fmt: skip
+    result, rows = report.Report(found, about), []
+    for number, seed in enumerate(seeds):
+        one = held_out.phantom_scene(seed, count)
+        physics = held_out.drawn(one.simulator, one.poses, None)
+        frames = [measure.measure(one, g, judge, found[measure.name_of(g)], physics) for g in renderers]
+        if number < SHOWN:
+            rows += panel_rows(one, frames)
+        if number == 0:
+            result.deterministic = {measure.name_of(g): measure.is_deterministic(one, g) for g in renderers}
+        print(f"phantom {seed}: measured", flush=True)
+    result.milliseconds = {measure.name_of(g): milliseconds(g) for g in renderers}
+    if real is not None:
+        beside_real(result, judge, real, seen)
+    report.write(result, folder, tiled(rows))
+    return result
+
+
+def beside_real(result: report.Report, judge: Judge, real: UsBatch, seen: UsBatch | None) -> None:
+    """Fill in what needs held-out real frames."""
+    probe = LINES.probe
+    frames, where = real.image.double().numpy(), real.valid.numpy()
+    result.real_blocks = even_half(pooled(blocks_of(f.T, w.T, probe) for f, w in zip(frames, where, strict=True)))
+    result.real_greys = Findings()
+    measure.add_greys(result.real_greys, frames, where, probe.sample_depths)
+    features = [f for f in judge.features(frames, where) if len(f)]
+    for name, findings in result.findings.items():
+        result.kid[name] = kid_interval([f for f in findings.features if len(f)], features)
+    if seen is not None:
+        others = judge.features(seen.image.double().numpy(), seen.valid.numpy())
+        result.kid["real, other frames of the sweep"] = kid_interval([f for f in others if len(f)], features)
+
+
+def milliseconds(generator: Generator | None) -> float:
+    """Median time of a frame at the default probe, in ms, the first left out."""
+    renderer = "physics" if generator is None else "generator"
+    simulator = Simulator(builtin_patient(0), renderer=renderer, generator=generator, device="cpu")
+    poses = held_out.phantom_scene(0, 2).poses
+    times = []
+    for i in range(TIMED + 1):
+        start = time.perf_counter()
+        simulator.render(poses[i % 2], ct_slice=False, labels=False)
+        times.append(1000 * (time.perf_counter() - start))
+    return float(np.median(times[1:]))
+
+
+def panel_rows(one: Scene, frames: Sequence[NDArray[np.float64]]) -> list[list[NDArray[np.uint8]]]:
+    """Two rows of pictures a patient, a liver view and another: CT, classes, physics, then each generator."""
+    chosen = [0, 1] if len(one.poses) > 1 else [0]
+    slices = one.simulator.render_batch(one.poses[chosen], renderer="ct", labels=False)
+    step = np.s_[::THINNED, ::THINNED]
+    rows = []
+    for i, ct in zip(chosen, slices, strict=True):
+        assert ct.image is not None
+        classes = CLASS_COLORS[one.tissue[i]] * one.simulator.probe.fan_mask[..., None]
+        greys = [ct.image, *(f[i].astype(np.uint8) for f in frames)]
+        pictures = [np.repeat(grey[..., None], 3, axis=-1) for grey in greys]
+        rows.append([np.ascontiguousarray(p[step]) for p in (pictures[0], classes, *pictures[1:])])
+    return rows
+
+
+def real_frames(folder: Path, places: Sequence[int], step: int = 1, fan: FanGeometry | None = None) -> UsBatch:
+    """Frames of a folder from a first place to one before another, along LINES.
+
+    Raises:
+        DataError: no such folder, or too few frames in it.
+    """
+    source = FrameFolder(folder, LINES, fan, places=range(places[0], places[1], step))
+    return source.batch(range(len(source)))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    found = argparse.ArgumentParser(prog="scyclegan_train evaluate", description=__doc__)
+    found.add_argument("--generator", action="append", default=[], type=Path, metavar="FILE",
+                       help="exported .safetensors; may be given more than once; physics is always beside")  # fmt: skip
+    found.add_argument("--out", type=Path, required=True, help="folder of the report")
+    found.add_argument("--frames", type=Path, help="folder of real frames")
+    found.add_argument("--fan", type=Path, help="their fan geometry, JSON; by default found in the frames")
+    found.add_argument("--held-out", type=int, nargs=2, default=(112, 140), metavar=("FIRST", "END"),
+                       help="places of held-out frames in the sorted folder; default 112 140")  # fmt: skip
+    found.add_argument("--seen", type=int, nargs=2, default=(0, 102), metavar=("FIRST", "END"),
+                       help="places of other frames, for the distance of real from real; default 0 102")  # fmt: skip
+    found.add_argument("--seeds", type=int, nargs="+", default=list(range(2000, 2006)), help="held-out phantoms")
+    found.add_argument("--count", type=int, default=8, help="poses on each, half of them liver views; default 8")
+    found.add_argument("--segmenter-steps", type=int, default=400, help="training of the segmenter; default 400")
+    found.add_argument("--segmenter-frames", type=int, default=256, help="frames it is trained on; default 256")
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 2 for what the user can mend."""
+    given = parser().parse_args(arguments)
+    try:
+        run(given)
+    except UsSimError as error:
+        print(f"scyclegan_train evaluate: {error}", file=sys.stderr)
+        return 2
+    print(f"{given.out / 'report.md'}")
+    return 0
+
+
+def run(given: argparse.Namespace) -> None:
+    """Evaluate as the command line says."""
+    if given.count < 2 or given.segmenter_steps < 1 or given.segmenter_frames < 16:
+        raise ConfigError("expected --count of 2 or more, --segmenter-steps of 1 or more, --segmenter-frames of 16 "
+                          "or more")  # fmt: skip
+    generators = [load_generator(file) for file in given.generator]
+    names = [generator.name for generator in generators]
+    if len({held_out.PHYSICS, *names}) != len(names) + 1:
+        raise ConfigError(f"generators {names}: expected files of different names, none of them called physics")
+    for generator in generators:
+        refused = generator.card.refusal(held_out.PROBE)
+        if refused:
+            raise ConfigError(f"generator {generator.name!r} cannot be evaluated on the default probe: {refused}")
+    real = seen = None
+    if given.frames is not None:
+        fan = read_fan(given.fan) if given.fan is not None else None
+        real = real_frames(given.frames, given.held_out, fan=fan)
+        seen = real_frames(given.frames, given.seen, SEEN_STEP, fan)
+    given.out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    judge = trained_judge(given.out, given.segmenter_steps, given.segmenter_frames)
+    evaluate(generators, given.out, seeds=given.seeds, count=given.count, judge=judge, real=real, seen=seen)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,157 @@
+"""The evaluation: its pieces by hand, its refusals, and once all of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from scyclegan_train import evaluate, held_out, judge, report
+from scyclegan_train.held_out import PROBE, along_lines, shuffle_table
+from scyclegan_train.intervals import Interval
+from scyclegan_train.judge import Judge
+from scyclegan_train.measure import DEPTH_BINS, Findings, add_greys
+from scyclegan_train.networks import ct_generator, segmenter
+from us_sim.core.artifact import load_generator, save_generator
+from us_sim.core.card import Card
+from us_sim.core.probe import preset
+from us_sim.core.tissue import TissueClass as T
+
+
+def test_frames_lie_right_along_the_lines() -> None:
+    """Grey equal to depth below the face's middle: a plane, which linear interpolation reproduces."""
+    found = along_lines(PROBE.pixel_points[None, ..., 2].astype(np.float64))[0]
+    wanted = PROBE.polar_points[..., 2].T
+    inside = np.abs(wanted - 90) < 85
+    np.testing.assert_allclose(found[inside], wanted[inside], atol=1e-3)
+    assert found.shape == (PROBE.samples, PROBE.scan_lines)
+
+
+def test_shuffled_labels_keep_no_organ_in_its_place() -> None:
+    table = shuffle_table()
+    assert table[[T.LIVER, T.KIDNEY, T.SPLEEN, T.PANCREAS]].tolist() == [T.KIDNEY, T.SPLEEN, T.PANCREAS, T.LIVER]
+    assert table[T.BONE] == T.BONE
+    assert sorted(table) == list(range(len(T)))
+
+
+def findings(dice: float, ridges: float, flicker: float, **more: float) -> Findings:
+    found = Findings()
+    for patient, aside in (("a", 0.0), ("b", 0.02)):
+        for metric, value in {"dice organs": dice, "invented ridges": ridges, "flicker": flicker, **more}.items():
+            found.add(patient, metric, value + aside)
+    return found
+
+
+def made(dice: float = 0.79, printed: float = 0.1, physics: float = 0.8) -> report.Report:
+    own = findings(dice, 0.03, 2.5, **{"shuffled labels: dice to shuffled map": printed})
+    return report.Report({"physics": findings(physics, 0.02, 2.0), "own": own}, {"poses": 2},
+                         kid={"own": Interval(0.01, 0.005, 0.02, 9)}, deterministic={"physics": True, "own": True},
+                         milliseconds={"physics": 40.0, "own": 31.4})  # fmt: skip
+
+
+def test_criteria_are_those_of_a_reviewer() -> None:
+    found = {text: (value, met) for text, value, met in report.criteria(made(), "own")}
+    assert found["Dice of organs at least that on the physics frame less 0.03"] == ("-0.010", True)
+    assert found["Dice to the shuffled map below 0.2"] == ("0.110", True)
+    assert found["invented ridges at most physics + 2 points"] == ("+1.00 points", True)
+    assert found["motion-compensated change at most 1.2 times physics"] == ("1.25 times", False)
+    assert found["liver blocks within the real range"] == ("not measured", None)
+    assert not report.criteria(made(dice=0.70), "own")[0][2]
+    assert not report.criteria(made(printed=0.3), "own")[1][2]
+
+
+def test_a_weak_segmenter_does_not_judge() -> None:
+    assert report.criteria(made(dice=0.1, physics=0.1), "own")[0][1:] == ("not measured", None)
+
+
+def test_differences_are_paired_by_patient() -> None:
+    one = made()
+    found = report.difference(one.findings["own"], one.findings["physics"], "flicker")
+    assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.5, 0.5))  # each patient differs by as much
+    assert found.clusters == 2
+
+
+def test_report_says_numbers_intervals_and_what_was_not_tested(tmp_path: Path) -> None:
+    report.write(made(), tmp_path, np.zeros((8, 8, 3), np.uint8))
+    text = (tmp_path / "report.md").read_text()
+    assert "| flicker | 2.01 (2 to 2.02) | 2.51 (2.5 to 2.52) | 0.5 (0.5 to 0.5) |" in text
+    assert "| own | 31 | True |" in text
+    assert "## Not tested" in text
+    assert "no folder of real frames was given" in text
+    data = json.loads((tmp_path / "report.json").read_text())
+    assert data["renderers"]["own"]["means"]["dice organs"]["value"] == pytest.approx(0.80)
+    assert data["criteria"]["own"][4] == {
+        "criterion": "liver blocks within the real range", "found": "not measured", "met": None,
+    }  # fmt: skip
+    assert (tmp_path / "depth.png").stat().st_size > 1000
+
+
+def test_too_little_to_measure_is_a_dash() -> None:
+    assert report.shown(None) == report.shown(Interval(math.nan, math.nan, math.nan, 0)) == "—"
+    assert report.shown(Interval(1.23456, math.nan, math.nan, 1)) == "1.23"
+
+
+def test_greys_are_sorted_by_depth() -> None:
+    found = Findings()
+    lines = np.tile(np.arange(4.0)[None, :, None], (2, 1, 3))
+    where = np.ones(lines.shape, bool)
+    where[0] = False
+    add_greys(found, lines, where, np.array([1.0, 14.0, 16.0, 179.0], np.float32))
+    assert found.greys[0][0].tolist() == [0, 0, 0, 1, 1, 1]
+    assert found.greys[1][0].tolist() == [2, 2, 2]
+    assert found.greys[-1][0].tolist() == [3, 3, 3]
+    assert len(found.greys) == len(DEPTH_BINS) - 1
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Path:
+    """An untrained generator."""
+    probe = replace(preset("c5_2"), scan_lines=32, samples=64)
+    card = Card(probe, grid="polar", width=0.05)
+    torch.manual_seed(0)
+    save_generator(tmp_path / "untrained.safetensors", ct_generator(card), card)
+    return tmp_path / "untrained.safetensors"
+
+
+def test_all_of_it_for_an_untrained_generator(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "TIMED", 1)
+    torch.manual_seed(0)
+    found = evaluate.evaluate([load_generator(artifact)], tmp_path, seeds=[2000], count=2,
+                              judge=Judge(segmenter(judge.LINES, 0.05)))  # fmt: skip
+    assert list(found.findings) == ["physics", "untrained"]
+    assert found.deterministic == {"physics": True, "untrained": True}
+    physics, own = (report.means(found.findings[name]) for name in ("physics", "untrained"))
+    assert 0 <= physics["invented ridges"].value < 0.05
+    assert physics["gCNR liver/vessel"].value > 0.3 > own["gCNR liver/vessel"].value or math.isnan(
+        physics["gCNR liver/vessel"].value
+    )
+    assert physics["texture follows tissue"].value > physics["texture stays with screen"].value
+    assert own["correlation"].value < 0.5
+    assert (tmp_path / "frames.png").is_file()
+    assert "untrained" in (tmp_path / "report.md").read_text()
+
+
+def test_what_cannot_be_evaluated_is_named(
+    artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ["--out", str(tmp_path / "out")]
+    for given, message in (
+        (["--generator", str(tmp_path / "none.safetensors")], "no such file"),
+        (["--generator", str(artifact), "--generator", str(artifact)], "expected files of different names"),
+        (["--count", "1"], "expected --count of 2 or more"),
+        (["--frames", str(tmp_path / "none")], "no such folder of frames"),
+    ):
+        assert evaluate.main([*out, *given]) == 2
+        assert message in capsys.readouterr().err
+    card = Card(preset("p4_2"), grid="polar", width=0.05)
+    save_generator(tmp_path / "phased.safetensors", ct_generator(card), card)
+    assert evaluate.main([*out, "--generator", str(tmp_path / "phased.safetensors")]) == 2
+    assert "cannot be evaluated on the default probe: it was trained on a phased probe" in capsys.readouterr().err
+    assert held_out.PHYSICS == "physics"
