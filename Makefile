@@ -17,11 +17,8 @@ help:
 setup:
 	@scripts/setup.sh requirements.txt
 
-# Ctrl-C is ignored for the moment of the start; then us_sim.ros.sim or ros2 answers it.
 sim: setup
-	@trap "" INT; . ./env.sh && if [[ $$(<.venv/ros) == wheels ]]; \
-		then exec python -m us_sim.ros.sim $(ARGS); \
-		else trap - INT; exec ros2 launch us_sim sim.launch.py $(ARGS); fi
+	@exec scripts/sim.sh $(ARGS)
 
 test:
 	@scripts/setup.sh requirements.txt requirements-dev.txt

@@ -70,7 +70,7 @@ def wait_for_a_frame(seconds: float) -> list[int]:
 def test_frames_flow_until_ctrl_c_ends_everything(sim: subprocess.Popen[str]) -> None:
     assert len(wait_for_a_frame(seconds=120)) > 50
     started = descendants(sim.pid)
-    assert len(started) == 3  # the runner, the node, the motion
+    assert len(started) == 4  # scripts/sim.sh, the runner, the node, the motion
 
     os.killpg(sim.pid, signal.SIGINT)
     output, _ = sim.communicate(timeout=5)

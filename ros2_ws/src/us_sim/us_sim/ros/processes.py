@@ -22,7 +22,7 @@ def python_main(module: str) -> list[str]:
     being loaded ends it without a traceback. From then on `main` answers for interrupts.
     """
     code = (
-        "import signal, sys; signal.signal(signal.SIGINT, lambda *_: sys.exit(0)); "
+        "import os, signal, sys; signal.signal(signal.SIGINT, lambda *_: os._exit(0)); "
         "signal.pthread_sigmask(signal.SIG_SETMASK, []); "
         f"from {module} import main; signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(main())"
     )
