@@ -16,6 +16,7 @@ from scyclegan_train import held_out, measure, report
 from scyclegan_train.fans import FanGeometry, read_fan
 from scyclegan_train.frames import FrameFolder
 from scyclegan_train.held_out import Scene
+from scyclegan_train.inputs import known_fan
 from scyclegan_train.intervals import kid_interval
 from scyclegan_train.judge import LINES, Judge, trained_judge
 from scyclegan_train.likeness import blocks_of, even_half, pooled
@@ -129,14 +130,14 @@ def parser() -> argparse.ArgumentParser:
                        help="exported .safetensors; may be given more than once; physics is always beside")  # fmt: skip
     found.add_argument("--out", type=Path, required=True, help="folder of the report")
     found.add_argument("--frames", type=Path, help="folder of real frames")
-    found.add_argument("--fan", type=Path, help="their fan geometry, JSON; by default found in the frames")
+    found.add_argument("--fan", type=Path, help="their fan, JSON; by default fan.json beside them, or found in them")
     found.add_argument("--held-out", type=int, nargs=2, default=(112, 140), metavar=("FIRST", "END"),
                        help="places of held-out frames in the sorted folder; default 112 140")  # fmt: skip
     found.add_argument("--seen", type=int, nargs=2, default=(0, 102), metavar=("FIRST", "END"),
                        help="places of other frames, for the distance of real from real; default 0 102")  # fmt: skip
     found.add_argument("--seeds", type=int, nargs="+", default=list(range(2000, 2006)), help="held-out phantoms")
     found.add_argument("--count", type=int, default=8, help="poses on each, half of them liver views; default 8")
-    found.add_argument("--segmenter-steps", type=int, default=400, help="training of the segmenter; default 400")
+    found.add_argument("--segmenter-steps", type=int, default=1000, help="training of the segmenter; default 1000")
     found.add_argument("--segmenter-frames", type=int, default=256, help="frames it is trained on; default 256")
     return found
 
@@ -168,7 +169,7 @@ def run(given: argparse.Namespace) -> None:
             raise ConfigError(f"generator {generator.name!r} cannot be evaluated on the default probe: {refused}")
     real = seen = None
     if given.frames is not None:
-        fan = read_fan(given.fan) if given.fan is not None else None
+        fan = read_fan(given.fan) if given.fan is not None else known_fan(given.frames)
         real = real_frames(given.frames, given.held_out, fan=fan)
         seen = real_frames(given.frames, given.seen, SEEN_STEP, fan)
     given.out.mkdir(parents=True, exist_ok=True)

@@ -134,7 +134,7 @@ class _Opener:
             count = len(images_in(folder))
             places = [place for place in range(*source.frames) if place < count]
             return FrameFolder(
-                folder, self._card, _fan(folder), places=places, faults=self.faults, seed=self._seed,
+                folder, self._card, known_fan(folder), places=places, faults=self.faults, seed=self._seed,
                 device=self._device,
             )  # fmt: skip
         if source.kind in ("aus", "rus"):
@@ -158,7 +158,7 @@ def _shaped(source: Source[Given], config: SourceConfig, card: Card, seed: int) 
     return Augmented(source, card, seed=seed) if config.augment else source
 
 
-def _fan(folder: Path) -> FanGeometry | None:
+def known_fan(folder: Path) -> FanGeometry | None:
     """The fan of a folder of frames: `fan.json` in it or beside it; the public liver sweep's; None: found in them."""
     for candidate in (folder / "fan.json", folder.parent / "fan.json"):
         if candidate.is_file():
