@@ -75,6 +75,15 @@ def test_without_mask_input_labels_change_nothing_even_where_they_are_fed() -> N
     assert torch.equal(network(image), network(other))
 
 
+def test_a_network_starts_without_a_checkerboard() -> None:
+    """What only upsampling makes is flat in blocks of 2 × 2 pixels."""
+    layer = networks.segmenter(config().generator.card(), 0.125).up[-1]
+    assert isinstance(layer, nn.ConvTranspose2d)
+    up = layer(torch.randn(1, layer.in_channels, 4, 4))
+    blocks = up.unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)
+    assert float(blocks.std(dim=-1).max().detach()) < 1e-6 < float(up.std().detach())
+
+
 def test_discriminators_start_from_small_weights() -> None:
     torch.manual_seed(0)
     weights = torch.cat([p.flatten() for n, p in networks.discriminator(70).named_parameters() if "weight" in n])

@@ -88,6 +88,8 @@ def _started(network: UNet, reads_masks: bool = True, masks_from: int = 0) -> UN
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             fan_in = layer.weight[0].numel() if isinstance(layer, nn.Conv2d) else layer.in_channels
             _draw(layer, torch.tensor(2.0 / fan_in).sqrt())  # He et al. 2015: right for ReLU with either norm
+        if isinstance(layer, nn.ConvTranspose2d):  # start as nearest neighbour: no checkerboard (Aitken et al. 2017)
+            layer.weight.data.copy_(layer.weight.data[:, :, :1, :1])
     nn.init.normal_(network.head.weight, std=0.02)
     if not reads_masks:
         first = network.down[0]
