@@ -39,6 +39,7 @@ def save_generator(path: str | Path, network: UNet, card: Card) -> None:
     partial = target.with_name(target.name + ".partial")
     weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     save_file(weights, partial, metadata={"card": card.to_json()})
+    partial.chmod(0o644)  # the library leaves it readable to its owner alone, but artifacts are shared
     partial.replace(target)
 
 
