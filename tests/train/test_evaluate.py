@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from scyclegan_train import evaluate, held_out, judge, report
 from scyclegan_train.held_out import PROBE, along_lines, shuffle_table
+from scyclegan_train.inputs import known_fan
 from scyclegan_train.intervals import Interval
 from scyclegan_train.judge import Judge
 from scyclegan_train.measure import DEPTH_BINS, Findings, add_greys
@@ -138,15 +140,40 @@ def test_all_of_it_for_an_untrained_generator(
     assert "untrained" in (tmp_path / "report.md").read_text()
 
 
+def test_real_frames_stand_beside(shared_data: Path) -> None:
+    folder = shared_data / "us_liver_sweep" / "frames"
+    real = evaluate.real_frames(folder, (112, 140), 4, known_fan(folder))
+    seen = evaluate.real_frames(folder, (0, 102), 12, known_fan(folder))
+    assert real.image.shape == (7, PROBE.samples, PROBE.scan_lines)
+    found = made()
+    torch.manual_seed(0)
+    judged = Judge(segmenter(judge.LINES, 0.05))
+    for name in found.findings:  # the real frames in the place of simulated ones
+        found.findings[name].features = judged.features(real.image.double().numpy(), real.valid.numpy())
+    evaluate.beside_real(found, judged, real, seen)
+    kid = found.kid["own"]
+    assert abs(kid.value) < found.kid["real, other frames of the sweep"].value + 1e-2
+    assert sorted(found.real_blocks) == [35.0, 50.0, 65.0, 80.0]
+    assert found.real_greys is not None
+    assert 40 < np.median(np.concatenate(found.real_greys.greys[3])) < 65  # liver, 45 to 60 mm deep
+    text = report.markdown(found)
+    assert "| real, other frames of the sweep |" in text
+    assert "no folder of real frames" not in text
+
+
 def test_what_cannot_be_evaluated_is_named(
     artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = ["--out", str(tmp_path / "out")]
+    out, few = ["--out", str(tmp_path / "out")], tmp_path / "few"
+    few.mkdir()
+    for name in "ab":
+        Image.new("L", (8, 8)).save(few / f"{name}.png")
     for given, message in (
         (["--generator", str(tmp_path / "none.safetensors")], "no such file"),
         (["--generator", str(artifact), "--generator", str(artifact)], "expected files of different names"),
         (["--count", "1"], "expected --count of 2 or more"),
         (["--frames", str(tmp_path / "none")], "no such folder of frames"),
+        (["--frames", str(few), "--held-out", "0", "9"], "holds 2 frames; places up to 8 were asked for"),
     ):
         assert evaluate.main([*out, *given]) == 2
         assert message in capsys.readouterr().err
