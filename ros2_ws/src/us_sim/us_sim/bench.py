@@ -47,6 +47,12 @@ def oblique_poses(count: int) -> list[Matrix]:
     return [rigid(rotation_from_quaternion(*turn), rng.uniform(-30, 30, 3)) for turn in turns]
 
 
+def sweep_poses(count: int) -> list[Matrix]:
+    """Neighbouring planes of a slow sweep: 0.5 mm apart along the elevation of a random plane."""
+    first = oblique_poses(1)[0]
+    return [first @ rigid(np.eye(3), (0, 0.5 * (i - count / 2), 0)) for i in range(count)]
+
+
 def milliseconds(work: Callable[[Matrix], object], poses: list[Matrix]) -> dict[str, float]:
     """Median and 95th percentile over the poses, after one warm-up."""
     work(poses[0])
@@ -134,16 +140,19 @@ def vtk_slice(volume: CtVolume) -> Callable[[Matrix], object]:
 
 
 def slices(repeats: int) -> dict[str, dict[str, float]]:
-    """Time one 256×256 slice with labels in every library that is installed."""
-    volume, poses = big_volume(), oblique_poses(repeats)
-    rows = {"us_sim reslice": milliseconds(partial(reslice, volume, POINTS), poses)}
-    rows["scipy map_coordinates"] = milliseconds(scipy_slice(volume), poses)
-    for name, make in (("SimpleITK ResampleImageFilter", sitk_slice), ("VTK vtkImageReslice", vtk_slice)):
+    """Time one 256×256 slice with labels in every library that is installed, over a sweep and at random."""
+    volume = big_volume()
+    works: dict[str, Callable[[Matrix], object]] = {
+        "us_sim reslice": partial(reslice, volume, POINTS),
+        "scipy map_coordinates": scipy_slice(volume),
+    }
+    for name, make in (("SimpleITK", sitk_slice), ("VTK vtkImageReslice", vtk_slice)):
         try:
-            rows[name] = milliseconds(make(volume), poses)
+            works[name] = make(volume)
         except ImportError as error:
             Console(stderr=True).print(f"{name} left out: {error}")
-    return rows
+    planes = {"sweep": sweep_poses(repeats), "random planes": oblique_poses(repeats)}
+    return {f"{n}, {where}": milliseconds(w, poses) for where, poses in planes.items() for n, w in works.items()}
 
 
 def frames(repeats: int) -> dict[str, dict[str, float]]:
@@ -171,7 +180,7 @@ def machine() -> dict[str, Any]:
         model = names[0] if names else model
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
     return {"cpu": model, "cores": os.cpu_count(), "gpu": gpu, "python": platform.python_version(),
-            "torch": torch.__version__}  # fmt: skip
+            "torch": torch.__version__, "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "")}  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -181,10 +190,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     arguments = parser.parse_args(argv)
     report = {"machine": machine(), "ms": {**slices(arguments.repeats), **frames(arguments.repeats)}}
-    reference = report["ms"]["us_sim reslice"]["median"]
     table = Table("256 x 256 pixels", "median ms", "95 % ms", "a second", "over us_sim reslice")
     for name, row in report["ms"].items():
-        ratio = f"{row['median'] / reference:.1f}" if "frame" not in name and name != "contact" else ""
+        ours = report["ms"].get(f"us_sim reslice, {name.partition(', ')[2]}")
+        ratio = f"{row['median'] / ours['median']:.1f}" if ours else ""
         table.add_row(name, f"{row['median']:.2f}", f"{row['p95']:.2f}", f"{1e3 / row['median']:.0f}", ratio)
     console = Console()
     console.print(", ".join(f"{key} {value}" for key, value in report["machine"].items()))

@@ -60,46 +60,67 @@ def reslice(
     hu = np.empty((len(voxel_from_probe), len(flat)), np.float32)
     tissue = np.empty(hu.shape, np.uint8)
     for matrix, hu_of_pose, tissue_of_pose in zip(voxel_from_probe, hu, tissue, strict=True):
-        _reslice(volume.hu, volume.tissue, matrix, flat, *beam, hu_of_pose, tissue_of_pose)
+        if beam is THIN:
+            _thin(volume.hu, volume.tissue, matrix, flat, hu_of_pose, tissue_of_pose)
+        else:
+            _thick(volume.hu, volume.tissue, matrix, flat, *beam, hu_of_pose, tissue_of_pose)
     shape = poses.shape[:-2] + points.shape[:-1]
     return hu.reshape(shape), tissue.reshape(shape)
 
 
-@kernel
-def _reslice(  # type: ignore[no-untyped-def]
-    hu, tissue, voxel_from_probe, points, offsets, weights, out_hu, out_tissue
-):
-    last_i, last_j, last_k = hu.shape[0] - 1, hu.shape[1] - 1, hu.shape[2] - 1
-    m = voxel_from_probe
-    for p in numba.prange(points.shape[0]):
-        x, z = points[p, 0], points[p, 2]
-        value = np.float32(0)
-        for plane in range(len(offsets)):
-            y = points[p, 1] + offsets[plane]
-            a = m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]
-            b = m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]
-            c = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]
-            # Written so that NaN counts as outside.
-            if not (a >= 0 and b >= 0 and c >= 0 and a <= last_i and b <= last_j and c <= last_k):
-                value += weights[plane] * np.float32(AIR_HU)
-                continue
-            i, j, k = min(int(a), last_i - 1), min(int(b), last_j - 1), min(int(c), last_k - 1)
-            u, v, w = np.float32(a - i), np.float32(b - j), np.float32(c - k)
-            h00 = hu[i, j, k] + w * (np.float32(hu[i, j, k + 1]) - hu[i, j, k])
-            h01 = hu[i, j + 1, k] + w * (np.float32(hu[i, j + 1, k + 1]) - hu[i, j + 1, k])
-            h10 = hu[i + 1, j, k] + w * (np.float32(hu[i + 1, j, k + 1]) - hu[i + 1, j, k])
-            h11 = hu[i + 1, j + 1, k] + w * (np.float32(hu[i + 1, j + 1, k + 1]) - hu[i + 1, j + 1, k])
-            h0, h1 = h00 + v * (h01 - h00), h10 + v * (h11 - h10)
-            value += weights[plane] * (h0 + u * (h1 - h0))
-        out_hu[p] = value
-        out_tissue[p] = _nearest(tissue, m, x, points[p, 1], z)
+@numba.njit(inline="always")
+def _voxel(m, x, y, z):  # type: ignore[no-untyped-def]
+    return (
+        m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3],
+        m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3],
+        m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3],
+    )
 
 
 @numba.njit(inline="always")
-def _nearest(tissue, m, x, y, z):  # type: ignore[no-untyped-def]
-    a = m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]
-    b = m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]
-    c = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]
-    inside = a >= 0 and b >= 0 and c >= 0
-    inside = inside and a <= tissue.shape[0] - 1 and b <= tissue.shape[1] - 1 and c <= tissue.shape[2] - 1
-    return tissue[int(a + 0.5), int(b + 0.5), int(c + 0.5)] if inside else np.uint8(0)
+def _inside(hu, a, b, c):  # type: ignore[no-untyped-def]
+    # Written so that NaN counts as outside.
+    low = a >= 0 and b >= 0 and c >= 0
+    return low and a <= hu.shape[0] - 1 and b <= hu.shape[1] - 1 and c <= hu.shape[2] - 1
+
+
+@numba.njit(inline="always")
+def _trilinear(hu, a, b, c):  # type: ignore[no-untyped-def]
+    i = min(int(a), hu.shape[0] - 2)
+    j = min(int(b), hu.shape[1] - 2)
+    k = min(int(c), hu.shape[2] - 2)
+    u, v, w = np.float32(a - i), np.float32(b - j), np.float32(c - k)
+    h00 = hu[i, j, k] + w * (np.float32(hu[i, j, k + 1]) - hu[i, j, k])
+    h01 = hu[i, j + 1, k] + w * (np.float32(hu[i, j + 1, k + 1]) - hu[i, j + 1, k])
+    h10 = hu[i + 1, j, k] + w * (np.float32(hu[i + 1, j, k + 1]) - hu[i + 1, j, k])
+    h11 = hu[i + 1, j + 1, k] + w * (np.float32(hu[i + 1, j + 1, k + 1]) - hu[i + 1, j + 1, k])
+    h0, h1 = h00 + v * (h01 - h00), h10 + v * (h11 - h10)
+    return h0 + u * (h1 - h0)
+
+
+@kernel
+def _thin(hu, tissue, voxel_from_probe, points, out_hu, out_tissue):  # type: ignore[no-untyped-def]
+    for p in numba.prange(points.shape[0]):
+        a, b, c = _voxel(voxel_from_probe, points[p, 0], points[p, 1], points[p, 2])
+        if _inside(hu, a, b, c):
+            out_hu[p] = _trilinear(hu, a, b, c)
+            out_tissue[p] = tissue[int(a + 0.5), int(b + 0.5), int(c + 0.5)]
+        else:
+            out_hu[p] = AIR_HU
+            out_tissue[p] = 0
+
+
+@kernel
+def _thick(  # type: ignore[no-untyped-def]
+    hu, tissue, voxel_from_probe, points, offsets, weights, out_hu, out_tissue
+):
+    for p in numba.prange(points.shape[0]):
+        x, y, z = points[p, 0], points[p, 1], points[p, 2]
+        value = np.float32(0)
+        for plane in range(len(offsets)):
+            a, b, c = _voxel(voxel_from_probe, x, y + offsets[plane], z)
+            inside = _inside(hu, a, b, c)
+            value += weights[plane] * (_trilinear(hu, a, b, c) if inside else np.float32(AIR_HU))
+        out_hu[p] = value
+        a, b, c = _voxel(voxel_from_probe, x, y, z)
+        out_tissue[p] = tissue[int(a + 0.5), int(b + 0.5), int(c + 0.5)] if _inside(hu, a, b, c) else 0
