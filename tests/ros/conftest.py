@@ -154,7 +154,7 @@ class World:
         self.add(node)
         return node
 
-    def until(self, what: Callable[[], Any], seconds: float = 10.0) -> Any:
+    def until(self, what: Callable[[], Any], seconds: float = 60.0) -> Any:
         """Spin the client until something is true, and return it."""
         end = time.monotonic() + seconds
         while not (found := what()):
@@ -198,7 +198,7 @@ class World:
         """Wait until somebody listens to each of a node's publishers."""
         self.until(lambda: all(p.get_subscription_count() for p in publishers))
 
-    def call(self, kind: type, name: str, request: Any, seconds: float = 10.0) -> Any:
+    def call(self, kind: type, name: str, request: Any, seconds: float = 60.0) -> Any:
         client = self.client.create_client(kind, name)
         self.until(client.service_is_ready, seconds)
         future = client.call_async(request)
