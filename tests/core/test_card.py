@@ -40,7 +40,7 @@ def test_the_papers_card_is_the_default() -> None:
 def test_size_and_channels() -> None:
     assert Card(PROBE).size == (48, 64)  # rows, columns of the frame
     assert replace(FULL, probe=PROBE).size == (96, 32)  # rows are depth, columns scan lines
-    # two windows, scatterers, on scan lines the shadow, six classes beside the background
+    # two windows, speckle, on scan lines the sound left, six classes beside the background
     assert FULL.channels == 2 + 1 + (FULL.grid == "polar") + 6
 
 
@@ -137,6 +137,7 @@ def test_the_same_fan_on_another_grid_is_drawn() -> None:
     assert card.refusal(PROBE) is None
     assert card.refusal(replace(PROBE, width=256, height=200, scan_lines=128, samples=512, elevation_planes=3)) is None
     assert card.refusal(replace(PROBE, depth=120.0001)) is None
+    assert card.refusal(replace(PROBE, depth=60.0)) is None  # the upper half of the picture
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_the_same_fan_on_another_grid_is_drawn() -> None:
     [
         (preset("l12_5"), "trained on a convex probe, not a linear one"),
         (preset("p4_2"), "trained on a convex probe, not a phased one"),
-        (replace(PROBE, depth=130.0), "trained with depth 120, the probe has 130"),
+        (replace(PROBE, depth=130.0), "trained to a depth of 120 mm, the probe shows 130"),
         (replace(PROBE, radius_of_curvature=60.0), "trained with radius_of_curvature 50, the probe has 60"),
         (replace(PROBE, field_of_view=1.1), "trained with field_of_view 1, the probe has 1.1"),
     ],

@@ -42,7 +42,7 @@ def test_rich() -> None:
     expected: list[list[float]] = [
         [-1, -1, 0, 1, 1, -1],
         [-1, -0.15, 0.05, 0.25, 1, -1],
-        [0.5, -1, 1.5, -2, 2.5, 0],  # half the scatterers
+        [0.5, -1, 1.5, -2, 2.5, 0],  # half the speckle
         [0, 1, 0, 0, 0, 0],  # liver
         [0, 0, 0, 1, 0, 0],  # vessel
         [0, 0, 0, 0, 1, 0],  # bone
@@ -51,19 +51,27 @@ def test_rich() -> None:
     assert len(found) == RICH.channels
 
 
-def test_on_scan_lines_the_shadow_lies_below_bone_and_gas() -> None:
-    """1 − exp(−opaque mm / 2): rows are depth, 6 mm a sample."""
+def test_on_scan_lines_the_sound_that_is_left() -> None:
+    """3.5 MHz, there and back, 6 mm a sample: 4.2 dB to a dB/(cm MHz). The TGC gives back 2.1 dB, up to 42."""
     probe = replace(PROBE, depth=192.0, samples=32, scan_lines=16)
-    card = Card(probe, encoding="rich", grid="polar", classes=(0, 1, 7, 8))
+    card = Card(probe, encoding="rich", grid="polar", classes=(0, 1, 6, 7))
     tissue = torch.ones(1, 32, 16, dtype=torch.uint8)
-    tissue[0, 5, 3], tissue[0, 6, 3], tissue[0, 9, 4] = T.BONE, T.BONE, T.GAS
-    tissue[0, 2, 5] = T.LUNG  # not in the card: background, which sound passes
+    tissue[:, :, 3] = T.FLUID
+    tissue[0, 5, 4] = T.BONE
+    tissue[0, :, 5] = T.LUNG  # not in the card: unlabelled
     zero = torch.zeros(1, 32, 16)
     found = encode(card, zero, tissue, zero, torch.ones(32, 16, dtype=torch.bool))
     assert found.shape[1] == card.channels == 1 + 1 + 1 + 3
-    expected = np.zeros((32, 16))
-    expected[5, 3], expected[6:, 3], expected[9:, 4] = 1 - np.exp(-3), 1 - np.exp(-6), 1 - np.exp(-3)
-    np.testing.assert_allclose(found[0, 2].numpy(), expected, atol=1e-6)
+    samples = np.arange(1, 33)
+    gain = np.minimum(2.1 * samples, 42)
+    expected = {
+        0: gain - 4.2 * 0.55 * samples,  # liver
+        3: gain - 4.2 * 0.05 * samples,
+        4: gain - 4.2 * (0.55 * samples + (10 - 0.55) * (samples >= 6)),
+        5: gain - 4.2 * 0.65 * samples,
+    }
+    for line, level in expected.items():
+        np.testing.assert_allclose(found[0, 2, :, line].numpy(), np.clip(level, -40, 20) / 20, atol=1e-5)
 
 
 def test_physics_source_feeds_grey_levels() -> None:

@@ -98,6 +98,18 @@ def test_the_shadow_lies_behind_the_bone() -> None:
     assert np.abs(left[miss > radius + 3 + 3 * spacing]).max() < 0.5
 
 
+def test_texture_is_the_level_of_the_scatterers_alone() -> None:
+    """Tissue of 0 dB: mean envelope 1, that is 0; 10 times the amplitude 20 dB higher; nothing at all −24 dB."""
+    probe = preset("c5_2")
+    form, shape = formed(probe), (1, probe.scan_lines, probe.samples, 2 * LOOKS)
+    form = replace(form, lateral_psf=torch.eye(probe.scan_lines).expand(16, -1, -1))
+    scatter = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    found = physics.texture(scatter, form)
+    assert (2**found).mean() == pytest.approx(1, rel=0.05)
+    torch.testing.assert_close(physics.texture(10 * scatter, form), found + np.log2(10), atol=1e-4, rtol=0)
+    assert (physics.texture(torch.zeros(shape), form) == -4).all()
+
+
 def test_behind_fluid_echoes_are_brighter_by_the_missing_attenuation() -> None:
     probe = preset("c5_2")
 

@@ -300,7 +300,7 @@ def test_a_cartesian_picture_lies_at_the_right_place_of_any_frame(simulator: Sim
     own = replace(CONVEX, given_spacing=(2.0, 2.0), given_first_pixel=(-64.0, -20.0))
     row, column = (60 + 20) // 2, (10 + 64) // 2
     made = painted(Card(own, width=0.0625), slice(row - 1, row + 2), slice(column - 1, column + 2))
-    for probe in (own, CONVEX, FINER):
+    for probe in (own, CONVEX, FINER, FINER.with_depth(75.0)):
         image = image_of(simulator.replace(probe=probe, generator=made, renderer="generator").render(on_the_box()))
         (dx, dz), (x0, z0) = probe.pixel_spacing, probe.first_pixel
         bright = np.where(image > 60, image, 0)
@@ -308,12 +308,13 @@ def test_a_cartesian_picture_lies_at_the_right_place_of_any_frame(simulator: Sim
         assert found == pytest.approx(((60 - z0) / dz, (10 - x0) / dx), abs=0.6)
 
 
-def test_a_polar_picture_is_scan_converted(simulator: Simulator) -> None:
+@pytest.mark.parametrize("probe", [FINER, FINER.with_depth(75.0)])
+def test_a_polar_picture_is_scan_converted(simulator: Simulator, probe: ProbeGeometry) -> None:
     """Line 36 of 48 over 1 rad: angle 36.5/48 − 0.5 = 0.2604; sample 100 of 192 at 52.34 mm, radius 102.34 mm."""
     made = painted(CARDS["polar rich"], slice(97, 104), slice(35, 38))
-    image = image_of(simulator.replace(probe=FINER, generator=made, renderer="generator").render(on_the_box()))
+    image = image_of(simulator.replace(probe=probe, generator=made, renderer="generator").render(on_the_box()))
     x, z = 102.34 * math.sin(0.2604), 102.34 * math.cos(0.2604) - 50
-    (dx, dz), (x0, z0) = FINER.pixel_spacing, FINER.first_pixel
+    (dx, dz), (x0, z0) = probe.pixel_spacing, probe.first_pixel
     assert centre(np.where(image > 60, image, 0)) == pytest.approx(((z - z0) / dz, (x - x0) / dx), abs=0.6)
 
 
@@ -368,7 +369,7 @@ def test_generator_of_another_fan(simulator: Simulator) -> None:
     with pytest.raises(ConfigError, match=message):
         with_other.replace(renderer="generator")
     drawing = with_other.replace(probe=CONVEX, renderer="generator")
-    with pytest.raises(ConfigError, match="trained with depth 100, the probe has 120"):
+    with pytest.raises(ConfigError, match="trained to a depth of 100 mm, the probe shows 120"):
         drawing.replace(probe=CONVEX.with_depth(120.0))
 
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from scyclegan_train.losses import NOTHING
-from scyclegan_train.networks import IMAGE
+from scyclegan_train.networks import IMAGE, mask_channels
 from scyclegan_train.samples import CtBatch, UsBatch
 from us_sim.core.card import Card
-from us_sim.core.encoding import class_index, encode, shadow
+from us_sim.core.encoding import class_index, encode, sound_left
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,18 +71,24 @@ def hard(index: Tensor, count: int) -> Tensor:
     return (index[:, None] == classes).float()
 
 
-def ct_input(card: Card, image: Tensor, mask: Tensor, scatter: Tensor | None, fan: Tensor) -> Tensor:
-    """What G_ct2us reads: a real or fake CT image, a mask, and for encoding `rich` scatterers (B, H, W)."""
-    views, layers = torch.where(fan, image[:, : _views(card)], NOTHING), _written(card, mask * fan)
-    if card.encoding == "paper":
-        return torch.cat([views, layers], dim=1)
-    assert scatter is not None, "encoding rich needs scatterers"
-    return torch.cat([views, (0.5 * scatter * fan)[:, None], *shadow(card, layers), layers], dim=1)
+def ct_input(card: Card, image: Tensor, mask: Tensor | None, scatter: Tensor | None, fan: Tensor) -> Tensor:
+    """What G_ct2us reads: a real or fake CT image, a mask or none, and for encoding `rich` speckle (B, H, W)."""
+    read = [torch.where(fan, image[:, : _views(card)], NOTHING)]
+    if card.encoding == "rich":
+        assert scatter is not None, "encoding rich needs the level of the scatterers"
+        read.append((0.5 * scatter * fan)[:, None])
+    if mask is None:
+        return _widened(torch.cat(read, dim=1), card.channels)
+    layers = _written(card, mask * fan)
+    return torch.cat([*read, *(sound_left(card, layers) if card.encoding == "rich" else []), layers], dim=1)
 
 
-def us_input(card: Card, image: Tensor, mask: Tensor, where: Tensor, fan: Tensor) -> Tensor:
-    """What G_us2ct reads: a real or fake ultrasound image and a mask."""
-    return torch.cat([torch.where(where[:, None], image, NOTHING), _written(card, mask * fan)], dim=1)
+def us_input(card: Card, image: Tensor, mask: Tensor | None, where: Tensor, fan: Tensor) -> Tensor:
+    """What G_us2ct reads: a real or fake ultrasound image and a mask or none."""
+    seen = torch.where(where[:, None], image, NOTHING)
+    if mask is None:
+        return _widened(seen, IMAGE + mask_channels(card))
+    return torch.cat([seen, _written(card, mask * fan)], dim=1)
 
 
 def fan_of(card: Card, device: torch.device | str) -> Tensor:
@@ -94,6 +100,11 @@ def fan_of(card: Card, device: torch.device | str) -> Tensor:
 
 def _views(card: Card) -> int:
     return IMAGE if card.encoding == "paper" else len(card.windows)
+
+
+def _widened(image: Tensor, channels: int) -> Tensor:
+    """The image with channels of zeros where a mask would be."""
+    return torch.nn.functional.pad(image, (0, 0, 0, 0, 0, channels - image.shape[1]))
 
 
 def _written(card: Card, mask: Tensor) -> Tensor:

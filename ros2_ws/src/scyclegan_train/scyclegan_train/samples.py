@@ -45,7 +45,7 @@ class CtBatch(_Batch):
         tissue: (B, H, W) uint8 classes.
         valid: (B, H, W) bool: inside the fan and on a coupled scan line; losses count these pixels only.
         visible: (B, H, W) bool: valid, and two-way transmission above −20 dB of what the TGC makes up for.
-        scatter: (B, H, W) float32 scatterers fixed in the patient, for encoding `rich`; or None.
+        scatter: (B, H, W) float32 level of the scatterers fixed in the patient, for encoding `rich`; or None.
         physics: (B, H, W) float32 grey levels, 0 to 255, of the physics renderer at the same pose; or None.
     """
 

@@ -16,6 +16,8 @@ from scyclegan_train.config import Config
 from scyclegan_train.feeding import Real
 from scyclegan_train.samples import CtBatch, UsBatch
 
+SPECKLE = 0.4  # standard deviation of speckle of about 6 looks, in units of 6 dB
+
 
 @dataclass(eq=False)
 class Translation:
@@ -96,7 +98,7 @@ class Translator:
         if method.cycle_us and made.fake_ct is not None:
             mask = self.mask_of_fake(made.seen_ct, y.mask)
             # Nobody knows the scatterers behind a frame; those of a CT would tell its anatomy.
-            unknown = None if scatter is None else self._normal(scatter)
+            unknown = None if scatter is None else SPECKLE * self._normal(scatter)
             made.rec_us = self.ct2us(self._noisy(made.fake_ct), mask, unknown)
         return made
 
@@ -152,8 +154,8 @@ class Translator:
             out: Tensor = network(image.contiguous(memory_format=self._layout))
         return out.float()
 
-    def _read(self, mask: Tensor) -> Tensor:
-        return mask if self.method.mask_input else torch.zeros_like(mask)
+    def _read(self, mask: Tensor) -> Tensor | None:
+        return mask if self.method.mask_input else None
 
     def _argmax(self, logits: Tensor) -> Tensor:
         return feeding.hard(logits.argmax(dim=1), logits.shape[1])

@@ -20,7 +20,7 @@ _CHOICES = {
     "grid": ("cartesian", "polar"),
     "source": ("ct", "physics"),
 }
-_FAN = ("radius_of_curvature", "field_of_view", "aperture", "depth")
+_FAN = ("radius_of_curvature", "field_of_view", "aperture")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Card:
     Attributes:
         probe: the fan that it was trained on, with its grids.
         encoding: `paper`: one window in 3 equal channels and the label index / (classes − 1); `rich`: two windows,
-            scatterers, on a polar grid the shadow of what lies above, one-hot labels.
+            speckle of the scatterers, on a polar grid the level of sound that is left, one-hot labels.
         grid: `cartesian`: the frame's pixels; `polar`: scan lines × samples.
         source: the image fed: CT slice, or the physics frame of the two-stage pipeline.
         windows: HU mapped to −1 and 1, for each windowed channel.
@@ -95,6 +95,8 @@ class Card:
             wanted, found = getattr(self.probe, name), getattr(probe, name)
             if abs(wanted - found) > 1e-3 * max(1.0, abs(wanted)):
                 return f"it was trained with {name} {wanted:g}, the probe has {found:g}"
+        if probe.depth > self.probe.depth * (1 + 1e-3):
+            return f"it was trained to a depth of {self.probe.depth:g} mm, the probe shows {probe.depth:g}"
         return None
 
     def to_json(self) -> str:

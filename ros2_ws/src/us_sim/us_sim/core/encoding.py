@@ -6,10 +6,12 @@ import torch
 from torch import Tensor
 
 from us_sim.core.card import Card
-from us_sim.core.tissue import CLASS_COUNT, TissueClass
+from us_sim.core.config import ImageSettings
+from us_sim.core.formation import TGC_LIMIT
+from us_sim.core.tissue import CLASS_COUNT, TISSUES, TissueClass
 
-OPAQUE = (TissueClass.BONE, TissueClass.GAS, TissueClass.LUNG)
-SHADOW = 2.0  # mm of bone or gas that take most of the sound
+UNLABELLED = 0.65  # dB/(cm MHz), attenuation of body that is of no class of the card: fat, muscle
+LEAST_LEFT, MOST_LEFT = -40.0, 20.0  # dB
 
 
 def window(hu: Tensor, low: float, high: float) -> Tensor:
@@ -24,7 +26,7 @@ def encode(card: Card, image: Tensor, tissue: Tensor, scatter: Tensor | None, fa
         card: of the generator.
         image: (B, H, W) float32: HU, or for `source: physics` the B-mode frame in grey levels 0 to 255.
         tissue: (B, H, W) uint8 class ids.
-        scatter: (B, H, W) scatterer amplitude of about unit variance; only encoding `rich` reads it.
+        scatter: (B, H, W) level of the scatterers, from `physics.texture`; only encoding `rich` reads it.
         fan: (H, W) bool; outside it the input is constant: −1 for images, 0 for labels and scatterers.
 
     Returns:
@@ -40,11 +42,11 @@ def encode(card: Card, image: Tensor, tissue: Tensor, scatter: Tensor | None, fa
         return torch.stack([*views * 3, index / (len(card.classes) - 1)], dim=1)
     assert scatter is not None, "encoding rich needs scatterers"
     layers = torch.stack([index == i for i in range(1, len(card.classes))], dim=1).float()
-    return torch.cat([torch.stack([*views, 0.5 * scatter * fan], dim=1), *shadow(card, layers), layers], dim=1)
+    return torch.cat([torch.stack([*views, 0.5 * scatter * fan], dim=1), *sound_left(card, layers), layers], dim=1)
 
 
-def shadow(card: Card, layers: Tensor) -> list[Tensor]:
-    """What lies above each sample and stops sound: 1 − exp(−opaque mm / SHADOW), (B, 1, H, W), on a polar grid.
+def sound_left(card: Card, layers: Tensor) -> list[Tensor]:
+    """Level of the sound that comes back from each sample, TGC included, (B, 1, H, W) in units of 20 dB.
 
     A convolution sees some dozen samples up the scan line, a rib's shadow reaches to the end of it. On a cartesian
     grid, where scan lines are no columns, there is no such channel and the list is empty.
@@ -55,11 +57,13 @@ def shadow(card: Card, layers: Tensor) -> list[Tensor]:
     """
     if card.grid != "polar":
         return []
-    opaque = sum(layers[:, i - 1] for i, tissue in enumerate(card.classes) if tissue in OPAQUE)
-    if not isinstance(opaque, Tensor):
-        return [torch.zeros_like(layers[:, :1])]
-    above = torch.cumsum(opaque, dim=1) * card.probe.sample_spacing
-    return [1 - torch.exp(-above / SHADOW)[:, None]]
+    attenuation = layers.new_tensor([TISSUES[TissueClass(i)].attenuation - UNLABELLED for i in card.classes[1:]])
+    per_cm = UNLABELLED + torch.einsum("c,bchw->bhw", attenuation, layers)
+    settings, step = ImageSettings(), card.probe.sample_spacing / 10  # cm
+    loss = 2 * settings.frequency * step * torch.cumsum(per_cm, dim=1)
+    depth = 10 * step * (1 + torch.arange(per_cm.shape[1], device=layers.device))
+    gain = (0.2 * settings.tgc * settings.frequency * depth).clamp(max=TGC_LIMIT)
+    return [((gain[:, None] - loss).clamp(LEAST_LEFT, MOST_LEFT) / 20)[:, None]]
 
 
 def decode(output: Tensor) -> Tensor:

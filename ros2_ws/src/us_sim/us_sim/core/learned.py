@@ -36,8 +36,7 @@ class LearnedRenderer:
         if not self._polar:
             self._fan = torch.from_numpy(grid.fan_mask).to(device)
         self._card_grid = conversion_grid(grid, device)
-        lines = replace(probe, scan_lines=grid.scan_lines, samples=grid.samples)
-        self._frame_grid = conversion_grid(lines, device)
+        self._frame_grid = frame_grid(probe, grid, device)
         self._drawn_grid = self._frame_grid[0] if self._polar else pixel_grid(probe, grid, device)
         # The physics frame of the two-stage pipeline is the one the generator was trained on.
         self._training = formation(grid, ImageSettings(), seed, device)
@@ -53,7 +52,7 @@ class LearnedRenderer:
         image = self._physics_view(anatomy) if card.source == "physics" and anatomy is not None else hu
         scatter = None
         if card.encoding == "rich" and anatomy is not None:
-            scatter = self._on_grid(anatomy.scatter[..., 0])
+            scatter = self._on_grid(physics.texture(anatomy.scatter, self._training))
         drawn = decode(self._generator.network(encode(card, image, tissue, scatter, self._fan)))
         return self._compose(self._toned(drawn), coupling)
 
@@ -80,6 +79,14 @@ class LearnedRenderer:
         bare = scan_convert(self._bare[None], grid, fan)
         drawn = scan_convert(drawn.transpose(1, 2) if self._polar else drawn, self._drawn_grid, fan)
         return drawn * share + bare * (1 - share)
+
+
+def frame_grid(probe: ProbeGeometry, drawn: ProbeGeometry, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return what `scan_convert` needs to bring scan lines of `drawn` onto the frame of a probe of no more depth."""
+    lines = replace(probe, scan_lines=drawn.scan_lines, samples=drawn.samples)
+    grid, fan = conversion_grid(lines, device)
+    grid[..., 0] = (grid[..., 0] + 1) * (probe.depth / drawn.depth) - 1
+    return grid, fan
 
 
 def pixel_grid(probe: ProbeGeometry, drawn: ProbeGeometry, device: torch.device) -> Tensor:

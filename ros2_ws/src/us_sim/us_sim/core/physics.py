@@ -152,6 +152,20 @@ def compound(signal: Tensor) -> Tensor:
     return (signal[..., :looks].square() + signal[..., looks:].square()).sqrt().mean(dim=-1)
 
 
+def texture(scatter: Tensor, form: Formation) -> Tensor:
+    """What scatterers would show on their own: their speckle under the probe's point spread, without attenuation.
+
+    Args:
+        scatter: (B, L, S, 2 looks), of `Anatomy`.
+        form: of the probe.
+
+    Returns:
+        (B, L, S) level over the mean of 0 dB tissue, in units of 6 dB, −4 (blood, water) at least.
+    """
+    envelope = compound(blur_laterally(scatter, form.lateral_psf)) / math.sqrt(math.pi / 2)
+    return torch.log2(envelope.clamp(min=1 / 16))
+
+
 def log_compress(envelope: Tensor, form: Formation) -> Tensor:
     """Amplitude to grey: TGC and gain in dB, then the dynamic range from black (0) to white (255)."""
     settings = form.settings
