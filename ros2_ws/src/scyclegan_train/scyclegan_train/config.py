@@ -169,6 +169,7 @@ class SourceConfig(Checked):
     at_once: int = setting(4, "phantoms in an epoch", 1, 1000)
     liver_view: bool = setting(False, "poses like those of the real frames only")
     jitter: bool = setting(False, "physics frames with drawn gain, dynamic range, TGC, focus and looks")
+    teacher: str = setting("", "generator artifact that draws the twins of phantoms or a patient, not the physics")
     split: str = setting("train", "of patients or frames", choices=("train", "val", "test"))
     augment: bool = setting(False, "random flips and rotations")
 

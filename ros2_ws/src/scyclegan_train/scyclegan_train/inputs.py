@@ -25,6 +25,8 @@ from scyclegan_train.repeated import Repeated
 from scyclegan_train.samples import CtBatch, CtSource, UsBatch, UsSource, joined
 from scyclegan_train.slices import PreparedCt
 from scyclegan_train.sources import Mixed, Source
+from scyclegan_train.teacher import Teacher
+from us_sim.core.artifact import load_generator
 from us_sim.core.card import Card
 from us_sim.core.errors import ConfigError
 from us_sim.core.patient import load_patient
@@ -116,10 +118,11 @@ class _Opener:
 
     def ct(self, source: SourceConfig) -> CtSource:
         if source.kind == "phantoms":
-            return PhantomCt(range(*source.seeds), self._card, **self._drawn(source))
+            return self._taught(PhantomCt(range(*source.seeds), self._card, **self._drawn(source)), source)
         if source.kind == "patient":
             path, labels = expanded(source.path), expanded(source.labels) if source.labels else None
-            return PatientCt([lambda: load_patient(path, labels)], self._card, degrade=False, **self._drawn(source))
+            cases = [lambda: load_patient(path, labels)]
+            return self._taught(PatientCt(cases, self._card, degrade=False, **self._drawn(source)), source)
         if source.kind == "prepared":
             folder = expanded(source.path)
             return PreparedCt(folder, self._card, split=source.split, seed=self._seed, device=self._device)
@@ -143,6 +146,11 @@ class _Opener:
                 seed=self._seed, device=self._device,
             )  # fmt: skip
         raise ConfigError(f"kind {source.kind!r} gives no ultrasound; expected phantoms, frames, aus or rus")
+
+    def _taught(self, patients: PatientCt, source: SourceConfig) -> PatientCt:
+        if source.teacher:
+            patients.teacher = Teacher(load_generator(expanded(source.teacher), self._device), self._card)
+        return patients
 
     def _drawn(self, source: SourceConfig) -> dict[str, Any]:
         return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import ClassVar, TypeVar
 
@@ -14,6 +14,7 @@ from scyclegan_train.clinical import clinical
 from scyclegan_train.patient_pool import PatientPool
 from scyclegan_train.poses import Aims, aims, draw_pose
 from scyclegan_train.samples import CtBatch, UsBatch, joined
+from scyclegan_train.teacher import Teacher
 from scyclegan_train.view import CardView
 from us_sim.core.card import Card
 from us_sim.core.patient import Patient, builtin_patient
@@ -130,13 +131,15 @@ class PatientSource:
 
 
 class PatientCt(PatientSource):
-    """CT slices with their physics twins."""
+    """CT slices with their twins: physics frames, or what a teacher draws in their place."""
 
     stream = 0
+    teacher: Teacher | None = None
 
     def batch(self, indices: Sequence[int], epoch: int = 0) -> CtBatch:
         def draw(ready: _Ready, poses: Matrix, draws: list[int]) -> CtBatch:
-            return self._view.ct(ready.scanned, ready.body, ready.patient, poses, draws)
+            made = self._view.ct(ready.scanned, ready.body, ready.patient, poses, draws)
+            return made if self.teacher is None else replace(made, physics=self.teacher.draw(ready.scanned, poses))
 
         return self._drawn(indices, epoch, draw)
 
