@@ -103,11 +103,30 @@ def test_texture_is_the_level_of_the_scatterers_alone() -> None:
     probe = preset("c5_2")
     form, shape = formed(probe), (1, probe.scan_lines, probe.samples, 2 * LOOKS)
     form = replace(form, lateral_psf=torch.eye(probe.scan_lines).expand(16, -1, -1))
+    zero = torch.zeros(shape[:3])
     scatter = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    found = physics.texture(scatter, form)
+    found = physics.texture(Anatomy(zero, zero, zero, zero, zero, zero, scatter), form)
     assert (2**found).mean() == pytest.approx(1, rel=0.05)
-    torch.testing.assert_close(physics.texture(10 * scatter, form), found + np.log2(10), atol=1e-4, rtol=0)
-    assert (physics.texture(torch.zeros(shape), form) == -4).all()
+    louder = physics.texture(Anatomy(zero, zero, zero, zero, zero, zero, 10 * scatter), form)
+    torch.testing.assert_close(louder, found + np.log2(10), atol=1e-4, rtol=0)
+    assert (physics.texture(Anatomy(zero, zero, zero, zero, zero, zero, 0 * scatter), form) == -4).all()
+
+
+def test_texture_shows_fascia_where_tissue_is_layered() -> None:
+    """A sheet 14 mm under a flat skin, two periods of 7 mm: −24 dB, 17 dB over the scatterers' −41 dB."""
+    probe = preset("c5_2")
+    form = formed(probe)
+    form = replace(form, lateral_psf=torch.eye(probe.scan_lines).expand(16, -1, -1))
+    zero = torch.zeros(1, probe.scan_lines, probe.samples)
+    scatter = torch.zeros(*zero.shape, 2 * LOOKS)
+    distance = -form.depths.expand_as(zero)
+    found = physics.texture(Anatomy(zero, zero, zero, torch.ones_like(zero), distance, zero, scatter), form)
+    sheet = int(torch.argmin((form.depths - 14).abs()))
+    strength = 0.6 + 0.4 * math.cos(2.4 * 2)
+    expected = 10 ** (17 / 20) * strength / math.sqrt(math.pi / 2)
+    assert float(2 ** found[0, 60, sheet]) == pytest.approx(expected, rel=0.05)
+    assert (found[0, 60, (form.depths > 16) & (form.depths < 19)] == -4).all()
+    assert (physics.texture(Anatomy(zero, zero, zero, zero, distance, zero, scatter), form) == -4).all()
 
 
 def test_behind_fluid_echoes_are_brighter_by_the_missing_attenuation() -> None:

@@ -16,6 +16,7 @@ from scyclegan_train.config import Config, DataConfig, from_mapping
 from scyclegan_train.inputs import open_inputs
 from scyclegan_train.teacher import Teacher
 from us_sim.core.artifact import Generator, build, load_generator, save_generator
+from us_sim.core.backend import TorchBackend
 from us_sim.core.card import Card
 from us_sim.core.encoding import decode, encode
 from us_sim.core.errors import ConfigError
@@ -28,7 +29,8 @@ LARGER = replace(tiny_card(lines=32, samples=64), width=0.0625)
 
 def generator(card: Card) -> Generator:
     torch.manual_seed(0)
-    return Generator(build(card).eval().requires_grad_(False), card, "big", "0" * 64, CPU)
+    network = build(card).eval().requires_grad_(False)
+    return Generator(network, card, "big", "0" * 64, TorchBackend(network))
 
 
 def test_the_picture_is_the_teachers_on_the_students_grid() -> None:

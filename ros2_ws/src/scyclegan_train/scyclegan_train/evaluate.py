@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from scyclegan_train import held_out, measure, report
+from scyclegan_train import cycle, held_out, measure, report, use
+from scyclegan_train.export import export
 from scyclegan_train.fans import FanGeometry, read_fan
+from scyclegan_train.fid import Inception, fid_table
 from scyclegan_train.frames import FrameFolder
 from scyclegan_train.held_out import Scene
 from scyclegan_train.inputs import known_fan
@@ -26,6 +29,7 @@ from scyclegan_train.samples import UsBatch
 from us_sim.core.artifact import Generator, load_generator
 from us_sim.core.errors import ConfigError, UsSimError
 from us_sim.core.patient import builtin_patient
+from us_sim.core.scan_conversion import conversion_grid, scan_convert
 from us_sim.core.simulator import Simulator
 from us_sim.core.tissue import CLASS_COLORS
 
@@ -35,8 +39,30 @@ THINNED = 2  # every second pixel of a frame is shown
 SEEN_STEP = 4  # of the real frames that a generator may have seen, every fourth is compared: neighbours are alike
 
 
+@dataclass(frozen=True)
+class Extras:
+    """What a report can go into beyond generators and phantoms.
+
+    Attributes:
+        real: held-out real frames along LINES.
+        seen: other real frames, for the distance of real from real.
+        runs: folders of the runs that generators come from, by the generator's name.
+        inception: features for the FID.
+        masked: real frames with masks, to train on and to test on.
+        use_steps, use_frames: of the segmenters that are trained on them, and how many synthetic frames there are.
+    """
+
+    real: UsBatch | None = None
+    seen: UsBatch | None = None
+    runs: Mapping[str, Path] = field(default_factory=dict)
+    inception: Inception | None = None
+    masked: tuple[use.Masked, use.Masked] | None = None
+    use_steps: int = 1000
+    use_frames: int = 256
+
+
 def evaluate(generators: Sequence[Generator], folder: Path, *, seeds: Sequence[int], count: int, judge: Judge,
-             real: UsBatch | None = None, seen: UsBatch | None = None) -> report.Report:  # fmt: skip
+             extras: Extras | None = None) -> report.Report:  # fmt: skip
     """Measure generators and the physics renderer, and write the report.
 
     Args:
@@ -45,9 +71,10 @@ def evaluate(generators: Sequence[Generator], folder: Path, *, seeds: Sequence[i
         seeds: held-out phantoms.
         count: poses on each.
         judge: the segmenter.
-        real: held-out real frames along LINES.
-        seen: other real frames, for the distance of real from real.
+        extras: real frames and the like.
     """
+    extras = extras or Extras()
+    real = extras.real
     renderers: list[Generator | None] = [None, *generators]
     found = {measure.name_of(one): Findings() for one in renderers}
     about = {"held-out phantoms": f"{min(seeds)} to {max(seeds)} ({len(seeds)})", "poses on each": count,
@@ -64,10 +91,24 @@ def evaluate(generators: Sequence[Generator], folder: Path, *, seeds: Sequence[i
             result.deterministic = {measure.name_of(g): measure.is_deterministic(one, g) for g in renderers}
         print(f"phantom {seed}: measured", flush=True)
     result.milliseconds = {measure.name_of(g): milliseconds(g) for g in renderers}
+    for name, run in extras.runs.items():
+        beside_run(result, name, run, seeds, count)
     if real is not None:
-        beside_real(result, judge, real, seen)
+        beside_real(result, judge, real, extras.seen)
+        if extras.inception is not None:
+            views = {name: found.liver_views for name, found in result.findings.items()}
+            result.fid = fid_table(extras.inception, on_pixels(real), views)
+    if extras.masked is not None:
+        synthetic = {measure.name_of(g): use.synthetic_frames(g, extras.use_frames) for g in renderers}
+        result.use = use.experiment(extras.masked, synthetic, extras.use_steps)
     report.write(result, folder, tiled(rows))
     return result
+
+
+def on_pixels(real: UsBatch) -> NDArray[np.float64]:
+    """(N, S, L) frames along LINES -> (N, H, W) as the renderers' frames are."""
+    grid, fan = conversion_grid(held_out.PROBE, torch.device("cpu"))
+    return np.asarray(scan_convert(real.image.transpose(1, 2), grid, fan).double().numpy())
 
 
 def beside_real(result: report.Report, judge: Judge, real: UsBatch, seen: UsBatch | None) -> None:
@@ -83,6 +124,14 @@ def beside_real(result: report.Report, judge: Judge, real: UsBatch, seen: UsBatc
     if seen is not None:
         others = judge.features(seen.image.double().numpy(), seen.valid.numpy())
         result.kid["real, other frames of the sweep"] = kid_interval([f for f in others if len(f)], features)
+
+
+def beside_run(result: report.Report, name: str, run: Path, seeds: Sequence[int], count: int) -> None:
+    """Fill in what a run tells and its artifact does not."""
+    for seed, found in zip(seeds, cycle.there_and_back(run, seeds, count), strict=False):
+        for metric, value in found.items():
+            result.findings[name].add(f"phantom-{seed}", metric, value)
+    result.step[name] = cycle.milliseconds_of_a_step(run)
 
 
 def milliseconds(generator: Generator | None) -> float:
@@ -135,6 +184,12 @@ def parser() -> argparse.ArgumentParser:
                        help="places of held-out frames in the sorted folder; default 112 140")  # fmt: skip
     found.add_argument("--seen", type=int, nargs=2, default=(0, 102), metavar=("FIRST", "END"),
                        help="places of other frames, for the distance of real from real; default 0 102")  # fmt: skip
+    found.add_argument("--run", action="append", default=[], type=Path, metavar="FOLDER",
+                       help="run or checkpoint: exports its generator, and measures what only a run tells")  # fmt: skip
+    found.add_argument("--inception", type=Path, metavar="FILE", help="TorchScript of an Inception network, for FID")
+    found.add_argument("--masked", type=Path, metavar="FOLDER",
+                       help="US simulation & segmentation: segmenters of real and of synthetic frames")  # fmt: skip
+    found.add_argument("--use-steps", type=int, default=1000, help="of each of these segmenters; default 1000")
     found.add_argument("--seeds", type=int, nargs="+", default=list(range(2000, 2006)), help="held-out phantoms")
     found.add_argument("--count", type=int, default=8, help="poses on each, half of them liver views; default 8")
     found.add_argument("--segmenter-steps", type=int, default=1000, help="training of the segmenter; default 1000")
@@ -156,10 +211,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(given: argparse.Namespace) -> None:
     """Evaluate as the command line says."""
-    if given.count < 2 or given.segmenter_steps < 1 or given.segmenter_frames < 16:
-        raise ConfigError("expected --count of 2 or more, --segmenter-steps of 1 or more, --segmenter-frames of 16 "
-                          "or more")  # fmt: skip
-    generators = [load_generator(file) for file in given.generator]
+    if given.count < 2 or min(given.segmenter_steps, given.use_steps) < 1 or given.segmenter_frames < 16:
+        raise ConfigError("expected --count of 2 or more, --segmenter-steps and --use-steps of 1 or more, "
+                          "--segmenter-frames of 16 or more")  # fmt: skip
+    given.out.mkdir(parents=True, exist_ok=True)
+    runs = {run.resolve().name: run for run in given.run}
+    exported = [given.out / f"{name}.safetensors" for name in runs]
+    for run, file in zip(runs.values(), exported, strict=True):
+        export(run, file)
+    generators = [load_generator(file) for file in (*given.generator, *exported)]
     names = [generator.name for generator in generators]
     if len({held_out.PHYSICS, *names}) != len(names) + 1:
         raise ConfigError(f"generators {names}: expected files of different names, none of them called physics")
@@ -172,10 +232,13 @@ def run(given: argparse.Namespace) -> None:
         fan = read_fan(given.fan) if given.fan is not None else known_fan(given.frames)
         real = real_frames(given.frames, given.held_out, fan=fan)
         seen = real_frames(given.frames, given.seen, SEEN_STEP, fan)
-    given.out.mkdir(parents=True, exist_ok=True)
+    extras = Extras(
+        real, seen, runs, Inception(given.inception) if given.inception is not None else None,
+        use.masked_frames(given.masked) if given.masked is not None else None, given.use_steps,
+    )  # fmt: skip
     torch.manual_seed(0)
     judge = trained_judge(given.out, given.segmenter_steps, given.segmenter_frames)
-    evaluate(generators, given.out, seeds=given.seeds, count=given.count, judge=judge, real=real, seen=seen)
+    evaluate(generators, given.out, seeds=given.seeds, count=given.count, judge=judge, extras=extras)
 
 
 if __name__ == "__main__":

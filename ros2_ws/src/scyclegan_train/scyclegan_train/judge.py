@@ -42,7 +42,7 @@ class Judge:
     @torch.no_grad()
     def classes(self, frames: NDArray[np.float64]) -> NDArray[np.uint8]:
         """(B, S/4, L/2) tissue classes."""
-        index = torch.cat([self.network(_seen(torch.from_numpy(f)[None])).argmax(dim=1) for f in frames])
+        index = torch.cat([self.network(seen(torch.from_numpy(f)[None])).argmax(dim=1) for f in frames])
         return np.array(CLASSES, np.uint8)[index.numpy()]
 
     @torch.no_grad()
@@ -50,7 +50,7 @@ class Judge:
         """Of each frame, (n, d) features of its cells that count for the most part."""
         found = []
         for frame, counts in zip(frames, where, strict=True):
-            x = _seen(torch.where(torch.from_numpy(counts), torch.from_numpy(frame), 0.0)[None])
+            x = seen(torch.where(torch.from_numpy(counts), torch.from_numpy(frame), 0.0)[None])
             for level, block in enumerate(self.network.down):
                 x = block(x if level == 0 else F.max_pool2d(x, 2))
             cells = F.adaptive_avg_pool2d(x, CELLS)[0].flatten(1).T
@@ -115,10 +115,10 @@ def _training_frames(count: int) -> tuple[Tensor, Tensor, Tensor]:
     parts = [source.batch([i], epoch) for epoch in range(epochs) for i in range(share)]
     tissue = torch.from_numpy(shrunk(torch.cat([p.tissue for p in parts]).numpy()).copy())
     where = torch.from_numpy(shrunk(torch.cat([p.valid for p in parts]).numpy()).copy())
-    image = torch.cat([_seen(p.image) for p in parts])
+    image = torch.cat([seen(p.image) for p in parts])
     return image, feeding.one_hot(LINES, tissue, torch.ones(tissue.shape[1:], dtype=torch.bool)), where
 
 
-def _seen(grey: Tensor) -> Tensor:
+def seen(grey: Tensor) -> Tensor:
     """(B, S, L) grey levels -> (B, 3, S/4, L/2) in [−1, 1]."""
     return feeding.us_image(F.avg_pool2d(grey.float()[:, None], SHRUNK)[:, 0]).contiguous()

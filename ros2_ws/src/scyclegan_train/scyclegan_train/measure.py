@@ -34,13 +34,19 @@ class Findings:
         rows: patient, metric, value.
         blocks: liver, by depth.
         features: of the liver views, one array a frame.
+        liver_views: (H, W) frames of the poses like those of the real frames.
         greys: for each depth bin, grey levels where sound reaches.
     """
 
     rows: list[Row] = field(default_factory=list)
     blocks: Blocks = field(default_factory=dict)
     features: list[Features] = field(default_factory=list)
+    liver_views: list[Frames] = field(default_factory=list)
     greys: list[list[NDArray[np.float32]]] = field(default_factory=lambda: [[] for _ in DEPTH_BINS[1:]])
+
+    def metrics(self) -> list[str]:
+        """Names of what was noted."""
+        return list(dict.fromkeys(str(row["metric"]) for row in self.rows))
 
     def add(self, patient: str, metric: str, value: float) -> None:
         """Note a number."""
@@ -58,6 +64,7 @@ def measure(one: Scene, generator: Generator | None, judge: Judge, into: Finding
         _shuffled(one, generator, judge, note)
     _stability(one, generator, note)
     _likeness(one, lines, judge, into)
+    into.liver_views += list(frames[one.liver_view].astype(np.float32))
     return frames
 
 

@@ -20,12 +20,8 @@ from scyclegan_train.measure import DEPTH_BINS, Findings
 REAL = "real"
 TRUSTED = 0.3  # Dice of organs on physics frames, below which the segmenter is no judge
 UNTESTED = (
-    "Cycle L1: an exported artifact holds one direction only.",
-    "FID: needs Inception weights, which are not shipped.",
-    "Segmenters trained on real and on synthetic frames (the CT2US experiment): needs real masks.",
     "Real patients' CT: the held-out patients are phantoms.",
     "Real frames of other people: those at hand are of one person, so likeness is to a style, not to a population.",
-    "Speed of a training step: the training's own journal has it.",
 )
 TITLES = {
     "dice": "Anatomy: Dice of a segmenter trained apart, on visible pixels",
@@ -33,6 +29,7 @@ TITLES = {
     "invented ridges": "Bright ridges more than 5 mm from any interface, share of those pixels",
     "shuffled": "Fed with permuted organ labels",
     "SSIM": "Beside the physics frame of the same pose, on visible pixels",
+    "cycle": "There and back by both generators, L1",
     "flicker": "Slow sweep, 0.6 mm a frame: compensated change, grey levels; correlation of texture after 3 mm",
 }
 
@@ -46,7 +43,9 @@ class Report:
         kid: of each renderer's liver views, and of seen real frames, to the held-out real frames.
         real_blocks, real_greys: of the held-out real frames; empty without them.
         deterministic: by renderer.
-        milliseconds: of a frame, median, by renderer.
+        milliseconds, step: of a frame and of a step of its training, median, by renderer.
+        fid: of each renderer's liver views to the held-out real frames.
+        use: Dice of segmenters on real frames, by what they were trained on.
         about: seeds, poses, files, segmenter.
     """
 
@@ -57,6 +56,23 @@ class Report:
     real_greys: Findings | None = None
     deterministic: dict[str, bool] = field(default_factory=dict)
     milliseconds: dict[str, float] = field(default_factory=dict)
+    step: dict[str, float] = field(default_factory=dict)
+    fid: dict[str, float] = field(default_factory=dict)
+    use: dict[str, float] = field(default_factory=dict)
+
+
+def untested(report: Report) -> list[str]:
+    """What the report cannot say, and what it would need."""
+    lines = list(UNTESTED)
+    if not any(name.startswith("cycle") for findings in report.findings.values() for name in findings.metrics()):
+        lines.append("Cycle L1 and the time of a training step: an artifact holds one direction only; give --run.")
+    if not report.fid:
+        lines.append("FID: needs real frames and, by --inception, an Inception network, which is not shipped.")
+    if not report.use:
+        lines.append("Segmenters trained on real and on synthetic frames: needs real masks, by --masked.")
+    if not report.real_blocks:
+        lines.append("Likeness to real frames: no folder of frames was given.")
+    return lines
 
 
 def means(findings: Findings) -> dict[str, Interval]:
@@ -133,10 +149,15 @@ def markdown(report: Report) -> str:
         ["renderer", "ms a frame, median", "deterministic"],
         [[n, f"{report.milliseconds[n]:.0f}", str(report.deterministic[n])] for n in report.milliseconds],
     ), ""]  # fmt: skip
+    for title, head, values in (
+        ("Time of a training step", "ms, median", report.step),
+        ("FID of liver views to the held-out real frames", "FID", report.fid),
+        ("Use: Dice on real test frames by what the segmenter learned from", "Dice of organs", report.use),
+    ):
+        if values:
+            lines += [f"## {title}", "", _table(["", head], [[n, f"{v:.3g}"] for n, v in values.items()]), ""]
     lines += ["## Figures", "", "![frames](frames.png)", "", "![grey by depth](depth.png)", ""]
-    lines += ["## Not tested", "", *(f"- {text}" for text in UNTESTED)]
-    if not report.real_blocks:
-        lines += ["- Likeness to real frames: no folder of frames was given."]
+    lines += ["## Not tested", "", *(f"- {text}" for text in untested(report))]
     return "\n".join(lines) + "\n"
 
 
@@ -227,7 +248,8 @@ def as_json(report: Report) -> dict[str, Any]:
             for name in report.findings if name != PHYSICS
         },
         "kid": {name: asdict(value) for name, value in report.kid.items()},
-        "not tested": UNTESTED,
+        "step milliseconds": report.step, "fid": report.fid, "use": report.use,
+        "not tested": untested(report),
     }  # fmt: skip
 
 

@@ -75,7 +75,7 @@ class CardView:
             physics.b_mode(one, torch.ones_like(coupling[:1]), self._forms[draw % NOISES])
             for one, draw in zip(_singles(anatomy), draws, strict=True)
         ])  # fmt: skip
-        scatter = self._on_grid(physics.texture(anatomy.scatter, self._forms[0]))
+        scatter = self._on_grid(physics.texture(anatomy, self._forms[0]))
         return CtBatch(hu, tissue, valid, valid & heard, scatter, self._on_grid(twin))
 
     @torch.no_grad()
@@ -83,8 +83,8 @@ class CardView:
         """Slices through the whole fan, wherever the skin lies: no contact, no shadows, no physics twin."""
         hu, tissue = scanned.slice(self._points, poses, self._beam)
         valid = self.fan.expand(len(poses), -1, -1)
-        scatterers = scanned.anatomy(self._lines, poses, self._beam).scatter
-        return CtBatch(hu, tissue, valid, valid, self._on_grid(physics.texture(scatterers, self._forms[0])))
+        anatomy = scanned.anatomy(self._lines, poses, self._beam)
+        return CtBatch(hu, tissue, valid, valid, self._on_grid(physics.texture(anatomy, self._forms[0])))
 
     @torch.no_grad()
     def us(self, body: Sampler, patient: Patient, poses: Matrix, draws: Sequence[int]) -> UsBatch:

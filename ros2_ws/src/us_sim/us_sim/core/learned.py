@@ -52,7 +52,7 @@ class LearnedRenderer:
         image = self._physics_view(anatomy) if card.source == "physics" and anatomy is not None else hu
         scatter = None
         if card.encoding == "rich" and anatomy is not None:
-            scatter = self._on_grid(physics.texture(anatomy.scatter, self._training))
+            scatter = self._on_grid(physics.texture(anatomy, self._training))
         drawn = decode(self._generator.network(encode(card, image, tissue, scatter, self._fan)))
         return self._compose(self._toned(drawn), coupling)
 

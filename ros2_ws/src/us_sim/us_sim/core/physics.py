@@ -152,17 +152,15 @@ def compound(signal: Tensor) -> Tensor:
     return (signal[..., :looks].square() + signal[..., looks:].square()).sqrt().mean(dim=-1)
 
 
-def texture(scatter: Tensor, form: Formation) -> Tensor:
-    """What scatterers would show on their own: their speckle under the probe's point spread, without attenuation.
-
-    Args:
-        scatter: (B, L, S, 2 looks), of `Anatomy`.
-        form: of the probe.
+def texture(anatomy: Anatomy, form: Formation) -> Tensor:
+    """What scatterers and fascia would show on their own, under the probe's point spread and without attenuation.
 
     Returns:
-        (B, L, S) level over the mean of 0 dB tissue, in units of 6 dB, −4 (blood, water) at least.
+        (B, L, S) level over the mean echo of 0 dB tissue, in units of 6 dB, −4 (blood, water) at least.
     """
-    envelope = compound(blur_laterally(scatter, form.lateral_psf)) / math.sqrt(math.pi / 2)
+    echoes = anatomy.scatter.clone()
+    echoes[..., : echoes.shape[-1] // 2] += fascia(anatomy, form)[..., None] / 10 ** (SPECKLE_LEVEL / 20)
+    envelope = compound(blur_laterally(echoes, form.lateral_psf)) / math.sqrt(math.pi / 2)
     return torch.log2(envelope.clamp(min=1 / 16))
 
 

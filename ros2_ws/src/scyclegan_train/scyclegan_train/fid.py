@@ -1,0 +1,64 @@
+"""Fréchet Inception distance, for those who have the Inception network: its weights are not ours to ship."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.linalg import sqrtm
+from torch.nn import functional as F
+
+from us_sim.core.errors import ConfigError
+
+SIZE = 299  # pixels, of Inception's input
+BATCH = 8
+
+
+class Inception:
+    """Features of frames by a TorchScript network, (N, 3, 299, 299) uint8 -> (N, d).
+
+    Args:
+        file: TorchScript, such as the one that goes with StyleGAN's metrics; never a pickle.
+
+    Raises:
+        ConfigError: missing, no TorchScript, or a network that answers otherwise.
+    """
+
+    def __init__(self, file: Path) -> None:
+        if not file.is_file():
+            raise ConfigError(f"{file}: no such file; give the TorchScript file of an Inception network")
+        try:
+            self._network = torch.jit.load(str(file), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+            found = self._network(torch.zeros(2, 3, SIZE, SIZE, dtype=torch.uint8))
+        except Exception as error:  # whatever the file's code raises
+            raise ConfigError(f"{file}: cannot be used as an Inception network ({error}); expected TorchScript that "
+                              f"takes (N, 3, {SIZE}, {SIZE}) uint8") from error  # fmt: skip
+        if found.ndim != 2 or len(found) != 2:
+            raise ConfigError(f"{file}: answers with shape {tuple(found.shape)}; expected (N, features)")
+
+    @torch.no_grad()
+    def features(self, frames: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N, H, W) grey levels -> (N, d)."""
+        images = F.interpolate(torch.from_numpy(frames).float()[:, None], (SIZE, SIZE), mode="bilinear", antialias=True)
+        parts = images.round().to(torch.uint8).expand(-1, 3, -1, -1).split(BATCH)
+        return torch.cat([self._network(part) for part in parts]).double().numpy()
+
+
+def fid(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """|μx − μy|² + tr(Σx + Σy − 2 (Σx Σy)^½) of (N, d) and (M, d) features; Heusel et al. 2017.
+
+    Biased upwards by few samples, so it compares only sets of as many: KID is the figure to read.
+    """
+    means, covariances = zip(*((f.mean(axis=0), np.cov(f, rowvar=False)) for f in (x, y)), strict=True)
+    root = np.real(sqrtm(covariances[0] @ covariances[1]))
+    return float(((means[0] - means[1]) ** 2).sum() + np.trace(covariances[0] + covariances[1] - 2 * root))
+
+
+def fid_table(inception: Inception, real: NDArray[np.float64], drawn: dict[str, Sequence[NDArray[np.float64]]]
+              ) -> dict[str, float]:  # fmt: skip
+    """FID of each renderer's frames, (H, W) each, to the real ones."""
+    wanted = inception.features(real)
+    return {name: fid(inception.features(np.stack(frames)), wanted) for name, frames in drawn.items() if len(frames)}
