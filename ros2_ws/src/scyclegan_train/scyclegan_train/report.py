@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scyclegan_train.by_method import cell, methods, spread
 from scyclegan_train.held_out import PHYSICS
 from scyclegan_train.intervals import Interval, clustered
 from scyclegan_train.likeness import Blocks, beside
@@ -143,6 +144,7 @@ def markdown(report: Report) -> str:
     lines = ["# Evaluation", "", *(f"- {key}: {value}" for key, value in report.about.items()), ""]
     lines += ["Means over patients with 95 % intervals of resampled patients; — is too little to measure.", ""]
     lines += [f"## Criteria: {name}\n\n{_criteria_table(report, name)}\n" for name in names if name != PHYSICS]
+    lines += _method_lines(report)
     lines += ["## Numbers", "", _number_table(report, names), ""]
     lines += ["## Likeness to held-out real frames", "", *_likeness(report, names)]
     lines += ["## Speed and determinism", "", _table(
@@ -179,6 +181,28 @@ def _number_table(report: Report, names: Sequence[str]) -> str:
         row += [shown(difference(report.findings[n], report.findings[PHYSICS], metric)) for n in names if n != PHYSICS]
         rows.append(row)
     return _table(["", *names, *(f"{n} less physics" for n in names if n != PHYSICS)], rows)
+
+
+def _method_lines(report: Report) -> list[str]:
+    """Methods trained with several seeds, beside physics."""
+    groups = methods(list(report.findings))
+    if not groups:
+        return []
+    columns = {PHYSICS: [PHYSICS], **groups}
+    metrics = dict.fromkeys(m for names in groups.values() for m in report.findings[names[0]].metrics())
+    body = [[m, *(cell([report.findings[n] for n in names], m) for names in columns.values())] for m in metrics]
+    body.append(["KID", *(_kid_of(report, names) for names in columns.values())])
+    rows = {name: beside(found.blocks, report.real_blocks) for name, found in report.findings.items()}
+    inside = {name: 100 * float(np.mean([_within(r) for r in rs])) for name, rs in rows.items() if rs}
+    body.append(["liver statistics within the real range, %",
+                 *(spread([inside[n] for n in names]) if inside else "—" for names in columns.values())])  # fmt: skip
+    heads = [f"{method}, {len(names)} seeds" if method in groups else method for method, names in columns.items()]
+    return ["## By method", "", _table(["", *heads], body), ""]
+
+
+def _kid_of(report: Report, names: Sequence[str]) -> str:
+    found = [report.kid[name].value for name in names if name in report.kid]
+    return "—" if not found else spread(found) if len(found) > 1 else f"{found[0]:.3g}"
 
 
 def _likeness(report: Report, names: Sequence[str]) -> list[str]:
