@@ -1,0 +1,27 @@
+"""How the patient's body gives way and breathes: settings of force, deformation and breathing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from us_sim.core.config import check_ranges, setting
+
+
+@dataclass(frozen=True)
+class MechanicsSettings:
+    """How soft the patient is; all of it changes live.
+
+    Raises:
+        ConfigError: a value outside its range, named with the range.
+    """
+
+    deformation: bool = setting(True, "tissue gives way to the probe in image, slice and labels")
+    stiffness: float = setting(1.0, "stiffness of the tissue over the usual, for ~/wrench", 0.1, 10.0)
+    damping: float = setting(0.3, "share by which ~/wrench grows with the speed of pressing in, s/m", 0.0, 20.0)
+    friction: float = setting(0.1, "friction between face and skin over the normal force", 0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+RIGID = MechanicsSettings(deformation=False)

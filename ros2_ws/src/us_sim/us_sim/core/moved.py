@@ -1,0 +1,43 @@
+"""A patient that moves under the probe: points are carried back to where their tissue lay before they are sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from us_sim.core.anatomy import Anatomy
+from us_sim.core.reslice import Beam
+from us_sim.core.sampling import Sampler
+from us_sim.core.transforms import Matrix
+
+Source = Callable[[Tensor], Tensor]  # (..., 3) mm in `probe` to where the tissue there lay in the CT
+
+
+class MovedSampler:
+    """Samples through a displacement for each pose of a batch; None stands for a patient at rest.
+
+    HU, classes, acoustic properties, scatterers and the skin's distance all go through the same displacement.
+    """
+
+    def __init__(self, sampler: Sampler, sources: Sequence[Source | None]) -> None:
+        self._sampler, self._sources = sampler, sources
+        self.device = sampler.device
+
+    def slice(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> tuple[Tensor, Tensor]:
+        """Return HU and classes, (B, ...), as `Sampler.slice`."""
+        parts = [
+            self._sampler.slice(points if source is None else source(points), pose[None], beam)
+            for source, pose in zip(self._sources, ct_from_probe, strict=True)
+        ]
+        hu, tissue = zip(*parts, strict=True)
+        return torch.cat(hu), torch.cat(tissue)
+
+    def anatomy(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Anatomy:
+        """Return what lies along scan lines, (B, L, S), as `Sampler.anatomy`."""
+        parts = [
+            self._sampler.anatomy(points if source is None else source(points), pose[None], beam)
+            for source, pose in zip(self._sources, ct_from_probe, strict=True)
+        ]
+        return Anatomy(*(torch.cat(maps) for maps in zip(*(vars(part).values() for part in parts), strict=True)))
