@@ -152,6 +152,8 @@ class World:
         overrides = [Parameter(name, value=value) for name, value in given.items()]
         node = UsSim(context=self.context, namespace=namespace, parameter_overrides=overrides)
         self.add(node)
+        if node.scene is not None:
+            node.scene.simulator.log.clear()  # of the frame that warms it up
         return node
 
     def until(self, what: Callable[[], Any], seconds: float = 60.0) -> Any:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -97,6 +98,7 @@ class UsSim(LifecycleNode):
             simulator = assembly.open_simulator(config, settings, self._base_probe, **self._kept)
             for warning in simulator.patient.warnings:
                 self.get_logger().warning(warning)
+            simulator.render(np.eye(4))  # what is compiled at first use is compiled now: nobody waits yet
             self.tree = TransformTree(self, self.config.ct_frame_id, self.config.probe_frame_id)
             self.outputs = Outputs(self)
         except Exception as error:
