@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import us_sim  # noqa: F401, before any test imports torch: its waiting threads sleep, and tests take a tenth of the time
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

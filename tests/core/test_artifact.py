@@ -68,6 +68,17 @@ def test_saved_and_loaded_it_draws_the_same(tmp_path: Path, card: Card) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["model-3.safetensors"]  # nothing half written stays
 
 
+def test_a_file_that_begins_like_a_pickle_is_read(tmp_path: Path) -> None:
+    """The first byte is that of the header's length, a multiple of 8: one of 32 files begins with 0x80."""
+    path = tmp_path / "g.safetensors"
+    for spaces in range(0, 256, 8):
+        save_generator(path, network_of(CARDS[0]), replace(CARDS[0], git_commit=" " * spaces))
+        if path.read_bytes()[:1] == b"\x80":
+            break
+    assert path.read_bytes()[:1] == b"\x80"
+    assert load_generator(path).card.git_commit == " " * spaces
+
+
 def test_saving_twice_gives_the_same_file(tmp_path: Path) -> None:
     for name in "ab":
         save_generator(tmp_path / name, network_of(CARDS[0]), CARDS[0])

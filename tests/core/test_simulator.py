@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from tests.core.patients import HALF_BOX, box_patient, on_the_box, rotation
 
 from us_sim.core.artifact import Generator, build
+from us_sim.core.backend import TorchBackend
+from us_sim.core.backend_cuda import CudaBackend
 from us_sim.core.card import Card
 from us_sim.core.config import ImageSettings
 from us_sim.core.errors import ConfigError, PoseError
@@ -52,7 +54,7 @@ def simulator(patient: Patient) -> Simulator:
 def generator(card: Card) -> Generator:
     torch.manual_seed(0)
     network = build(card).eval().requires_grad_(False)
-    return Generator(network, card, "tiny", "0" * 64, torch.device("cpu"))
+    return Generator(network, card, "tiny", "0" * 64, TorchBackend(network))
 
 
 def image_of(frame: Frame) -> NDArray[np.uint8]:
@@ -374,7 +376,8 @@ def test_generator_of_another_fan(simulator: Simulator) -> None:
 
 
 def test_generator_on_another_device(simulator: Simulator) -> None:
-    elsewhere = replace(generator(Card(LINEAR, width=0.0625)), device=torch.device("meta"))
+    made = generator(Card(LINEAR, width=0.0625))
+    elsewhere = replace(made, backend=TorchBackend(made.network, torch.device("meta")))
     with pytest.raises(ConfigError, match="was loaded for meta, the simulator runs on cpu; load it for that device"):
         simulator.replace(generator=elsewhere, renderer="generator")
 
@@ -408,7 +411,7 @@ def test_a_single_pose_is_no_batch(simulator: Simulator) -> None:
 def test_cuda_agrees_with_the_cpu(patient: Patient, name: str) -> None:
     made = generator(CARDS[name])
     cpu = Simulator(patient, CONVEX, generator=made, device="cpu")
-    on_cuda = replace(generator(CARDS[name]), network=made.network.cuda(), device=torch.device("cuda:0"))
+    on_cuda = replace(made, backend=CudaBackend(made.network, torch.device("cuda:0"), "tested"))
     cuda = Simulator(patient, CONVEX, generator=on_cuda, device="cuda")
     assert cuda.device.startswith("cuda:0 (")
     for pose in (on_the_box(3.0, 1.0), on_the_box(31.0, -7.0)):

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from us_sim.core.backend import GeneratorBackend, TorchBackend
 from us_sim.core.card import Card
 from us_sim.core.errors import ArtifactError
 from us_sim.core.generator import Norm, UNet
@@ -19,13 +20,28 @@ from us_sim.core.generator import Norm, UNet
 
 @dataclass(frozen=True, eq=False)
 class Generator:
-    """A trained generator, ready to run on one device."""
+    """A trained generator, ready to run on one device.
+
+    Attributes:
+        network: in single precision, as it was trained.
+        card: how it wants to be fed.
+        name: what the user calls it.
+        sha256: of its file.
+        backend: what runs the network.
+        file: where it was read from; None if it was made in memory.
+    """
 
     network: UNet
     card: Card
     name: str
     sha256: str
-    device: torch.device
+    backend: GeneratorBackend
+    file: Path | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where it wants its input."""
+        return self.backend.device
 
 
 def build(card: Card) -> UNet:
@@ -44,7 +60,7 @@ def save_generator(path: str | Path, network: UNet, card: Card) -> None:
 
 
 def load_generator(path: str | Path, device: torch.device | str = "cpu") -> Generator:
-    """Read a generator.
+    """Read a generator; PyTorch runs it, the reference.
 
     Args:
         path: a `.safetensors` file that `save_generator` wrote.
@@ -61,16 +77,16 @@ def load_generator(path: str | Path, device: torch.device | str = "cpu") -> Gene
     network.load_state_dict(weights)
     network.eval().requires_grad_(False)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    target = torch.device(device)
-    return Generator(network.to(target), card, file.stem, digest, target)
+    backend = TorchBackend(network.to(device), torch.device(device))
+    return Generator(network, card, file.stem, digest, backend, file)
 
 
 def _read(file: Path) -> tuple[dict[str, Tensor], Card]:
     if not file.is_file():
         raise ArtifactError(f"{file}: no such file; give the path of a .safetensors generator")
     with file.open("rb") as stream:
-        start = stream.read(2)
-    if start == b"PK" or start[:1] == b"\x80":
+        start = stream.read(9)  # of a safetensors file: the header's length, which may begin as pickles do, and "{"
+    if start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
         raise ArtifactError(
             f"{file}: a pickle or PyTorch checkpoint, which may run code when loaded; "
             "export the generator to .safetensors"

@@ -50,6 +50,18 @@ class UNet(nn.Module):
         x = self.head(x)
         return torch.tanh(x) if self.bounded else x
 
+    def flop(self, height: int, width: int) -> int:
+        """Return the multiplications and additions in the convolutions for one image of (height, width)."""
+        deepest = len(self.down) - 1
+        parts = [
+            *enumerate(self.down),
+            *((deepest - i, up) for i, up in enumerate(self.up)),  # a weight of theirs meets each pixel that goes in
+            *((deepest - 1 - i, merge) for i, merge in enumerate(self.merge)),
+            (0, self.head),
+        ]
+        kernels = [(level, p.numel()) for level, part in parts for p in part.parameters() if p.ndim == 4]
+        return sum(2 * size * height * width // 4**level for level, size in kernels)
+
 
 def _block(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
     layer = nn.InstanceNorm2d if norm == "instance" else nn.BatchNorm2d

@@ -44,6 +44,11 @@ class LearnedRenderer:
 
     def draw(self, sampler: Sampler, poses: Matrix, coupling: Tensor, beam: Beam) -> Tensor:
         """Return (B, H, W) grey levels, 0 to 255, for (B, 4, 4) poses and (B, L) coupling."""
+        drawn = decode(self._generator.backend(self.read(sampler, poses, beam)))
+        return self._compose(self._toned(drawn), coupling)
+
+    def read(self, sampler: Sampler, poses: Matrix, beam: Beam) -> Tensor:
+        """Return what the generator is fed, (B, C, H, W), for (B, 4, 4) poses."""
         card = self._generator.card
         hu, tissue = sampler.slice(self._points, poses, beam)
         anatomy = None
@@ -53,8 +58,7 @@ class LearnedRenderer:
         scatter = None
         if card.encoding == "rich" and anatomy is not None:
             scatter = self._on_grid(physics.texture(anatomy, self._training))
-        drawn = decode(self._generator.network(encode(card, image, tissue, scatter, self._fan)))
-        return self._compose(self._toned(drawn), coupling)
+        return encode(card, image, tissue, scatter, self._fan)
 
     def _physics_view(self, anatomy: Anatomy) -> Tensor:
         lines = anatomy.impedance.shape[:2]

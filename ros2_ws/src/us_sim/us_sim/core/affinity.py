@@ -1,0 +1,21 @@
+"""How many cores may compute."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+CPU = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
+
+
+def cores() -> int:
+    """Return the number of cores given to this process, not of hardware threads; OMP_NUM_THREADS may ask for fewer."""
+    given = {_siblings(cpu) for cpu in os.sched_getaffinity(0)}
+    wished = os.environ.get("OMP_NUM_THREADS", "")
+    return min(len(given), int(wished)) if wished.isdecimal() and int(wished) else len(given)
+
+
+def _siblings(cpu: int) -> str:
+    """Name of the core that a hardware thread belongs to."""
+    file = Path(CPU.format(cpu))
+    return file.read_text() if file.exists() else str(cpu)
