@@ -19,8 +19,8 @@ from std_msgs.msg import Header
 
 from us_sim.core.config import ImageSettings
 from us_sim.core.contact import Contact
-from us_sim.core.errors import PoseError
-from us_sim.core.probe import ProbeGeometry, ProbeKind, preset
+from us_sim.core.errors import PoseError, ProbeError
+from us_sim.core.probe import PRESETS, ProbeGeometry, ProbeKind, preset
 from us_sim.core.transforms import rigid
 from us_sim.ros import conversions
 
@@ -187,6 +187,32 @@ def test_probe_info_of_a_flat_probe_names_generator_and_width() -> None:
     message = conversions.probe_info_message(told, 1, "ct", HEADER)
     assert (message.kind, message.aperture, message.field_of_view) == (message.LINEAR, 0.038, 0.0)
     assert (message.generator, message.generator_sha256) == ("g", "h")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_probe_is_read_back_from_its_description(name: str) -> None:
+    probe = preset(name)
+    read = conversions.probe_geometry(conversions.probe_info_message(simulator(probe), 1, "ct", HEADER))
+    assert read.kind is probe.kind
+    np.testing.assert_allclose(read.line_origins, probe.line_origins, atol=1e-9)
+    np.testing.assert_allclose(read.line_directions, probe.line_directions, atol=1e-12)
+    np.testing.assert_allclose(read.pixel_points, probe.pixel_points, atol=1e-4)
+    assert (read.depth, read.fan_mask.shape) == (pytest.approx(probe.depth), probe.fan_mask.shape)
+
+
+def test_a_probe_that_cannot_be_is_refused() -> None:
+    message = conversions.probe_info_message(simulator(preset("c5_2")), 1, "ct", HEADER)
+    message.depth = math.nan
+    with pytest.raises(ProbeError, match="depth is nan; expected 10 to 400 mm"):
+        conversions.probe_geometry(message)
+
+
+def test_points_and_pixels_are_read_back() -> None:
+    points = np.array([[1.0, 2.0, 3.0], [-4.0, 5.0, 6.0]])
+    np.testing.assert_allclose(conversions.point_array(conversions.point_messages(points)), points)
+    assert conversions.point_array([]).shape == (0, 3)
+    pixels = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    np.testing.assert_array_equal(conversions.pixels_of(conversions.image_message(pixels, HEADER)), pixels)
 
 
 def test_frame_info_carries_pose_and_stamp() -> None:

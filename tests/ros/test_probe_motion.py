@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from geometry_msgs.msg import PoseStamped
 from rclpy.parameter import Parameter
+from std_srvs.srv import SetBool
 from us_sim_msgs.msg import FrameInfo
 
 from us_sim.core import assembly
@@ -51,6 +52,23 @@ def test_every_pose_is_taken_by_a_simulator_in_the_same_namespace(world: World) 
     world.until(lambda: len(infos) > 5)
     assert infos[-1].ct_frame == "left/ct"
     assert not node.statistics.refused
+
+
+def test_it_stops_for_another_driver_and_goes_on_where_it_was(world: World) -> None:
+    poses = world.listen(PoseStamped, "us_sim/probe_pose")
+    start(world, motion="rotation", rate=100.0, period=5.0)
+    world.until(lambda: len(poses) > 5)
+    assert world.call(SetBool, "probe_motion/run", SetBool.Request(data=False)).success
+    silent = world.client.get_clock().now().nanoseconds
+    assert world.call(SetBool, "probe_motion/run", SetBool.Request(data=True)).success
+    started = world.client.get_clock().now().nanoseconds
+    count = len(poses)
+    world.until(lambda: len(poses) > count + 5)
+    assert not [pose for pose in poses if silent < nanoseconds(pose.header.stamp) < started - 20_000_000]
+    expected = motion("rotation", assembly.builtin_patient(0), 500)
+    heard = np.stack([pose_matrix(message.pose) for message in poses])
+    first = int(np.abs(expected - heard[0]).max(axis=(1, 2)).argmin())
+    np.testing.assert_allclose(heard, np.roll(expected, -first, axis=0)[: len(heard)], atol=1e-6)
 
 
 def test_another_patient_in_the_simulator_is_told_once(

@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from array import array
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from us_sim_msgs.msg import FrameInfo, ProbeInfo
 
 from us_sim.core.config import SOFT_WINDOW
 from us_sim.core.errors import PoseError
+from us_sim.core.probe import ProbeGeometry, ProbeKind
 from us_sim.core.tissue import TISSUES
 from us_sim.core.transforms import Matrix, quaternion_from_rotation, rigid, rotation_from_quaternion
 
@@ -80,6 +82,11 @@ def point_messages(points: ArrayLike) -> list[Point]:
     return [Point(x=x, y=y, z=z) for x, y, z in (np.asarray(points, dtype=np.float64) / MM_PER_M).tolist()]
 
 
+def point_array(points: Sequence[Point]) -> NDArray[np.float64]:
+    """Return (N, 3) points in mm of point messages in m."""
+    return np.array([(p.x, p.y, p.z) for p in points], dtype=np.float64).reshape(-1, 3) * MM_PER_M
+
+
 def nanoseconds(stamp: Time) -> int:
     """Return a stamp as one number."""
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
@@ -113,6 +120,11 @@ def image_message(pixels: NDArray[Any], header: Header) -> Image:
         header=header, height=height, width=width, encoding=encoding, step=width * pixels.itemsize,
         is_bigendian=int(sys.byteorder == "big"), data=array("B", pixels.tobytes()),
     )
+
+
+def pixels_of(image: Image) -> NDArray[np.uint8]:
+    """Return the (H, W) pixels of a mono8 image."""
+    return np.frombuffer(image.data, np.uint8).reshape(image.height, image.step)[:, : image.width]
 
 
 def soft_window(hu: NDArray[np.int16]) -> NDArray[np.uint8]:
@@ -173,6 +185,28 @@ def probe_info_message(simulator: Simulator, config_id: int, ct_frame: str, head
         class_ids=array("B", [int(c) for c in TISSUES]),
         class_names=[c.name.lower() for c in TISSUES],
         class_colors=[color_message(tissue.color) for tissue in TISSUES.values()],
+    )
+
+
+def probe_geometry(info: ProbeInfo) -> ProbeGeometry:
+    """Return the fan that a message describes, mm.
+
+    Raises:
+        ProbeError: a value that no probe has.
+    """
+    kind = ProbeKind(info.kind)
+    return ProbeGeometry(
+        kind,
+        depth=info.depth * MM_PER_M,
+        radius_of_curvature=info.radius_of_curvature * MM_PER_M,
+        field_of_view=info.field_of_view,
+        aperture=0.0 if kind is ProbeKind.CONVEX else info.aperture * MM_PER_M,
+        width=info.width,
+        height=info.height,
+        scan_lines=info.scan_lines,
+        slice_thickness=info.slice_thickness * MM_PER_M,
+        given_spacing=(info.pixel_spacing_x * MM_PER_M, info.pixel_spacing_z * MM_PER_M),
+        given_first_pixel=(info.first_pixel.x * MM_PER_M, info.first_pixel.z * MM_PER_M),
     )
 
 

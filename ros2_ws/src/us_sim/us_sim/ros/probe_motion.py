@@ -12,6 +12,7 @@ from itertools import cycle
 from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
 from std_msgs.msg import Header
+from std_srvs.srv import SetBool
 from us_sim_msgs.msg import ProbeInfo
 
 from us_sim.core import assembly
@@ -62,10 +63,19 @@ class ProbeMotion(Node):
         # Reliable, so that recorders of either kind can listen; the simulator takes only the newest anyway.
         self._publisher = self.create_publisher(PoseStamped, "us_sim/probe_pose", stream_qos())
         self.create_subscription(ProbeInfo, "us_sim/probe_info", self._compare, latched_qos())
+        self._runs = True
+        self.create_service(SetBool, "~/run", self._run)
         self.create_timer(1.0 / config.rate, self._step)
         self.get_logger().info(f"{config.motion} over {patient.name}, {len(poses)} poses, again and again")
 
+    def _run(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        """Go on from where the motion stopped, or stop and send nothing: somebody else moves the probe."""
+        self._runs, response.success = request.data, True
+        return response
+
     def _step(self) -> None:
+        if not self._runs:
+            return
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._frame)
         self._publisher.publish(PoseStamped(header=header, pose=next(self._poses)))
 

@@ -1,0 +1,24 @@
+"""Settings of the browser view."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from us_sim.core.config import check_ranges, setting
+
+
+@dataclass(frozen=True)
+class ViewerConfig:
+    """Where the page is served, and where recordings go.
+
+    Raises:
+        ConfigError: a value outside its range.
+    """
+
+    viewer_host: str = setting(
+        "127.0.0.1", "address that the browser view listens on; 0.0.0.0 lets other machines in, without a password")
+    viewer_port: int = setting(8080, "port of the browser view; the next free one if it is taken", 1, 65535)
+    recordings: str = setting("", "folder for recorded sweeps; empty for us_sim_recordings in the home folder")
+
+    def __post_init__(self) -> None:
+        check_ranges(self)

@@ -1,0 +1,32 @@
+"""Frames put together from their topics: what carries one stamp belongs together."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+WAITING = 8  # stamps whose parts may still come
+
+
+class Collector:
+    """Calls back with the parts of a frame, by topic, once all of one stamp are here. For one thread."""
+
+    def __init__(self, parts: tuple[str, ...], complete: Callable[[dict[str, Any]], None]) -> None:
+        self._parts, self._complete = parts, complete
+        self._waiting: OrderedDict[tuple[int, int], dict[str, Any]] = OrderedDict()
+
+    def add(self, part: str, message: Any) -> None:
+        """Take a message; the oldest incomplete frame goes when too many wait."""
+        stamp = (message.header.stamp.sec, message.header.stamp.nanosec)
+        frame = self._waiting.setdefault(stamp, {})
+        frame[part] = message
+        if len(frame) == len(self._parts):
+            del self._waiting[stamp]
+            self._complete(frame)
+        elif len(self._waiting) > WAITING:
+            self._waiting.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget what waits."""
+        self._waiting.clear()

@@ -1,0 +1,126 @@
+"""The hand that holds the probe: a place on the skin, the turns of the probe there, and how deep it is pressed in."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial import cKDTree
+from trimesh.triangles import closest_point
+
+from us_sim.core.transforms import Matrix, pose_on_skin, rigid
+
+Array = NDArray[np.float64]
+
+FLATTENED = 15.0  # mm, radius over which the skin's normal is taken, about half a face
+CRANIAL = np.array([0.0, 0.0, 1.0])
+
+
+class SkinMesh:
+    """A triangle mesh of the skin to put a probe on; mm in `ct`, triangles counter-clockwise seen from outside.
+
+    Attributes:
+        vertices: (V, 3).
+        faces: (F, 3) vertex indices.
+    """
+
+    def __init__(self, triangles: ArrayLike) -> None:
+        """Join (F, 3, 3) triangles where corners coincide."""
+        corners = np.asarray(triangles, dtype=np.float64).reshape(-1, 3)
+        self.vertices, index = np.unique(corners, axis=0, return_inverse=True)
+        self.faces = index.reshape(-1, 3)
+        self._corners = self.vertices[self.faces]
+        a, b, c = np.moveaxis(self._corners, 1, 0)
+        self._areas = np.cross(b - a, c - a)  # normals, twice the triangle's area long
+        self._middles = cKDTree(self._corners.mean(axis=1))
+        self._edge = float(np.linalg.norm(self._corners - self._corners.mean(axis=1, keepdims=True), axis=-1).max())
+
+    def nearest(self, point: ArrayLike) -> Array:
+        """Return the (3,) point of the skin that is closest to a (3,) point."""
+        p = np.asarray(point, dtype=np.float64)
+        reach = self._middles.query(p)[0] + self._edge  # a triangle's points lie within one edge of its middle
+        near = np.asarray(self._middles.query_ball_point(p, reach + 1e-9))
+        candidates = closest_point(self._corners[near], np.tile(p, (len(near), 1)))
+        return np.asarray(candidates[np.linalg.norm(candidates - p, axis=-1).argmin()])
+
+    def hit(self, origin: ArrayLike, direction: ArrayLike) -> Array | None:
+        """Return the first (3,) point where a ray enters the skin from outside, or None (Möller, Trumbore 1997)."""
+        o, d = np.asarray(origin, dtype=np.float64), np.asarray(direction, dtype=np.float64)
+        facing = self._areas @ d < 0
+        a, b, c = np.moveaxis(self._corners[facing], 1, 0)
+        across, to_a = np.cross(d, c - a), o - a
+        volume = ((b - a) * across).sum(axis=-1)
+        around = np.cross(to_a, b - a)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            u, v = (to_a * across).sum(axis=-1) / volume, (around @ d) / volume
+            way = ((c - a) * around).sum(axis=-1) / volume
+        met = (u >= 0) & (v >= 0) & (u + v <= 1) & (way > 0)
+        return np.asarray(o + way[met].min() * d) if met.any() else None
+
+    def normal(self, point: ArrayLike) -> Array:
+        """Return the (3,) outward unit normal of the skin at a (3,) point of it, flattened over the probe's face."""
+        p = np.asarray(point, dtype=np.float64)
+        near = self._middles.query_ball_point(p, FLATTENED) or [int(self._middles.query(p)[1])]
+        total = self._areas[near].sum(axis=0)
+        return np.asarray(total / np.linalg.norm(total))
+
+
+@dataclass(frozen=True, eq=False)
+class Hand:
+    """Where and how the probe is held. Turns in rad are about the middle of the face.
+
+    Attributes:
+        point: (3,) place on the skin, mm in `ct`.
+        rotate: about the beam; 0 is transverse with the marker towards the patient's right.
+        tilt: about the lateral axis: the fan leaves its plane.
+        rock: about the elevation axis: the fan swings in its plane.
+        press: mm that the face's middle lies below the skin.
+    """
+
+    point: Array
+    rotate: float = 0.0
+    tilt: float = 0.0
+    rock: float = 0.0
+    press: float = 5.0
+
+    def pose(self, skin: SkinMesh) -> Matrix:
+        """Return the (4, 4) `ct_from_probe`, mm."""
+        normal = skin.normal(self.point)
+        upright = _upright(self.point - self.press * normal, normal)
+        return upright @ rigid(_turn(2, self.rotate) @ _turn(0, self.tilt) @ _turn(1, self.rock), (0.0, 0.0, 0.0))
+
+    def moved(self, skin: SkinMesh, towards: ArrayLike) -> Hand:
+        """Return the hand at the place of the skin nearest to a (3,) point, held as before."""
+        return replace(self, point=skin.nearest(towards))
+
+    @staticmethod
+    def holding(ct_from_probe: Matrix, skin: SkinMesh) -> Hand:
+        """Return the hand that holds a probe at a pose, mm; beside the skin, `press` is negative."""
+        place = ct_from_probe[:3, 3]
+        point = skin.nearest(place)
+        normal = skin.normal(point)
+        turn = _upright(point, normal)[:3, :3].T @ ct_from_probe[:3, :3]
+        return Hand(
+            point,
+            rotate=math.atan2(-turn[0, 1], turn[1, 1]),
+            tilt=math.asin(float(np.clip(turn[2, 1], -1.0, 1.0))),
+            rock=math.atan2(-turn[2, 0], turn[2, 2]),
+            press=float((point - place) @ normal),
+        )
+
+
+def _upright(point: Array, normal: Array) -> Matrix:
+    """Pose along the normal, transverse to the body; on its top and bottom, along the patient's right to left."""
+    lateral = np.cross(CRANIAL, normal)
+    return pose_on_skin(point, normal, lateral if np.linalg.norm(lateral) > 1e-3 else [-1.0, 0.0, 0.0])
+
+
+def _turn(axis: int, angle: float) -> Array:
+    """(3, 3) rotation about an axis of the probe."""
+    first, second = (axis + 1) % 3, (axis + 2) % 3
+    turn = np.eye(3)
+    turn[[first, second], [first, second]] = math.cos(angle)
+    turn[second, first], turn[first, second] = math.sin(angle), -math.sin(angle)
+    return turn

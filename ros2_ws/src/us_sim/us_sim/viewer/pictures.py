@@ -1,0 +1,99 @@
+"""Pictures for the page, from what the topics carry: pure functions on arrays, RGB as uint8."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from us_sim.core.probe import ProbeGeometry
+
+Pixels = NDArray[np.uint8]
+
+WIDTH = 560  # pixels of the B-mode picture; slice and labels share that width
+RULER = (150, 160, 175)
+MARKER = (255, 176, 32)  # the dot at the image's left, as on the probe
+
+
+def scaled(probe: ProbeGeometry, width: int) -> tuple[int, int]:
+    """Return width and height in pixels of a picture of the frame with square pixels."""
+    dx, dz = probe.pixel_spacing
+    return width, max(1, round(width * probe.height * dz / (probe.width * dx)))
+
+
+def b_mode(image: Pixels, probe: ProbeGeometry, outlines: Pixels | None = None, colors: Pixels | None = None) -> Pixels:
+    """Return the B-mode frame in true proportions, with depth marks and, if given, the borders of labels.
+
+    Args:
+        image: (H, W).
+        probe: whose frame it is.
+        outlines: (H, W) classes whose borders are drawn; 0 for what has none.
+        colors: (256, 3) RGB of the classes.
+    """
+    size = scaled(probe, WIDTH)
+    grey = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
+    picture = np.repeat(np.asarray(grey)[..., None], 3, axis=2)
+    if outlines is not None and colors is not None:
+        large = np.asarray(Image.fromarray(outlines).resize(size, Image.Resampling.NEAREST))
+        border = _borders(large)
+        picture[border] = colors[large[border]] // 2 + 127  # liver's dark purple would drown
+    return _ruled(picture, probe)
+
+
+def side_by_side(ct_view: Pixels, labels: Pixels, probe: ProbeGeometry, colors: Pixels) -> Pixels:
+    """Return the CT slice through the soft window, left, and its classes in their colours, right.
+
+    Args:
+        ct_view, labels: (H, W).
+        probe: whose frame it is.
+        colors: (256, 3) RGB of the classes.
+    """
+    size = scaled(probe, WIDTH // 2 - 4)
+    slice_ = np.asarray(Image.fromarray(ct_view).resize(size, Image.Resampling.BILINEAR))
+    classes = np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
+    gap = np.full((size[1], 8, 3), 18, dtype=np.uint8)
+    pair = Image.fromarray(np.concatenate([np.repeat(slice_[..., None], 3, axis=2), gap, colors[classes]], axis=1))
+    draw, font = ImageDraw.Draw(pair), ImageFont.load_default(13)
+    draw.text((6, 4), "CT slice", RULER, font)
+    draw.text((size[0] + 14, 4), "tissue", RULER, font)
+    return np.asarray(pair)
+
+
+def see_through(image: Pixels) -> Pixels:
+    """Return (H, W, 4) RGBA of a frame for the fan in space: clear outside the fan, where a frame is exactly 0."""
+    alpha = np.where(image > 0, np.uint8(255), np.uint8(0))
+    return np.stack([image, image, image, alpha], axis=-1)
+
+
+def areas(labels: Pixels, probe: ProbeGeometry) -> NDArray[np.float64]:
+    """Return (256,) the area of each class in the fan, cm²."""
+    dx, dz = probe.pixel_spacing
+    return np.asarray(np.bincount(labels.ravel(), minlength=256) * (dx * dz / 100.0), dtype=np.float64)
+
+
+def _borders(classes: Pixels) -> NDArray[np.bool_]:
+    """Pixels of a class, other than 0, beside another one."""
+    border = np.zeros(classes.shape, dtype=bool)
+    for axis in (0, 1):
+        for step in (-1, 1):
+            border |= classes != np.roll(classes, step, axis=axis)
+    return border & (classes > 0)
+
+
+def _ruled(picture: Pixels, probe: ProbeGeometry) -> Pixels:
+    """Draw a tick for each cm of depth at the right edge, every fifth one numbered, and the marker's side."""
+    image = Image.fromarray(picture)
+    draw = ImageDraw.Draw(image)
+    font = ImageFont.load_default(13)
+    dz = probe.pixel_spacing[1]
+    top, per_mm = probe.first_pixel[1] - dz / 2, picture.shape[0] / (probe.height * dz)
+    right = picture.shape[1] - 1
+    for centimetre in range(int(probe.depth // 10) + 1):
+        y = round((10 * centimetre - top) * per_mm)
+        numbered = centimetre % 5 == 0
+        draw.line([(right - (10 if numbered else 5), y), (right, y)], RULER)
+        if numbered and centimetre:
+            draw.text((right - 14, y), str(centimetre), RULER, font, anchor="rm")
+    draw.text((right - 14, round(-top * per_mm)), "cm", RULER, font, anchor="rm")
+    draw.ellipse([(8, 8), (18, 18)], fill=MARKER)
+    return np.asarray(image)

@@ -1,0 +1,96 @@
+"""What the viewer asks of the simulator and of the demo. Callable from any thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from geometry_msgs.msg import PoseStamped
+from rclpy.client import Client
+from rclpy.node import Node
+from std_msgs.msg import Header
+from std_srvs.srv import SetBool
+from us_sim_msgs.srv import RenderFrame
+
+from us_sim.core.transforms import Matrix
+from us_sim.ros.conversions import pixels_of, pose_message
+from us_sim.ros.outputs import stream_qos
+from us_sim.viewer.pictures import Pixels
+from us_sim.viewer.wishes import Wishes
+
+
+class Remote:
+    """The simulator's inputs. `refused(text)` tells the user why something was not done."""
+
+    def __init__(self, node: Node, refused: Callable[[str], None]) -> None:
+        self._node, self._refused = node, refused
+        self._poses = node.create_publisher(PoseStamped, "us_sim/probe_pose", stream_qos())
+        self._freeze = node.create_client(SetBool, "us_sim/freeze")
+        self._demo = node.create_client(SetBool, "probe_motion/run")
+        self._render = node.create_client(RenderFrame, "us_sim/render")
+        self._held = 0.0  # when the demo was last told to stop
+        self.wishes = Wishes(node, refused)
+
+    @property
+    def there(self) -> bool:
+        """Whether a simulator answers."""
+        return bool(self._freeze.service_is_ready())
+
+    @property
+    def demo_there(self) -> bool:
+        """Whether a demo could move the probe."""
+        return bool(self._demo.service_is_ready())
+
+    @property
+    def takes_poses(self) -> bool:
+        """Whether the simulator listens to poses; it does not while it takes them from TF."""
+        return self._poses.get_subscription_count() > 0
+
+    def send(self, ct_from_probe: Matrix, ct_frame: str) -> None:
+        """Send a pose, mm."""
+        header = Header(stamp=self._node.get_clock().now().to_msg(), frame_id=ct_frame)
+        self._poses.publish(PoseStamped(header=header, pose=pose_message(ct_from_probe)))
+
+    def freeze(self, frozen: bool) -> None:
+        """Hold the picture, or let it run."""
+        self._call(self._freeze, SetBool.Request(data=frozen), self._tell_if_failed)
+
+    def run_demo(self) -> None:
+        """Let the demo move the probe; nothing where there is no demo."""
+        self._held = 0.0
+        if self.demo_there:
+            self._call(self._demo, SetBool.Request(data=True), self._tell_if_failed)
+
+    def hold_demo(self) -> None:
+        """Stop the demo; it is told again once a second, for it may have been started anew."""
+        if time.monotonic() - self._held > 1.0 and self.demo_there:
+            self._held = time.monotonic()
+            self._call(self._demo, SetBool.Request(data=False), self._tell_if_failed)
+
+    def labels_at(self, poses: list[Matrix], ct_frame: str, then: Callable[[list[Pixels]], None]) -> None:
+        """Ask for the (H, W) labels at poses, mm, and hand them on."""
+        stamped = [PoseStamped(header=Header(frame_id=ct_frame), pose=pose_message(pose)) for pose in poses]
+
+        def answered(response: RenderFrame.Response) -> None:
+            if response.success:
+                then([pixels_of(frame.labels) for frame in response.frames])
+            else:
+                self._refused(response.message)
+
+        self._call(self._render, RenderFrame.Request(poses=stamped, outputs=RenderFrame.Request.LABELS), answered)
+
+    def _tell_if_failed(self, response: SetBool.Response) -> None:
+        if not response.success:
+            self._refused(response.message)
+
+    def _call(self, client: Client, request: Any, then: Callable[[Any], None]) -> None:
+        if not client.service_is_ready():
+            self._refused("the simulator does not answer; is it running?")
+            return
+
+        def done(future: Any) -> None:
+            if future.exception() is None and future.result() is not None:
+                then(future.result())
+
+        client.call_async(request).add_done_callback(done)

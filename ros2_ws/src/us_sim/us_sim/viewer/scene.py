@@ -1,0 +1,130 @@
+"""The patient, the probe and its fan in space. Lengths in the scene are mm, its axes are those of `ct`."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import trimesh
+import viser
+from numpy.typing import NDArray
+from trimesh.visual.material import PBRMaterial
+
+from us_sim.core.probe import ProbeGeometry
+from us_sim.core.transforms import Matrix, quaternion_from_rotation
+from us_sim.ros.markers import fan_outline
+from us_sim.viewer.hand import SkinMesh
+from us_sim.viewer.pictures import MARKER, Pixels, see_through
+
+OPACITY = {"skin": 0.2, "organs": 0.55}
+# See-through things are drawn in the order of the middles of their boxes, farthest first. A corner far below the table
+# has the patient drawn before the frame in the fan.
+BELOW = (0.0, -10_000.0, 0.0)
+BODY = (225, 228, 235)
+FAN = (80, 220, 120)
+NECK, GRIP, BUTT = -34.0, -60.0, -125.0  # z of the housing's sections, mm in `probe`
+
+RGB = tuple[int, int, int]
+
+
+class Scene:
+    """What stands in the 3-D view; the page's other parts are the panel's."""
+
+    def __init__(self, server: viser.ViserServer) -> None:
+        self._server = server
+        server.scene.set_up_direction("+z")
+        server.scene.world_axes.visible = False
+        self._patient: dict[str, viser.GlbHandle] = {}
+        self._visible = dict.fromkeys(OPACITY, True)
+        self.probe = server.scene.add_frame("/probe", show_axes=False, visible=False)
+        self.body: viser.MeshHandle | None = None
+        self._picture: viser.ImageHandle | None = None
+
+    def show_patient(self, meshes: dict[str, tuple[SkinMesh, RGB]]) -> None:
+        """Put a patient in place of the one that is there, skin and organs see-through."""
+        organs = {name: mesh for name, mesh in meshes.items() if name != "skin"}
+        for what, parts in (("skin", {"skin": meshes["skin"]}), ("organs", organs)):
+            if what in self._patient:
+                self._patient[what].remove()
+            glass = trimesh.Scene([_glass(mesh, color, OPACITY[what]) for mesh, color in parts.values()])
+            self._patient[what] = self._server.scene.add_glb(
+                f"/patient/{what}", glass.export(file_type="glb"), visible=self._visible[what],
+                cast_shadow=False, receive_shadow=False)
+
+    def show(self, what: str, visible: bool) -> None:
+        """Show or hide `skin` or `organs`."""
+        self._visible[what] = visible
+        if what in self._patient:
+            self._patient[what].visible = visible
+
+    def look_at(self, skin: SkinMesh) -> None:
+        """Set the view of everybody who looks, and of who comes, on the patient: from the feet, a little above."""
+        low, high = skin.vertices.min(axis=0), skin.vertices.max(axis=0)
+        middle, size = 0.5 * (low + high), float(np.linalg.norm(high - low))
+        place = middle + size * np.array([0.25, 0.80, -0.45])
+        first = self._server.initial_camera
+        first.position, first.look_at, first.up = tuple(place), tuple(middle), (0.0, 0.0, 1.0)
+        first.near, first.far = 1.0, 20.0 * size
+        for client in self._server.get_clients().values():
+            with client.atomic():
+                client.camera.up_direction = (0.0, 0.0, 1.0)
+                client.camera.position, client.camera.look_at = place, middle
+                client.camera.near, client.camera.far = 1.0, 20.0 * size
+
+    def show_probe(self, probe: ProbeGeometry) -> viser.MeshHandle:
+        """Draw a probe's housing and fan; return the housing, which can be grabbed."""
+        scene = self._server.scene
+        housing = _housing(probe)
+        self.body = scene.add_mesh_simple(
+            "/probe/body", housing.vertices, housing.faces, color=BODY, cast_shadow=False, receive_shadow=False)
+        side = float(housing.vertices[:, 0].min())
+        scene.add_icosphere(
+            "/probe/marker", 4.0, color=MARKER, position=(0.85 * side, 0.0, NECK + 6.0), cast_shadow=False)
+        outline = fan_outline(probe)
+        segments = np.stack([outline[:-1], outline[1:]], axis=1)
+        scene.add_line_segments("/probe/fan", segments, FAN, thickness=2.0)
+        (dx, dz), (x0, z0) = probe.pixel_spacing, probe.first_pixel
+        middle = (x0 + (probe.width - 1) * dx / 2, 0.0, z0 + (probe.height - 1) * dz / 2)
+        turn = (math.cos(math.pi / 4), math.sin(math.pi / 4), 0.0, 0.0)  # the picture's y is the probe's z
+        blank = np.zeros((probe.height, probe.width, 4), dtype=np.uint8)
+        self._picture = scene.add_image(
+            "/probe/frame", blank, probe.width * dx, probe.height * dz, format="png", position=middle, wxyz=turn,
+            cast_shadow=False, receive_shadow=False)
+        return self.body
+
+    def place(self, ct_from_probe: Matrix) -> None:
+        """Move the probe with its fan."""
+        x, y, z, w = quaternion_from_rotation(ct_from_probe[:3, :3])
+        with self._server.atomic():
+            self.probe.position, self.probe.wxyz = ct_from_probe[:3, 3], (w, x, y, z)
+            self.probe.visible = True
+
+    def show_frame(self, image: Pixels) -> None:
+        """Lay an (H, W) frame into the fan."""
+        if self._picture is not None:
+            self._picture.image = see_through(image)
+
+
+def _glass(mesh: SkinMesh, color: RGB, opacity: float) -> trimesh.Trimesh:
+    """The mesh of a material that hides nothing, for glTF blends without writing depth; BELOW belongs to no face."""
+    shape = trimesh.Trimesh(np.append(mesh.vertices, [BELOW], axis=0), mesh.faces, process=False)
+    shape.visual = trimesh.visual.TextureVisuals(material=PBRMaterial(
+        baseColorFactor=[*color, round(255 * opacity)], alphaMode="BLEND", metallicFactor=0.0, roughnessFactor=0.7))
+    return shape
+
+
+def _housing(probe: ProbeGeometry) -> trimesh.Trimesh:
+    """A transducer as one holds it: the face, a neck, a grip; mm in `probe`."""
+    face = probe.line_origins
+    width = float(face[:, 0].max() - face[:, 0].min())
+    front = np.concatenate([face + np.array([0.0, y, 0.0]) for y in (-9.0, 9.0)])
+    shoulder = _oval(max(0.46 * width, 12.0), 11.0, NECK)
+    head = trimesh.Trimesh(np.concatenate([front, shoulder])).convex_hull
+    neck = trimesh.Trimesh(np.concatenate([shoulder, _oval(15.0, 11.0, GRIP)])).convex_hull
+    grip = trimesh.Trimesh(np.concatenate([_oval(15.0, 11.0, GRIP), _oval(12.0, 10.0, BUTT)])).convex_hull
+    return trimesh.util.concatenate([head, neck, grip])
+
+
+def _oval(half_width: float, half_height: float, z: float) -> NDArray[np.float64]:
+    angles = np.linspace(0.0, 2 * math.pi, 33)[:-1]
+    return np.stack([half_width * np.cos(angles), half_height * np.sin(angles), np.full(32, z)], axis=-1)

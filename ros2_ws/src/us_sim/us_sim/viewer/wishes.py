@@ -1,0 +1,61 @@
+"""Parameters of the simulator, set one call at a time: while one is under way, only the newest wish is kept."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rcl_interfaces.srv import SetParameters
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+QUIET = 1.0  # s after the last wish in which the page is not corrected: the user may still be dragging
+
+
+class Wishes:
+    """What the user wishes of the simulator. `refused(text)` tells why one was not granted."""
+
+    def __init__(self, node: Node, refused: Callable[[str], None]) -> None:
+        self._client = node.create_client(SetParameters, "us_sim/set_parameters")
+        self._refused = refused
+        self._lock = threading.Lock()
+        self._open: dict[str, Any] = {}
+        self._asked: float | None = None  # when the call under way was sent
+        self._last = 0.0
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no wish is open or fresh: the page may be set to what the simulator says."""
+        return not self._open and self._asked is None and time.monotonic() - self._last > QUIET
+
+    def wish(self, name: str, value: float | str) -> None:
+        """Ask for a value, now or when the present call is answered."""
+        with self._lock:
+            self._open[name] = value
+            self._last = time.monotonic()
+        self._send()
+
+    def _send(self) -> None:
+        with self._lock:
+            lost = self._asked is not None and time.monotonic() - self._asked > 10.0  # the node went away
+            if not self._open or (self._asked is not None and not lost):
+                return
+            wished, self._open = self._open, {}
+            if not self._client.service_is_ready():
+                self._asked = None
+                self._refused("the simulator does not answer; is it running?")
+                return
+            self._asked = time.monotonic()
+        parameters = [Parameter(name, value=value).to_parameter_msg() for name, value in wished.items()]
+        self._client.call_async(SetParameters.Request(parameters=parameters)).add_done_callback(self._answered)
+
+    def _answered(self, future: Any) -> None:
+        with self._lock:
+            self._asked = None
+        if future.exception() is None:
+            for result in future.result().results:
+                if not result.successful:
+                    self._refused(result.reason)
+        self._send()

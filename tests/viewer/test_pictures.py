@@ -1,0 +1,83 @@
+"""The pictures and words of the page."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from us_sim.core.labels import TissueClass
+from us_sim.core.probe import ProbeGeometry, ProbeKind, preset
+from us_sim.viewer import finding, pictures, readout
+from us_sim.viewer.readout import Organ
+
+LINEAR = ProbeGeometry(ProbeKind.LINEAR, depth=50.0, aperture=40.0, width=64, height=160, scan_lines=32, samples=64)
+COLORS = np.zeros((256, 3), np.uint8)
+COLORS[1] = (100, 0, 100)
+
+
+def test_pictures_have_square_pixels() -> None:
+    assert pictures.scaled(LINEAR, 560) == (560, 700)  # 40 mm by 50 mm
+    probe = preset("c5_2")
+    image = np.full((probe.height, probe.width), 90, np.uint8)
+    picture = pictures.b_mode(image, probe)
+    left, right, top, bottom = probe.fan_size
+    assert picture.shape == (round(560 * (bottom - top) / (right - left)), 560, 3)
+
+
+def test_depth_marks_lie_at_their_depth() -> None:
+    picture = pictures.b_mode(np.zeros((160, 64), np.uint8), LINEAR)
+    rows = np.flatnonzero(picture[:, -1].any(axis=-1))
+    np.testing.assert_allclose(rows, np.arange(0, 6)[: len(rows)] * 140.0, atol=1)  # 14 pixels to the mm
+    assert picture[140, -8:].any()
+    assert tuple(picture[13, 13]) == pictures.MARKER
+
+
+def test_outlines_run_along_borders_alone() -> None:
+    labels = np.zeros((160, 64), np.uint8)
+    labels[40:120, 16:48] = 1
+    plain = pictures.b_mode(np.full((160, 64), 50, np.uint8), LINEAR)
+    drawn = pictures.b_mode(np.full((160, 64), 50, np.uint8), LINEAR, labels, COLORS)
+    changed = (drawn != plain).any(axis=-1)
+    rows, columns = np.nonzero(changed)
+    assert abs(rows.min() - 175) <= 1  # row 40 of 160 on 700
+    assert abs(columns.max() - 419) <= 1
+    assert not changed[350, 280]
+    assert tuple(drawn[rows[0], columns[0]]) == (177, 127, 177)
+
+
+def test_slice_and_classes_side_by_side() -> None:
+    view = np.full((160, 64), 200, np.uint8)
+    pair = pictures.side_by_side(view, np.ones((160, 64), np.uint8), LINEAR, COLORS)
+    assert tuple(pair[200, 100]) == (200, 200, 200)
+    assert tuple(pair[200, -100]) == (100, 0, 100)
+
+
+def test_the_frame_in_space_is_clear_outside_the_fan() -> None:
+    rgba = pictures.see_through(np.array([[0, 9]], np.uint8))
+    assert rgba.tolist() == [[[0, 0, 0, 0], [9, 9, 9, 255]]]
+
+
+def test_areas_are_in_square_centimetres() -> None:
+    labels = np.zeros((160, 64), np.uint8)
+    labels[:80] = 2
+    areas = pictures.areas(labels, LINEAR)
+    assert (areas[2], areas[0]) == (10.0, 10.0)  # halves of 4 cm × 5 cm
+
+
+def test_bars_and_words() -> None:
+    html = readout.bars([Organ("liver", (100, 0, 100), 60.0), Organ("<b>", (0, 0, 0), 0.0)])
+    assert "60.0 cm²" in html
+    assert "width:50.0%" in html
+    assert "&lt;b&gt;" in html
+    assert "force" not in readout.contact([1.0, 0.0], 3.0, None)
+    felt = readout.contact([1.0, 0.0], 3.04, 5.25)
+    assert all(word in felt for word in ("contact 50 %", "pressed in 3.0 mm", "force 5.2 N"))
+    assert "contact 0 %" in readout.contact([], 0.0, None)
+
+
+def test_what_lies_behind_bone_is_not_seen() -> None:
+    labels = np.full((160, 64), TissueClass.LIVER, np.uint8)
+    assert finding.share_seen(labels, LINEAR, TissueClass.LIVER) == 1.0
+    labels[80, :32] = TissueClass.BONE
+    labels[80:96, :32] = TissueClass.BONE
+    assert finding.share_seen(labels, LINEAR, TissueClass.LIVER) == 0.75
+    assert finding.share_seen(labels, LINEAR, TissueClass.KIDNEY) == 0.0
