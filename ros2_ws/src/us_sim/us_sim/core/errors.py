@@ -25,3 +25,7 @@ class ArtifactError(UsSimError, ValueError):
 
 class ConfigError(UsSimError, ValueError):
     """A setting lies outside its range."""
+
+
+class DeviceError(UsSimError, RuntimeError):
+    """The GPU has failed or run out of memory."""
