@@ -70,13 +70,14 @@ def wait_for_a_frame(seconds: float) -> list[int]:
 def test_frames_flow_until_ctrl_c_ends_everything(sim: subprocess.Popen[str]) -> None:
     assert len(wait_for_a_frame(seconds=120)) > 50
     started = descendants(sim.pid)
-    assert len(started) == 4  # scripts/sim.sh, the runner, the node, the motion
+    assert len(started) == 5  # scripts/sim.sh, the runner, the node, the motion, the browser view
 
     os.killpg(sim.pid, signal.SIGINT)
     output, _ = sim.communicate(timeout=5)
     assert "Traceback" not in output
     assert "Error" not in output
     assert [pid for pid in started if Path(f"/proc/{pid}").exists()] == []
+    assert "open http://127.0.0.1:" in output
     assert "Patient: the built-in phantom. Probe: c5_2, moved by probe_motion (liver_sweep)." in output
 
 

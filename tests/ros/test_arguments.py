@@ -19,7 +19,7 @@ LAUNCH_FILE = Path(__file__).resolve().parents[2] / "launch" / "sim.launch.py"
 
 def test_every_setting_is_an_argument() -> None:
     settings = {item.name for config in (SimConfig, ImageSettings) for item in fields(config)}
-    assert settings | {"motion", "rviz", "namespace"} <= set(arguments.ARGUMENTS)
+    assert settings | {"motion", "viewer", "viewer_port", "rviz", "namespace"} <= set(arguments.ARGUMENTS)
 
 
 def test_values_get_the_type_of_their_default() -> None:
@@ -38,6 +38,8 @@ def test_values_get_the_type_of_their_default() -> None:
         ("gain:=nan", "gain is nan; expected -40 to 40"),
         ("gain:=100", "gain is 100.0; expected -40 to 40"),
         ("seed:=1.5", "seed is '1.5'; expected a whole number"),
+        ("viewer:=no", "viewer is 'no'; expected true or false"),
+        ("viewer_port:=0", "viewer_port is 0; expected 1 to 65535"),
         ("rviz:=yes", "rviz is 'yes'; expected true or false"),
         ("renderer:=magic", "renderer is 'magic'; expected one of generator, physics, ct"),
         ("motion:=dance", "motion is 'dance'; expected one of liver_sweep"),
@@ -69,17 +71,19 @@ def test_the_table_agrees_with_the_nodes() -> None:
 
 
 def test_each_node_gets_its_part() -> None:
-    values = arguments.parse(["ct:=/p/ct.nii.gz", "gain:=3", "motion:=rotation", "namespace:=/left/"])
+    values = arguments.parse(
+        ["ct:=/p/ct.nii.gz", "gain:=3", "motion:=rotation", "namespace:=/left/", "viewer_port:=9000"])
     commands = sim.processes(values)
-    assert list(commands) == ["us_sim", "probe_motion"]
+    assert list(commands) == ["us_sim", "probe_motion", "us_sim_viewer"]
     assert all(command[:2] == [sys.executable, "-c"] for command in commands.values())
     common = ["--ros-args", "-r", "__ns:=/left", "-p", 'ct:="/p/ct.nii.gz"', "-p"]
     assert commands["us_sim"][3:] == [*common, "gain:=3.0"]
+    assert commands["us_sim_viewer"][3:] == ["--ros-args", "-r", "__ns:=/left", "-p", "viewer_port:=9000"]
     assert commands["probe_motion"][3:] == [*common, 'motion:="rotation"']
 
 
 def test_without_motion_the_probe_is_left_to_others() -> None:
-    assert list(sim.processes(arguments.parse(["motion:=none"]))) == ["us_sim"]
+    assert list(sim.processes(arguments.parse(["motion:=none", "viewer:=false"]))) == ["us_sim"]
 
 
 @pytest.mark.parametrize("word", ["rviz:=true", "world_from_ct:=0 0 1 0 0 0"])
@@ -97,6 +101,8 @@ def test_the_greeting_says_what_is_shown_and_where() -> None:
     plain = sim.greeting({})
     assert plain.startswith("Patient: the built-in phantom. Probe: c5_2, moved by probe_motion (liver_sweep).")
     assert "  /us_sim/image " in plain
+    assert "In the browser: the address follows" in plain
+    assert "browser" not in sim.greeting(arguments.parse(["viewer:=false"]))
     other = sim.greeting(arguments.parse(["namespace:=left", "motion:=none", "ct:=/p/ct.nii.gz"]))
     assert other.startswith("Patient: /p/ct.nii.gz. Probe: c5_2, moved by you.")
     assert "  /left/us_sim/image " in other

@@ -63,7 +63,7 @@ def test_turns_are_about_the_middle_of_the_face(ball: SkinMesh) -> None:
     point = ball.nearest((0.0, 150.0, 0.0))
     upright = Hand(point).pose(ball)
     for name, axis in (("rotate", 2), ("tilt", 0), ("rock", 1)):
-        turned = Hand(point, **{name: 0.3}).pose(ball)  # type: ignore[arg-type]
+        turned = Hand(point, **{name: 0.3}).pose(ball)
         np.testing.assert_allclose(turned[:3, 3], upright[:3, 3], atol=1e-9)
         np.testing.assert_allclose(turned[:3, axis], upright[:3, axis], atol=1e-9)
         assert math.acos((np.trace(upright[:3, :3].T @ turned[:3, :3]) - 1) / 2) == pytest.approx(0.3)

@@ -32,6 +32,7 @@ setup(
         "console_scripts": [
             "us_sim = us_sim.ros.node:main",
             "probe_motion = us_sim.ros.probe_motion:main",
+            "us_sim_viewer = us_sim.viewer.node:main",
             "us_sim_render = us_sim.render:main",
         ]
     },

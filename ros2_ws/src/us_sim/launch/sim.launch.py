@@ -1,4 +1,4 @@
-"""ros2 launch us_sim sim.launch.py [name:=value ...]: simulator, demo motion, and rviz where it is asked for."""
+"""ros2 launch us_sim sim.launch.py [name:=value ...]: simulator, demo motion, browser view; rviz where asked for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from launch.substitutions import PathJoinSubstitution
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.substitutions import FindPackageShare
 
-from us_sim.ros.arguments import ARGUMENTS, MOTION, NODE, Argument, convert, given, numbers
+from us_sim.ros.arguments import ARGUMENTS, MOTION, NODE, VIEWER, Argument, convert, given, numbers
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -43,6 +43,11 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if values["motion"] != "none":
         started.append(Node(
             package="us_sim", executable="probe_motion", name="probe_motion", parameters=[given(values, MOTION)],
+            on_exit=_end_all, **common,
+        ))
+    if values["viewer"]:
+        started.append(Node(
+            package="us_sim", executable="us_sim_viewer", name="us_sim_viewer", parameters=[given(values, VIEWER)],
             on_exit=_end_all, **common,
         ))
     if values["rviz"]:

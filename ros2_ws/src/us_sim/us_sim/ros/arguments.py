@@ -13,6 +13,7 @@ from typing import Any
 from us_sim.core.config import check_ranges, setting
 from us_sim.core.errors import ConfigError
 from us_sim.ros.parameters import CONFIGS
+from us_sim.viewer.config import ViewerConfig
 
 Value = bool | int | float | str
 
@@ -25,6 +26,7 @@ class LaunchConfig:
         "liver_sweep", "fan_tilt", "rotation", "none"))
     rate: float = setting(30.0, "poses per second: of the demo, or taken from TF (pose_source tf), Hz", 1.0, 200.0)
     period: float = setting(12.0, "duration of one round of the demo motion, s", 1.0, 600.0)
+    viewer: bool = setting(True, "serve a page that shows everything and takes the probe by the mouse")
     rviz: bool = setting(False, "show everything in rviz2 (needs a ROS 2 installation)")
     namespace: str = setting("", "namespace of the nodes, for several simulators at once")
     world_from_ct: str = setting(
@@ -55,7 +57,7 @@ class Argument:
         return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
 
 
-_ALL: tuple[type[Any], ...] = (*CONFIGS, LaunchConfig)
+_ALL: tuple[type[Any], ...] = (*CONFIGS, LaunchConfig, ViewerConfig)
 
 ARGUMENTS = {
     item.name: Argument(
@@ -66,6 +68,7 @@ ARGUMENTS = {
 }
 
 NODE = {"use_sim_time", *(item.name for config in CONFIGS for item in fields(config))}
+VIEWER = {"use_sim_time", *(item.name for item in fields(ViewerConfig))}
 MOTION = {"motion", "rate", "period", "ct_frame_id", "ct", "labels", "label_scheme", "seed", "use_sim_time"}
 
 

@@ -1,4 +1,4 @@
-"""Start node and demo motion where `ros2 launch` is missing: python -m us_sim.ros.sim [name:=value ...]
+"""Start node, demo motion and browser view where `ros2 launch` is missing: python -m us_sim.ros.sim [name:=value ...]
 
 Takes the launch file's arguments. Ends everything when it is interrupted or when one process ends.
 """
@@ -9,7 +9,7 @@ import json
 import sys
 
 from us_sim.core.errors import ConfigError
-from us_sim.ros.arguments import ARGUMENTS, MOTION, NODE, Value, given, parse
+from us_sim.ros.arguments import ARGUMENTS, MOTION, NODE, VIEWER, Value, given, parse
 from us_sim.ros.processes import python_main, run
 
 INSTALLATION = "needs a ROS 2 installation (rviz2, tf2_ros); source its setup file first"
@@ -39,6 +39,8 @@ def processes(values: dict[str, Value]) -> dict[str, list[str]]:
     commands = {"us_sim": command("us_sim.ros.node", given(values, NODE), namespace)}
     if values.get("motion") != "none":
         commands["probe_motion"] = command("us_sim.ros.probe_motion", given(values, MOTION), namespace)
+    if values.get("viewer", True):
+        commands["us_sim_viewer"] = command("us_sim.viewer.node", given(values, VIEWER), namespace)
     return commands
 
 
@@ -46,13 +48,14 @@ def greeting(values: dict[str, Value]) -> str:
     """Return what is shown, and where."""
     value = {name: values.get(name, argument.default) for name, argument in ARGUMENTS.items()}
     node = "/".join(["", *str(value["namespace"]).strip("/").split("/"), "us_sim"]).replace("//", "/")
+    page = "\nIn the browser: the address follows; there you drag the probe over the skin." if value["viewer"] else ""
     moved = "moved by you" if value["motion"] == "none" else f"moved by probe_motion ({value['motion']})"
     return f"""\
 Patient: {value["ct"] or "the built-in phantom"}. Probe: {value["probe"]}, {moved}. Image: {value["renderer"]}.
   {node}/image        B-mode frames (sensor_msgs/Image)
   {node}/ct_view      the CT slice under the probe; {node}/labels its tissue classes
   {node}/contact      coupling and penetration
-  {node}/probe_pose   moves the probe (geometry_msgs/PoseStamped); with motion:=none it is all yours
+  {node}/probe_pose   moves the probe (geometry_msgs/PoseStamped); with motion:=none it is all yours{page}
 The same topics in another terminal: source env.sh. Pictures as files, without ROS: us_sim_render --help.
 Ctrl-C ends it."""
 

@@ -1,0 +1,222 @@
+"""The viewer as a client: what it asks of the simulator, and how it outlives it. The page has no browser here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from geometry_msgs.msg import WrenchStamped
+from rclpy.qos import QoSProfile
+from std_srvs.srv import SetBool
+from us_sim_msgs.srv import LoadPatient
+
+from us_sim.viewer import finding
+from us_sim.viewer.node import Viewer
+from us_sim.viewer.page import Page
+
+if TYPE_CHECKING:
+    from tests.ros.conftest import World
+
+Start = Callable[..., Viewer]
+TOP = np.array([0.0, 60.0, 0.0])  # of the ball that is the patient, mm
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody looks at every page."""
+    monkeypatch.setattr(Page, "watched", True)
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The notices that pages show."""
+    notices: list[str] = []
+    monkeypatch.setattr(Page, "tell", lambda page, title, text: notices.append(f"{title}: {text}"))
+    return notices
+
+
+def ready(world: World, viewer: Viewer) -> None:
+    """Wait until the viewer knows the patient."""
+    world.until(lambda: viewer.steering.ready and viewer._info is not None)
+
+
+def by_user(control: Any, value: Any) -> None:
+    """Change a control of the page as a user does."""
+    control._impl.value = value
+    for callback in control._impl.update_cb:
+        callback(SimpleNamespace(client=object(), client_id=0, target=control))
+
+
+def place_of(node: Any) -> Callable[[], Any]:
+    """Return what tells the place of the newest pose that a simulator shows, mm."""
+    return lambda: None if node.stream is None or node.stream._shown is None else (
+        node.stream._shown.ct_from_probe[:3, 3])
+
+
+def test_while_nobody_looks_nothing_is_asked_of_the_simulator(world: World, viewer: Start) -> None:
+    node, page = world.start(), viewer()
+    ready(world, page)
+    page.steering.take()
+    looks = page.get_clock().now().nanoseconds + int(0.5e9)
+    world.until(lambda: page.get_clock().now().nanoseconds > looks)
+    assert not node.outputs.wanted().anything
+    assert node.statistics.counts["received"] == 0
+
+
+@pytest.mark.usefixtures("watched")
+def test_the_hand_moves_the_probe_and_the_page_shows_its_frames(world: World, viewer: Start) -> None:
+    node, page = world.start(), viewer()
+    ready(world, page)
+    page.steering.slide((0.0, 200.0, 0.0))
+    page.page.moved()
+    world.until(lambda: place_of(node)() is not None)
+    np.testing.assert_allclose(place_of(node)(), TOP - [0.0, 5.0, 0.0], atol=1.5)
+    world.until(lambda: page._shown is not None and "moved by you" in page.page.panel.status.content)
+    by_user(page.page.panel.turns["press"], 12.0)
+    world.until(lambda: place_of(node)()[1] < 50.0)
+    by_user(page.page.panel.turns["tilt"], 30.0)
+    world.until(lambda: abs(node.stream._shown.ct_from_probe[1, 2] + math.cos(math.radians(30))) < 0.02)
+    held = page.steering.held()
+    assert held is not None
+    assert held.tilt == pytest.approx(math.radians(30))
+
+
+@pytest.mark.usefixtures("watched")
+def test_image_controls_are_parameters_and_follow_them(world: World, viewer: Start, told: list[str]) -> None:
+    node, page = world.start(), viewer()
+    ready(world, page)
+    settings = page.page.panel.settings
+    by_user(settings["gain"], 12.0)
+    world.until(lambda: node.scene.simulator.settings.gain == 12.0)
+    by_user(page.page.panel.renderer, "ct")
+    world.until(lambda: node.scene.simulator.renderer == "ct")
+
+    by_user(page.page.panel.renderer, "generator")  # none is loaded
+    world.until(lambda: told)
+    assert told == ["Not possible: renderer is 'generator', but no generator is loaded"]
+    world.until(lambda: page.page.panel.renderer.value == "ct")
+    assert settings["gain"].value == 12.0
+
+
+@pytest.mark.usefixtures("watched")
+def test_the_demo_yields_to_the_hand_and_goes_on_after_it(world: World, viewer: Start) -> None:
+    runs: list[bool] = []
+
+    def run(request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        runs.append(request.data)
+        response.success = True
+        return response
+
+    world.client.create_service(SetBool, "probe_motion/run", run)
+    world.start()
+    page = viewer()
+    ready(world, page)
+    world.until(lambda: page._remote.demo_there)
+    by_user(page.page.panel.mine, True)
+    world.until(lambda: runs == [False])
+    by_user(page.page.panel.mine, False)
+    world.until(lambda: runs[-1:] == [True])
+    assert not page.steering.driving
+
+
+@pytest.mark.usefixtures("watched")
+def test_it_outlives_the_simulator(world: World, viewer: Start, told: list[str]) -> None:
+    page = viewer()
+    words = page.page.panel.status
+    world.until(lambda: "no simulator; waiting for one" in words.content)
+    page.find("liver")
+    page.freeze(True)
+    assert told == ["Not possible: the simulator does not answer; is it running?"]
+    first = world.start()
+    ready(world, page)
+    page.steering.slide((0.0, 200.0, 0.0))
+    world.until(lambda: page._shown is not None)
+    first.destroy_node()
+    world.until(lambda: "no simulator; waiting for one" in words.content)
+    second = world.start(seed=3)
+    world.until(lambda: "phantom-3" in words.content)
+    world.until(lambda: place_of(second)() is not None)  # the hand still holds the probe
+
+
+@pytest.mark.usefixtures("watched")
+def test_another_patient_is_shown_and_the_probe_put_on_its_skin(
+    world: World, viewer: Start, tmp_path: Path
+) -> None:
+    node, page = world.start(), viewer()
+    ready(world, page)
+    page.steering.slide((0.0, 200.0, 0.0))
+    old = page.steering._skin
+    (tmp_path / "other.nii").write_text("")
+    answer = world.call(LoadPatient, "us_sim/load_patient", LoadPatient.Request(ct=str(tmp_path / "other.nii")))
+    assert answer.success, answer.message
+    world.until(lambda: page.steering._skin is not old)
+    world.until(lambda: "other.nii" in page.page.panel.status.content)
+    world.until(lambda: place_of(node)() is not None)
+
+
+@pytest.mark.usefixtures("watched")
+def test_force_is_shown_where_somebody_measures_it(world: World, viewer: Start) -> None:
+    world.start()
+    page = viewer()
+    ready(world, page)
+    page.steering.slide((0.0, 200.0, 0.0))
+    contact = page.page.panel.contact
+    world.until(lambda: "pressed in" in contact.content)
+    assert "force" not in contact.content
+    publisher = world.client.create_publisher(WrenchStamped, "us_sim/wrench", QoSProfile(depth=1))
+    message = WrenchStamped()
+    message.wrench.force.z = -5.0  # of the patient on the probe
+
+    def felt() -> bool:
+        publisher.publish(message)
+        return "force 5.0 N" in contact.content
+
+    world.until(felt)
+
+
+@pytest.mark.usefixtures("watched")
+def test_a_sweep_is_recorded_by_the_button(world: World, viewer: Start, tmp_path: Path) -> None:
+    world.start()
+    page = viewer()
+    ready(world, page)
+    page.steering.slide((0.0, 200.0, 0.0))
+    world.until(lambda: page._shown is not None)
+    page.record()
+    world.until(lambda: page._recorder._sweep is not None and page._recorder._sweep.count >= 3)
+    page.record()
+    (folder,) = (tmp_path / "recordings").iterdir()
+    assert len((folder / "poses.csv").read_text().splitlines()) == 1 + len(list(folder.glob("image_*.png")))
+    assert len(list(folder.glob("labels_*.png"))) >= 3
+
+
+@pytest.mark.usefixtures("watched")
+def test_find_puts_the_probe_where_most_is_seen(
+    world: World, viewer: Start, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, page = world.start(), viewer()
+    ready(world, page)
+    # The fake's labels say how far anterior the probe stands.
+    monkeypatch.setattr(finding, "share_seen", lambda labels, *_: float(np.int8(labels.max())))
+    page.find("liver")
+    world.until(lambda: place_of(node)() is not None)
+    x, y, z = place_of(node)()
+    assert y > 50.0
+    assert not told
+    monkeypatch.setattr(finding, "share_seen", lambda labels, *_: 0.0)
+    page.find("liver")
+    world.until(lambda: told)
+    assert told == ["Find: liver is hidden behind bone or gas from the places that were tried"]
+    np.testing.assert_allclose(place_of(node)(), (x, y, z), atol=1e-6)
+    page.find("no such organ")  # of a page that is older than the patient
+
+
+def test_a_taken_port_is_passed_over(world: World, viewer: Start) -> None:
+    first = viewer("left")
+    second = viewer("right", viewer_port=first.page.server.get_port())
+    assert first.page.server.get_port() != second.page.server.get_port()
+    assert first.page.url == f"http://127.0.0.1:{first.page.server.get_port()}"
