@@ -171,7 +171,9 @@ def test_count_of_poses() -> None:
         (["--labels", "seg.nii.gz"], "ct is empty; name the CT that the labels belong to"),
         (["--probe", "banana"], "unknown probe 'banana'; expected one of"),
         (["--depth", "900"], "depth is 900.0; expected 0 to 400"),
-        (["--renderer", "generator"], "no generator is named"),
+        (["--generator", "/nowhere/g.safetensors"], "/nowhere/g.safetensors: no such file"),
+        (["--probe", "l12_5"], "generator 'abdomen' cannot draw for this probe: it was trained on a convex probe, not a "
+         "linear one; use renderer 'physics', or load another"),
         (["--gain", "99"], "gain is 99.0; expected -40 to 40"),
         (["--poses", "/nowhere/poses.csv"], "No such file or directory: '/nowhere/poses.csv'"),
     ],

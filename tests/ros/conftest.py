@@ -148,7 +148,7 @@ class World:
 
     def start(self, namespace: str = "", **parameters: Any) -> Any:
         """Return a started `UsSim`; untyped, for its simulator is the fake."""
-        given = {"data_folders": "/", **parameters}  # tests keep their files outside of home
+        given = {"data_folders": "/", "renderer": "physics", **parameters}  # tests keep their files outside of home
         overrides = [Parameter(name, value=value) for name, value in given.items()]
         node = UsSim(context=self.context, namespace=namespace, parameter_overrides=overrides)
         self.add(node)

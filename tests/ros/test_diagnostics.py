@@ -44,7 +44,7 @@ def test_the_node_tells_patient_device_and_state(world: World) -> None:
     told = {value.key: value.value for value in status.values}
     assert status.name == "/left/us_sim"
     assert status.level == DiagnosticStatus.OK
-    assert (told["patient"], told["generator"], told["renderer"]) == ("phantom-0", "", "physics")
+    assert (told["patient"], told["generator"], told["renderer"]) == ("phantom-0", "abdomen", "physics")
     assert told["device"] == "cpu (a fake computes nothing)"
 
 

@@ -89,7 +89,7 @@ def test_probe_info_waits_for_late_readers_in_every_activation(world: World) -> 
         ({"ct": "/nowhere.nii.gz"}, "/nowhere.nii.gz: no such file"),
         ({"labels": "/seg.nii.gz"}, "labels is '/seg.nii.gz', but ct is empty"),
         ({"probe": "c9"}, "unknown probe 'c9'; expected one of c5_2"),
-        ({"renderer": "generator"}, "no generator is named"),
+        ({"renderer": "generator", "depth": 200.0}, "the generator's card allows 180"),
         ({"generator": "/no.safetensors"}, "/no.safetensors: no such file"),
         ({"pose_source": "tf"}, "pose_source is 'tf', but tf2_ros is not installed"),
         ({"pose_source": "telepathy"}, "pose_source is 'telepathy'; expected one of topic, tf"),

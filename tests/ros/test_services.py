@@ -108,13 +108,13 @@ def test_no_pose_gives_the_geometry_alone(world: World) -> None:
     ("fields", "match"),
     [
         ({"renderer": "oil"}, "renderer is 'oil'; expected one of generator, physics, ct"),
-        ({"renderer": "generator"}, "no generator is loaded"),
+        ({"renderer": "generator"}, "depth is 200.0; the generator's card allows 180.0"),
         ({"outputs": 8}, "outputs is 8; expected a sum of 1, 2, 4, or 0 for all"),
         ({"poses": MAX_POSES + 1}, f"{MAX_POSES + 1} poses in one call; expected at most {MAX_POSES}"),
     ],
 )
 def test_a_bad_request_is_refused(world: World, fields: dict[str, Any], match: str) -> None:
-    world.start()
+    world.start(depth=200.0)
     poses = [world.pose(1.0)] * fields.pop("poses", 1)
     answer = render(world, poses=poses, **fields)
     assert not answer.success
@@ -228,20 +228,27 @@ def test_a_generator_is_swapped_in_whole(world: World, tmp_path: Path) -> None:
     assert node.scene.simulator.generator.name == "g"
 
 
-@pytest.mark.parametrize("path", ["/nowhere.safetensors", ""])
-def test_a_generator_that_does_not_load_leaves_the_old_one(world: World, tmp_path: Path, path: str) -> None:
+@pytest.mark.parametrize("name", ["", "abdomen"])
+def test_a_shipped_generator_is_loaded_by_name(world: World, tmp_path: Path, name: str) -> None:
+    (tmp_path / "old.safetensors").touch()
+    node = world.start(generator=str(tmp_path / "old.safetensors"), data_folders=str(tmp_path))
+    assert load_generator(world, name).generator == "abdomen"
+    assert node.scene.simulator.generator.name == "abdomen"
+
+
+def test_a_generator_that_does_not_load_leaves_the_old_one(world: World, tmp_path: Path) -> None:
     (tmp_path / "old.safetensors").touch()
     node = world.start(generator=str(tmp_path / "old.safetensors"), renderer="generator")
     before = node.scene
-    answer = load_generator(world, path)
+    answer = load_generator(world, "/nowhere.safetensors")
     assert not answer.success
-    assert ("no such file" if path else "no generator is named") in answer.message
+    assert "no such file" in answer.message
     assert answer.generator == "old"
     assert node.scene is before
 
 
 def test_a_generator_loaded_before_configuration_is_used(world: World, tmp_path: Path) -> None:
-    node = world.start(renderer="generator")  # which fails: there is none yet
+    node = world.start(renderer="generator", generator=str(tmp_path / "g.safetensors"))  # not there yet
     (tmp_path / "g.safetensors").touch()
     assert load_generator(world, tmp_path / "g.safetensors").success
     node.autostart()

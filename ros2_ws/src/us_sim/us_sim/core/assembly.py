@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from us_sim.core.artifact import Generator, load_generator
+from us_sim.core.backend import CPU
 from us_sim.core.config import ImageSettings, SimConfig
-from us_sim.core.device import choose_device
-from us_sim.core.errors import ArtifactError, PatientError
+from us_sim.core.device import choose_device, failures_of
+from us_sim.core.errors import DeviceError, PatientError
+from us_sim.core.inference import accelerated
 from us_sim.core.patient import Patient, builtin_patient, load_patient
 from us_sim.core.probe import ProbeGeometry
+from us_sim.core.shipped import artifact_of
 from us_sim.core.simulator import Simulator
 
 
@@ -26,16 +29,21 @@ def open_patient(ct: str, labels: str, label_scheme: str, seed: int) -> Patient:
     return builtin_patient(seed)
 
 
-def open_generator(path: str, device: str) -> Generator:
-    """Load a generator artifact.
+def open_generator(name: str, device: str) -> Generator:
+    """Load a generator artifact, ready to draw on a device.
+
+    Args:
+        name: a path, the name of a shipped artifact, or nothing for the one that is shipped as the default.
+        device: `auto`, `cpu` or `cuda`.
 
     Raises:
-        ArtifactError: it cannot be used, or none is named.
+        ArtifactError: it cannot be used.
         ConfigError: there is no such device.
+        DeviceError: the GPU fails or has no memory left.
     """
-    if not path:
-        raise ArtifactError("no generator is named, and none is shipped; give the path of an artifact")
-    return load_generator(path, choose_device(device)[0])
+    where, called, _ = choose_device(device)
+    with failures_of(called):
+        return accelerated(load_generator(artifact_of(name)), where)
 
 
 def shaped(probe: ProbeGeometry, config: SimConfig) -> ProbeGeometry:
@@ -60,17 +68,30 @@ def open_simulator(
 ) -> Simulator:
     """Return the simulator that the parameters describe; what is given is not loaded again.
 
-    `base` is the probe before the parameters have shaped it.
+    `base` is the probe before the parameters have shaped it. Where the GPU fails or has no memory left, the CPU takes
+    over, and the simulator's `device_reason` tells so.
 
     Raises:
         UsSimError: something that they name cannot be used.
     """
     probe = shaped(base, config)
-    if generator is None and (config.generator or config.renderer == "generator"):
+    try:
+        return _assembled(config, settings, probe, patient, generator, "")
+    except DeviceError as error:
+        if generator is not None:
+            generator = accelerated(generator, CPU, calibrate=False)
+        return _assembled(replace(config, device="cpu"), settings, probe, patient, generator, str(error))
+
+
+def _assembled(
+    config: SimConfig, settings: ImageSettings, probe: ProbeGeometry, patient: Patient | None,
+    generator: Generator | None, device_reason: str,
+) -> Simulator:  # fmt: skip
+    if generator is None:  # whatever draws first: the renderer changes live
         generator = open_generator(config.generator, config.device)
     if patient is None:
         patient = open_patient(config.ct, config.labels, config.label_scheme, config.seed)
     return Simulator(
-        patient, probe, settings,
-        renderer=config.renderer, generator=generator, device=config.device, seed=config.seed,
-    )
+        patient, probe, settings, renderer=config.renderer, generator=generator, device=config.device,
+        seed=config.seed, device_reason=device_reason,
+    )  # fmt: skip

@@ -115,7 +115,8 @@ class Simulator:
             raise ConfigError("renderer is 'generator', but no generator is loaded; load one or use 'physics'")
         reason = self.generator.card.refusal(self.probe)
         if reason:
-            raise ConfigError(f"generator {self.generator.name!r} cannot draw for this probe: {reason}")
+            raise ConfigError(f"generator {self.generator.name!r} cannot draw for this probe: {reason}; use "
+                              "renderer 'physics', or load another")
         if self.generator.device.type != self._torch_device.type:
             raise ConfigError(
                 f"generator {self.generator.name!r} was loaded for {self.generator.device}, the simulator runs on "

@@ -16,6 +16,7 @@ from us_sim_msgs.srv import LoadGenerator, LoadPatient, RenderFrame
 from us_sim.core import assembly
 from us_sim.core.config import RENDERERS, SimConfig
 from us_sim.core.errors import ConfigError
+from us_sim.core.shipped import shipped
 from us_sim.core.tissue import TissueClass
 from us_sim.core.transforms import Matrix
 from us_sim.ros import parameters
@@ -85,7 +86,8 @@ class Services:
         node = self._node
         try:
             device = parameters.read(node, SimConfig).device
-            self._check_readable(request.path)
+            if request.path not in shipped():
+                self._check_readable(request.path)
             generator = await in_worker(node.executor, assembly.open_generator, request.path, device)
             await self._replace("generator", generator)
             response.success = True
