@@ -13,6 +13,7 @@ from matplotlib.patches import Polygon
 from numpy.typing import NDArray
 from PIL import Image
 
+from us_sim.core.assembly import open_generator
 from us_sim.core.motion import motion
 from us_sim.core.patient import Patient, builtin_patient
 from us_sim.core.probe import preset
@@ -41,7 +42,8 @@ def main() -> None:
 def draw_front(patient: Patient, pose: Matrix) -> None:
     """The README's picture: B-mode, CT slice and labels of one pose, 1.5 pixels to a mm."""
     probe = replace(PROBE, width=346, height=280)
-    frame = Simulator(patient, probe, device="cpu").render(pose)
+    generator = open_generator("", "cpu")
+    frame = Simulator(patient, probe, renderer="generator", generator=generator, device="cpu").render(pose)
     front = Image.new("RGB", (3 * 350 - 4, 280))
     for place, picture in enumerate(pictures(frame, probe)):
         front.paste(picture.convert("RGB"), (350 * place, 0))
