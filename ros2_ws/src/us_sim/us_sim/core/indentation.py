@@ -122,12 +122,11 @@ def indentation(patient: Patient, face: Face, ct_from_probe: Matrix) -> Indentat
     on_face = face.areas > 0
     penetration = np.where(on_face & found, np.clip(-skin, 0.0, None), 0.0)
     bone, stiffness = np.full(len(skin), REACH), np.zeros(len(skin))
-    if penetration.any():
-        voxel_from_probe = inverse(patient.volume.ct_from_voxel) @ ct_from_probe
-        _walk(
-            patient.volume.tissue, elasticity_table(), voxel_from_probe, face.points, skin, penetration,
-            np.array(face.size), bone, stiffness,
-        )  # fmt: skip
+    voxel_from_probe = inverse(patient.volume.ct_from_voxel) @ ct_from_probe
+    _walk(
+        patient.volume.tissue, elasticity_table(), voxel_from_probe, face.points, skin, penetration,
+        np.array(face.size), bone, stiffness,
+    )  # fmt: skip
     return Indentation(face, ct_from_probe, skin, penetration, bone, stiffness)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import trimesh
 
+from us_sim.core.breathing import Mobility, mobility_of
 from us_sim.core.phantom import phantom
 from us_sim.core.surface import Skin, alignment_error, organ_meshes, skin_mesh, skin_of
 from us_sim.core.tissue import TissueClass
@@ -51,6 +52,11 @@ class Patient:
         if error <= allowed:
             return None
         return f"skin mesh and CT of {self.name} lie {error:.1f} mm apart; expected at most {allowed:.1f} mm"
+
+    @cached_property
+    def mobility(self) -> Mobility:
+        """Which share of the breath's motion each place takes part in."""
+        return mobility_of(self.volume, self.skin)
 
     @cached_property
     def organ_meshes(self) -> dict[TissueClass, trimesh.Trimesh]:

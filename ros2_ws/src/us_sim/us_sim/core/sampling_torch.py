@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,11 +12,13 @@ from torch import Tensor
 
 from us_sim.core import anatomy as a
 from us_sim.core.anatomy import Anatomy, property_table
-from us_sim.core.patient import Patient
 from us_sim.core.reslice import Beam
 from us_sim.core.scatterers import SCALE, TILE, scatterer_tile, tile_from_ct
 from us_sim.core.transforms import Matrix, inverse
 from us_sim.core.volume import AIR_HU
+
+if TYPE_CHECKING:
+    from us_sim.core.patient import Patient
 
 FAR = 1e6  # voxels from any grid: what lies beyond is outside as well, and would overflow as an index
 

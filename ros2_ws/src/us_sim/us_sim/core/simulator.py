@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +13,20 @@ from torch import Tensor
 
 from us_sim.core import physics
 from us_sim.core.artifact import Generator
+from us_sim.core.backend import CPU
+from us_sim.core.breathing import inspired, phase_at
 from us_sim.core.config import RENDERERS, SOFT_WINDOW, ImageSettings
 from us_sim.core.contact import Contact, contact
-from us_sim.core.device import choose_device
+from us_sim.core.deformation import Displacement, displacement
+from us_sim.core.device import choose_device, failures_of, on_host
 from us_sim.core.encoding import window
 from us_sim.core.errors import ConfigError, PoseError
 from us_sim.core.formation import formation
+from us_sim.core.indentation import Indentation, face_of, indentation
+from us_sim.core.inference import accelerated
 from us_sim.core.learned import LearnedRenderer
+from us_sim.core.mechanics import RIGID, MechanicsSettings
+from us_sim.core.moved import MovedSampler, Source
 from us_sim.core.patient import Patient
 from us_sim.core.probe import ProbeGeometry, preset
 from us_sim.core.reslice import elevation_beam
@@ -38,6 +46,8 @@ class Frame:
         contact: of the probe with the skin.
         ct_from_probe: (4, 4) the pose, mm.
         renderer: what drew the image.
+        deformed: the probe has pressed in what is shown.
+        phase: of the breath, 0 to 1; 0 while it is held.
     """
 
     image: NDArray[np.uint8] | None
@@ -46,6 +56,8 @@ class Frame:
     contact: Contact
     ct_from_probe: Matrix
     renderer: str
+    deformed: bool = False
+    phase: float = 0.0
 
 
 class Simulator:
@@ -58,10 +70,13 @@ class Simulator:
         renderer: `generator`, `physics` or `ct`.
         generator: needed by the renderer of that name.
         device: `auto`, `cpu` or `cuda`.
+        device_reason: why that device, if the caller knows better than that it was asked for.
         seed: of scatterers and noise.
+        mechanics: how the patient gives way; the default is rigid.
 
     Raises:
         ConfigError: unknown renderer, no generator for it, one that does not fit probe or device, no such device.
+        DeviceError: the GPU fails or has no memory left.
     """
 
     def __init__(
@@ -74,15 +89,24 @@ class Simulator:
         generator: Generator | None = None,
         device: str = "auto",
         seed: int = 0,
+        mechanics: MechanicsSettings = RIGID,
+        device_reason: str = "",
         _sampler: Sampler | None = None,
     ) -> None:
         self.patient, self.probe = patient, probe or preset("c5_2")
         self.settings, self.renderer = settings or ImageSettings(), renderer
-        self.generator, self.seed = generator, seed
+        self.generator, self.seed, self.mechanics = generator, seed, mechanics
         self._asked_device = device
-        self._torch_device, self.device, self.device_reason = choose_device(device)
+        self._torch_device, self.device, reason = choose_device(device)
+        self.device_reason = device_reason or reason
         self.check_renderer(renderer)
-        self._sampler = _sampler or sampler_on(self._torch_device, patient, seed)
+        with failures_of(self.device):
+            self._prepare(_sampler)
+
+    def _prepare(self, sampler: Sampler | None) -> None:
+        """Make once what does not depend on the pose."""
+        generator, seed = self.generator, self.seed
+        self._sampler = sampler or sampler_on(self._torch_device, self.patient, seed)
         self._beam = elevation_beam(self.probe.slice_thickness, self.probe.elevation_planes)
         self._pixels = torch.from_numpy(self.probe.pixel_points).to(self._torch_device)
         self._lines = torch.from_numpy(self.probe.polar_points).to(self._torch_device)
@@ -98,12 +122,25 @@ class Simulator:
         Raises:
             ConfigError: as the constructor.
         """
-        arguments = {
+        arguments: dict[str, Any] = {
             "patient": self.patient, "probe": self.probe, "settings": self.settings, "renderer": self.renderer,
             "generator": self.generator, "device": self._asked_device, "seed": self.seed,
+            "mechanics": self.mechanics,
         }  # fmt: skip
         same = not changes.keys() & {"patient", "device", "seed"}
-        return Simulator(**{**arguments, **changes}, _sampler=self._sampler if same else None)
+        arguments["_sampler"] = self._sampler if same else None
+        arguments["device_reason"] = "" if "device" in changes else self.device_reason
+        return Simulator(**{**arguments, **changes})
+
+    def on_cpu(self, reason: str) -> Simulator:
+        """Return the same simulator on the CPU, for when the GPU has failed; `reason` tells so.
+
+        It comes within seconds: a large generator draws in int8 only if that was made before.
+        """
+        generator = self.generator
+        if generator is not None:
+            generator = accelerated(generator, CPU, calibrate=False)
+        return self.replace(device="cpu", generator=generator, device_reason=reason)
 
     def check_renderer(self, renderer: str) -> None:
         """Raise ConfigError, saying why, if a renderer cannot draw here."""
@@ -131,6 +168,14 @@ class Simulator:
         """
         return contact(self.patient.skin, self.probe, check_pose(ct_from_probe))
 
+    def indentation(self, ct_from_probe: ArrayLike) -> Indentation:
+        """Return how the face stands in the tissue at a (4, 4) pose, mm: what `force.wrench` reads.
+
+        Raises:
+            PoseError: the pose is not finite and rigid.
+        """
+        return indentation(self.patient, face_of(self.probe), check_pose(ct_from_probe))
+
     def render(self, ct_from_probe: ArrayLike, **outputs: Any) -> Frame:
         """Return the frame of one (4, 4) pose; keywords as for `render_batch`."""
         return self.render_batch(np.asarray(ct_from_probe)[None], **outputs)[0]
@@ -144,6 +189,7 @@ class Simulator:
         ct_slice: bool = True,
         labels: bool = True,
         renderer: str | None = None,
+        times: Sequence[float] | None = None,
     ) -> list[Frame]:
         """Return the frames of (B, 4, 4) poses, mm.
 
@@ -151,10 +197,12 @@ class Simulator:
             ct_from_probe: rigid poses.
             image, ct_slice, labels: what to make.
             renderer: draws the image; None for the simulator's own.
+            times: s, when each pose is seen: the breath follows them; None: it is held.
 
         Raises:
             PoseError: wrong shape, or a pose is not finite and rigid.
             ConfigError: the renderer cannot draw here.
+            DeviceError: the GPU fails or runs out of memory; the simulator `on_cpu` goes on.
         """
         renderer = renderer or self.renderer
         self.check_renderer(renderer)
@@ -164,32 +212,67 @@ class Simulator:
         if not len(poses):
             return []
         contacts = [contact(self.patient.skin, self.probe, pose) for pose in poses]
-        hu = tissue = None
-        if ct_slice or labels or (image and renderer == "ct"):
-            hu, tissue = self._sampler.slice(self._pixels, poses, self._beam)
-        drawn = self._draw(renderer, poses, contacts, hu) if image else None
-        images = _arrays(drawn.round().to(torch.uint8) if drawn is not None else None, len(poses))
-        slices = _arrays(hu.round().to(torch.int16) if hu is not None and ct_slice else None, len(poses))
-        classes = _arrays(tissue if labels else None, len(poses))
+        fields = [self._displacement(pose) for pose in poses]
+        phases = [self._phase(seconds) for seconds in ([0.0] * len(poses) if times is None else times)]
+        sources = [self._source(*parts) for parts in zip(poses, fields, phases, strict=True)]
+        sampler: Sampler = MovedSampler(self._sampler, sources) if any(sources) else self._sampler
+        with failures_of(self.device):
+            made = self._make(renderer, sampler, poses, contacts, image, ct_slice, labels)
         return [
-            Frame(*outputs, renderer)
-            for outputs in zip(images, slices, classes, contacts, poses, strict=True)
+            Frame(*shown, one, pose, renderer, deformed=field is not None, phase=phase)
+            for shown, one, pose, field, phase in zip(made, contacts, poses, fields, phases, strict=True)
         ]
 
-    def _draw(self, renderer: str, poses: Matrix, contacts: list[Contact], hu: Tensor | None) -> Tensor:
+    def _displacement(self, ct_from_probe: Matrix) -> Displacement | None:
+        """How the tissue gives way to the probe at one pose; None where it does not."""
+        if not self.mechanics.deformation:
+            return None
+        return displacement(self.indentation(ct_from_probe), self.probe)
+
+    def _phase(self, seconds: float) -> float:
+        return phase_at(seconds, self.mechanics.breathing_period) if self.mechanics.breathing_amplitude else 0.0
+
+    def _source(self, ct_from_probe: Matrix, field: Displacement | None, phase: float) -> Source | None:
+        """Where the tissue at points of `probe` lay in the CT; None if it lies there still."""
+        caudal = self.mechanics.breathing_amplitude * inspired(phase)
+        if caudal == 0:
+            return field.source if field else None
+        mobility = self.patient.mobility
+
+        def source(points: Tensor) -> Tensor:
+            return mobility.source(field.source(points) if field else points, ct_from_probe, caudal)
+
+        return source
+
+    def _make(
+        self, renderer: str, sampler: Sampler, poses: Matrix, contacts: list[Contact],
+        image: bool, ct_slice: bool, labels: bool,
+    ) -> list[tuple[Any, Any, Any]]:  # fmt: skip
+        """Image, slice and labels of every pose; None for what is not wanted."""
+        hu = tissue = None
+        if ct_slice or labels or (image and renderer == "ct"):
+            hu, tissue = sampler.slice(self._pixels, poses, self._beam)
+        drawn = self._draw(renderer, sampler, poses, contacts, hu) if image else None
+        arrays = on_host(
+            drawn.round().to(torch.uint8) if drawn is not None else None,
+            hu.round().to(torch.int16) if hu is not None and ct_slice else None,
+            tissue if labels else None,
+        )
+        none = [None] * len(poses)
+        images, slices, classes = (none if array is None else list(array) for array in arrays)
+        return list(zip(images, slices, classes, strict=True))
+
+    def _draw(
+        self, renderer: str, sampler: Sampler, poses: Matrix, contacts: list[Contact], hu: Tensor | None
+    ) -> Tensor:
         """(B, H, W) grey levels, 0 to 255."""
         if renderer == "ct":
             assert hu is not None
             return (window(hu, *SOFT_WINDOW) + 1) * 127.5 * self._fan
         coupling = torch.from_numpy(np.stack([c.line_coupling for c in contacts])).to(self._torch_device)
         if renderer == "physics":
-            anatomy = self._sampler.anatomy(self._lines, poses, self._beam)
+            anatomy = sampler.anatomy(self._lines, poses, self._beam)
             polar = physics.b_mode(anatomy, coupling, self._formation)
             return scan_convert(polar, self._grid, self._fan)
         assert self._learned is not None
-        return self._learned.draw(self._sampler, poses, coupling, self._beam)
-
-
-def _arrays(batch: Tensor | None, count: int) -> list[Any]:
-    """One array a pose, or as many None."""
-    return [None] * count if batch is None else list(batch.cpu().numpy())
+        return self._learned.draw(sampler, poses, coupling, self._beam)
