@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rclpy
+import torch
 from geometry_msgs.msg import Point, PoseStamped
 from numpy.typing import NDArray
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -26,7 +27,7 @@ from rclpy.time import Time
 from us_sim.core import assembly
 from us_sim.core.config import ImageSettings
 from us_sim.core.contact import Contact, contact
-from us_sim.core.errors import ArtifactError, ConfigError, PatientError
+from us_sim.core.errors import ArtifactError, ConfigError, DeviceError, PatientError
 from us_sim.core.patient import Patient
 from us_sim.core.probe import ProbeGeometry
 from us_sim.core.simulator import Frame
@@ -64,9 +65,10 @@ class FakeSimulator:
     generator: Any = None
     device: str = "auto"
     seed: int = 0
-    device_reason: str = "a fake computes nothing"
+    device_reason: str = ""
     log: list[dict[str, Any]] = field(default_factory=list)  # what was rendered
     gate: threading.Event = field(default_factory=threading.Event)  # cleared: rendering waits
+    failure: DeviceError | None = None  # of the GPU that this simulator pretends to have
 
     def __post_init__(self) -> None:
         if self.renderer == "generator" and self.generator is None:
@@ -74,10 +76,14 @@ class FakeSimulator:
         if self.renderer == "generator" and self.probe.depth > self.generator.depth:
             raise ConfigError(f"depth is {self.probe.depth}; the generator's card allows {self.generator.depth}")
         self.device = "cpu" if self.device == "auto" else self.device
+        self.device_reason = self.device_reason or "a fake computes nothing"
         self.gate.set()
 
     def replace(self, **changes: Any) -> FakeSimulator:
         return replace(self, **changes)
+
+    def on_cpu(self, reason: str) -> FakeSimulator:
+        return self.replace(device="cpu", device_reason=reason, failure=None)
 
     def contact(self, ct_from_probe: NDArray[np.float64]) -> Contact:
         return contact(self.patient.skin, self.probe, ct_from_probe)
@@ -86,6 +92,8 @@ class FakeSimulator:
                labels: bool = True, renderer: str | None = None) -> Frame:
         self.log.append({"image": image, "ct_slice": ct_slice, "labels": labels})
         assert self.gate.wait(20)
+        if self.failure is not None:
+            raise self.failure
         x, y, z = ct_from_probe[:3, 3]
         fan = self.probe.fan_mask
         return Frame(
@@ -108,12 +116,14 @@ def _load_patient(ct: str, labels: str | None = None, label_scheme: str | None =
     return ball(Path(ct).name)
 
 
-def _load_generator(path: str, device: Any) -> Any:
+def _load_generator(path: str) -> Any:
     if not Path(path).exists():
         raise ArtifactError(f"{path}: no such file; expected a .safetensors artifact")
     card = SimpleNamespace(to_json=lambda: '{"depth": 180}')
     name = Path(path).stem
-    return SimpleNamespace(name=name, sha256=f"sha of {name}", card=card, depth=180.0, device=device)
+    backend = SimpleNamespace(name="fake int8", reason="it is small")
+    return SimpleNamespace(
+        name=name, sha256=f"sha of {name}", card=card, depth=180.0, device=torch.device("cpu"), backend=backend)
 
 
 class World:
@@ -150,7 +160,7 @@ class World:
         """Return a started `UsSim`; untyped, for its simulator is the fake."""
         given = {"data_folders": "/", "renderer": "physics", **parameters}  # tests keep their files outside of home
         overrides = [Parameter(name, value=value) for name, value in given.items()]
-        node = UsSim(context=self.context, namespace=namespace, parameter_overrides=overrides)
+        node: Any = UsSim(context=self.context, namespace=namespace, parameter_overrides=overrides)
         self.add(node)
         if node.scene is not None:
             node.scene.simulator.log.clear()  # of the frame that warms it up
@@ -225,6 +235,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(assembly, "builtin_patient", lambda seed: ball(f"phantom-{seed}"))
     monkeypatch.setattr(assembly, "load_patient", _load_patient)
     monkeypatch.setattr(assembly, "load_generator", _load_generator)
+    monkeypatch.setattr(assembly, "accelerated", lambda generator, device: generator)
     world = World()
     yield world
     world.close()

@@ -10,6 +10,7 @@ from rclpy.clock import Clock, ClockType
 from us_sim.ros.diagnostics import status_message
 from us_sim.ros.markers import patient_markers
 from us_sim.ros.outputs import listened
+from us_sim.ros.scene import equipment
 from us_sim.ros.worker import in_worker
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Heartbeat:
                 "patient": simulator.patient.name,
                 "renderer": simulator.renderer,
                 "generator": simulator.generator.name if simulator.generator else "",
-                "device": f"{simulator.device} ({simulator.device_reason})",
+                **equipment(simulator),
             }
             values += [KeyValue(key=key, value=value) for key, value in about.items()]
         message = DiagnosticArray(status=[status_message(node.get_fully_qualified_name(), good, line, values)])

@@ -6,6 +6,7 @@ is the one reference that both read: it is replaced as a whole, never changed.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -20,7 +21,7 @@ from us_sim_msgs.msg import ProbeInfo
 
 from us_sim.core import assembly
 from us_sim.core.config import ImageSettings, SimConfig
-from us_sim.core.errors import ConfigError, UsSimError
+from us_sim.core.errors import ConfigError, DeviceError, UsSimError
 from us_sim.core.probe_file import load_probe
 from us_sim.ros import parameters
 from us_sim.ros.conversions import probe_info_message
@@ -31,7 +32,7 @@ from us_sim.ros.parameters import RosConfig
 from us_sim.ros.pose_input import PoseInput
 from us_sim.ros.poses import ProbePose, RefusedError
 from us_sim.ros.running import run
-from us_sim.ros.scene import Scene, changed
+from us_sim.ros.scene import Scene, changed, equipment
 from us_sim.ros.services import Services
 from us_sim.ros.stream import FrameStream
 from us_sim.ros.tf import MISSING, TransformTree, installed
@@ -77,6 +78,7 @@ class UsSim(LifecycleNode):
         self._config_id = 0
         self.failure = ""
         self._warned: dict[str, float] = {}
+        self._falling = threading.Lock()
         Services(self)
         self._heartbeat = Heartbeat(self)
 
@@ -98,7 +100,7 @@ class UsSim(LifecycleNode):
             simulator = assembly.open_simulator(config, settings, self._base_probe, **self._kept)
             for warning in simulator.patient.warnings:
                 self.get_logger().warning(warning)
-            simulator.render(np.eye(4))  # what is compiled at first use is compiled now: nobody waits yet
+            simulator = self._tried(simulator)
             self.tree = TransformTree(self, self.config.ct_frame_id, self.config.probe_frame_id)
             self.outputs = Outputs(self)
         except Exception as error:
@@ -106,8 +108,7 @@ class UsSim(LifecycleNode):
             return FAILURE
         self.failure = ""
         self.show(simulator)
-        where = f"on {simulator.device} ({simulator.device_reason})"
-        self.get_logger().info(f"patient {simulator.patient.name}, renderer {simulator.renderer}, {where}")
+        self._tell(f"patient {simulator.patient.name}, renderer {simulator.renderer}", simulator)
         return SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -118,7 +119,7 @@ class UsSim(LifecycleNode):
         self._heartbeat.forget_markers()
         self.statistics = Statistics()
         self.stream = FrameStream(
-            self.outputs, self.statistics, self.config, self._scene_in_force, self.warn)
+            self.outputs, self.statistics, self.config, self._scene_in_force, self.fall_back, self.warn)
         self._input = PoseInput(
             self, self.config, self.tree, self.statistics, take=self._take, refuse=self._refuse)
         return result
@@ -195,6 +196,16 @@ class UsSim(LifecycleNode):
         self.outputs.probe_info.publish(self.probe_info(new))
         self.scene = new
 
+    def fall_back(self, error: DeviceError) -> Scene:
+        """Go on with the CPU when the GPU has failed, in any thread; return the scene that does."""
+        with self._falling:
+            while (scene := self._scene_in_force()).simulator.device != "cpu":
+                simulator = scene.simulator.on_cpu(str(error))
+                if self.scene is scene:  # if not, it has changed meanwhile: the new one goes on
+                    self.show(self.adapted(simulator))
+                    self._tell("the GPU is given up", simulator)
+        return scene
+
     def freeze(self, frozen: bool) -> bool:
         """Hold or release the picture; return False if there is none because the node is not active."""
         if self.stream is None:
@@ -206,6 +217,15 @@ class UsSim(LifecycleNode):
         """Return the message that describes a scene."""
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self.config.probe_frame_id)
         return probe_info_message(scene.simulator, scene.config_id, self.config.ct_frame_id, header)
+
+    def _tried(self, simulator: Simulator) -> Simulator:
+        """Render once, as nobody waits yet: what is compiled at first use is compiled now, and the GPU may fail."""
+        try:
+            simulator.render(np.eye(4))
+        except DeviceError as error:
+            simulator = simulator.on_cpu(str(error))
+            simulator.render(np.eye(4))
+        return simulator
 
     def _scene_in_force(self) -> Scene:
         assert self.scene is not None  # the stream lives only while the node is configured
@@ -251,6 +271,9 @@ class UsSim(LifecycleNode):
             self._kept.pop("generator", None)
 
     # -- what the user hears ---------------------------------------------------------------------------
+
+    def _tell(self, what: str, simulator: Simulator) -> None:
+        self.get_logger().info(", ".join([what, *(f"{k} {v}" for k, v in equipment(simulator).items())]))
 
     def warn(self, kind: str, text: str) -> None:
         """Log a warning, each kind at most once in five seconds; none about what an interrupt has broken off."""

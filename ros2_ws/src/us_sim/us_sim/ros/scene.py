@@ -18,6 +18,15 @@ class Scene:
     config_id: int
 
 
+def equipment(simulator: Simulator) -> dict[str, str]:
+    """Return what computes the frames, each with the reason, by the names that diagnostics use."""
+    about = {"device": f"{simulator.device} ({simulator.device_reason})"}
+    if simulator.generator is not None:
+        backend = simulator.generator.backend
+        about["generator runs on"] = f"{backend.name} ({backend.reason})"
+    return about
+
+
 def changed(
     simulator: Simulator, probe: ProbeGeometry, settings: ImageSettings, renderer: str
 ) -> Simulator:

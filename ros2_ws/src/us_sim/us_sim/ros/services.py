@@ -15,7 +15,7 @@ from us_sim_msgs.srv import LoadGenerator, LoadPatient, RenderFrame
 
 from us_sim.core import assembly
 from us_sim.core.config import RENDERERS, SimConfig
-from us_sim.core.errors import ConfigError
+from us_sim.core.errors import ConfigError, DeviceError
 from us_sim.core.shipped import shipped
 from us_sim.core.tissue import TissueClass
 from us_sim.core.transforms import Matrix
@@ -85,7 +85,7 @@ class Services:
         """Replace the generator; on an error the old one stays."""
         node = self._node
         try:
-            device = parameters.read(node, SimConfig).device
+            device = self._device()
             if request.path not in shipped():
                 self._check_readable(request.path)
             generator = await in_worker(node.executor, assembly.open_generator, request.path, device)
@@ -99,6 +99,11 @@ class Services:
             response.card = generator.card.to_json()
             response.device = str(generator.device)
         return response
+
+    def _device(self) -> str:
+        """What a generator is loaded for; a node that has given up its GPU stays on the CPU."""
+        scene = self._node.scene
+        return "cpu" if scene and scene.simulator.device == "cpu" else parameters.read(self._node, SimConfig).device
 
     def _check_readable(self, *paths: str) -> None:
         config, own = parameters.read(self._node, SimConfig), parameters.read(self._node, RosConfig)
@@ -138,8 +143,8 @@ class Services:
             if node.scene is None:
                 raise ConfigError(NOT_CONFIGURED)
             job = Job(node, node.scene, request)
-            response.probe_info = node.probe_info(node.scene)
             response.frames = await in_worker(node.executor, job.run, arrival)
+            response.probe_info = node.probe_info(job.scene)
             bad = [i for i, frame in enumerate(response.frames) if not frame.valid]
             response.success = not bad
             if bad:
@@ -154,10 +159,10 @@ class Job:
 
     def __init__(self, node: UsSim, scene: Scene, request: RenderFrame.Request) -> None:
         _check(request)
-        self._scene, self._config = scene, node.config
+        self.scene, self._config, self._fall_back = scene, node.config, node.fall_back
         self._renderer = request.renderer or None
         outputs = request.outputs or ALL_OUTPUTS
-        self._wanted = {name: bool(outputs & bit) for name, bit in OUTPUTS.items()}
+        self._wanted: dict[str, Any] = {name: bool(outputs & bit) for name, bit in OUTPUTS.items()}
         self._frames: list[RenderedFrame] = []
         self._poses: list[Matrix] = []
         self._places: list[int] = []  # of the valid poses in the request
@@ -175,18 +180,23 @@ class Job:
 
     def run(self, arrival: float) -> list[RenderedFrame]:
         """Return one frame for each pose, in their order."""
-        simulator = self._scene.simulator
         for start in range(0, len(self._poses), CHUNK):
-            poses = np.stack(self._poses[start : start + CHUNK])
-            rendered = simulator.render_batch(poses, renderer=self._renderer, **self._wanted)
+            rendered = self._rendered(np.stack(self._poses[start : start + CHUNK]))
             for place, frame in zip(self._places[start : start + CHUNK], rendered, strict=True):
                 self._fill(self._frames[place], place, frame, arrival)
         return self._frames
 
+    def _rendered(self, poses: Matrix) -> list[Frame]:
+        try:
+            return self.scene.simulator.render_batch(poses, renderer=self._renderer, **self._wanted)
+        except DeviceError as error:
+            self.scene = self._fall_back(error)
+            return self.scene.simulator.render_batch(poses, renderer=self._renderer, **self._wanted)
+
     def _fill(self, message: RenderedFrame, place: int, frame: Frame, arrival: float) -> None:
         header = message.info.header
         message.info = frame_info_message(
-            frame, header, sequence=place, ct_frame=self._config.ct_frame_id, config_id=self._scene.config_id,
+            frame, header, sequence=place, ct_frame=self._config.ct_frame_id, config_id=self.scene.config_id,
             arrival=arrival)
         message.contact = contact_message(frame.contact, header)
         for name in self._wanted:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from std_msgs.msg import Header
 
+from us_sim.core.errors import DeviceError
 from us_sim.ros.conversions import contact_message, frame_info_message, image_message, soft_window
 from us_sim.ros.diagnostics import Statistics
 from us_sim.ros.mailbox import Mailbox
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 class FrameStream:
     """Lives from activation to deactivation.
 
-    `scene` gives the simulator in force, `warn(kind, text)` tells the user, not too often.
+    `scene` gives the simulator in force, `fall_back` the one that goes on when the GPU has failed, `warn(kind, text)`
+    tells the user, not too often.
     """
 
     def __init__(
@@ -35,10 +37,11 @@ class FrameStream:
         statistics: Statistics,
         config: RosConfig,
         scene: Callable[[], Scene],
+        fall_back: Callable[[DeviceError], Scene],
         warn: Callable[[str, str], None],
     ) -> None:
         self._outputs, self._statistics, self._config = outputs, statistics, config
-        self._scene, self._warn = scene, warn
+        self._scene, self._fall_back, self._warn = scene, fall_back, warn
         self._mailbox: Mailbox[ProbePose] = Mailbox()
         self._sequence = 0
         self._shown: ProbePose | None = None
@@ -100,8 +103,12 @@ class FrameStream:
             self._statistics.count("unwatched")
             return
         scene = self._scene()
-        frame = scene.simulator.render(
-            pose.ct_from_probe, image=wanted.image, ct_slice=wanted.ct_slice, labels=wanted.labels)
+        outputs = {"image": wanted.image, "ct_slice": wanted.ct_slice, "labels": wanted.labels}
+        try:
+            frame = scene.simulator.render(pose.ct_from_probe, **outputs)
+        except DeviceError as error:
+            scene = self._fall_back(error)
+            frame = scene.simulator.render(pose.ct_from_probe, **outputs)
         self._publish(frame, pose, scene, wanted)
         if not pose.frozen:
             self._statistics.rendered(time.monotonic() - pose.arrival)
