@@ -12,9 +12,9 @@ import pytest
 from geometry_msgs.msg import PoseStamped
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
+from tests.viewer.browser import PROGRAM, Browser
 from us_sim_msgs.msg import Contact, FrameInfo
 
-from tests.viewer.browser import PROGRAM, Browser
 from us_sim.core import assembly
 from us_sim.core.simulator import Simulator
 from us_sim.core.transforms import rotation_from_quaternion
