@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +28,8 @@ from us_sim.core import assembly
 from us_sim.core.config import ImageSettings
 from us_sim.core.contact import Contact, contact
 from us_sim.core.errors import ArtifactError, ConfigError, DeviceError, PatientError
+from us_sim.core.indentation import Indentation, face_of, indentation
+from us_sim.core.mechanics import MechanicsSettings
 from us_sim.core.patient import Patient
 from us_sim.core.probe import ProbeGeometry
 from us_sim.core.simulator import Frame
@@ -67,6 +69,8 @@ class FakeSimulator:
     seed: int = 0
     device_reason: str = ""
     log: list[dict[str, Any]] = field(default_factory=list)  # what was rendered
+    mechanics: MechanicsSettings = field(default_factory=MechanicsSettings)
+    times: list[float] = field(default_factory=list)  # of what was rendered, s
     gate: threading.Event = field(default_factory=threading.Event)  # cleared: rendering waits
     failure: DeviceError | None = None  # of the GPU that this simulator pretends to have
 
@@ -88,8 +92,12 @@ class FakeSimulator:
     def contact(self, ct_from_probe: NDArray[np.float64]) -> Contact:
         return contact(self.patient.skin, self.probe, ct_from_probe)
 
+    def indentation(self, ct_from_probe: NDArray[np.float64]) -> Indentation:
+        return indentation(self.patient, face_of(self.probe), ct_from_probe)
+
     def render(self, ct_from_probe: NDArray[np.float64], *, image: bool = True, ct_slice: bool = True,
-               labels: bool = True, renderer: str | None = None) -> Frame:
+               labels: bool = True, renderer: str | None = None, times: Sequence[float] = (0.0,)) -> Frame:
+        self.times.extend(times)
         self.log.append({"image": image, "ct_slice": ct_slice, "labels": labels})
         assert self.gate.wait(20)
         if self.failure is not None:
@@ -101,13 +109,15 @@ class FakeSimulator:
             ct_slice=np.where(fan, round(z), -1000).astype(np.int16) if ct_slice else None,
             labels=np.where(fan, round(y), 0).astype(np.uint8) if labels else None,
             contact=self.contact(ct_from_probe), ct_from_probe=ct_from_probe,
-            renderer=renderer or self.renderer)
+            renderer=renderer or self.renderer,
+            deformed=self.mechanics.deformation and self.indentation(ct_from_probe).pressed)
 
-    def render_batch(self, ct_from_probe: NDArray[np.float64], *, renderer: str | None = None,
-                     **wanted: bool) -> list[Frame]:
+    def render_batch(self, ct_from_probe: NDArray[np.float64], *, times: Sequence[float],
+                     renderer: str | None = None, **wanted: bool) -> list[Frame]:
         if renderer:
             self.replace(renderer=renderer)  # raises where it cannot be
-        return [self.render(pose, renderer=renderer, **wanted) for pose in ct_from_probe]
+        frames = zip(ct_from_probe, times, strict=True)
+        return [self.render(pose, renderer=renderer, times=[seconds], **wanted) for pose, seconds in frames]
 
 
 def _load_patient(ct: str, labels: str | None = None, label_scheme: str | None = None) -> Patient:

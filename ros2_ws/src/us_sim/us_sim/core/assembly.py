@@ -10,6 +10,7 @@ from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.core.device import choose_device, failures_of
 from us_sim.core.errors import DeviceError, PatientError
 from us_sim.core.inference import accelerated
+from us_sim.core.mechanics import MechanicsSettings
 from us_sim.core.patient import Patient, builtin_patient, load_patient
 from us_sim.core.probe import ProbeGeometry
 from us_sim.core.shipped import artifact_of
@@ -63,29 +64,31 @@ def open_simulator(
     config: SimConfig,
     settings: ImageSettings,
     base: ProbeGeometry,
+    mechanics: MechanicsSettings | None = None,
     patient: Patient | None = None,
     generator: Generator | None = None,
 ) -> Simulator:
     """Return the simulator that the parameters describe; what is given is not loaded again.
 
-    `base` is the probe before the parameters have shaped it. Where the GPU fails or has no memory left, the CPU takes
-    over, and the simulator's `device_reason` tells so.
+    `base` is the probe before the parameters have shaped it; without `mechanics` the patient gives way as usual. Where
+    the GPU fails or has no memory left, the CPU takes over, and the simulator's `device_reason` tells so.
 
     Raises:
         UsSimError: something that they name cannot be used.
     """
     probe = shaped(base, config)
     try:
-        return _assembled(config, settings, probe, patient, generator, "")
+        return _assembled(config, settings, probe, mechanics, patient, generator, "")
     except DeviceError as error:
         if generator is not None:
             generator = accelerated(generator, CPU, calibrate=False)
-        return _assembled(replace(config, device="cpu"), settings, probe, patient, generator, str(error))
+        on_cpu = replace(config, device="cpu")
+        return _assembled(on_cpu, settings, probe, mechanics, patient, generator, str(error))
 
 
 def _assembled(
-    config: SimConfig, settings: ImageSettings, probe: ProbeGeometry, patient: Patient | None,
-    generator: Generator | None, device_reason: str,
+    config: SimConfig, settings: ImageSettings, probe: ProbeGeometry, mechanics: MechanicsSettings | None,
+    patient: Patient | None, generator: Generator | None, device_reason: str,
 ) -> Simulator:  # fmt: skip
     if generator is None:  # whatever draws first: the renderer changes live
         generator = open_generator(config.generator, config.device)
@@ -93,5 +96,5 @@ def _assembled(
         patient = open_patient(config.ct, config.labels, config.label_scheme, config.seed)
     return Simulator(
         patient, probe, settings, renderer=config.renderer, generator=generator, device=config.device,
-        seed=config.seed, device_reason=device_reason,
+        seed=config.seed, mechanics=mechanics or MechanicsSettings(), device_reason=device_reason,
     )  # fmt: skip

@@ -86,7 +86,9 @@ def mobility_of(volume: CtVolume, skin: Skin) -> Mobility:
     bone = inside & (volume.tissue[i, j, k] == TissueClass.BONE)
     from_bone = step * skin.spacing * distance_transform_edt(~bone) if bone.any() else np.full(bone.shape, np.inf)
     share = _growing(-distance, *UNDER_SKIN) * _growing(from_bone, *FROM_BONE)
-    return Mobility(np.ascontiguousarray(share, dtype=np.float32), inverse(ct_from_grid))
+    mobility = Mobility(np.ascontiguousarray(share, dtype=np.float32), inverse(ct_from_grid))
+    mobility.source(torch.zeros(1, 3), np.eye(4), 0.0)  # compiled now: no frame waits for it
+    return mobility
 
 
 def _growing(values: NDArray, low: float, high: float) -> NDArray:

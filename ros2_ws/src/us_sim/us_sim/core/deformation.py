@@ -144,6 +144,12 @@ def _integral(values: Array, step: float) -> Array:
     return np.concatenate([[0.0], np.cumsum(0.5 * step * (values[1:] + values[:-1]))])
 
 
+def ready() -> None:
+    """Compile the loop that a first touch would wait for."""
+    points = np.zeros((1, 3), np.float32)
+    _move(0.0, 1.0, np.zeros((2, 7), np.float32), points, points)
+
+
 # -- applied to points: compiled on the CPU, tensors elsewhere ------------------------------------------------
 
 

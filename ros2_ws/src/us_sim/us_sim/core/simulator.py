@@ -17,7 +17,7 @@ from us_sim.core.backend import CPU
 from us_sim.core.breathing import inspired, phase_at
 from us_sim.core.config import RENDERERS, SOFT_WINDOW, ImageSettings
 from us_sim.core.contact import Contact, contact
-from us_sim.core.deformation import Displacement, displacement
+from us_sim.core.deformation import Displacement, displacement, ready
 from us_sim.core.device import choose_device, failures_of, on_host
 from us_sim.core.encoding import window
 from us_sim.core.errors import ConfigError, PoseError
@@ -105,6 +105,10 @@ class Simulator:
 
     def _prepare(self, sampler: Sampler | None) -> None:
         """Make once what does not depend on the pose."""
+        if self.mechanics.deformation:
+            ready()
+        if self.mechanics.breathing_amplitude:
+            _ = self.patient.mobility
         generator, seed = self.generator, self.seed
         self._sampler = sampler or sampler_on(self._torch_device, self.patient, seed)
         self._beam = elevation_beam(self.probe.slice_thickness, self.probe.elevation_planes)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import Point, Pose, Quaternion, Transform, Vector3
+from geometry_msgs.msg import Point, Pose, Quaternion, Transform, Vector3, WrenchStamped
 from numpy.typing import ArrayLike, NDArray
 from sensor_msgs.msg import Image
 from std_msgs.msg import ColorRGBA, Header
@@ -27,6 +27,7 @@ from us_sim.core.transforms import Matrix, quaternion_from_rotation, rigid, rota
 
 if TYPE_CHECKING:
     from us_sim.core.contact import Contact
+    from us_sim.core.force import Wrench
     from us_sim.core.simulator import Frame, Simulator
 
 MM_PER_M = 1000.0
@@ -92,6 +93,17 @@ def nanoseconds(stamp: Time) -> int:
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
+def seconds(stamp: Time) -> float:
+    """Return a stamp in s."""
+    return nanoseconds(stamp) * 1e-9
+
+
+def later(stamp: Time, nanosec: int) -> Time:
+    """Return a stamp some ns later."""
+    sec, rest = divmod(nanoseconds(stamp) + nanosec, 1_000_000_000)
+    return Time(sec=sec, nanosec=rest)
+
+
 # -- images -----------------------------------------------------------------------------------------
 
 
@@ -151,6 +163,15 @@ def contact_message(contact: Contact, header: Header) -> ContactMsg:
         point=point_message(point),
         normal=Vector3(x=nx, y=ny, z=nz),
     )
+
+
+def wrench_message(wrench: Wrench, header: Header) -> WrenchStamped:
+    """Return the message of a wrench in the probe's frame, N and N m."""
+    force, torque = wrench.force.tolist(), (wrench.torque / MM_PER_M).tolist()
+    message = WrenchStamped(header=header)
+    message.wrench.force = Vector3(x=force[0], y=force[1], z=force[2])
+    message.wrench.torque = Vector3(x=torque[0], y=torque[1], z=torque[2])
+    return message
 
 
 def probe_info_message(simulator: Simulator, config_id: int, ct_frame: str, header: Header) -> ProbeInfo:
@@ -223,7 +244,7 @@ def frame_info_message(
     """Return what a frame shows; `arrival` is when its pose was received, s on the monotonic clock."""
     return FrameInfo(
         header=header, sequence=sequence, ct_frame=ct_frame, renderer=frame.renderer,
-        ct_from_probe=pose_message(frame.ct_from_probe), config_id=config_id, deformed=False, frozen=frozen,
+        ct_from_probe=pose_message(frame.ct_from_probe), config_id=config_id, deformed=frame.deformed, frozen=frozen,
         latency=time.monotonic() - arrival,
     )
 

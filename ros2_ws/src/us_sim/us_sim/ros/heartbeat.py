@@ -1,4 +1,6 @@
-"""Once a second: diagnostics, the frozen frame again, and the patient's meshes for who has begun to look."""
+"""Once a second: diagnostics, the frozen frame again, and the patient's meshes for who has begun to look.
+
+And 20 times a second, for a patient that breathes, the last frame again."""
 
 from __future__ import annotations
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from us_sim.core.patient import Patient
     from us_sim.ros.node import UsSim
 
+BREATH_STEP = 0.05  # s between two frames of a breathing patient under a probe that stands still
+
 
 class Heartbeat:
     """Beats from construction to destruction of a node, whatever its state."""
@@ -25,7 +29,9 @@ class Heartbeat:
         self._node = node
         self._marked: Patient | None = None
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        node.create_timer(1.0, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        node.create_timer(1.0, self._beat, clock=steady)
+        node.create_timer(BREATH_STEP, self._breathe, clock=steady)
 
     def forget_markers(self) -> None:
         """Send the patient's markers anew: the publisher that held them is closed."""
@@ -36,6 +42,10 @@ class Heartbeat:
         if self._node.stream is not None:
             self._node.stream.repeat_frozen()
             self._mark_patient()
+
+    def _breathe(self) -> None:
+        if self._node.stream is not None:
+            self._node.stream.breathe(self._node.get_clock().now().nanoseconds)
 
     def _report(self) -> None:
         node = self._node

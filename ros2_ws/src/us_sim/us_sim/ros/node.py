@@ -22,6 +22,7 @@ from us_sim_msgs.msg import ProbeInfo
 from us_sim.core import assembly
 from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.core.errors import ConfigError, DeviceError, UsSimError
+from us_sim.core.mechanics import MechanicsSettings
 from us_sim.core.probe_file import load_probe
 from us_sim.ros import parameters
 from us_sim.ros.conversions import probe_info_message
@@ -95,9 +96,9 @@ class UsSim(LifecycleNode):
             self.config = parameters.read(self, RosConfig)
             if self.config.pose_source == "tf" and not installed():
                 raise ConfigError(f"pose_source is 'tf', but {MISSING}")
-            config, settings = self.wishes()
+            config, settings, mechanics = self.wishes()
             self._base_probe = load_probe(config.probe)
-            simulator = assembly.open_simulator(config, settings, self._base_probe, **self._kept)
+            simulator = assembly.open_simulator(config, settings, self._base_probe, mechanics, **self._kept)
             for warning in simulator.patient.warnings:
                 self.get_logger().warning(warning)
             simulator = self._tried(simulator)
@@ -163,16 +164,18 @@ class UsSim(LifecycleNode):
 
     # -- what is simulated ---------------------------------------------------------------------------
 
-    def wishes(self, new: Iterable[Parameter] = ()) -> tuple[SimConfig, ImageSettings]:
+    def wishes(self, new: Iterable[Parameter] = ()) -> tuple[SimConfig, ImageSettings, MechanicsSettings]:
         """Return what the parameters ask for, with new values in place of the present ones.
 
         Raises:
             ConfigError: a value outside its range.
         """
         config, settings = parameters.read(self, SimConfig), parameters.read(self, ImageSettings)
+        mechanics = parameters.read(self, MechanicsSettings)
         return (
             replace(config, **parameters.changes_of(SimConfig, new)),
             replace(settings, **parameters.changes_of(ImageSettings, new)),
+            replace(mechanics, **parameters.changes_of(MechanicsSettings, new)),
         )
 
     def adapted(self, simulator: Simulator, new: Iterable[Parameter] = ()) -> Simulator:
@@ -181,9 +184,9 @@ class UsSim(LifecycleNode):
         Raises:
             UsSimError: a value that probe, renderer or the generator's card does not allow.
         """
-        config, settings = self.wishes(new)
+        config, settings, mechanics = self.wishes(new)
         probe = assembly.shaped(self._base_probe, config)
-        return changed(simulator, probe, settings, config.renderer)
+        return changed(simulator, probe, settings, mechanics, config.renderer)
 
     def keep(self, **loaded: Patient | Generator) -> None:
         """Keep a patient or generator, loaded before the node is configured, for `configure`."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from geometry_msgs.msg import WrenchStamped
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import Image
+from std_msgs.msg import Float32
 from us_sim_msgs.msg import Contact, FrameInfo, ProbeInfo
 from visualization_msgs.msg import MarkerArray
 
@@ -61,6 +63,8 @@ class Outputs:
         self.labels = self._publisher(Image, "labels", stream_qos())
         self.frame_info = self._publisher(FrameInfo, "frame_info", stream_qos())
         self.contact = self._publisher(Contact, "contact", stream_qos())
+        self.wrench = self._publisher(WrenchStamped, "wrench", stream_qos())
+        self.breathing = self._publisher(Float32, "breathing", stream_qos())
         self.markers = self._publisher(MarkerArray, "markers", stream_qos())
         self.probe_info = self._publisher(ProbeInfo, "probe_info", latched_qos())
         self.patient_markers = self._publisher(MarkerArray, "patient_markers", latched_qos())

@@ -12,6 +12,7 @@ from rclpy.parameter import Parameter
 
 from us_sim.core.config import ImageSettings, SimConfig, check_ranges, setting
 from us_sim.core.errors import ConfigError
+from us_sim.core.mechanics import MechanicsSettings
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,11 @@ class RosConfig:
 
 
 Settings = TypeVar("Settings")
-CONFIGS: tuple[type[Any], ...] = (SimConfig, ImageSettings, RosConfig)
-LIVE = {"renderer", "depth", "slice_thickness", "elevation_planes", *(f.name for f in fields(ImageSettings))}
+CONFIGS: tuple[type[Any], ...] = (SimConfig, ImageSettings, MechanicsSettings, RosConfig)
+LIVE = {
+    "renderer", "depth", "slice_thickness", "elevation_planes",
+    *(f.name for config in (ImageSettings, MechanicsSettings) for f in fields(config)),
+}  # fmt: skip
 _HINTS = {
     "ct": "call ~/load_patient",
     "labels": "call ~/load_patient",

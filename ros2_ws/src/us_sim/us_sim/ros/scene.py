@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from us_sim.core.config import ImageSettings
+from us_sim.core.mechanics import MechanicsSettings
 from us_sim.core.probe import ProbeGeometry
 from us_sim.core.simulator import Simulator
 
@@ -28,13 +29,13 @@ def equipment(simulator: Simulator) -> dict[str, str]:
 
 
 def changed(
-    simulator: Simulator, probe: ProbeGeometry, settings: ImageSettings, renderer: str
+    simulator: Simulator, probe: ProbeGeometry, settings: ImageSettings, mechanics: MechanicsSettings, renderer: str
 ) -> Simulator:
     """Return the simulator with new values of what changes live; the same one if none differs.
 
     Raises:
         ConfigError: a renderer that cannot draw here, or a probe that the generator's card does not allow.
     """
-    wished = {"probe": probe, "settings": settings, "renderer": renderer}
+    wished = {"probe": probe, "settings": settings, "mechanics": mechanics, "renderer": renderer}
     changes: dict[str, Any] = {n: v for n, v in wished.items() if getattr(simulator, n) != v}
     return simulator.replace(**changes) if changes else simulator

@@ -26,6 +26,7 @@ from us_sim.ros.conversions import (
     image_message,
     nanoseconds,
     point_message,
+    seconds,
 )
 from us_sim.ros.folders import allowed_folders, check_inside
 from us_sim.ros.parameters import RosConfig
@@ -181,17 +182,20 @@ class Job:
     def run(self, arrival: float) -> list[RenderedFrame]:
         """Return one frame for each pose, in their order."""
         for start in range(0, len(self._poses), CHUNK):
-            rendered = self._rendered(np.stack(self._poses[start : start + CHUNK]))
-            for place, frame in zip(self._places[start : start + CHUNK], rendered, strict=True):
+            places = self._places[start : start + CHUNK]
+            times = [seconds(self._frames[place].info.header.stamp) for place in places]
+            rendered = self._rendered(np.stack(self._poses[start : start + CHUNK]), times)
+            for place, frame in zip(places, rendered, strict=True):
                 self._fill(self._frames[place], place, frame, arrival)
         return self._frames
 
-    def _rendered(self, poses: Matrix) -> list[Frame]:
+    def _rendered(self, poses: Matrix, times: list[float]) -> list[Frame]:
+        wanted = {"renderer": self._renderer, "times": times, **self._wanted}
         try:
-            return self.scene.simulator.render_batch(poses, renderer=self._renderer, **self._wanted)
+            return self.scene.simulator.render_batch(poses, **wanted)
         except DeviceError as error:
             self.scene = self._fall_back(error)
-            return self.scene.simulator.render_batch(poses, renderer=self._renderer, **self._wanted)
+            return self.scene.simulator.render_batch(poses, **wanted)
 
     def _fill(self, message: RenderedFrame, place: int, frame: Frame, arrival: float) -> None:
         header = message.info.header

@@ -5,13 +5,24 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from std_msgs.msg import Header
+from std_msgs.msg import Float32, Header
 
+from us_sim.core.breathing import phase_at
 from us_sim.core.errors import DeviceError
-from us_sim.ros.conversions import contact_message, frame_info_message, image_message, soft_window
+from us_sim.core.force import wrench
+from us_sim.ros.conversions import (
+    contact_message,
+    frame_info_message,
+    image_message,
+    later,
+    nanoseconds,
+    seconds,
+    soft_window,
+    wrench_message,
+)
 from us_sim.ros.diagnostics import Statistics
 from us_sim.ros.mailbox import Mailbox
 from us_sim.ros.markers import live_markers
@@ -21,7 +32,20 @@ from us_sim.ros.poses import ProbePose
 from us_sim.ros.scene import Scene
 
 if TYPE_CHECKING:
+    from us_sim.core.indentation import Indentation
+    from us_sim.core.patient import Patient
     from us_sim.core.simulator import Frame
+
+STILL_NS = 80_000_000  # without a pose for so long, a breathing patient is drawn again
+
+
+@dataclass(frozen=True, eq=False)
+class Touch:
+    """How the probe stood in which patient, and when, ns: the next pose's speed is taken from it."""
+
+    patient: Patient
+    indentation: Indentation
+    stamp: int
 
 
 class FrameStream:
@@ -45,20 +69,25 @@ class FrameStream:
         self._mailbox: Mailbox[ProbePose] = Mailbox()
         self._sequence = 0
         self._shown: ProbePose | None = None
+        self._last: ProbePose | None = None
+        self._touch: Touch | None = None
+        self._breath: tuple[ProbePose, int] | None = None
         self._frozen = False
         self._thread = threading.Thread(target=self._run, name="render", daemon=True)
         self._thread.start()
 
     def accept(self, pose: ProbePose) -> None:
-        """Publish the contact of a pose and leave it for the render thread.
+        """Publish contact and wrench of a pose and leave it for the render thread.
 
-        Contact takes a fraction of a millisecond and controllers close their loop on it: it is skipped neither
+        They take a fraction of a millisecond and controllers close their loop on them: they are skipped neither
         when the picture is late nor when it is frozen.
         """
-        try:
-            self._tell_contact(pose)
-        except Exception as error:
-            self._failed("contact", error)
+        self._last = pose
+        for what, tell in (("contact", self._tell_contact), ("wrench", self._tell_wrench)):
+            try:
+                tell(pose)
+            except Exception as error:
+                self._failed(what, error)
         if self._frozen:
             self._statistics.count("frozen")
         elif self._mailbox.put(pose):
@@ -96,14 +125,52 @@ class FrameStream:
             contact = self._scene().simulator.contact(pose.ct_from_probe)
             self._outputs.contact.publish(contact_message(contact, self._header(pose)))
 
+    def _tell_wrench(self, pose: ProbePose) -> None:
+        if not listened(self._outputs.wrench):
+            self._touch = None
+            return
+        scene, before = self._scene(), self._touch
+        now = Touch(scene.simulator.patient, scene.simulator.indentation(pose.ct_from_probe), nanoseconds(pose.stamp))
+        self._touch = now
+        settings = scene.simulator.mechanics
+        if before is None or before.patient is not now.patient:
+            felt = wrench(now.indentation, settings)
+        else:
+            felt = wrench(now.indentation, settings, before.indentation, (now.stamp - before.stamp) * 1e-9)
+        self._outputs.wrench.publish(wrench_message(felt, self._header(pose)))
+
+    def breathe(self, now: int) -> None:
+        """Show a breathing patient to a probe that stands still: the last pose again, its stamp going on.
+
+        `now` is the time of the node's clock, ns; it is counted from the first call after a pose has come.
+        """
+        last = self._last
+        if last is None or self._frozen or not self._scene().simulator.mechanics.breathing_amplitude:
+            return
+        if self._breath is None or self._breath[0] is not last or now < self._breath[1]:
+            self._breath = (last, now)
+            return
+        age = now - self._breath[1]
+        if age >= STILL_NS:
+            self._mailbox.put(replace(last, stamp=later(last.stamp, age), arrival=time.monotonic()))
+
+    def _tell_phase(self, pose: ProbePose) -> None:
+        mechanics = self._scene().simulator.mechanics
+        if mechanics.breathing_amplitude:
+            phase = phase_at(seconds(pose.stamp), mechanics.breathing_period)
+            self._outputs.breathing.publish(Float32(data=phase))
+
     def _draw(self, pose: ProbePose) -> None:
         wanted = self._outputs.wanted()
         self._shown = pose
+        self._tell_phase(pose)
         if not wanted.anything:
             self._statistics.count("unwatched")
             return
         scene = self._scene()
-        outputs = {"image": wanted.image, "ct_slice": wanted.ct_slice, "labels": wanted.labels}
+        outputs = {
+            "image": wanted.image, "ct_slice": wanted.ct_slice, "labels": wanted.labels, "times": [seconds(pose.stamp)],
+        }
         try:
             frame = scene.simulator.render(pose.ct_from_probe, **outputs)
         except DeviceError as error:
