@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from rclpy.serialization import serialize_message
-from sensor_msgs.msg import PointField
+from sensor_msgs.msg import PointCloud2, PointField
+from std_msgs.msg import Header
+from us_sim_msgs.msg import FrameInfo
 
 from us_sim.core.probe import ProbeGeometry, ProbeKind, preset
 from us_sim.core.transforms import rigid
 from us_sim.ros.cloud import frame_cloud
+
+if TYPE_CHECKING:
+    from tests.ros.conftest import World
 
 TURNED = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])  # 90° about z
 
@@ -30,6 +36,23 @@ def test_every_pixel_of_the_fan_is_a_grey_point_where_it_lies() -> None:
     lateral, axial = -10.0 + 3.5 * 1.25, 5.5 * 1.25  # 16 pixels on 20 mm, 32 on 40 mm
     np.testing.assert_allclose((x, y, z), (0.1, lateral / 1000, (7.0 + axial) / 1000), atol=1e-7)
     assert rgb == 83 * 0x010101
+
+
+def test_it_is_made_only_while_somebody_subscribes(world: World) -> None:
+    node = world.start()
+    infos = world.listen(FrameInfo, "us_sim/frame_info")
+    world.listened(node.outputs.frame_info)
+    send = world.sender(node)
+    world.until(lambda: infos)
+    assert not node.scene.simulator.log[-1]["image"]
+    clouds = world.listen(PointCloud2, "us_sim/cloud")
+    world.listened(node.outputs.cloud)
+    send(world.pose(2.0, x=50.0))
+    world.until(lambda: clouds)
+    assert node.scene.simulator.log[-1]["image"]
+    assert clouds[-1].header == Header(stamp=Time(sec=2), frame_id="ct")
+    assert clouds[-1].width == np.count_nonzero(node.scene.simulator.probe.fan_mask)
+    assert set(np.frombuffer(bytes(clouds[-1].data), "<u4")[3::4].tolist()) == {50 * 0x010101}
 
 
 def test_what_lies_outside_of_the_fan_is_no_point() -> None:

@@ -9,7 +9,7 @@ from geometry_msgs.msg import WrenchStamped
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Float32
 from us_sim_msgs.msg import Contact, FrameInfo, ProbeInfo
 from visualization_msgs.msg import MarkerArray
@@ -66,6 +66,7 @@ class Outputs:
         self.wrench = self._publisher(WrenchStamped, "wrench", stream_qos())
         self.breathing = self._publisher(Float32, "breathing", stream_qos())
         self.markers = self._publisher(MarkerArray, "markers", stream_qos())
+        self.cloud = self._publisher(PointCloud2, "cloud", stream_qos())
         self.probe_info = self._publisher(ProbeInfo, "probe_info", latched_qos())
         self.patient_markers = self._publisher(MarkerArray, "patient_markers", latched_qos())
 
@@ -78,7 +79,7 @@ class Outputs:
     def wanted(self) -> Wanted:
         """Return what the present subscribers ask for."""
         return Wanted(
-            image=listened(self.image),
+            image=listened(self.image) or listened(self.cloud),
             ct_slice=listened(self.ct_slice) or listened(self.ct_view),
             labels=listened(self.labels),
             frame_info=listened(self.frame_info),

@@ -13,6 +13,7 @@ from std_msgs.msg import Float32, Header
 from us_sim.core.breathing import phase_at
 from us_sim.core.errors import DeviceError
 from us_sim.core.force import wrench
+from us_sim.ros.cloud import frame_cloud
 from us_sim.ros.conversions import (
     contact_message,
     frame_info_message,
@@ -182,8 +183,8 @@ class FrameStream:
 
     def _publish(self, frame: Frame, pose: ProbePose, scene: Scene, wanted: Wanted) -> None:
         out, header = self._outputs, self._header(pose)
+        probe, ct_frame = scene.simulator.probe, self._config.ct_frame_id
         if wanted.markers:
-            probe, ct_frame = scene.simulator.probe, self._config.ct_frame_id
             out.markers.publish(live_markers(probe, frame.ct_from_probe, frame.contact, ct_frame, pose.stamp))
         pictures = ((out.image, frame.image), (out.labels, frame.labels), (out.ct_slice, frame.ct_slice))
         for publisher, pixels in pictures:
@@ -191,8 +192,10 @@ class FrameStream:
                 publisher.publish(image_message(pixels, header))
         if frame.ct_slice is not None and listened(out.ct_view):
             out.ct_view.publish(image_message(soft_window(frame.ct_slice), header))
+        if frame.image is not None and listened(out.cloud):
+            out.cloud.publish(frame_cloud(frame.image, probe, frame.ct_from_probe, ct_frame, pose.stamp))
         out.frame_info.publish(frame_info_message(
-            frame, header, sequence=self._sequence, ct_frame=self._config.ct_frame_id,
+            frame, header, sequence=self._sequence, ct_frame=ct_frame,
             config_id=scene.config_id, arrival=pose.arrival, frozen=pose.frozen))
         self._sequence += 1
 

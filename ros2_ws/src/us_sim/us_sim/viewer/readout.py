@@ -34,7 +34,7 @@ def bars(organs: Iterable[Organ]) -> str:
             f'<span style="display:block;height:9px;border-radius:3px;width:{length:.1f}%;'
             f'background:rgb{organ.color};outline:1px solid #8886"></span></span>'
             f'<span style="text-align:right;{_faint(organ.area)}">{area}</span></div>')
-    columns = "grid-template-columns:56px 1fr 58px 56px 1fr 58px"
+    columns = "grid-template-columns:58px 1fr 64px 58px 1fr 60px"
     return f'<div style="{_BOX}display:grid;{columns};gap:1px 6px;white-space:nowrap">{"".join(rows)}</div>'
 
 

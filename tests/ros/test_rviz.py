@@ -1,0 +1,54 @@
+"""The layout for rviz names displays that rviz has, and topics that the node has, as it offers them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+
+if TYPE_CHECKING:
+    from tests.ros.conftest import World
+
+LAYOUT = Path(__file__).resolve().parents[2] / "ros2_ws" / "src" / "us_sim" / "rviz" / "us_sim.rviz"
+KINDS = {  # what a display of each class reads
+    "rviz_default_plugins/Axes": None,
+    "rviz_default_plugins/TF": None,
+    "rviz_default_plugins/MarkerArray": "visualization_msgs/msg/MarkerArray",
+    "rviz_default_plugins/PointCloud2": "sensor_msgs/msg/PointCloud2",
+    "rviz_default_plugins/Image": "sensor_msgs/msg/Image",
+}
+
+
+def displays() -> list[dict[str, Any]]:
+    return list(yaml.safe_load(LAYOUT.read_text())["Visualization Manager"]["Displays"])
+
+
+def test_every_display_reads_a_topic_of_the_node_as_it_is_offered(world: World) -> None:
+    node = world.start("left")
+    for display in displays():
+        kind = KINDS[display["Class"]]
+        assert ("Topic" in display) == (kind is not None), display["Name"]
+        if kind is None:
+            continue
+        wanted, topic = display["Topic"], f"/left/{display['Topic']['Value']}"
+        (offered,) = world.until(lambda topic=topic: node.get_publishers_info_by_topic(topic))  # type: ignore[misc]
+        assert offered.topic_type == kind, display["Name"]
+        latched = offered.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+        assert wanted["Durability Policy"] == ("Transient Local" if latched else "Volatile"), display["Name"]
+        assert offered.qos_profile.reliability == ReliabilityPolicy.RELIABLE
+        assert wanted["Reliability Policy"] == "Reliable"
+
+
+@pytest.mark.parametrize("topic", ["patient_markers", "markers", "cloud", "image", "ct_view", "labels"])
+def test_everything_that_is_for_the_eyes_is_shown(topic: str) -> None:
+    shown = {display["Topic"]["Value"] for display in displays() if "Topic" in display and display["Enabled"]}
+    assert f"us_sim/{topic}" in shown
+
+
+def test_tf_and_the_frame_of_the_patient_are_shown() -> None:
+    layout = yaml.safe_load(LAYOUT.read_text())["Visualization Manager"]
+    assert layout["Global Options"]["Fixed Frame"] == "ct"
+    assert "rviz_default_plugins/TF" in {display["Class"] for display in displays()}
