@@ -7,6 +7,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+import torch
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.patches import Polygon
@@ -14,11 +15,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from us_sim.core.assembly import open_generator
-from us_sim.core.motion import motion
+from us_sim.core.deformation import displacement
+from us_sim.core.force import wrench
+from us_sim.core.mechanics import MechanicsSettings
+from us_sim.core.motion import PRESSED, motion
 from us_sim.core.patient import Patient, builtin_patient
 from us_sim.core.probe import preset
 from us_sim.core.simulator import Simulator
-from us_sim.core.transforms import Matrix, apply
+from us_sim.core.tissue import CLASS_COLORS
+from us_sim.core.transforms import Matrix, apply, rigid
 from us_sim.sheet import pictures
 
 matplotlib.use("Agg")
@@ -37,6 +42,7 @@ def main() -> None:
     draw_frame(frame, patient, pose)
     figure.tight_layout()
     figure.savefig(IMAGES / "conventions.png", dpi=110)
+    draw_pressed(patient, pose)
 
 
 def draw_front(patient: Patient, pose: Matrix) -> None:
@@ -82,6 +88,48 @@ def draw_frame(axes: Axes, patient: Patient, pose: Matrix) -> None:
     axes.plot(*PROBE.line_origins[0][[0, 2]], "o", color="magenta", markersize=7)
     axes.set(title="The frame: marker on the left, depth downwards, y towards you",
              xlabel="probe x, mm", ylabel="probe z, mm")  # fmt: skip
+    axes.title.set_fontsize(9)
+
+
+def draw_pressed(patient: Patient, pose: Matrix) -> None:
+    """Image, labels and force of a probe that is pressed in by 0, 5, 10 and 15 mm, and the force over the way."""
+    probe, depths = replace(PROBE, depth=120.0), np.array([0.0, 5.0, 10.0, 15.0])
+    simulator = Simulator(patient, probe, device="cpu", mechanics=MechanicsSettings())
+    poses = [pose @ rigid(np.eye(3), [0, 0, depth - PRESSED]) for depth in np.linspace(0, 15, 31)]
+    forces = [-wrench(simulator.indentation(p), simulator.mechanics).force[2] for p in poses]
+    figure, rows = plt.subplots(2, 5, figsize=(14, 4.8), facecolor="white", width_ratios=[1, 1, 1, 1, 0.9])
+    left, right, top, bottom = probe.fan_size
+    for column, depth in enumerate(depths):
+        frame = simulator.render(poses[int(2 * depth)])
+        assert frame.image is not None
+        assert frame.labels is not None
+        colors = CLASS_COLORS[frame.labels] * probe.fan_mask[..., None]
+        for axes, picture in zip(rows[:, column], (frame.image, colors), strict=True):
+            axes.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=(left, right, bottom, top))
+            axes.set(xticks=[], yticks=range(0, 121, 20) if column == 0 else [])
+        rows[0, column].set_title(f"{depth:.0f} mm, {forces[int(2 * depth)]:.1f} N")
+    way = rows[0, 4]
+    way.plot(np.linspace(0, 15, 31), forces, color="tab:red")
+    way.plot(depths, np.array(forces)[(2 * depths).astype(int)], "o", color="tab:red")
+    way.set(xlabel="pressed in, mm", ylabel="force on the probe, N")
+    draw_grid(rows[1, 4], simulator, poses[-1])
+    figure.tight_layout()
+    figure.savefig(IMAGES / "pressed.png", dpi=70)
+
+
+def draw_grid(axes: Axes, simulator: Simulator, pose: Matrix) -> None:
+    """What has become of a grid of lines 10 mm apart."""
+    probe = simulator.probe
+    field = displacement(simulator.indentation(pose), probe)
+    assert field is not None
+    points = torch.from_numpy(probe.pixel_points)
+    lain = field.source(points).numpy()
+    x, z = probe.pixel_points[0, :, 0], probe.pixel_points[:, 0, 2]
+    for axis in (0, 2):
+        style = {"colors": "tab:blue", "linewidths": 0.8, "linestyles": "solid"}
+        axes.contour(x, z, lain[..., axis], levels=np.arange(-100, 130, 10), **style)
+    axes.plot(*probe.line_origins[:, [0, 2]].T, color="black", linewidth=2)
+    axes.set(aspect="equal", xlim=(-60, 60), ylim=(120, -8), title="10 mm grid of tissue at 15 mm")
     axes.title.set_fontsize(9)
 
 
