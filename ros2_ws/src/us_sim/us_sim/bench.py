@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.ndimage import map_coordinates
 
+from us_sim import bench_generator
 from us_sim.core.motion import motion
 from us_sim.core.patient import builtin_patient
 from us_sim.core.probe import preset
@@ -25,7 +23,9 @@ from us_sim.core.reslice import reslice
 from us_sim.core.simulator import Simulator
 from us_sim.core.transforms import Matrix, apply, inverse, rigid, rotation_from_quaternion
 from us_sim.core.volume import AIR_HU, CtVolume
+from us_sim.timing import Row, machine, milliseconds
 
+COLUMNS = ["what", "median ms", "95 % ms", "a second", "over us_sim reslice", "faster than eager", "SSIM to fp32"]
 SHAPE = (512, 512, 300)
 PROBE = preset("c5_2")
 POINTS = PROBE.pixel_points
@@ -51,17 +51,6 @@ def sweep_poses(count: int) -> list[Matrix]:
     """Neighbouring planes of a slow sweep: 0.5 mm apart along the elevation of a random plane."""
     first = oblique_poses(1)[0]
     return [first @ rigid(np.eye(3), (0, 0.5 * (i - count / 2), 0)) for i in range(count)]
-
-
-def milliseconds(work: Callable[[Matrix], object], poses: list[Matrix]) -> dict[str, float]:
-    """Median and 95th percentile over the poses, after one warm-up."""
-    work(poses[0])
-    times = []
-    for pose in poses:
-        start = time.perf_counter()
-        work(pose)
-        times.append(1e3 * (time.perf_counter() - start))
-    return {"median": float(np.median(times)), "p95": float(np.percentile(times, 95))}
 
 
 def scipy_slice(volume: CtVolume) -> Callable[[Matrix], object]:
@@ -139,7 +128,7 @@ def vtk_slice(volume: CtVolume) -> Callable[[Matrix], object]:
     return work
 
 
-def slices(repeats: int) -> dict[str, dict[str, float]]:
+def slices(repeats: int) -> dict[str, Row]:
     """Time one 256×256 slice with labels in every library that is installed, over a sweep and at random."""
     volume = big_volume()
     works: dict[str, Callable[[Matrix], object]] = {
@@ -155,7 +144,7 @@ def slices(repeats: int) -> dict[str, dict[str, float]]:
     return {f"{n}, {where}": milliseconds(w, poses) for where, poses in planes.items() for n, w in works.items()}
 
 
-def frames(repeats: int) -> dict[str, dict[str, float]]:
+def frames(repeats: int) -> dict[str, Row]:
     """Time whole frames of the built-in phantom on every device there is."""
     patient = builtin_patient(0)
     poses = list(motion("liver_sweep", patient, repeats))
@@ -171,16 +160,23 @@ def frames(repeats: int) -> dict[str, dict[str, float]]:
     return rows
 
 
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line]
-        model = names[0] if names else model
-    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
-    return {"cpu": model, "cores": os.cpu_count(), "gpu": gpu, "python": platform.python_version(),
-            "torch": torch.__version__, "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "")}  # fmt: skip
+def described(about: dict[str, Any]) -> str:
+    """Return one line on the machine."""
+    return ", ".join(f"{key} {value}" for key, value in about.items())
+
+
+def cells(figures: dict[str, Row]) -> list[list[str]]:
+    """Return the table's lines: figures, then ratios to what was measured in the same run."""
+    lines = []
+    for name, row in figures.items():
+        ours = figures.get(f"us_sim reslice, {name.partition(', ')[2]}")
+        lines.append([
+            name, f"{row['median']:.2f}", f"{row['p95']:.2f}", f"{1e3 / row['median']:.0f}",
+            f"{row['median'] / ours['median']:.1f}" if ours else "",
+            f"{row['eager']:.1f}" if "eager" in row else "",
+            f"{row['ssim']:.3f}" if "ssim" in row else "",
+        ])  # fmt: skip
+    return lines
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -188,18 +184,23 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="us_sim.bench", description=__doc__)
     parser.add_argument("--repeats", type=int, default=60, help="poses of each measurement (60)")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
+    parser.add_argument("--markdown", type=Path, help="file to write the table to")
     arguments = parser.parse_args(argv)
-    report = {"machine": machine(), "ms": {**slices(arguments.repeats), **frames(arguments.repeats)}}
-    table = Table("256 x 256 pixels", "median ms", "95 % ms", "a second", "over us_sim reslice")
-    for name, row in report["ms"].items():
-        ours = report["ms"].get(f"us_sim reslice, {name.partition(', ')[2]}")
-        ratio = f"{row['median'] / ours['median']:.1f}" if ours else ""
-        table.add_row(name, f"{row['median']:.2f}", f"{row['p95']:.2f}", f"{1e3 / row['median']:.0f}", ratio)
-    console = Console()
-    console.print(", ".join(f"{key} {value}" for key, value in report["machine"].items()))
+    figures = {**slices(arguments.repeats), **frames(arguments.repeats), **bench_generator.rows(arguments.repeats)}
+    report = {"machine": machine(), "ms": figures}
+    about, lines = described(report["machine"]), cells(figures)
+    table = Table(*COLUMNS)
+    table.columns[0].no_wrap = True
+    for line in lines:
+        table.add_row(*line)
+    console = Console(width=150)
+    console.print(about)
     console.print(table)
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+    if arguments.markdown:
+        text = [" | ".join(line) for line in (COLUMNS, ["---"] * len(COLUMNS), *lines)]
+        arguments.markdown.write_text("\n".join([about, "", *(f"| {line} |" for line in text), ""]))
     return 0
 
 

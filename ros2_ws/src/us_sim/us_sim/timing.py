@@ -1,0 +1,42 @@
+"""How long something takes, for the benchmark and the profile."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from us_sim.core.affinity import cores
+
+Row = dict[str, float]  # `median` and `p95` in ms, and what else was measured
+Input = TypeVar("Input")
+
+
+def milliseconds(work: Callable[[Input], object], inputs: Sequence[Input]) -> Row:
+    """Median and 95th percentile over the inputs, after one warm-up."""
+    work(inputs[0])
+    times = []
+    for one in inputs:
+        start = time.perf_counter()
+        work(one)
+        times.append(1e3 * (time.perf_counter() - start))
+    return {"median": float(np.median(times)), "p95": float(np.percentile(times, 95))}
+
+
+def machine() -> dict[str, Any]:
+    """What figures were measured on, and how busy it was with other things."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line]
+        model = names[0] if names else model
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
+    return {"cpu": model, "cores": cores(), "load": round(os.getloadavg()[0], 1), "gpu": gpu,
+            "python": platform.python_version(), "torch": torch.__version__,
+            "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "")}  # fmt: skip
