@@ -12,7 +12,7 @@ import torch
 from scipy.ndimage import binary_dilation
 from tests.core.patients import box_patient, on_the_box
 
-from us_sim import bench, bench_generator, frame_profile
+from us_sim import bench, bench_generator, frame_profile, timing
 from us_sim.core import quantisation
 from us_sim.core.card import Card
 from us_sim.core.inference import accelerated
@@ -56,7 +56,7 @@ def test_every_backend_is_measured_against_the_reference(monkeypatch: pytest.Mon
     monkeypatch.setattr(quantisation, "SLICES", 4)
     generator = bench_generator.random_generator(CARD)
     slices = bench_generator.seen(generator, box_patient(), 3)
-    rows = dict(bench_generator.measured(generator, slices, slices))
+    rows = bench_generator.measured(generator, slices, slices)
     assert next(iter(rows)) == "torch fp32"
     assert "openvino int8" in rows
     assert rows["torch fp32"]["eager"] == 1
@@ -65,7 +65,7 @@ def test_every_backend_is_measured_against_the_reference(monkeypatch: pytest.Mon
         assert row["eager"] == pytest.approx(rows["torch fp32"]["median"] / row["median"])
         assert 0 < row["median"] <= row["p95"] * 1.001
         assert row["ssim"] > 0.5
-    assert "ssim" not in dict(bench_generator.measured(generator, slices, None))["torch fp32"]
+    assert "ssim" not in bench_generator.measured(generator, slices, None)["torch fp32"]
 
 
 def test_likeness_looks_inside_the_fan_and_takes_the_worst() -> None:
@@ -88,6 +88,13 @@ def test_real_slices_are_compared_where_they_are_at_hand(monkeypatch: pytest.Mon
     monkeypatch.delenv("US_SIM_DATA")
     monkeypatch.chdir(tmp_path)
     assert bench_generator.real_patient() is None
+
+
+def test_works_take_turns() -> None:
+    order: list[str] = []
+    rows = timing.in_turns([lambda x: order.append(f"a{x}"), lambda x: order.append(f"b{x}")], [1, 2])
+    assert order == ["a1", "b1", "a1", "b1", "a2", "b2"]  # the first turn warms up
+    assert [set(row) for row in rows] == [{"median", "p95"}] * 2
 
 
 # -- the report ------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from us_sim.core.reslice import elevation_beam
 from us_sim.core.sampling import sampler_on
 from us_sim.core.shipped import shipped
 from us_sim.core.simulator import Simulator
-from us_sim.timing import Row, milliseconds
+from us_sim.timing import Row, in_turns, milliseconds
 
 LINES = partial(replace, preset("c5_2"))
 WINDOWS = ((-150.0, 250.0), (-1000.0, 1000.0))
@@ -56,7 +56,7 @@ def rows(repeats: int) -> dict[str, Row]:
     for name, generator in (*random, *loaded):
         slices = seen(generator, patient, repeats)
         compared = seen(generator, real, COMPARED) if real is not None else None
-        for backend, row in measured(generator, slices, compared):
+        for backend, row in measured(generator, slices, compared).items():
             found[f"generator {name}, {backend}"] = row
     for name in shipped():
         for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
@@ -64,20 +64,18 @@ def rows(repeats: int) -> dict[str, Row]:
     return found
 
 
-def measured(generator: Generator, slices: Tensor, compared: Tensor | None) -> Iterator[tuple[str, Row]]:
-    """Yield name and row of each backend; the first is the reference."""
-    reference, expected = 0.0, None
-    for backend in backends(generator):
-        fed = [one[None].to(backend.device) for one in slices]
-        with torch.inference_mode():
-            row = milliseconds(partial(waited, backend), fed)
-            reference = reference or row["median"]
-            row["eager"] = reference / row["median"]
-            if compared is not None:
-                drawn = torch.cat([decode(backend(one[None].to(backend.device))).cpu() for one in compared]).numpy()
-                expected = drawn if expected is None else expected
-                row["ssim"] = likeness(drawn, expected, generator.card)
-        yield backend.name, row
+def measured(generator: Generator, slices: Tensor, compared: Tensor | None) -> dict[str, Row]:
+    """Return the row of each backend by its name, the reference first."""
+    every = list(backends(generator))
+    with torch.inference_mode():
+        rows = in_turns([partial(waited, backend) for backend in every], slices.split(1))
+        for row in rows:
+            row["eager"] = rows[0]["median"] / row["median"]
+        if compared is not None:
+            drawn = [torch.cat([decode(waited(b, x)).cpu() for x in compared.split(1)]).numpy() for b in every]
+            for row, pictures in zip(rows, drawn, strict=True):
+                row["ssim"] = likeness(pictures, drawn[0], generator.card)
+    return {backend.name: row for backend, row in zip(every, rows, strict=True)}
 
 
 def backends(generator: Generator) -> Iterator[GeneratorBackend]:
@@ -149,7 +147,7 @@ def likeness(drawn: NDArray[np.float32], expected: NDArray[np.float32], card: Ca
 
 def waited(backend: GeneratorBackend, x: Tensor) -> Tensor:
     """Draw, and return once the picture is there: a GPU works on while Python goes ahead."""
-    drawn = backend(x)
+    drawn = backend(x.to(backend.device))
     if drawn.is_cuda:
         torch.cuda.synchronize(drawn.device)
     return drawn

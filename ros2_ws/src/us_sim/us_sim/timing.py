@@ -20,13 +20,18 @@ Input = TypeVar("Input")
 
 def milliseconds(work: Callable[[Input], object], inputs: Sequence[Input]) -> Row:
     """Median and 95th percentile over the inputs, after one warm-up."""
-    work(inputs[0])
-    times = []
-    for one in inputs:
-        start = time.perf_counter()
-        work(one)
-        times.append(1e3 * (time.perf_counter() - start))
-    return {"median": float(np.median(times)), "p95": float(np.percentile(times, 95))}
+    return in_turns([work], inputs)[0]
+
+
+def in_turns(works: Sequence[Callable[[Input], object]], inputs: Sequence[Input]) -> list[Row]:
+    """Return the same of several works that take turns on each input: what else runs slows all of them alike."""
+    times = np.zeros((len(works), 1 + len(inputs)))
+    for column, one in enumerate([inputs[0], *inputs]):
+        for row, work in enumerate(works):
+            start = time.perf_counter()
+            work(one)
+            times[row, column] = 1e3 * (time.perf_counter() - start)
+    return [{"median": float(np.median(r)), "p95": float(np.percentile(r, 95))} for r in times[:, 1:]]
 
 
 def machine() -> dict[str, Any]:
