@@ -71,6 +71,7 @@ class FakeSimulator:
     log: list[dict[str, Any]] = field(default_factory=list)  # what was rendered
     mechanics: MechanicsSettings = field(default_factory=MechanicsSettings)
     times: list[float] = field(default_factory=list)  # of what was rendered, s
+    coupling: NDArray[np.float32] | None = None  # given to the last frame
     gate: threading.Event = field(default_factory=threading.Event)  # cleared: rendering waits
     failure: DeviceError | None = None  # of the GPU that this simulator pretends to have
 
@@ -96,7 +97,9 @@ class FakeSimulator:
         return indentation(self.patient, face_of(self.probe), ct_from_probe)
 
     def render(self, ct_from_probe: NDArray[np.float64], *, image: bool = True, ct_slice: bool = True,
-               labels: bool = True, renderer: str | None = None, times: Sequence[float] = (0.0,)) -> Frame:
+               labels: bool = True, renderer: str | None = None, times: Sequence[float] = (0.0,),
+               coupling: NDArray[np.float32] | None = None) -> Frame:
+        self.coupling = coupling
         self.times.extend(times)
         self.log.append({"image": image, "ct_slice": ct_slice, "labels": labels})
         assert self.gate.wait(20)
@@ -113,7 +116,7 @@ class FakeSimulator:
             deformed=self.mechanics.deformation and self.indentation(ct_from_probe).pressed)
 
     def render_batch(self, ct_from_probe: NDArray[np.float64], *, times: Sequence[float],
-                     renderer: str | None = None, **wanted: bool) -> list[Frame]:
+                     renderer: str | None = None, **wanted: Any) -> list[Frame]:
         if renderer:
             self.replace(renderer=renderer)  # raises where it cannot be
         frames = zip(ct_from_probe, times, strict=True)

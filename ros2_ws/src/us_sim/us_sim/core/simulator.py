@@ -194,6 +194,7 @@ class Simulator:
         labels: bool = True,
         renderer: str | None = None,
         times: Sequence[float] | None = None,
+        coupling: NDArray[np.float32] | None = None,
     ) -> list[Frame]:
         """Return the frames of (B, 4, 4) poses, mm.
 
@@ -202,6 +203,7 @@ class Simulator:
             image, ct_slice, labels: what to make.
             renderer: draws the image; None for the simulator's own.
             times: s, when each pose is seen: the breath follows them; None: it is held.
+            coupling: (L,) share that each scan line is left with of its coupling in the image, for faults; None: all.
 
         Raises:
             PoseError: wrong shape, or a pose is not finite and rigid.
@@ -216,12 +218,15 @@ class Simulator:
         if not len(poses):
             return []
         contacts = [contact(self.patient.skin, self.probe, pose) for pose in poses]
+        lines = np.stack([one.line_coupling for one in contacts])
+        if coupling is not None:
+            lines *= coupling
         fields = [self._displacement(pose) for pose in poses]
         phases = [self._phase(seconds) for seconds in ([0.0] * len(poses) if times is None else times)]
         sources = [self._source(*parts) for parts in zip(poses, fields, phases, strict=True)]
         sampler: Sampler = MovedSampler(self._sampler, sources) if any(sources) else self._sampler
         with failures_of(self.device):
-            made = self._make(renderer, sampler, poses, contacts, image, ct_slice, labels)
+            made = self._make(renderer, sampler, poses, lines, image, ct_slice, labels)
         return [
             Frame(*shown, one, pose, renderer, deformed=field is not None, phase=phase)
             for shown, one, pose, field, phase in zip(made, contacts, poses, fields, phases, strict=True)
@@ -249,14 +254,14 @@ class Simulator:
         return source
 
     def _make(
-        self, renderer: str, sampler: Sampler, poses: Matrix, contacts: list[Contact],
+        self, renderer: str, sampler: Sampler, poses: Matrix, lines: NDArray[np.float32],
         image: bool, ct_slice: bool, labels: bool,
     ) -> list[tuple[Any, Any, Any]]:  # fmt: skip
         """Image, slice and labels of every pose; None for what is not wanted."""
         hu = tissue = None
         if ct_slice or labels or (image and renderer == "ct"):
             hu, tissue = sampler.slice(self._pixels, poses, self._beam)
-        drawn = self._draw(renderer, sampler, poses, contacts, hu) if image else None
+        drawn = self._draw(renderer, sampler, poses, lines, hu) if image else None
         arrays = on_host(
             drawn.round().to(torch.uint8) if drawn is not None else None,
             hu.round().to(torch.int16) if hu is not None and ct_slice else None,
@@ -267,13 +272,13 @@ class Simulator:
         return list(zip(images, slices, classes, strict=True))
 
     def _draw(
-        self, renderer: str, sampler: Sampler, poses: Matrix, contacts: list[Contact], hu: Tensor | None
+        self, renderer: str, sampler: Sampler, poses: Matrix, lines: NDArray[np.float32], hu: Tensor | None
     ) -> Tensor:
         """(B, H, W) grey levels, 0 to 255."""
         if renderer == "ct":
             assert hu is not None
             return (window(hu, *SOFT_WINDOW) + 1) * 127.5 * self._fan
-        coupling = torch.from_numpy(np.stack([c.line_coupling for c in contacts])).to(self._torch_device)
+        coupling = torch.from_numpy(lines).to(self._torch_device)
         if renderer == "physics":
             anatomy = sampler.anatomy(self._lines, poses, self._beam)
             polar = physics.b_mode(anatomy, coupling, self._formation)

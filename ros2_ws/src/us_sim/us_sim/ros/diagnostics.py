@@ -26,7 +26,7 @@ class Statistics:
         self._before = (time.monotonic(), 0, 0)  # at the last report: time, frames, refusals and failures
 
     def count(self, what: str) -> None:
-        """Count one of: poses received, accepted, rendered, skipped, unwatched, frozen; render errors."""
+        """Count one of: poses received, accepted, rendered, skipped, unwatched, frozen, lost; render errors."""
         with self._lock:
             self.counts[what] += 1
 
@@ -54,7 +54,7 @@ class Statistics:
         for name, percent in (("median", 50), ("95 %", 95)):
             text = f"{np.percentile(latencies, percent):.1f}" if latencies.size else "-"
             values.append(KeyValue(key=f"latency {name} (ms)", value=text))
-        for what in ("received", "accepted", "rendered", "skipped", "unwatched", "frozen"):
+        for what in ("received", "accepted", "rendered", "skipped", "unwatched", "frozen", "lost"):
             values.append(KeyValue(key=f"poses {what}", value=str(counts[what])))
         values.append(KeyValue(key="poses refused", value=str(refused.total())))
         for reason, count in sorted(refused.items()):

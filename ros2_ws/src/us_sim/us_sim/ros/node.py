@@ -22,6 +22,7 @@ from us_sim_msgs.msg import ProbeInfo
 from us_sim.core import assembly
 from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.core.errors import ConfigError, DeviceError, UsSimError
+from us_sim.core.faults import FaultSettings
 from us_sim.core.mechanics import MechanicsSettings
 from us_sim.core.probe_file import load_probe
 from us_sim.ros import parameters
@@ -54,6 +55,7 @@ class UsSim(LifecycleNode):
     Attributes:
         scene: the simulator in force; None while the node is not configured.
         config: frames and source of poses, as they were when the node was configured.
+        faults: what goes wrong on purpose.
         statistics: counters since activation.
         stream: renders and publishes; None while the node is not active.
         failure: why the last `configure` failed; empty if it did not.
@@ -61,6 +63,7 @@ class UsSim(LifecycleNode):
 
     scene: Scene | None = None
     config: RosConfig
+    faults: FaultSettings
     outputs: Outputs
     tree: TransformTree
     statistics: Statistics
@@ -93,7 +96,7 @@ class UsSim(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load patient, generator and probe. rclpy swallows exceptions here without a word: none leaves."""
         try:
-            self.config = parameters.read(self, RosConfig)
+            self.config, self.faults = parameters.read(self, RosConfig), parameters.read(self, FaultSettings)
             if self.config.pose_source == "tf" and not installed():
                 raise ConfigError(f"pose_source is 'tf', but {MISSING}")
             config, settings, mechanics = self.wishes()
@@ -120,7 +123,8 @@ class UsSim(LifecycleNode):
         self._heartbeat.forget_markers()
         self.statistics = Statistics()
         self.stream = FrameStream(
-            self.outputs, self.statistics, self.config, self._scene_in_force, self.fall_back, self.warn)
+            self.outputs, self.statistics, self.config, self._scene_in_force, self.fall_back, lambda: self.faults,
+            self.warn)
         self._input = PoseInput(
             self, self.config, self.tree, self.statistics, take=self._take, refuse=self._refuse)
         return result
@@ -262,6 +266,7 @@ class UsSim(LifecycleNode):
         if self.scene is None:
             self._forget_kept({parameter.name for parameter in changed})
             return
+        self.faults = parameters.read(self, FaultSettings)
         simulator = self.adapted(self.scene.simulator)
         if simulator is not self.scene.simulator:
             self.show(simulator)

@@ -12,6 +12,7 @@ from rclpy.parameter import Parameter
 
 from us_sim.core.config import ImageSettings, SimConfig, check_ranges, setting
 from us_sim.core.errors import ConfigError
+from us_sim.core.faults import FaultSettings
 from us_sim.core.mechanics import MechanicsSettings
 
 
@@ -39,10 +40,10 @@ class RosConfig:
 
 
 Settings = TypeVar("Settings")
-CONFIGS: tuple[type[Any], ...] = (SimConfig, ImageSettings, MechanicsSettings, RosConfig)
+CONFIGS: tuple[type[Any], ...] = (SimConfig, ImageSettings, MechanicsSettings, FaultSettings, RosConfig)
 LIVE = {
     "renderer", "depth", "slice_thickness", "elevation_planes",
-    *(f.name for config in (ImageSettings, MechanicsSettings) for f in fields(config)),
+    *(f.name for config in (ImageSettings, MechanicsSettings, FaultSettings) for f in fields(config)),
 }  # fmt: skip
 _HINTS = {
     "ct": "call ~/load_patient",

@@ -12,7 +12,9 @@ from std_msgs.msg import Float32, Header
 
 from us_sim.core.breathing import phase_at
 from us_sim.core.errors import DeviceError
+from us_sim.core.faults import FaultSettings, delay, dried, flipped, is_lost, lines_left, misplaced
 from us_sim.core.force import wrench
+from us_sim.core.transforms import Matrix
 from us_sim.ros.cloud import frame_cloud
 from us_sim.ros.conversions import (
     contact_message,
@@ -63,10 +65,11 @@ class FrameStream:
         config: RosConfig,
         scene: Callable[[], Scene],
         fall_back: Callable[[DeviceError], Scene],
+        faults: Callable[[], FaultSettings],
         warn: Callable[[str, str], None],
     ) -> None:
         self._outputs, self._statistics, self._config = outputs, statistics, config
-        self._scene, self._fall_back, self._warn = scene, fall_back, warn
+        self._scene, self._fall_back, self._faults, self._warn = scene, fall_back, faults, warn
         self._mailbox: Mailbox[ProbePose] = Mailbox()
         self._sequence = 0
         self._shown: ProbePose | None = None
@@ -91,8 +94,17 @@ class FrameStream:
                 self._failed(what, error)
         if self._frozen:
             self._statistics.count("frozen")
-        elif self._mailbox.put(pose):
+        elif self._post(pose):
             self._statistics.count("skipped")
+
+    def _post(self, pose: ProbePose) -> bool:
+        """Leave a pose for the render thread, late if that is the fault; return whether it replaced another."""
+        late = delay(self._faults(), self._scene().simulator.seed, nanoseconds(pose.stamp))
+        return self._mailbox.put(pose, pose.arrival + late if late else 0.0)
+
+    def _actual(self, pose: ProbePose) -> Matrix:
+        """Where the probe is, which may be elsewhere than its pose says."""
+        return misplaced(self._faults(), self._scene().simulator.seed, pose.ct_from_probe)
 
     def freeze(self, frozen: bool) -> None:
         """Hold the shown frame, or go on with the next pose."""
@@ -123,7 +135,8 @@ class FrameStream:
 
     def _tell_contact(self, pose: ProbePose) -> None:
         if listened(self._outputs.contact):
-            contact = self._scene().simulator.contact(pose.ct_from_probe)
+            simulator = self._scene().simulator
+            contact = dried(simulator.contact(self._actual(pose)), self._faults(), simulator.seed)
             self._outputs.contact.publish(contact_message(contact, self._header(pose)))
 
     def _tell_wrench(self, pose: ProbePose) -> None:
@@ -131,7 +144,7 @@ class FrameStream:
             self._touch = None
             return
         scene, before = self._scene(), self._touch
-        now = Touch(scene.simulator.patient, scene.simulator.indentation(pose.ct_from_probe), nanoseconds(pose.stamp))
+        now = Touch(scene.simulator.patient, scene.simulator.indentation(self._actual(pose)), nanoseconds(pose.stamp))
         self._touch = now
         settings = scene.simulator.mechanics
         if before is None or before.patient is not now.patient:
@@ -153,7 +166,7 @@ class FrameStream:
             return
         age = now - self._breath[1]
         if age >= STILL_NS:
-            self._mailbox.put(replace(last, stamp=later(last.stamp, age), arrival=time.monotonic()))
+            self._post(replace(last, stamp=later(last.stamp, age), arrival=time.monotonic()))
 
     def _tell_phase(self, pose: ProbePose) -> None:
         mechanics = self._scene().simulator.mechanics
@@ -162,7 +175,10 @@ class FrameStream:
             self._outputs.breathing.publish(Float32(data=phase))
 
     def _draw(self, pose: ProbePose) -> None:
-        wanted = self._outputs.wanted()
+        wanted, faults, seed = self._outputs.wanted(), self._faults(), self._scene().simulator.seed
+        if not pose.frozen and is_lost(faults, seed, nanoseconds(pose.stamp)):
+            self._statistics.count("lost")
+            return
         self._shown = pose
         self._tell_phase(pose)
         if not wanted.anything:
@@ -171,12 +187,15 @@ class FrameStream:
         scene = self._scene()
         outputs = {
             "image": wanted.image, "ct_slice": wanted.ct_slice, "labels": wanted.labels, "times": [seconds(pose.stamp)],
+            "coupling": lines_left(faults, seed, scene.simulator.probe.scan_lines),
         }
+        actual = self._actual(pose)
         try:
-            frame = scene.simulator.render(pose.ct_from_probe, **outputs)
+            frame = scene.simulator.render(actual, **outputs)
         except DeviceError as error:
             scene = self._fall_back(error)
-            frame = scene.simulator.render(pose.ct_from_probe, **outputs)
+            frame = scene.simulator.render(actual, **outputs)
+        frame = replace(frame, ct_from_probe=pose.ct_from_probe, image=flipped(frame.image, faults))
         self._publish(frame, pose, scene, wanted)
         if not pose.frozen:
             self._statistics.rendered(time.monotonic() - pose.arrival)
