@@ -20,7 +20,7 @@ START = 120.0  # s for a busy machine
 FLAGS = (
     "--headless=new", "--no-sandbox", "--remote-debugging-port=0", "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader", "--no-first-run", "--hide-scrollbars", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--mute-audio",
+    "--disable-component-update", "--disable-features=BackForwardCache", "--disable-sync", "--mute-audio",
 )
 
 

@@ -100,6 +100,19 @@ def test_the_page_shows_frames_and_its_slider_changes_them(world: World, page: V
     world.until(lambda: "liver" in browser.text())
 
 
+def test_closed_and_opened_again_the_probe_is_where_it_was(world: World, page: Viewer, browser: Browser) -> None:
+    page.steering.slide((60.0, 100.0, 0.0))
+    world.until(lambda: "moved by you" in browser.text() and page.count_subscribers("us_sim/image") == 1)
+    held = page.steering.pose()
+    browser.open("about:blank")
+    world.until(lambda: page.count_subscribers("us_sim/image") == 0)  # nobody looks: nothing is computed
+    infos: list[FrameInfo] = world.listen(FrameInfo, "us_sim/frame_info")
+    browser.open(page.page.url)
+    world.until(lambda: infos)
+    np.testing.assert_allclose(pose_matrix(infos[-1].ct_from_probe), held, atol=1e-6)
+    world.until(lambda: "moved by you" in browser.text())
+
+
 def test_dragging_the_probe_slides_it_over_the_skin(world: World, page: Viewer, browser: Browser) -> None:
     infos: list[FrameInfo] = world.listen(FrameInfo, "us_sim/frame_info")
     contacts: list[Contact] = world.listen(Contact, "us_sim/contact")

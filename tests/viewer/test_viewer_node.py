@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from geometry_msgs.msg import WrenchStamped
-from rclpy.qos import QoSProfile
 from std_srvs.srv import SetBool
 from us_sim_msgs.srv import LoadPatient
 
@@ -96,11 +95,13 @@ def test_image_controls_are_parameters_and_follow_them(world: World, viewer: Sta
     by_user(page.page.panel.renderer, "ct")
     world.until(lambda: node.scene.simulator.renderer == "ct")
 
-    by_user(page.page.panel.renderer, "generator")  # none is loaded
+    by_user(page.page.panel.renderer, "generator")
+    world.until(lambda: node.scene.simulator.renderer == "generator")
+    by_user(settings["depth"], 250.0)  # the fake's card ends at 180
     world.until(lambda: told)
-    assert told == ["Not possible: renderer is 'generator', but no generator is loaded"]
-    world.until(lambda: page.page.panel.renderer.value == "ct")
-    assert settings["gain"].value == 12.0
+    assert told == ["Not possible: depth is 250.0; the generator's card allows 180.0"]
+    world.until(lambda: settings["depth"].value == 180.0)
+    assert (page.page.panel.renderer.value, settings["gain"].value) == ("generator", 12.0)
 
 
 @pytest.mark.usefixtures("watched")
@@ -160,23 +161,22 @@ def test_another_patient_is_shown_and_the_probe_put_on_its_skin(
 
 
 @pytest.mark.usefixtures("watched")
-def test_force_is_shown_where_somebody_measures_it(world: World, viewer: Start) -> None:
+def test_the_force_grows_with_the_pressure_and_ends_with_the_contact(world: World, viewer: Start) -> None:
     world.start()
     page = viewer()
     ready(world, page)
     page.steering.slide((0.0, 200.0, 0.0))
-    contact = page.page.panel.contact
-    world.until(lambda: "pressed in" in contact.content)
-    assert "force" not in contact.content
-    publisher = world.client.create_publisher(WrenchStamped, "us_sim/wrench", QoSProfile(depth=1))
-    message = WrenchStamped()
-    message.wrench.force.z = -5.0  # of the patient on the probe
 
-    def felt() -> bool:
-        publisher.publish(message)
-        return "force 5.0 N" in contact.content
+    def force() -> float:
+        found = re.search(r"force (\S+) N", page.page.panel.contact.content)
+        return float(found[1]) if found else math.nan
 
-    world.until(felt)
+    world.until(lambda: force() > 0.2)
+    before = force()
+    by_user(page.page.panel.turns["press"], 15.0)
+    world.until(lambda: force() > 2 * before)
+    by_user(page.page.panel.turns["press"], -8.0)
+    world.until(lambda: force() == 0.0)
 
 
 @pytest.mark.usefixtures("watched")
