@@ -13,7 +13,7 @@ from PIL import Image
 from us_sim import render
 from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.core.contact import Contact, contact
-from us_sim.core.errors import ConfigError, PoseError
+from us_sim.core.errors import ConfigError, DeviceError, PoseError
 from us_sim.core.patient import Patient
 from us_sim.core.probe import PRESETS, ProbeGeometry
 from us_sim.core.simulator import Frame
@@ -70,6 +70,26 @@ def test_motion_becomes_pictures_and_a_sheet(simulator: FakeSimulator, tmp_path:
     assert image.info["dpi"] == pytest.approx((25.4 / dx, 25.4 / dz), rel=1e-2)  # the pixels' true size
     np.testing.assert_array_equal(np.asarray(image)[PROBE.fan_mask], np.where(np.arange(256) < 128, 200, 0)[
         np.nonzero(PROBE.fan_mask)[1]])
+
+
+def test_a_gpu_that_fails_is_left_for_the_cpu(
+    simulator: FakeSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    going_on, reasons = FakeSimulator(), []
+
+    def on_cpu(reason: str) -> FakeSimulator:
+        reasons.append(reason)
+        return going_on
+
+    def fail(pose: Matrix) -> Frame:
+        raise DeviceError("cuda:0 failed: OutOfMemoryError")
+
+    monkeypatch.setattr(simulator, "on_cpu", on_cpu, raising=False)
+    monkeypatch.setattr(simulator, "render", fail)
+    assert render.main(["--out", str(tmp_path), "--count", "3"]) == 0
+    assert reasons == ["cuda:0 failed: OutOfMemoryError"]
+    assert len(going_on.poses) == len(list(tmp_path.glob("image_*.png"))) == 3
+    assert "cuda:0 failed: OutOfMemoryError; going on with the CPU" in capsys.readouterr().err
 
 
 def test_pictures_show_window_and_colours_inside_the_fan(simulator: FakeSimulator) -> None:
@@ -172,8 +192,8 @@ def test_count_of_poses() -> None:
         (["--probe", "banana"], "unknown probe 'banana'; expected one of"),
         (["--depth", "900"], "depth is 900.0; expected 0 to 400"),
         (["--generator", "/nowhere/g.safetensors"], "/nowhere/g.safetensors: no such file"),
-        (["--probe", "l12_5"], "generator 'abdomen' cannot draw for this probe: it was trained on a convex probe, not a "
-         "linear one; use renderer 'physics', or load another"),
+        (["--probe", "l12_5"], "generator 'abdomen' cannot draw for this probe: it was trained on a convex probe, not "
+         "a linear one; use renderer 'physics', or load another"),
         (["--gain", "99"], "gain is 99.0; expected -40 to 40"),
         (["--poses", "/nowhere/poses.csv"], "No such file or directory: '/nowhere/poses.csv'"),
     ],

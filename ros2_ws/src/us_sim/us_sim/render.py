@@ -17,7 +17,7 @@ from rich.progress import track
 
 from us_sim.core.assembly import open_simulator
 from us_sim.core.config import ImageSettings, SimConfig
-from us_sim.core.errors import PoseError, UsSimError
+from us_sim.core.errors import DeviceError, PoseError, UsSimError
 from us_sim.core.motion import MOTIONS, motion
 from us_sim.core.probe_file import load_probe
 from us_sim.core.simulator import Frame, Simulator
@@ -55,7 +55,12 @@ def _render(options: dict[str, Any], console: Console) -> None:
         poses = spread(given, options["count"])
     frames = []
     for number, pose in enumerate(track(poses, "rendering", console=console)):
-        frames.append(simulator.render(pose))
+        try:
+            frames.append(simulator.render(pose))
+        except DeviceError as error:
+            console.print(f"{error}; going on with the CPU", markup=False, highlight=False)
+            simulator = simulator.on_cpu(str(error))
+            frames.append(simulator.render(pose))
         _write(simulator, frames[-1], out, number)
     if options["sheet"]:
         source = options["poses"].name if options["poses"] else options["motion"]
