@@ -1,6 +1,6 @@
 #!/bin/sh
 # Train S-CycleGAN, CycleGAN and our variant for as many steps on the same data, with several seeds, and compare them
-# and the physics renderer in one report. Small on purpose: 600 steps each, an hour or so on two cores.
+# and the physics renderer in one report. Small on purpose: 400 steps each, half an hour or so on two cores.
 #   US_SIM_DATA=<folder of us_liver_sweep> scripts/compare.sh OUT [seed ...]
 set -eu
 out=${1:?usage: compare.sh OUT [seed ...]}
@@ -8,9 +8,9 @@ shift
 [ $# -gt 0 ] || set -- 0 1 2
 
 small='--set generator.width=0.25 --set method.critic_width=0.25 --set method.segmenter_width=0.25
-       --set schedule.epoch=60 --set schedule.batch=2 --set loop.precision=bf16 --set loop.checkpoint_every=200
+       --set schedule.epoch=40 --set schedule.batch=1 --set loop.precision=bf16 --set loop.checkpoint_every=200
        --set loop.panel_every=200 --set loop.keep=1'
-square='--set generator.pixels=128'
+square='--set generator.pixels=96'
 phantoms='repeat: 4, samples: 128, at_once: 6'
 sweep='{kind: frames, path: "${US_SIM_DATA}/us_liver_sweep/frames", frames: [0, 102]}'
 ct="data.ct=[{kind: phantoms, seeds: [0, 100], $phantoms}, {kind: phantoms, seeds: [0, 100], $phantoms, liver_view: true}]"
@@ -34,7 +34,7 @@ for seed in "$@"; do  # ten times schedule.epoch steps each
     run s-cyclegan "$seed" --config paper.yaml $small $square \
         --set schedule.pretrain=2 --set schedule.constant=4 --set schedule.decay=4
     run cyclegan "$seed" --config cyclegan.yaml $small $square --set schedule.constant=5 --set schedule.decay=5
-    run ours "$seed" --config narrow.yaml $small --set generator.scan_lines=128 --set generator.samples=128 \
+    run ours "$seed" --config narrow.yaml $small --set generator.scan_lines=64 --set generator.samples=144 \
         --set schedule.pretrain=2 --set schedule.warm_up=3 --set schedule.constant=3 --set schedule.decay=2
 done
 python -m scyclegan_train evaluate $(printf -- '--generator %s ' "$out"/*.safetensors) --out "$out/report" \
