@@ -25,7 +25,7 @@ from us_sim.core.indentation import (
     indentation,
 )  # fmt: skip
 from us_sim.core.mechanics import RIGID, MechanicsSettings
-from us_sim.core.patient import Patient
+from us_sim.core.patient import Patient, builtin_patient
 from us_sim.core.probe import PRESETS, ProbeGeometry, ProbeKind
 from us_sim.core.surface import Skin
 from us_sim.core.tissue import TissueClass
@@ -126,6 +126,31 @@ def test_stiffness_stays_finite_on_bare_bone(plated: Patient) -> None:
     """Pressed in by 30 mm, 10 mm into bone: not stiffer than the chest as a whole."""
     state = indentation(plated, face_of(FLAT), on_the_box(pressed=30.0))
     assert 0 < state.stiffness[: 16 * 3].min() <= state.stiffness.max() <= CAGE
+
+
+def test_the_built_in_phantom_is_as_stiff_as_people() -> None:
+    """Pressed in by 10 mm: about 0.4 N/mm all over the belly, about 2 N/mm over ribs, as medians."""
+    patient, face = builtin_patient(0), face_of(CURVED)
+    low, high = patient.volume.bounds
+    belly, ribs = [], []
+    for along in range(-120, 121, 15):
+        for around in np.arange(0, 1.5, 0.15):
+            outward = np.array([math.sin(around), math.cos(around), 0])
+            axis = 0.5 * (np.asarray(low) + high) + [0, 0, along]
+            way = np.arange(0, 170, 0.25)
+            point = axis + way[np.argmax(patient.skin.distance_at(axis + way[:, None] * outward) > 0)] * outward
+            normal = patient.skin.normal_at(point)
+            lateral = [-math.cos(around), math.sin(around), 0]
+            state = indentation(patient, face, pose_on_skin(point - 10 * normal, normal, lateral))
+            stiffness = -wrench(state, PLAIN).force[2] / 10
+            over_bone = (state.bone[face.areas > 0] < 40).mean()
+            if over_bone > 0.4:
+                ribs.append(stiffness)
+            elif over_bone == 0 and around < 0.5 and along < 60:
+                belly.append(stiffness)
+    assert np.median(belly) == pytest.approx(0.4, abs=0.05)
+    assert min(belly) > 0.25
+    assert np.median(ribs) == pytest.approx(2.2, abs=0.4)
 
 
 # -- the wrench -------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from us_sim.core.tissue import TissueClass
 
-TONE = 4.0  # effective over elastographic moduli
+TONE = 5.0  # effective over elastographic moduli
 
 
 @dataclass(frozen=True)
