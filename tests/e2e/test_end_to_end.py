@@ -180,7 +180,7 @@ def test_200_poses_on_a_real_ct_each_answered_by_its_own_frame(
         assert (pixels[fan] > 0).mean() > 0.1
         assert not pixels[~fan].any()
         assert robot.newest["contact"].in_contact
-        assert (frame.config_id, frame.renderer) == (info.config_id, "physics")
+        assert (frame.config_id, frame.renderer) == (info.config_id, "generator")
         place = frame.ct_from_probe.position
         np.testing.assert_allclose([place.x, place.y, place.z], pose[:3, 3] / 1000, atol=1e-9)
     assert program.interrupt() == 0
