@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,7 @@ class Inception:
         if not file.is_file():
             raise ConfigError(f"{file}: no such file; give the TorchScript file of an Inception network")
         try:
-            self._network = torch.jit.load(str(file), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+            self._network = torch.jit.load(str(file), map_location="cpu").eval()
             found = self._network(torch.zeros(2, 3, SIZE, SIZE, dtype=torch.uint8))
         except Exception as error:  # whatever the file's code raises
             raise ConfigError(f"{file}: cannot be used as an Inception network ({error}); expected TorchScript that "
@@ -57,7 +57,7 @@ def fid(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     return float(((means[0] - means[1]) ** 2).sum() + np.trace(covariances[0] + covariances[1] - 2 * root))
 
 
-def fid_table(inception: Inception, real: NDArray[np.float64], drawn: dict[str, Sequence[NDArray[np.float64]]]
+def fid_table(inception: Inception, real: NDArray[np.float64], drawn: Mapping[str, Sequence[NDArray[np.float64]]]
               ) -> dict[str, float]:  # fmt: skip
     """FID of each renderer's frames, (H, W) each, to the real ones."""
     wanted = inception.features(real)
