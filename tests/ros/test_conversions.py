@@ -19,6 +19,7 @@ from std_msgs.msg import Header
 
 from us_sim.core.config import ImageSettings
 from us_sim.core.contact import Contact
+from us_sim.core.force import Wrench
 from us_sim.core.errors import PoseError, ProbeError
 from us_sim.core.probe import PRESETS, ProbeGeometry, ProbeKind, preset
 from us_sim.core.transforms import rigid
@@ -215,12 +216,26 @@ def test_points_and_pixels_are_read_back() -> None:
     np.testing.assert_array_equal(conversions.pixels_of(conversions.image_message(pixels, HEADER)), pixels)
 
 
+def test_a_wrench_is_told_in_newton_and_newton_metres() -> None:
+    felt = Wrench(np.array([1.0, -2.0, -5.0]), np.array([30.0, -40.0, 50.0]))
+    message = conversions.wrench_message(felt, HEADER)
+    force, torque = message.wrench.force, message.wrench.torque
+    assert message.header == HEADER
+    assert (force.x, force.y, force.z) == (1.0, -2.0, -5.0)
+    np.testing.assert_allclose((torque.x, torque.y, torque.z), (0.03, -0.04, 0.05))
+
+
+def test_a_stamp_goes_on() -> None:
+    assert conversions.later(Time(sec=3, nanosec=900_000_000), 250_000_000) == Time(sec=4, nanosec=150_000_000)
+    assert conversions.seconds(Time(sec=3, nanosec=500_000_000)) == 3.5
+
+
 def test_frame_info_carries_pose_and_stamp() -> None:
-    frame: Any = SimpleNamespace(renderer="ct", ct_from_probe=rigid(np.eye(3), (10.0, 20.0, 30.0)))
+    frame: Any = SimpleNamespace(renderer="ct", ct_from_probe=rigid(np.eye(3), (10.0, 20.0, 30.0)), deformed=True)
     message = conversions.frame_info_message(
         frame, HEADER, sequence=4, ct_frame="ct", config_id=2, arrival=0.0, frozen=True)
     assert message.header == HEADER
     assert (message.sequence, message.config_id, message.renderer) == (4, 2, "ct")
-    assert (message.frozen, message.deformed) == (True, False)
+    assert (message.frozen, message.deformed) == (True, True)
     assert message.ct_from_probe.position == Point(x=0.01, y=0.02, z=0.03)
     assert message.latency > 0
