@@ -19,8 +19,8 @@ from std_msgs.msg import Header
 
 from us_sim.core.config import ImageSettings
 from us_sim.core.contact import Contact
-from us_sim.core.force import Wrench
 from us_sim.core.errors import PoseError, ProbeError
+from us_sim.core.force import Wrench
 from us_sim.core.probe import PRESETS, ProbeGeometry, ProbeKind, preset
 from us_sim.core.transforms import rigid
 from us_sim.ros import conversions
