@@ -104,6 +104,7 @@ def test_closed_and_opened_again_the_probe_is_where_it_was(world: World, page: V
     page.steering.slide((60.0, 100.0, 0.0))
     world.until(lambda: "moved by you" in browser.text() and page.count_subscribers("us_sim/image") == 1)
     held = page.steering.pose()
+    assert held is not None
     browser.open("about:blank")
     world.until(lambda: page.count_subscribers("us_sim/image") == 0)  # nobody looks: nothing is computed
     infos: list[FrameInfo] = world.listen(FrameInfo, "us_sim/frame_info")

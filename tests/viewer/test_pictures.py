@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from us_sim.core.labels import TissueClass
 from us_sim.core.probe import ProbeGeometry, ProbeKind, preset
@@ -49,6 +50,10 @@ def test_slice_and_classes_side_by_side() -> None:
     pair = pictures.side_by_side(view, np.ones((160, 64), np.uint8), LINEAR, COLORS)
     assert tuple(pair[200, 100]) == (200, 200, 200)
     assert tuple(pair[200, -100]) == (100, 0, 100)
+    probe = preset("c5_2")
+    pair = pictures.side_by_side(np.full((256, 256), 200, np.uint8), np.ones((256, 256), np.uint8), probe, COLORS)
+    assert (tuple(pair[2, 150]), tuple(pair[-2, 4]), tuple(pair[100, 140])) == (
+        (66, 66, 66), (66, 66, 66), (200, 200, 200))  # beside the fan above and below, and in it
 
 
 def test_the_frame_in_space_is_clear_outside_the_fan() -> None:
@@ -61,6 +66,9 @@ def test_areas_are_in_square_centimetres() -> None:
     labels[:80] = 2
     areas = pictures.areas(labels, LINEAR)
     assert (areas[2], areas[0]) == (10.0, 10.0)  # halves of 4 cm × 5 cm
+    probe = preset("c5_2")
+    fan = pictures.areas(np.ones((probe.height, probe.width), np.uint8), probe)[1]
+    assert fan == pytest.approx(np.pi / 6 * (23.04**2 - 5.04**2), rel=0.005)  # a sixth of a ring
 
 
 def test_bars_and_words() -> None:

@@ -82,6 +82,16 @@ def test_a_sweep_is_frames_labels_poses_and_what_made_them(tmp_path: Path) -> No
     assert recorder.words == f"**2** frames in `{folder}`"
 
 
+def test_a_folder_at_home_is_shown_as_one_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Recorder("", print).words == "Frames, labels and poses go to `~/us_sim_recordings`."
+    recorder = Recorder("~/mine", print)
+    recorder.start(ProbeInfo())
+    recorder.stop()
+    assert recorder.words.startswith("**0** frames in `~/mine/sweep_")
+    assert len(list((tmp_path / "mine").iterdir())) == 1
+
+
 def test_two_sweeps_within_a_second_do_not_mix(tmp_path: Path) -> None:
     recorder = Recorder(str(tmp_path), print)
     for _ in range(3):

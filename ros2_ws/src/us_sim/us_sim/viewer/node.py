@@ -73,10 +73,8 @@ class Viewer(Node):
         self.get_logger().info(f"open {self.page.url} in a browser")
 
     def destroy_node(self) -> None:
-        """Finish a recording, leave the probe to the demo, and close the page."""
+        """Finish a recording and close the page."""
         self._recorder.stop()
-        if self.steering.driving and self.context.ok():
-            self._remote.run_demo()
         self.page.close()
         super().destroy_node()
 
@@ -146,7 +144,7 @@ class Viewer(Node):
         if image.shape != (probe.height, probe.width):
             return  # of another probe than the newest ProbeInfo's
         self._shown = frame
-        self.page.show_frame(image, ct_view, labels, probe, self._colors)
+        self.page.show_frame(image, ct_view, labels, probe, self._colors, list(self._organs().values()))
         pose = self.steering.pose()
         if pose is not None:
             self.page.show_place(pose)
@@ -161,18 +159,21 @@ class Viewer(Node):
         if contact is not None:
             force = -wrench.wrench.force.z if wrench is not None else None
             panel.contact.content = readout.contact(contact.line_coupling, contact.penetration * MM_PER_M, force)
-        if self._shown is not None and self._probe is not None and self._info is not None:
-            self._show_organs(pixels_of(self._shown["labels"]), self._probe, self._info)
+        if self._shown is not None and self._probe is not None:
+            areas = pictures.areas(pixels_of(self._shown["labels"]), self._probe)
+            panel.bars.content = readout.bars(
+                readout.Organ(name, self._meshes[name][1], float(areas[number]))
+                for name, number in self._organs().items())
         if self._info is not None and self._remote.wishes.quiet:
             self.page.show_settings(self._info)
         frozen = self._newest is not None and self._newest["frame_info"].frozen
         self.page.show_state(self._recorder, not self.steering.driving, frozen)
 
-    def _show_organs(self, labels: Pixels, probe: ProbeGeometry, info: ProbeInfo) -> None:
-        areas, number = pictures.areas(labels, probe), dict(zip(info.class_names, info.class_ids, strict=False))
-        self.page.panel.bars.content = readout.bars(
-            readout.Organ(name, color, float(areas[number[name]]))
-            for name, (_, color) in self._meshes.items() if name in number and name != "skin")
+    def _organs(self) -> dict[str, int]:
+        """Name and class of the organs that the patient has."""
+        info = self._info
+        known = dict(zip(info.class_names, map(int, info.class_ids), strict=False)) if info is not None else {}
+        return {name: known[name] for name in self._meshes if name in known and name != "skin"}
 
     def _words(self) -> list[str]:
         if self._info is None or not self._remote.there:
@@ -213,10 +214,10 @@ class Viewer(Node):
 
     def find(self, organ: str) -> None:
         """Put the probe where it sees most of an organ: where its frames would show most of it unshadowed."""
-        info, probe = self._info, self._probe
-        if info is None or probe is None or organ not in self._meshes or organ not in info.class_names:
+        info, probe, number = self._info, self._probe, self._organs().get(organ)
+        if info is None or probe is None or number is None:
             return
-        skin, number = self._meshes["skin"][0], info.class_ids[info.class_names.index(organ)]
+        skin = self._meshes["skin"][0]
         hands = finding.candidates(skin, self._meshes[organ][0].vertices.mean(axis=0))
 
         def choose(frames: list[Pixels]) -> None:

@@ -99,10 +99,13 @@ class Page:
         self.scene.show_probe(probe).on_drag("left")(self._dragged)
 
     def show_frame(
-        self, image: Pixels, ct_view: Pixels, labels: Pixels, probe: ProbeGeometry, colors: NDArray[np.uint8]
+        self, image: Pixels, ct_view: Pixels, labels: Pixels, probe: ProbeGeometry, colors: NDArray[np.uint8],
+        organs: list[int],
     ) -> None:
-        """Show the newest frame; images are (H, W), colours (256, 3)."""
-        outlines = labels if self.panel.outlines.value else None
+        """Show the newest frame; images are (H, W), colours (256, 3), organs the classes that may be outlined."""
+        outlines = None
+        if self.panel.outlines.value:
+            outlines = np.where(np.isin(labels, organs), labels, np.uint8(0))
         self.panel.show_pictures(
             pictures.b_mode(image, probe, outlines, colors), pictures.side_by_side(ct_view, labels, probe, colors))
         self.scene.show_frame(image)

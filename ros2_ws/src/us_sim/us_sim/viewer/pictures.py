@@ -27,7 +27,7 @@ def b_mode(image: Pixels, probe: ProbeGeometry, outlines: Pixels | None = None, 
     Args:
         image: (H, W).
         probe: whose frame it is.
-        outlines: (H, W) classes whose borders are drawn; 0 for what has none.
+        outlines: (H, W) classes whose borders are drawn in the fan; 0 for what has none.
         colors: (256, 3) RGB of the classes.
     """
     size = scaled(probe, WIDTH)
@@ -35,13 +35,13 @@ def b_mode(image: Pixels, probe: ProbeGeometry, outlines: Pixels | None = None, 
     picture = np.repeat(np.asarray(grey)[..., None], 3, axis=2)
     if outlines is not None and colors is not None:
         large = np.asarray(Image.fromarray(outlines).resize(size, Image.Resampling.NEAREST))
-        border = _borders(large)
+        border = _borders(large) & _enlarged_fan(probe, size)
         picture[border] = colors[large[border]] // 2 + 127  # liver's dark purple would drown
     return _ruled(picture, probe)
 
 
 def side_by_side(ct_view: Pixels, labels: Pixels, probe: ProbeGeometry, colors: Pixels) -> Pixels:
-    """Return the CT slice through the soft window, left, and its classes in their colours, right.
+    """Return the CT slice through the soft window, left, and its classes in their colours, right; dark beside the fan.
 
     Args:
         ct_view, labels: (H, W).
@@ -51,8 +51,12 @@ def side_by_side(ct_view: Pixels, labels: Pixels, probe: ProbeGeometry, colors: 
     size = scaled(probe, WIDTH // 2 - 4)
     slice_ = np.asarray(Image.fromarray(ct_view).resize(size, Image.Resampling.BILINEAR))
     classes = np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
+    beside = ~_enlarged_fan(probe, size)
+    pictures = [np.repeat(slice_[..., None], 3, axis=2), colors[classes]]
+    for picture in pictures:
+        picture[beside] //= 3
     gap = np.full((size[1], 8, 3), 18, dtype=np.uint8)
-    pair = Image.fromarray(np.concatenate([np.repeat(slice_[..., None], 3, axis=2), gap, colors[classes]], axis=1))
+    pair = Image.fromarray(np.concatenate([pictures[0], gap, pictures[1]], axis=1))
     draw, font = ImageDraw.Draw(pair), ImageFont.load_default(13)
     draw.text((6, 4), "CT slice", RULER, font)
     draw.text((size[0] + 14, 4), "tissue", RULER, font)
@@ -68,7 +72,11 @@ def see_through(image: Pixels) -> Pixels:
 def areas(labels: Pixels, probe: ProbeGeometry) -> NDArray[np.float64]:
     """Return (256,) the area of each class in the fan, cm²."""
     dx, dz = probe.pixel_spacing
-    return np.asarray(np.bincount(labels.ravel(), minlength=256) * (dx * dz / 100.0), dtype=np.float64)
+    return np.asarray(np.bincount(labels[probe.fan_mask], minlength=256) * (dx * dz / 100.0), dtype=np.float64)
+
+
+def _enlarged_fan(probe: ProbeGeometry, size: tuple[int, int]) -> NDArray[np.bool_]:
+    return np.asarray(Image.fromarray(probe.fan_mask).resize(size, Image.Resampling.NEAREST))
 
 
 def _borders(classes: Pixels) -> NDArray[np.bool_]:

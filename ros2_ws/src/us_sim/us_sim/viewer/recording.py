@@ -32,7 +32,7 @@ class Recorder:
         self._recordings = Path(recordings).expanduser() if recordings else Path.home() / "us_sim_recordings"
         self._failed = failed
         self._sweep: Sweep | None = None
-        self.words = f"Frames, labels and poses go to `{self._recordings}`."
+        self.words = f"Frames, labels and poses go to `{_short(self._recordings)}`."
 
     @property
     def running(self) -> bool:
@@ -51,14 +51,14 @@ class Recorder:
         sweep = self._sweep
         if sweep is not None:
             sweep.add(frame)
-            self.words = f"**{sweep.count}** frames in `{sweep.folder}`"
+            self.words = f"**{sweep.count}** frames in `{_short(sweep.folder)}`"
 
     def stop(self) -> None:
         """Write what waits, and end the sweep."""
         sweep, self._sweep = self._sweep, None
         if sweep is not None:
             sweep.close()
-            self.words = f"**{sweep.count}** frames in `{sweep.folder}`"
+            self.words = f"**{sweep.count}** frames in `{_short(sweep.folder)}`"
 
     def _stopped(self, why: str) -> None:
         self._sweep = None
@@ -120,6 +120,12 @@ def _row(info: FrameInfo) -> list[str]:
     place = [pose.position.x, pose.position.y, pose.position.z]
     turn = [pose.orientation.x, pose.orientation.y, pose.orientation.z, pose.orientation.w]
     return [f"{stamp.sec}.{stamp.nanosec:09d}", *map(repr, place + turn), info.renderer, str(info.config_id)]
+
+
+def _short(folder: Path) -> str:
+    """A folder as one writes it: ~ for the home folder."""
+    home = Path.home()
+    return f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else str(folder)
 
 
 def _fresh(folder: Path) -> Path:
