@@ -10,6 +10,7 @@ import pytest
 
 from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.ros import parameters
+from us_sim.viewer.config import ViewerConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -26,7 +27,7 @@ def row(item: object) -> str:
     return f"| `{name}`{live} | {f'`{text}`' if text != '' else ''} | {rule['description']}{choices}{span} |"
 
 
-@pytest.mark.parametrize("config", parameters.CONFIGS)
+@pytest.mark.parametrize("config", [*parameters.CONFIGS, ViewerConfig])
 def test_every_parameter_has_its_row(config: type) -> None:
     missing = [row(item) for item in fields(config) if row(item) not in README]
     assert not missing, "\n".join(missing)
