@@ -6,6 +6,7 @@ Controls call `Actions` and `Steering` from the threads of the page's server.
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -29,6 +30,8 @@ from us_sim.viewer.recording import Recorder
 from us_sim.viewer.scene import RGB, Scene
 from us_sim.viewer.steering import Steering, degrees
 from us_sim.viewer.wishes import QUIET
+
+GOODBYE = 1.0  # s
 
 
 class Actions(Protocol):
@@ -77,9 +80,11 @@ class Page:
         return bool(self.server.get_clients())
 
     def close(self) -> None:
-        """Stop serving."""
+        """Stop serving; a browser that is too busy to say goodbye is not waited for."""
         with redirect_stdout(StringIO()):
-            self.server.stop()
+            goodbye = threading.Thread(target=self.server.stop, daemon=True)
+            goodbye.start()
+            goodbye.join(GOODBYE)
 
     def tell(self, title: str, text: str) -> None:
         """Show a notice to everybody who looks."""
