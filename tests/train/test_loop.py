@@ -155,6 +155,7 @@ def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(tmp_path: Path, number
 
 
 def test_a_second_ctrl_c_is_not_swallowed() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what is in its background without one
     with loop.asked_to_stop() as asked:
         os.kill(os.getpid(), signal.SIGINT)
         assert asked == [signal.SIGINT]
