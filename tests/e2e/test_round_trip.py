@@ -1,0 +1,22 @@
+"""The benchmark of the round trip: it starts the node, and its figures are those of the answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+rclpy = pytest.importorskip("rclpy")
+
+from us_sim.ros.round_trip import _row, measured  # noqa: E402
+
+
+def test_figures_are_median_and_95th_percentile_in_ms() -> None:
+    assert _row(np.arange(101) / 1000) == pytest.approx({"median": 50, "p95": 95})
+    assert np.isnan(_row(np.array([]))["median"])
+
+
+def test_a_short_round_trip() -> None:
+    rows = measured(10.0, 1.0, ["renderer:=ct"])
+    assert set(rows) == {"image", "contact", "get_parameters"}
+    assert 0 < rows["contact"]["median"] <= rows["contact"]["p95"]
+    assert 0 < rows["image"]["rate"] <= 10.0
