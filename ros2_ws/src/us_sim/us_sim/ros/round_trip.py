@@ -110,7 +110,7 @@ def measured(rate: float, seconds: float, parameters: list[str]) -> dict[str, Ro
     """
     domain = 1 + os.getpid() % 100  # not that of a robot in use
     context = rclpy.Context()
-    rclpy.init(context=context, domain_id=domain)
+    rclpy.init(args=[], context=context, domain_id=domain)  # the arguments are the node's
     try:
         with started(parameters, domain), _robot(context, rate) as (robot, executor):
             _spin(executor, PATIENCE, lambda: len(robot.answers["image"]) > 2 * rate)
