@@ -7,12 +7,13 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
-from us_sim.ros.round_trip import _row, measured  # noqa: E402
+from us_sim.ros.round_trip import measured  # noqa: E402
+from us_sim.timing import summary  # noqa: E402
 
 
 def test_figures_are_median_and_95th_percentile_in_ms() -> None:
-    assert _row(np.arange(101) / 1000) == pytest.approx({"median": 50, "p95": 95})
-    assert np.isnan(_row(np.array([]))["median"])
+    assert summary(np.arange(101.0)) == pytest.approx({"median": 50, "p95": 95})
+    assert np.isnan(summary(np.array([]))["median"])
 
 
 def test_a_short_round_trip() -> None:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from us_sim.core.affinity import cores
 
@@ -31,7 +32,13 @@ def in_turns(works: Sequence[Callable[[Input], object]], inputs: Sequence[Input]
             start = time.perf_counter()
             work(one)
             times[row, column] = 1e3 * (time.perf_counter() - start)
-    return [{"median": float(np.median(r)), "p95": float(np.percentile(r, 95))} for r in times[:, 1:]]
+    return [summary(row) for row in times[:, 1:]]
+
+
+def summary(times: NDArray[np.float64]) -> Row:
+    """Median and 95th percentile of (N,) times; NaN of none."""
+    median, p95 = np.percentile(times, (50, 95)) if len(times) else (np.nan, np.nan)
+    return {"median": float(median), "p95": float(p95)}
 
 
 def machine() -> dict[str, Any]:

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import rclpy
 from geometry_msgs.msg import PoseStamped
-from numpy.typing import NDArray
 from rcl_interfaces.srv import GetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -31,7 +30,7 @@ from us_sim.core.motion import motion
 from us_sim.core.patient import builtin_patient
 from us_sim.ros.conversions import pose_message
 from us_sim.ros.processes import python_main
-from us_sim.timing import Row, machine
+from us_sim.timing import Row, machine, summary
 
 PATIENCE = 120.0  # s for the node to load and to be found
 ASKED = 0.1  # s between two calls of a service
@@ -116,7 +115,7 @@ def measured(rate: float, seconds: float, parameters: list[str]) -> dict[str, Ro
             _spin(executor, PATIENCE, lambda: len(robot.answers["image"]) > 2 * rate)
             robot.forget()
             _spin(executor, seconds + PATIENCE, lambda: robot.sent >= rate * seconds)
-            rows = {name: _row(np.array(times)) for name, times in robot.answers.items()}
+            rows = {name: summary(1e3 * np.array(times)) for name, times in robot.answers.items()}
             rows["image"]["rate"] = len(robot.answers["image"]) / seconds
             return rows
     finally:
@@ -139,12 +138,6 @@ def _spin(executor: SingleThreadedExecutor, seconds: float, done: Callable[[], b
         if time.monotonic() > end:
             raise TimeoutError(f"no frames within {seconds:.0f} s; does the node's log say why?")
         executor.spin_once(timeout_sec=0.1)
-
-
-def _row(times: NDArray[np.float64]) -> Row:
-    if not len(times):
-        return {"median": float("nan"), "p95": float("nan")}
-    return {"median": 1e3 * float(np.median(times)), "p95": 1e3 * float(np.percentile(times, 95))}
 
 
 def main(argv: list[str] | None = None) -> int:
