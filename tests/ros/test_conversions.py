@@ -77,6 +77,13 @@ def test_bytes_of_16sc1() -> None:
     assert bytes(message.data) == b"\x18\xfc\x02\x01"  # -1000 = 0xfc18, 258 = 0x0102, little-endian
 
 
+def test_bytes_of_bgra8_are_opaque_grey() -> None:
+    message = conversions.image_message(conversions.bgra(np.array([[1, 2], [3, 255]], np.uint8)), HEADER)
+    assert (message.height, message.width, message.step, message.encoding) == (2, 2, 8, "bgra8")
+    assert bytes(message.data) == bytes([1, 1, 1, 255, 2, 2, 2, 255, 3, 3, 3, 255, 255, 255, 255, 255])
+    assert conversions.pixels_of(message).tolist() == [[1, 2], [3, 255]]
+
+
 def test_a_view_of_an_array_is_written_row_by_row() -> None:
     pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
     message = conversions.image_message(pixels.T[::2], HEADER)
