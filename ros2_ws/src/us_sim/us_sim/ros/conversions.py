@@ -119,24 +119,31 @@ def _bridge() -> Any | None:
 
 
 def image_message(pixels: NDArray[Any], header: Header) -> Image:
-    """Return the image message of an (H, W) uint8 (mono8) or int16 (16SC1) array.
+    """Return the image message of an (H, W) uint8 (mono8) or int16 (16SC1), or an (H, W, 4) uint8 (bgra8) array.
 
     cv_bridge fills it where there is one; otherwise the same bytes are written here.
     """
-    encoding = ENCODINGS[pixels.dtype.name]
+    encoding = ENCODINGS[pixels.dtype.name] if pixels.ndim == 2 else "bgra8"
     bridge = _bridge()
     if bridge is not None:
         return bridge.cv2_to_imgmsg(np.ascontiguousarray(pixels), encoding=encoding, header=header)
-    height, width = pixels.shape
+    height, width = pixels.shape[:2]
     return Image(
-        header=header, height=height, width=width, encoding=encoding, step=width * pixels.itemsize,
+        header=header, height=height, width=width, encoding=encoding, step=pixels.nbytes // height,
         is_bigendian=int(sys.byteorder == "big"), data=array("B", pixels.tobytes()),
     )
 
 
+def bgra(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the opaque (H, W, 4) pixels, blue, green, red, alpha, of an (H, W) grey image."""
+    return np.stack([grey, grey, grey, np.full_like(grey, 255)], axis=-1)
+
+
 def pixels_of(image: Image) -> NDArray[np.uint8]:
-    """Return the (H, W) pixels of a mono8 image."""
-    return np.frombuffer(image.data, np.uint8).reshape(image.height, image.step)[:, : image.width]
+    """Return the (H, W) grey values of a mono8 image, or of a bgra8 one that is grey."""
+    channels = 4 if image.encoding == "bgra8" else 1
+    rows = np.frombuffer(image.data, np.uint8).reshape(image.height, image.step)
+    return rows[:, : image.width * channels : channels]
 
 
 def soft_window(hu: NDArray[np.int16]) -> NDArray[np.uint8]:

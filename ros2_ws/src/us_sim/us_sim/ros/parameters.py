@@ -31,6 +31,7 @@ class RosConfig:
     pose_source: str = setting("topic", "where poses come from", choices=("topic", "tf"))
     ct_frame_id: str = setting("ct", "frame of the patient; by default behind the node's namespace")
     probe_frame_id: str = setting("probe", "frame of the probe; by default behind the node's namespace")
+    image_encoding: str = setting("mono8", "encoding of ~/image", choices=("mono8", "bgra8"))
     publish_tf: bool = setting(True, "tell TF where the probe is (pose_source topic, with tf2_ros)")
     tf_timeout: float = setting(0.05, "longest wait for the transform of a pose, s", 0.0, 1.0)
     rate: float = setting(30.0, "poses taken from TF per second (pose_source tf), Hz", 1.0, 200.0)

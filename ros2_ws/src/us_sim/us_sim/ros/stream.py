@@ -17,6 +17,7 @@ from us_sim.core.force import wrench
 from us_sim.core.transforms import Matrix
 from us_sim.ros.cloud import frame_cloud
 from us_sim.ros.conversions import (
+    bgra,
     contact_message,
     frame_info_message,
     image_message,
@@ -205,7 +206,10 @@ class FrameStream:
         probe, ct_frame = scene.simulator.probe, self._config.ct_frame_id
         if wanted.markers:
             out.markers.publish(live_markers(probe, frame.ct_from_probe, frame.contact, ct_frame, pose.stamp))
-        pictures = ((out.image, frame.image), (out.labels, frame.labels), (out.ct_slice, frame.ct_slice))
+        image = frame.image
+        if image is not None and self._config.image_encoding == "bgra8":
+            image = bgra(image)
+        pictures = ((out.image, image), (out.labels, frame.labels), (out.ct_slice, frame.ct_slice))
         for publisher, pixels in pictures:
             if pixels is not None and listened(publisher):
                 publisher.publish(image_message(pixels, header))
