@@ -19,6 +19,10 @@ class PoseError(UsSimError, ValueError):
     """A pose is not a rigid transform with finite values."""
 
 
+class RecordingError(UsSimError, ValueError):
+    """A file of recorded poses cannot be read, or not be made."""
+
+
 class ArtifactError(UsSimError, ValueError):
     """A generator file does not hold what its card says."""
 
