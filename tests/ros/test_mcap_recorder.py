@@ -1,0 +1,79 @@
+"""Recording messages to MCAP: read back by the library's own decoder, field by field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion
+from mcap.reader import make_reader
+from mcap_ros2.decoder import DecoderFactory
+from sensor_msgs.msg import Image
+from us_sim_msgs.msg import RenderedFrame
+
+from us_sim.core.errors import RecordingError
+from us_sim.ros import mcap_recorder
+from us_sim.ros.mcap_recorder import McapRecorder, definition
+
+
+def pose(seconds: int) -> PoseStamped:
+    message = PoseStamped()
+    message.header.frame_id, message.header.stamp.sec = "ct", seconds
+    message.pose = Pose(position=Point(x=0.1, y=-1 / 3, z=7.0), orientation=Quaternion(x=0.6, y=0.0, z=0.8, w=0.0))
+    return message
+
+
+def test_messages_come_back_as_they_were(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "sweep.mcap"
+    frame = RenderedFrame(image=Image(height=1, width=3, data=[1, 2, 3]))
+    with McapRecorder(file) as recorder:
+        recorder.write("/us_sim/probe_pose", pose(5), log_time=11)
+        recorder.write("/frames", frame, log_time=12)
+        recorder.write("/us_sim/probe_pose", pose(6), log_time=13)
+        assert recorder.count == 3
+    recorder.close()
+    with file.open("rb") as stream:
+        reader = make_reader(stream, decoder_factories=[DecoderFactory()])
+        assert reader.get_header().profile == "ros2"
+        found = list(reader.iter_decoded_messages())
+    assert [(schema.name, channel.topic, message.log_time) for schema, channel, message, _ in found if schema] == [
+        ("geometry_msgs/msg/PoseStamped", "/us_sim/probe_pose", 11),
+        ("us_sim_msgs/msg/RenderedFrame", "/frames", 12),
+        ("geometry_msgs/msg/PoseStamped", "/us_sim/probe_pose", 13),
+    ]
+    first, second, third = (decoded for *_, decoded in found)
+    assert (first.header.stamp.sec, third.header.stamp.sec, first.header.frame_id) == (5, 6, "ct")
+    assert (first.pose.position.x, first.pose.position.y, first.pose.position.z) == (0.1, -1 / 3, 7.0)
+    assert (first.pose.orientation.x, first.pose.orientation.z, first.pose.orientation.w) == (0.6, 0.8, 0.0)
+    assert (second.image.width, bytes(second.image.data)) == (3, b"\x01\x02\x03")
+
+
+def test_a_schema_names_all_that_it_contains_once() -> None:
+    text = definition(PoseStamped)
+    parts = [line for line in text.splitlines() if line.startswith("MSG: ")]
+    assert parts == [
+        "MSG: std_msgs/Header", "MSG: builtin_interfaces/Time", "MSG: geometry_msgs/Pose", "MSG: geometry_msgs/Point",
+        "MSG: geometry_msgs/Quaternion",
+    ]  # fmt: skip
+    assert text.count("=" * 80) == 5
+
+
+def test_a_recording_is_never_written_over(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.mcap"
+    file.write_text("kept")
+    with pytest.raises(RecordingError, match=r"sweep\.mcap is there already; remove it, or give another name"):
+        McapRecorder(file)
+    assert file.read_text() == "kept"
+
+
+def test_a_recording_is_called_mcap(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match=r"sweep\.bag: expected a name that ends in \.mcap"):
+        McapRecorder(tmp_path / "sweep.bag")
+
+
+def test_a_type_without_definition_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mcap_recorder.os, "environ", {"AMENT_PREFIX_PATH": "/nowhere"})
+    with McapRecorder(tmp_path / "sweep.mcap") as recorder, pytest.raises(
+        RecordingError, match=r"geometry_msgs/PoseStamped: no definition in AMENT_PREFIX_PATH \(/nowhere\); source"
+    ):
+        recorder.write("/pose", pose(1))
