@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from geometry_msgs.msg import WrenchStamped
@@ -11,7 +11,7 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Float32
-from us_sim_msgs.msg import Contact, FrameInfo, ProbeInfo
+from us_sim_msgs.msg import Analysis, Contact, FrameInfo, ProbeInfo
 from visualization_msgs.msg import MarkerArray
 
 OVERRIDES = QoSOverridingOptions.with_default_policies
@@ -44,11 +44,13 @@ class Wanted:
     labels: bool
     frame_info: bool
     markers: bool
+    analysis: bool
+    confidence: bool
 
     @property
     def anything(self) -> bool:
         """Whether a pose is worth any work."""
-        return self.image or self.ct_slice or self.labels or self.frame_info or self.markers
+        return any(astuple(self))
 
 
 class Outputs:
@@ -61,6 +63,8 @@ class Outputs:
         self.ct_slice = self._publisher(Image, "ct_slice", stream_qos())
         self.ct_view = self._publisher(Image, "ct_view", stream_qos())
         self.labels = self._publisher(Image, "labels", stream_qos())
+        self.confidence = self._publisher(Image, "confidence", stream_qos())
+        self.analysis = self._publisher(Analysis, "analysis", stream_qos())
         self.frame_info = self._publisher(FrameInfo, "frame_info", stream_qos())
         self.contact = self._publisher(Contact, "contact", stream_qos())
         self.wrench = self._publisher(WrenchStamped, "wrench", stream_qos())
@@ -84,6 +88,8 @@ class Outputs:
             labels=listened(self.labels),
             frame_info=listened(self.frame_info),
             markers=listened(self.markers),
+            analysis=listened(self.analysis),
+            confidence=listened(self.confidence),
         )
 
     def destroy(self) -> None:

@@ -15,6 +15,7 @@ from us_sim.core.errors import DeviceError
 from us_sim.core.faults import FaultSettings, delay, dried, flipped, is_lost, lines_left, misplaced
 from us_sim.core.force import wrench
 from us_sim.core.transforms import Matrix
+from us_sim.ros.analysis import publish_analysis
 from us_sim.ros.cloud import frame_cloud
 from us_sim.ros.conversions import (
     bgra,
@@ -187,7 +188,8 @@ class FrameStream:
             return
         scene = self._scene()
         outputs = {
-            "image": wanted.image, "ct_slice": wanted.ct_slice, "labels": wanted.labels, "times": [seconds(pose.stamp)],
+            "image": wanted.image or wanted.analysis or wanted.confidence, "ct_slice": wanted.ct_slice,
+            "labels": wanted.labels or wanted.analysis, "times": [seconds(pose.stamp)],
             "coupling": lines_left(faults, seed, scene.simulator.probe.scan_lines),
         }
         actual = self._actual(pose)
@@ -221,6 +223,16 @@ class FrameStream:
             frame, header, sequence=self._sequence, ct_frame=ct_frame,
             config_id=scene.config_id, arrival=pose.arrival, frozen=pose.frozen))
         self._sequence += 1
+        if wanted.analysis or wanted.confidence:
+            self._tell_analysis(frame, scene, header)
+
+    def _tell_analysis(self, frame: Frame, scene: Scene, header: Header) -> None:
+        simulator = scene.simulator
+        left = lines_left(self._faults(), simulator.seed, simulator.probe.scan_lines)
+        try:
+            publish_analysis(self._outputs, frame, simulator, left, header)
+        except Exception as error:  # the frame itself is out
+            self._failed("analysis", error)
 
     def _header(self, pose: ProbePose) -> Header:
         return Header(stamp=pose.stamp, frame_id=self._config.probe_frame_id)

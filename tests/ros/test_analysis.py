@@ -1,0 +1,129 @@
+"""~/analysis and ~/confidence over DDS: what they say, when they are computed, and where they come from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from sensor_msgs.msg import Image
+from us_sim_msgs.msg import Analysis, FrameInfo
+
+from us_sim.core.confidence import confidence_map
+from us_sim.core.probe import preset
+
+if TYPE_CHECKING:
+    from tests.ros.conftest import World
+
+PROBE = preset("c5_2")
+NAMES = ["liver", "kidney", "spleen", "pancreas", "vessel", "fluid", "bone", "lung"]
+KIDNEY = 2
+
+
+def seconds(message: Any) -> float:
+    return message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
+
+
+def shown(messages: list[Any], stamp: float) -> Callable[[], bool]:
+    return lambda: bool(messages) and seconds(messages[-1]) == stamp
+
+
+def test_a_fan_full_of_kidney(world: World) -> None:
+    """The fake's frames are grey = x and class = y of the pose, mm; nobody listens to image or labels."""
+    node = world.start()
+    found = world.listen(Analysis, "us_sim/analysis")
+    world.listened(node.outputs.analysis)
+    world.sender(node)(world.pose(2.0, x=40.0, y=float(KIDNEY), z=-90.0))  # 30 mm off the ball
+    world.until(shown(found, 2.0))
+    message = found[-1]
+    assert (message.header.frame_id, message.source) == ("probe", Analysis.LABELS)
+    assert [organ.name for organ in message.organs] == NAMES
+    kidney = message.organs[1]
+    inner, outer, angle = 0.0504, 0.2304, math.pi / 3
+    assert (kidney.class_id, kidney.visible) == (KIDNEY, True)
+    assert kidney.area == pytest.approx(angle / 2 * (outer**2 - inner**2), rel=2e-3)
+    radius = 2 / 3 * (outer**3 - inner**3) / (outer**2 - inner**2) * math.sin(angle / 2) / (angle / 2)
+    middle = (kidney.centroid_probe.x, kidney.centroid_probe.y, kidney.centroid_probe.z)
+    assert middle == pytest.approx((0, 0, radius - inner), abs=2e-4)
+    in_ct = (kidney.centroid_ct.x, kidney.centroid_ct.y, kidney.centroid_ct.z)
+    assert in_ct == pytest.approx((0.04, 0.002, radius - inner - 0.09), abs=2e-4)
+    assert kidney.distance == pytest.approx(abs(radius - inner - 0.09), abs=2e-4)
+    assert (message.coupled_fraction, kidney.shadow_fraction) == (0, 1)  # in air
+    assert list(message.depth_edges) == pytest.approx(np.linspace(0, 0.18, 10))
+    assert list(message.mean_brightness) == [40] * 9
+    grey = np.where(PROBE.fan_mask, 40, 0).astype(np.uint8)
+    assert message.confidence == pytest.approx(confidence_map(grey, PROBE)[PROBE.fan_mask].mean(), abs=1e-6)
+    assert node.scene.simulator.log[-1] == {"image": True, "ct_slice": False, "labels": True}
+
+
+def test_an_organ_that_is_not_there(world: World) -> None:
+    node = world.start()
+    found = world.listen(Analysis, "us_sim/analysis")
+    world.listened(node.outputs.analysis)
+    world.sender(node)(world.pose(2.0, y=float(KIDNEY)))
+    world.until(shown(found, 2.0))
+    liver = found[-1].organs[0]
+    assert (liver.name, liver.visible, liver.area, liver.shadow_fraction) == ("liver", False, 0, 0)
+    places = (liver.centroid_probe, liver.centroid_ct)
+    assert all(math.isnan(value) for p in places for value in (p.x, p.y, p.z))
+    assert math.isnan(liver.distance)
+
+
+def test_dead_elements_count_as_not_coupled(world: World) -> None:
+    node = world.start(fault_dead=0.25, fault_flip=True)
+    found = world.listen(Analysis, "us_sim/analysis")
+    world.listened(node.outputs.analysis)
+    world.sender(node)(world.pose(2.0, y=1.0, z=-58.0))
+    world.until(shown(found, 2.0))
+    whole = float((node.scene.simulator.contact(_pose(y=1.0, z=-58.0)).line_coupling >= 0.5).mean())
+    assert 0 < found[-1].coupled_fraction < 0.85 * whole
+
+
+def _pose(**place: float) -> Any:
+    pose = np.eye(4)
+    pose[:3, 3] = [place.get(axis, 0.0) for axis in "xyz"]
+    return pose
+
+
+def test_the_confidence_image_is_that_of_the_frame(world: World) -> None:
+    node = world.start()
+    maps = world.listen(Image, "us_sim/confidence")
+    world.listened(node.outputs.confidence)
+    world.sender(node)(world.pose(2.0, x=90.0))
+    world.until(shown(maps, 2.0))
+    message = maps[-1]
+    assert (message.encoding, message.header.frame_id) == ("mono8", "probe")
+    pixels = np.frombuffer(bytes(message.data), np.uint8).reshape(256, 256)
+    expected = 255 * confidence_map(np.where(PROBE.fan_mask, 90, 0).astype(np.uint8), PROBE)
+    np.testing.assert_allclose(pixels, expected, atol=0.51)
+    assert node.scene.simulator.log[-1] == {"image": True, "ct_slice": False, "labels": False}
+
+
+def test_nobody_listens_and_nothing_is_analysed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*args: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("us_sim.ros.analysis.confidence_map", never)
+    monkeypatch.setattr("us_sim.ros.analysis.analyse", never)
+    node = world.start()
+    infos = world.listen(FrameInfo, "us_sim/frame_info")
+    world.listened(node.outputs.frame_info)
+    world.sender(node)(world.pose(2.0))
+    world.until(shown(infos, 2.0))
+    assert node.scene.simulator.log[-1] == {"image": False, "ct_slice": False, "labels": False}
+    assert node.statistics.counts["render errors"] == 0
+
+
+def test_a_frame_that_cannot_be_analysed_ends_neither_stream_nor_node(world: World) -> None:
+    node = world.start()
+    found, images = world.listen(Analysis, "us_sim/analysis"), world.listen(Image, "us_sim/image")
+    world.listened(node.outputs.analysis, node.outputs.image)
+    send = world.sender(node)
+    send(world.pose(2.0, y=30.0))  # no tissue has the number 30
+    world.until(shown(images, 2.0))
+    send(world.pose(3.0, y=1.0))
+    world.until(shown(found, 3.0))
+    assert 2.0 not in [seconds(message) for message in found]
+    assert node.statistics.counts["render errors"] == 1
