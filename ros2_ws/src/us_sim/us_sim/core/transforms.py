@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from us_sim.core.errors import PoseError
 
 Matrix = NDArray[np.float64]
+MM_PER_M = 1000.0
+FARTHEST = 1e300  # m; air like all that is far away, but finite in mm
+QUATERNION_LENGTHS = (0.5, 2.0)  # a length outside is no rounding error but a mistake
 
 
 def rigid(rotation: ArrayLike, translation: ArrayLike) -> Matrix:
@@ -47,6 +53,24 @@ def rotation_from_quaternion(x: float, y: float, z: float, w: float) -> NDArray[
             [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
         ]
     )
+
+
+def pose_from_metres(position: Sequence[float], quaternion: Sequence[float]) -> Matrix:
+    """Return the (4, 4) transform, mm, of a pose as ROS has it, live or recorded: (3,) m and (x, y, z, w).
+
+    A quaternion of length 0.5 to 2 is normalised.
+
+    Raises:
+        PoseError: NaN or Inf anywhere, or a quaternion of another length.
+    """
+    position, quaternion = tuple(position), tuple(quaternion)
+    if not all(map(math.isfinite, position + quaternion)):
+        raise PoseError(f"pose holds NaN or Inf (position {position}, quaternion {quaternion}); expected numbers")
+    length = math.hypot(*quaternion)
+    low, high = QUATERNION_LENGTHS
+    if not low <= length <= high:
+        raise PoseError(f"quaternion {quaternion} has length {length:g}; expected 1, or {low:g} to {high:g}")
+    return rigid(rotation_from_quaternion(*quaternion), np.clip(position, -FARTHEST, FARTHEST) * MM_PER_M)
 
 
 def quaternion_from_rotation(rotation: ArrayLike) -> NDArray[np.float64]:

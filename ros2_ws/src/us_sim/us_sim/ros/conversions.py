@@ -20,20 +20,16 @@ from us_sim_msgs.msg import Contact as ContactMsg
 from us_sim_msgs.msg import FrameInfo, ProbeInfo
 
 from us_sim.core.config import SOFT_WINDOW
-from us_sim.core.errors import PoseError
 from us_sim.core.probe import ProbeGeometry, ProbeKind
 from us_sim.core.tissue import TISSUES
-from us_sim.core.transforms import Matrix, quaternion_from_rotation, rigid, rotation_from_quaternion
+from us_sim.core.transforms import MM_PER_M, Matrix, pose_from_metres, quaternion_from_rotation
 
 if TYPE_CHECKING:
     from us_sim.core.contact import Contact
     from us_sim.core.force import Wrench
     from us_sim.core.simulator import Frame, Simulator
 
-MM_PER_M = 1000.0
 ENCODINGS = {"uint8": "mono8", "int16": "16SC1"}
-FARTHEST = 1e300  # m; air like all that is far away, but finite in mm
-QUATERNION_LENGTHS = (0.5, 2.0)  # a length outside is no rounding error but a mistake
 
 
 # -- poses ------------------------------------------------------------------------------------------
@@ -49,14 +45,7 @@ def pose_matrix(pose: Pose | Transform) -> Matrix:
     """
     place = pose.position if isinstance(pose, Pose) else pose.translation
     turn = pose.orientation if isinstance(pose, Pose) else pose.rotation
-    position, quaternion = (place.x, place.y, place.z), (turn.x, turn.y, turn.z, turn.w)
-    if not all(map(math.isfinite, position + quaternion)):
-        raise PoseError(f"pose holds NaN or Inf (position {position}, quaternion {quaternion}); expected numbers")
-    length = math.hypot(*quaternion)
-    low, high = QUATERNION_LENGTHS
-    if not low <= length <= high:
-        raise PoseError(f"quaternion {quaternion} has length {length:g}; expected 1, or {low:g} to {high:g}")
-    return rigid(rotation_from_quaternion(*quaternion), np.clip(position, -FARTHEST, FARTHEST) * MM_PER_M)
+    return pose_from_metres((place.x, place.y, place.z), (turn.x, turn.y, turn.z, turn.w))
 
 
 def pose_message(ct_from_probe: Matrix) -> Pose:
