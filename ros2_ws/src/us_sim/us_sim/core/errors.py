@@ -31,5 +31,9 @@ class ConfigError(UsSimError, ValueError):
     """A setting lies outside its range."""
 
 
+class ArmError(UsSimError, ValueError):
+    """A description of an arm cannot be used, or the arm does not reach."""
+
+
 class DeviceError(UsSimError, RuntimeError):
     """The GPU has failed or run out of memory."""
