@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from us_sim import render
 from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.core.contact import Contact, contact
-from us_sim.core.errors import ConfigError, DeviceError, PoseError
+from us_sim.core.errors import ConfigError, DeviceError
+from us_sim.core.indentation import Indentation, face_of, indentation
+from us_sim.core.mechanics import MechanicsSettings
 from us_sim.core.patient import Patient
 from us_sim.core.probe import PRESETS, ProbeGeometry
 from us_sim.core.simulator import Frame
@@ -39,8 +44,19 @@ class FakeSimulator:
     """Left half of the frame bright, slice of 50 HU, all liver: what the pictures are made of is known."""
 
     def __init__(self) -> None:
-        self.patient, self.probe, self.renderer = body(), PROBE, "physics"
+        self.patient, self.probe, self.renderer, self.generator = body(), PROBE, "physics", None
+        self.settings, self.mechanics, self.seed, self.device = ImageSettings(), MechanicsSettings(), 0, "cpu"
         self.poses: list[Matrix] = []
+        self.times: list[float] = []
+
+    def indentation(self, pose: Matrix) -> Indentation:
+        return indentation(self.patient, face_of(self.probe), pose)
+
+    def render_batch(
+        self, poses: Matrix, *, times: Sequence[float], coupling: NDArray[np.float32] | None, ct_slice: bool
+    ) -> list[Frame]:
+        self.times.extend(times)
+        return [self.render(pose) for pose in poses]
 
     def render(self, pose: Matrix) -> Frame:
         self.poses.append(pose)
@@ -54,7 +70,7 @@ class FakeSimulator:
 @pytest.fixture
 def simulator(monkeypatch: pytest.MonkeyPatch) -> FakeSimulator:
     fake = FakeSimulator()
-    monkeypatch.setattr(render, "open_simulator", lambda config, settings, probe: fake)
+    monkeypatch.setattr(render, "open_simulator", lambda config, settings, probe, mechanics: fake)
     return fake
 
 
@@ -81,11 +97,11 @@ def test_a_gpu_that_fails_is_left_for_the_cpu(
         reasons.append(reason)
         return going_on
 
-    def fail(pose: Matrix) -> Frame:
+    def fail(poses: Matrix, **outputs: Any) -> list[Frame]:
         raise DeviceError("cuda:0 failed: OutOfMemoryError")
 
     monkeypatch.setattr(simulator, "on_cpu", on_cpu, raising=False)
-    monkeypatch.setattr(simulator, "render", fail)
+    monkeypatch.setattr(simulator, "render_batch", fail)
     assert render.main(["--out", str(tmp_path), "--count", "3"]) == 0
     assert reasons == ["cuda:0 failed: OutOfMemoryError"]
     assert len(going_on.poses) == len(list(tmp_path.glob("image_*.png"))) == 3
@@ -132,58 +148,6 @@ def test_poses_of_a_file_are_rendered_as_they_stand(simulator: FakeSimulator, tm
     np.testing.assert_allclose(simulator.poses, poses[::2])
 
 
-def test_both_forms_of_a_pose_mean_the_same(tmp_path: Path) -> None:
-    file = tmp_path / "poses.csv"
-    # A quarter turn about z: (x, y, z, w) = (0, 0, sin 45°, cos 45°), also unnormalised.
-    file.write_text(
-        "m00,m01,m02,x,m10,m11,m12,y,m20,m21,m22,z,,,,\n"
-        "0,-1,0,10, 1,0,0,20, 0,0,1,30, 0,0,0,1\n"
-        "# a comment\n\n"
-        "10;20;30;0;0;1;1\n"
-    )
-    first, second = render.read_poses(file)
-    np.testing.assert_array_equal(first, [[0, -1, 0, 10], [1, 0, 0, 20], [0, 0, 1, 30], [0, 0, 0, 1]])
-    np.testing.assert_allclose(second, first, atol=1e-15)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", r"poses\.csv: holds no pose; expected lines of 16 or 7 numbers"),
-        ("1,2,3\n", r"poses\.csv, line 1: 3 numbers; expected 16 \(row-major, mm\) or 7"),
-        ("x y z\n1 2 3 0 0 0 0\n", r"line 2: quaternion .* expected a finite one of length 1"),
-        ("1 2 nan 0 0 0 1\n", r"line 1: NaN or Inf; expected finite numbers"),
-        ("1 2 3 0 0 0 1\n1 2 here 0 0 0 1\n", r"line 2: could not convert string to float: 'here'"),
-        (",".join(["1"] * 12) + ",0,0,0,1\n", r"line 1: ct_from_probe is not rigid"),
-        (
-            "1,0,0,0,0,1,0,0,0,0,1,0,10,20,30,1\n",
-            r"line 1: last row is \[10.0, 20.0, 30.0, 1.0\]; expected 0, 0, 0, 1 \(row-major\)",
-        ),
-    ],
-)
-def test_bad_poses_are_named_with_their_line(tmp_path: Path, text: str, message: str) -> None:
-    file = tmp_path / "poses.csv"
-    file.write_text(text)
-    with pytest.raises(PoseError, match=message):
-        render.read_poses(file)
-
-
-def test_file_of_poses_must_be_text(tmp_path: Path) -> None:
-    file = tmp_path / "poses.png"
-    file.write_bytes(b"\x89PNG\xff\xfe\x00")
-    with pytest.raises(PoseError, match="not a text file"):
-        render.read_poses(file)
-
-
-def test_count_of_poses() -> None:
-    poses = np.eye(4)[None].repeat(10, 0)
-    poses[:, 0, 3] = range(10)
-    assert render.spread(poses, None) is poses
-    np.testing.assert_array_equal(render.spread(poses, 4)[:, 0, 3], [0, 3, 6, 9])
-    with pytest.raises(PoseError, match="count of poses is 0; expected 1 or more"):
-        render.spread(poses, 0)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -195,6 +159,11 @@ def test_count_of_poses() -> None:
         (["--probe", "l12_5"], "generator 'abdomen' cannot draw for this probe: it was trained on a convex probe, not "
          "a linear one; use renderer 'physics', or load another"),
         (["--gain", "99"], "gain is 99.0; expected -40 to 40"),
+        (["--breathing-amplitude", "nan"], "breathing_amplitude is nan; expected 0 to 40"),
+        (["--fault-drop", "2"], "fault_drop is 2.0; expected 0 to 1"),
+        (["--film", "sweep.avi"], "sweep.avi: unknown kind of film; expected a name that ends in .gif or .mp4"),
+        (["--batch", "0"], "batch is 0; expected 1 to 256"),
+        (["--batch", "8", "--sheet"], "--batch writes a dataset; expected --out DIR with it, and neither --film nor"),
         (["--poses", "/nowhere/poses.csv"], "No such file or directory: '/nowhere/poses.csv'"),
     ],
 )
@@ -218,7 +187,9 @@ def test_unknown_motion_and_unusable_folder(
     assert "File exists" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["--out", "x", "--renderer", "crayon"], ["--out", "x", "--count", "many"]])
+@pytest.mark.parametrize("arguments", [
+    ["--out", "x", "--renderer", "crayon"], ["--out", "x", "--count", "many"], ["--out", "x", "--rate", "0"],
+])
 def test_wrong_arguments_end_with_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         render.main(arguments)
@@ -226,18 +197,41 @@ def test_wrong_arguments_end_with_status_2(arguments: list[str], capsys: pytest.
     assert "us_sim_render: error: " in capsys.readouterr().err
 
 
-def test_flags_follow_the_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    seen: list[tuple[SimConfig, ImageSettings]] = []
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "nothing to make; expected --out DIR for pictures or a dataset, or --film FILE"),
+        (["--film", "sweep.gif", "--sheet"], "--sheet is written to a folder; expected --out DIR with it"),
+        (["--batch", "8", "--film", "sweep.gif"],
+         "--batch writes a dataset; expected --out DIR with it, and neither --film nor --sheet"),
+    ],
+)
+def test_something_must_be_made(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert render.main(arguments) == 2
+    assert capsys.readouterr().err == f"us_sim_render: {message}\n"
 
-    def refuse(config: SimConfig, settings: ImageSettings, probe: ProbeGeometry) -> None:
-        seen.append((config, settings))
+
+def test_motions_are_seen_at_the_rate_that_is_asked_for(simulator: FakeSimulator, tmp_path: Path) -> None:
+    assert render.main(["--count", "4", "--rate", "8", "--out", str(tmp_path)]) == 0
+    assert simulator.times == [0.0, 0.125, 0.25, 0.375]
+
+
+def test_flags_follow_the_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[tuple[SimConfig, ImageSettings, MechanicsSettings]] = []
+
+    def refuse(
+        config: SimConfig, settings: ImageSettings, probe: ProbeGeometry, mechanics: MechanicsSettings
+    ) -> None:
+        seen.append((config, settings, mechanics))
         raise ConfigError("far enough")
 
     monkeypatch.setattr(render, "open_simulator", refuse)
-    arguments = ["--label-scheme", "totalsegmentator", "--seed", "7", "--dynamic-range", "50", "--out", str(tmp_path)]
+    arguments = ["--label-scheme", "totalsegmentator", "--seed", "7", "--dynamic-range", "50", "--no-deformation",
+                 "--breathing-amplitude", "12", "--out", str(tmp_path)]  # fmt: skip
     assert render.main(arguments) == 2
-    config, settings = seen[0]
+    config, settings, mechanics = seen[0]
     assert (config.label_scheme, config.seed, settings.dynamic_range) == ("totalsegmentator", 7, 50.0)
+    assert mechanics == MechanicsSettings(deformation=False, breathing_amplitude=12.0)
 
 
 def test_the_real_simulator_renders_without_ros(tmp_path: Path) -> None:

@@ -1,79 +1,164 @@
-"""Command `us_sim_render`: the simulator without ROS, poses in, PNGs and a contact sheet out."""
+"""Command `us_sim_render`: the simulator without ROS, poses in; PNGs, a dataset or a film out."""
 
 from __future__ import annotations
 
 import argparse
-import math
 import sys
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Iterator, Sequence
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import track
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from us_sim.core.assembly import open_simulator
 from us_sim.core.config import ImageSettings, SimConfig
-from us_sim.core.errors import DeviceError, PoseError, UsSimError
+from us_sim.core.errors import ConfigError, UsSimError
+from us_sim.core.faults import FaultSettings
+from us_sim.core.mechanics import MechanicsSettings
 from us_sim.core.motion import MOTIONS, motion
+from us_sim.core.probe import ProbeGeometry
 from us_sim.core.probe_file import load_probe
-from us_sim.core.simulator import Frame, Simulator
-from us_sim.core.transforms import Matrix, check_pose, rigid, rotation_from_quaternion
+from us_sim.dataset import SHARD, Dataset, card_of
+from us_sim.film import check_film, write_film
+from us_sim.replay import Replay, Shot
 from us_sim.sheet import contact_sheet, pictures
+from us_sim.trajectory import paced, read_trajectory
 
-COUNT = 12
+COUNT = 12  # frames of a motion; of a film, as many as a round of ROUND s has
+ROUND = 12.0  # s
+CONFIGS: tuple[type[Any], ...] = (SimConfig, ImageSettings, MechanicsSettings, FaultSettings)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status: 0, or 2 after one line that says what was wrong."""
+    """Run the command; return its exit status: 0, 2 after one line that says what was wrong, 130 after Ctrl-C."""
     options = vars(_parser().parse_args(argv))
     console = Console(stderr=True)
     try:
+        _check(options)
         _render(options, console)
     except (UsSimError, OSError) as error:
         print(f"us_sim_render: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        again = "; the same command goes on where it stopped" if options["batch"] else ""
+        print(f"us_sim_render: interrupted{again}", file=sys.stderr)
+        return 130
     return 0
 
 
+def _check(options: dict[str, Any]) -> None:
+    """Raise ConfigError for options that do not go together, before anything is loaded."""
+    out, film, batch = options["out"], options["film"], options["batch"]
+    if out is None and film is None:
+        raise ConfigError("nothing to make; expected --out DIR for pictures or a dataset, or --film FILE")
+    if out is None and options["sheet"]:
+        raise ConfigError("--sheet is written to a folder; expected --out DIR with it")
+    if film is not None:
+        check_film(film)
+    if batch is None:
+        return
+    if out is None or film is not None or options["sheet"]:
+        raise ConfigError("--batch writes a dataset; expected --out DIR with it, and neither --film nor --sheet")
+    if not 1 <= batch <= SHARD:
+        raise ConfigError(f"batch is {batch}; expected 1 to {SHARD}")
+
+
 def _render(options: dict[str, Any], console: Console) -> None:
-    config, settings = _settings(SimConfig, options), _settings(ImageSettings, options)
-    given = read_poses(options["poses"]) if options["poses"] else None
-    out: Path = options["out"]
-    out.mkdir(parents=True, exist_ok=True)
+    config, settings, mechanics, faults = (_settings(config, options) for config in CONFIGS)
+    given = None
+    if options["poses"]:
+        given = read_trajectory(
+            options["poses"], rate=options["rate"], topic=options["topic"], ct_frame=options["ct_frame"])
     with console.status("opening the patient"):
-        simulator = open_simulator(config, settings, load_probe(config.probe))
+        simulator = open_simulator(config, settings, load_probe(config.probe), mechanics)
     patient = simulator.patient
     for warning in patient.warnings:
-        console.print(f"{patient.name}: {warning}", markup=False, highlight=False)
+        _say(console, f"{patient.name}: {warning}")
     if given is None:
-        poses = motion(options["motion"], patient, COUNT if options["count"] is None else options["count"])
+        usual = round(ROUND * options["rate"]) if options["film"] else COUNT
+        count = usual if options["count"] is None else options["count"]
+        trajectory = paced(motion(options["motion"], patient, count), options["rate"])
     else:
-        poses = spread(given, options["count"])
-    frames = []
-    for number, pose in enumerate(track(poses, "rendering", console=console)):
-        try:
-            frames.append(simulator.render(pose))
-        except DeviceError as error:
-            console.print(f"{error}; going on with the CPU", markup=False, highlight=False)
-            simulator = simulator.on_cpu(str(error))
-            frames.append(simulator.render(pose))
-        _write(simulator, frames[-1], out, number)
+        trajectory = given.spread(options["count"])
+    replay = Replay(simulator, trajectory, faults, lambda text: _say(console, text))
+    if options["batch"]:
+        _dataset(replay, options, console)
+    else:
+        _pictures_and_film(replay, options, console)
+
+
+def _dataset(replay: Replay, options: dict[str, Any], console: Console) -> None:
+    out, ct_slice, source = options["out"], options["ct_slice"], {"motion": options["motion"]}
+    if options["poses"]:
+        source = {"file": options["poses"].name}
+    dataset = Dataset(out, card_of(replay, source, ct_slice=ct_slice))
+    there = len(replay.trajectory) - sum(map(len, dataset.missing()))
+    if there:
+        _say(console, f"{there} of {len(replay.trajectory)} poses are there already")
+    with _progress(console) as progress:
+        task = progress.add_task("rendering", total=len(replay.trajectory), completed=there)
+        for done in dataset.fill(replay, options["batch"], ct_slice=ct_slice):
+            progress.advance(task, done)
+    _say(console, f"{len(replay.trajectory)} poses in {out}")
+
+
+def _pictures_and_film(replay: Replay, options: dict[str, Any], console: Console) -> None:
+    trajectory, probe, out = replay.trajectory, replay.simulator.probe, options["out"]
+    source = options["poses"].name if options["poses"] else options["motion"]
+    kept: list[Shot] = []
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+
+    def shots() -> Iterator[Shot]:
+        with _progress(console) as progress:
+            task = progress.add_task("rendering", total=len(trajectory))
+            for shot in replay.shots(0, len(trajectory)):
+                progress.update(task, completed=shot.number + 1)
+                if out is not None:
+                    _write(shot, probe, out)
+                if options["sheet"]:
+                    kept.append(shot)
+                yield shot
+
+    if options["film"]:
+        forces = [max(0.0, -float(replay.wrench(number).force[2])) for number in range(len(trajectory))]
+        title = f"{replay.simulator.patient.name}, {source}: {replay.simulator.renderer}"
+        count = write_film(options["film"], shots(), trajectory.stamps.tolist(), forces, probe, title)
+        _say(console, f"{count} pictures in {options['film']}")
+    else:
+        for _ in shots():
+            pass
     if options["sheet"]:
-        source = options["poses"].name if options["poses"] else options["motion"]
-        title = f"{patient.name}, {source}: {simulator.renderer}, CT, labels"
-        contact_sheet(frames, simulator.probe, title).save(out / "sheet.png")
-    console.print(f"{len(poses)} frames in {out}", markup=False, highlight=False)
+        title = f"{replay.simulator.patient.name}, {source}: {replay.simulator.renderer}, CT, labels"
+        contact_sheet([shot.frame for shot in kept], probe, title).save(out / "sheet.png")
+    if out is not None:
+        _say(console, f"{len(trajectory)} frames in {out}")
 
 
-def _write(simulator: Simulator, frame: Frame, out: Path, number: int) -> None:
+def _write(shot: Shot, probe: ProbeGeometry, out: Path) -> None:
     """Write the three pictures of a frame; the PNGs' resolution carries the size of their pixels."""
-    dx, dz = simulator.probe.pixel_spacing
-    for name, picture in zip(("image", "slice", "labels"), pictures(frame, simulator.probe), strict=True):
-        picture.save(out / f"{name}_{number:03d}.png", dpi=(25.4 / dx, 25.4 / dz))
+    dx, dz = probe.pixel_spacing
+    for name, picture in zip(("image", "slice", "labels"), pictures(shot.frame, probe), strict=True):
+        picture.save(out / f"{name}_{shot.number:03d}.png", dpi=(25.4 / dx, 25.4 / dz))
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False)
+
+
+def _progress(console: Console) -> Progress:
+    """How far it is, and how long it takes."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    return Progress(*columns, TextColumn("left:"), TimeRemainingColumn(), console=console)
 
 
 # -- command line ---------------------------------------------------------------------------------------
@@ -82,7 +167,8 @@ def _write(simulator: Simulator, frame: Frame, out: Path, number: int) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="us_sim_render",
-        description="Render B-mode ultrasound, CT slice and labels of a patient along a motion or given poses.",
+        description="Render B-mode ultrasound, CT slice and labels of a patient along a motion or given poses: as "
+        "pictures, as a dataset, as a film.",
     )
     paths = parser.add_mutually_exclusive_group()
     paths.add_argument("--motion", default="liver_sweep", help=f"one of {', '.join(MOTIONS)} (%(default)s)")
@@ -90,88 +176,50 @@ def _parser() -> argparse.ArgumentParser:
         "--poses",
         type=Path,
         metavar="FILE",
-        help="CSV of ct_from_probe, a pose a line: 16 numbers, row-major, mm; or x y z in mm and qx qy qz qw",
+        help="recorded poses: MCAP, rosbag2 folder, or CSV of ct_from_probe, a pose a line: 16 numbers, row-major, "
+        "mm; or x y z in mm and qx qy qz qw",
     )
-    parser.add_argument("--count", type=int, help=f"frames, evenly spread ({COUNT} of a motion, all poses of a file)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the PNGs; made if missing")
+    parser.add_argument("--topic", default="", help="of the poses in a recording (the only one)")
+    parser.add_argument("--ct-frame", default="ct", help="frame_id of the patient in a recording (%(default)s)")
+    parser.add_argument(
+        "--rate", type=_rate, default=30.0,
+        help="poses a second of a motion or CSV, which have no stamps (%(default)g)")
+    parser.add_argument(
+        "--count", type=int,
+        help=f"frames, evenly spread (all poses of a file; {COUNT} of a motion, {ROUND:g} s of it for a film)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the PNGs or the dataset; made if missing")
     parser.add_argument("--sheet", action="store_true", help="write sheet.png, all frames with slice and labels")
-    for config in (SimConfig, ImageSettings):
+    parser.add_argument("--film", type=Path, metavar="FILE", help="write a film with the force's trace: .mp4 or .gif")
+    parser.add_argument(
+        "--batch", type=int, metavar="N",
+        help="write a dataset of .npz instead of PNGs, rendering N poses at once; started again, it goes on")
+    parser.add_argument("--ct-slice", action="store_true", help="the dataset holds the HU of the CT slice as well")
+    for config in CONFIGS:
         for item in fields(config):
-            rule = item.metadata
-            span = "" if rule["low"] is None else f", {rule['low']:.10g} to {rule['high']:.10g}"
-            parser.add_argument(
-                f"--{item.name.replace('_', '-')}",
-                type=type(item.default),
-                default=item.default,
-                choices=rule["choices"] or None,
-                help=f"{rule['description']}{span} ({item.default if item.default != '' else 'empty'})",
-            )
+            _add_setting(parser, item)
     return parser
+
+
+def _add_setting(parser: argparse.ArgumentParser, item: Field[Any]) -> None:
+    rule, name = item.metadata, f"--{item.name.replace('_', '-')}"
+    span = "" if rule["low"] is None else f", {rule['low']:.10g} to {rule['high']:.10g}"
+    text = f"{rule['description']}{span} ({item.default if item.default != '' else 'empty'})"
+    if isinstance(item.default, bool):
+        parser.add_argument(name, action=argparse.BooleanOptionalAction, default=item.default, help=text)
+    else:
+        kind, choices = type(item.default), rule["choices"] or None
+        parser.add_argument(name, type=kind, default=item.default, choices=choices, help=text)
+
+
+def _rate(text: str) -> float:
+    rate = float(text)
+    if not 0.1 <= rate <= 1000:
+        raise argparse.ArgumentTypeError(f"{text}; expected 0.1 to 1000 poses a second")
+    return rate
 
 
 def _settings(config: type[Any], options: dict[str, Any]) -> Any:
     return config(**{item.name: options[item.name] for item in fields(config)})
-
-
-# -- poses ----------------------------------------------------------------------------------------------
-
-
-def spread(poses: NDArray[np.float64], count: int | None) -> NDArray[np.float64]:
-    """Return `count` of the (N, 4, 4) poses, evenly spread from the first to the last; all for None.
-
-    Raises:
-        PoseError: count below 1.
-    """
-    if count is None:
-        return poses
-    if count < 1:
-        raise PoseError(f"count of poses is {count}; expected 1 or more")
-    return poses[np.linspace(0, len(poses) - 1, count).round().astype(int)]
-
-
-def read_poses(path: Path) -> NDArray[np.float64]:
-    """Return the (N, 4, 4) poses `ct_from_probe`, mm, of a CSV file; a first line of names is skipped.
-
-    Raises:
-        PoseError: no pose, or a line that is not a pose, named with its number.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise PoseError(f"{path}: not a text file; expected a CSV of poses") from None
-    poses = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        cells = line.replace(",", " ").replace(";", " ").split()
-        if not cells or cells[0].startswith("#") or (number == 1 and not _is_number(cells[0])):
-            continue
-        try:
-            poses.append(_pose(cells))
-        except ValueError as error:
-            raise PoseError(f"{path}, line {number}: {error}") from None
-    if not poses:
-        raise PoseError(f"{path}: holds no pose; expected lines of 16 or 7 numbers")
-    return np.stack(poses)
-
-
-def _pose(cells: list[str]) -> Matrix:
-    numbers = [float(cell) for cell in cells]
-    if not all(map(math.isfinite, numbers)):
-        raise PoseError("NaN or Inf; expected finite numbers")
-    if len(numbers) == 16:
-        if numbers[12:] != [0, 0, 0, 1]:
-            raise PoseError(f"last row is {numbers[12:]}; expected 0, 0, 0, 1 (row-major)")
-        return check_pose(np.array(numbers).reshape(4, 4))
-    if len(numbers) == 7:
-        return rigid(rotation_from_quaternion(*numbers[3:]), numbers[:3])
-    raise PoseError(f"{len(numbers)} numbers; expected 16 (row-major, mm) or 7 (x y z qx qy qz qw)")
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def pictures(frame: Frame, probe: ProbeGeometry) -> tuple[Image.Image, Image.Ima
 
 def contact_sheet(frames: Sequence[Frame], probe: ProbeGeometry, title: str, columns: int = 3) -> Image.Image:
     """Return one picture of all frames, each with slice and labels at its right, fans in their true shape."""
-    width, height = _panel_size(probe)
+    width, height = panel_size(probe)
     columns = min(columns, len(frames))
     cell = (3 * (width + GAP) + GAP, height + CAPTION + GAP)
     rows = -(-len(frames) // columns)
@@ -63,10 +63,10 @@ def contact_sheet(frames: Sequence[Frame], probe: ProbeGeometry, title: str, col
     return sheet
 
 
-def _panel_size(probe: ProbeGeometry) -> tuple[int, int]:
-    """Return width and height in pixels at which a pixel of the sheet is square in mm."""
+def panel_size(probe: ProbeGeometry, scale: float = 1.0) -> tuple[int, int]:
+    """Return width and height in pixels, `scale` times those on the sheet, at which a pixel is square in mm."""
     dx, dz = probe.pixel_spacing
-    scale = PIXELS_PER_MM * SHEET_DEPTH / (dz * probe.height)
+    scale *= PIXELS_PER_MM * SHEET_DEPTH / (dz * probe.height)
     return round(dx * probe.width * scale), round(dz * probe.height * scale)
 
 
