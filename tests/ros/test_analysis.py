@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
+from rcl_interfaces.msg import Parameter as ParameterMsg
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from us_sim_msgs.msg import Analysis, FrameInfo
 
+from us_sim.core.artifact import build, save_generator
+from us_sim.core.card import Card
 from us_sim.core.confidence import confidence_map
 from us_sim.core.probe import preset
+from us_sim.core.segmenter import load_segmenter, segment
 
 if TYPE_CHECKING:
     from tests.ros.conftest import World
@@ -122,8 +132,125 @@ def test_a_frame_that_cannot_be_analysed_ends_neither_stream_nor_node(world: Wor
     world.listened(node.outputs.analysis, node.outputs.image)
     send = world.sender(node)
     send(world.pose(2.0, y=30.0))  # no tissue has the number 30
+    world.until(lambda: node.statistics.counts["render errors"])
     world.until(shown(images, 2.0))
     send(world.pose(3.0, y=1.0))
     world.until(shown(found, 3.0))
     assert 2.0 not in [seconds(message) for message in found]
     assert node.statistics.counts["render errors"] == 1
+
+
+# -- organs found in the image ----------------------------------------------------------------------------
+
+
+def artifact(folder: Path, **changes: Any) -> str:
+    """An untrained segmenter of the default probe."""
+    coarse = replace(PROBE, scan_lines=32, samples=64)
+    card = replace(Card(coarse, grid="polar", width=0.0625, kind="segmenter"), **changes)
+    torch.manual_seed(0)
+    save_generator(folder / "s_us.safetensors", build(card), card)
+    return str(folder / "s_us.safetensors")
+
+
+def set_live(world: World, name: str, value: Any) -> Any:
+    message: ParameterMsg = Parameter(name, value=value).to_parameter_msg()
+    return world.call(SetParameters, "us_sim/set_parameters", SetParameters.Request(parameters=[message])).results[0]
+
+
+def test_the_segmenter_reads_the_frame(world: World, tmp_path: Path) -> None:
+    path = artifact(tmp_path)
+    node = world.start(analysis_source="segmenter", segmenter=path)
+    found = world.listen(Analysis, "us_sim/analysis")
+    world.listened(node.outputs.analysis)
+    send = world.sender(node)
+    send(world.pose(2.0, x=90.0, y=float(KIDNEY), z=-56.0))
+    world.until(shown(found, 2.0))
+    assert node.scene.simulator.log[-1] == {"image": True, "ct_slice": False, "labels": False}
+    assert found[-1].source == Analysis.SEGMENTER
+    image = np.where(PROBE.fan_mask, 90, 0).astype(np.uint8)
+    coupling = node.scene.simulator.contact(_pose(x=90.0, y=float(KIDNEY), z=-56.0)).line_coupling
+    seen = np.bincount(segment(load_segmenter(path), image, coupling, PROBE)[PROBE.fan_mask], minlength=14)
+    dx, dz = PROBE.pixel_spacing
+    expected = [seen[organ.class_id] * dx * dz * 1e-6 for organ in found[-1].organs]
+    assert [organ.area for organ in found[-1].organs] == pytest.approx(expected)
+    assert sum(expected) > 0
+    assert set_live(world, "analysis_source", "labels").successful
+    send(world.pose(3.0, y=float(KIDNEY)))
+    world.until(shown(found, 3.0))
+    assert found[-1].source == Analysis.LABELS
+    assert [organ.name for organ in found[-1].organs if organ.visible] == ["kidney"]
+
+
+def test_without_a_segmenter_it_cannot_be_the_source(world: World) -> None:
+    node = world.start()
+    answer = set_live(world, "analysis_source", "segmenter")
+    assert not answer.successful
+    assert "segmenter is empty; start with segmenter set to an artifact that `scyclegan_train export" in answer.reason
+    assert node.get_parameter("analysis_source").value == "labels"
+    answer = set_live(world, "analysis_source", "guess")
+    assert "analysis_source is 'guess'; expected one of labels, segmenter" in answer.reason
+    answer = set_live(world, "segmenter", "other.safetensors")
+    assert "segmenter is fixed while the node is configured; clean up the node, set it" in answer.reason
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        ({"analysis_source": "segmenter"}, "analysis_source is 'segmenter', but segmenter is empty"),
+        ({"segmenter": "/nowhere.safetensors"}, "/nowhere.safetensors: no such file; give the path of a "),
+    ],
+)
+def test_a_segmenter_that_is_missing_stops_configuring(world: World, parameters: dict[str, str], reason: str) -> None:
+    node = world.start(**parameters)
+    assert node.scene is None
+    assert reason in node.failure
+
+
+def test_a_generator_is_no_segmenter(world: World, tmp_path: Path) -> None:
+    node = world.start(segmenter=artifact(tmp_path, kind="generator"))
+    assert "s_us.safetensors: holds a generator; expected a segmenter" in node.failure
+
+
+def test_the_probe_has_to_be_the_segmenters(world: World, tmp_path: Path) -> None:
+    path = artifact(tmp_path)
+    linear = world.start(probe="l12_5", analysis_source="segmenter", segmenter=path)
+    assert "segmenter 's_us' cannot read this probe's frames: it was trained on a convex probe" in linear.failure
+
+
+def test_a_depth_that_the_segmenter_does_not_know_is_refused(world: World, tmp_path: Path) -> None:
+    node = world.start(analysis_source="segmenter", segmenter=artifact(tmp_path))
+    answer = set_live(world, "depth", 200.0)
+    assert not answer.successful
+    assert "trained to a depth of 180 mm, the probe shows 200; use analysis_source 'labels'" in answer.reason
+    assert set_live(world, "depth", 120.0).successful
+    assert set_live(world, "analysis_source", "labels").successful
+    assert set_live(world, "depth", 200.0).successful
+    assert "trained to a depth" in set_live(world, "analysis_source", "segmenter").reason
+    assert node.scene.simulator.probe.depth == 200.0
+
+
+def test_a_slow_segmenter_holds_up_neither_frames_nor_services(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    at_work = threading.Event()
+
+    def slow(*args: Any) -> Any:
+        at_work.set()
+        assert gate.wait(60)
+        return segment(*args)
+
+    monkeypatch.setattr("us_sim.ros.analysis.segment", slow)
+    node = world.start(analysis_source="segmenter", segmenter=artifact(tmp_path))
+    found, images = world.listen(Analysis, "us_sim/analysis"), world.listen(Image, "us_sim/image")
+    world.listened(node.outputs.analysis, node.outputs.image)
+    send = world.sender(node)
+    world.until(at_work.is_set)
+    for stamp in (2.0, 3.0, 4.0):
+        send(world.pose(stamp))
+        world.until(shown(images, stamp))
+    assert set_live(world, "gain", 3.0).successful
+    assert not found
+    gate.set()
+    world.until(shown(found, 4.0))
+    assert not {2.0, 3.0} & {seconds(message) for message in found}  # the newest frame, not a queue of old ones

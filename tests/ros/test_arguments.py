@@ -32,7 +32,7 @@ def test_values_get_the_type_of_their_default() -> None:
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("gian:=3", "unknown argument 'gian'; known are autostart, breathing_amplitude, breathing_period, ct"),
+        ("gian:=3", "unknown argument 'gian'; known are analysis_source, "),
         ("ct=/p", "'ct=/p' is not an argument; expected name:=value"),
         ("gain:=loud", "gain is 'loud'; expected a number"),
         ("gain:=nan", "gain is nan; expected -40 to 40"),

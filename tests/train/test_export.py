@@ -12,19 +12,21 @@ from lightning_fabric import Fabric
 from tests.train.synthetic import TinyCt, TinyUs, config
 
 from scyclegan_train import export as command
-from scyclegan_train import feeding
+from scyclegan_train import feeding, losses
 from scyclegan_train.checkpoint import CheckpointError, checkpoints, load_checkpoint
 from scyclegan_train.config import Config
 from scyclegan_train.export import export
 from scyclegan_train.inputs import Inputs
 from scyclegan_train.loop import build_model, train
 from scyclegan_train.samples import CtBatch
+from scyclegan_train.translator import frozen
 from scyclegan_train.view import CardView
 from us_sim.core.artifact import load_generator
 from us_sim.core.encoding import decode, encode
 from us_sim.core.motion import motion
 from us_sim.core.patient import builtin_patient
 from us_sim.core.sampling import sampler_on
+from us_sim.core.segmenter import load_segmenter, seen
 from us_sim.core.simulator import Simulator
 
 RICH: dict[str, Any] = {
@@ -103,6 +105,56 @@ def test_the_command_takes_a_run_or_a_checkpoint(
     other = tmp_path / "b.safetensors"
     assert command.main([str(checkpoints(folder / "checkpoints")[-1]), str(other), "--half"]) == 0
     assert other.stat().st_size < 0.6 * target.stat().st_size
+
+
+def test_the_segmenter_finds_what_it_found_in_training(run: tuple[Config, Path], tmp_path: Path) -> None:
+    made, folder = run
+    card = export(folder, tmp_path / "s.safetensors", [{"name": "rectangles", "licence": "CC0"}], segmenter=True)
+    segmenter = load_segmenter(tmp_path / "s.safetensors")
+    assert (segmenter.card, card.kind, card.width) == (card, "segmenter", made.method.segmenter_width)
+    assert card.training_data == ({"name": "rectangles", "licence": "CC0"},)
+    model = build_model(made, Fabric(accelerator="cpu", devices=1))
+    load_checkpoint(checkpoints(folder / "checkpoints")[-1], model)
+    us = TinyUs(card).batch([0, 1])
+    y = feeding.real_us(model.card, us, feeding.fan_of(model.card, "cpu"))
+    with torch.no_grad(), frozen(model.S_us):
+        expected = model.segment(model.S_us, y.image, y.where)
+        found = segmenter.network(losses.shown(y.image, y.where))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+    assert float(expected.std()) > 0.01
+
+
+def test_the_node_shows_it_what_the_training_showed(run: tuple[Config, Path]) -> None:
+    """The frame brought back to the card's grid, against the training's image of the same pose."""
+    card = run[0].generator.card()
+    patient = builtin_patient()
+    pose = motion("liver_sweep", patient, 3)[1:2]
+    us = CardView(card, torch.device("cpu")).us(sampler_on(torch.device("cpu"), patient, 0), patient, pose, [0])
+    expected = losses.shown(feeding.us_image(us.image), us.valid)[0, 0]
+    frame = Simulator(patient, card.probe, device="cpu").render(pose[0])
+    assert frame.image is not None
+    found = seen(card, frame.image, frame.contact.line_coupling, card.probe)[0, 0]
+    assert found.shape == expected.shape
+    inner = (slice(1, -1), slice(1, -1))  # the outer cells reach over the fan's edge
+    assert float((found - expected)[inner].abs().mean()) * 127.5 < 4  # grey levels, of two interpolations
+
+
+def test_the_command_exports_segmenters(
+    run: tuple[Config, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "s.safetensors"
+    assert command.main([str(run[1]), str(target), "--segmenter"]) == 0
+    assert "segmenter" in capsys.readouterr().out
+    assert load_segmenter(target).card.kind == "segmenter"
+
+
+def test_a_method_without_segmenter_has_none_to_export(tmp_path: Path) -> None:
+    made = config(method={"segmentation": 0, "mask_input": False}, loop={"checkpoint_every": 8})
+    card = made.generator.card()
+    inputs = Inputs(TinyCt(card), TinyUs(card, seed=1), made.schedule.batch)
+    assert train(made, inputs, tmp_path, Fabric(accelerator="cpu", devices=1))
+    with pytest.raises(CheckpointError, match="its method trains no segmenter; set method: segmentation above 0"):
+        export(tmp_path, tmp_path / "s.safetensors", segmenter=True)
 
 
 def test_what_cannot_be_exported_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

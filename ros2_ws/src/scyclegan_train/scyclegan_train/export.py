@@ -1,4 +1,4 @@
-"""`scyclegan_train export`: the averaged generator of a checkpoint as an artifact that the simulator runs."""
+"""`scyclegan_train export`: a checkpoint's averaged generator, or its segmenter, as an artifact for the simulator."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from scyclegan_train.config import Config, from_mapping
 from us_sim.core.artifact import build, load_generator, save_generator
 from us_sim.core.card import Card
 from us_sim.core.errors import ConfigError, UsSimError
+from us_sim.core.segmenter import load_segmenter
 
 
 def export(checkpoint: Path, target: Path, training_data: Sequence[dict[str, str]] = (),
-           metrics: dict[str, float] | None = None, half: bool = False) -> Card:  # fmt: skip
-    """Write the generator of a checkpoint.
+           metrics: dict[str, float] | None = None, half: bool = False, segmenter: bool = False) -> Card:  # fmt: skip
+    """Write the generator of a checkpoint, or its segmenter of ultrasound.
 
     Args:
         checkpoint: folder of one checkpoint, or of a run: its latest is taken.
@@ -28,24 +29,29 @@ def export(checkpoint: Path, target: Path, training_data: Sequence[dict[str, str
         training_data: name and licence of every source.
         metrics: what was measured.
         half: round the weights to half precision.
+        segmenter: write S_us, which finds the organs in a frame, instead.
 
     Returns:
         The card.
 
     Raises:
-        CheckpointError: no checkpoint there, or a damaged one.
+        CheckpointError: no checkpoint there, a damaged one, or one without a trained segmenter.
     """
     weights, text = read_weights(latest(checkpoint))
     config = from_mapping(Config, yaml.safe_load(text), str(checkpoint))
     card = replace(config.generator.card(), training_data=tuple(training_data), metrics=metrics or {},
                    git_commit=_commit())  # fmt: skip
+    if segmenter:
+        if not config.method.segments:
+            raise CheckpointError(f"{checkpoint}: its method trains no segmenter; set method: segmentation above 0")
+        card = replace(card, kind="segmenter", width=config.method.segmenter_width)
     network = build(card)
-    prefix = "average.G_ct2us."
+    prefix = "S_us." if segmenter else "average.G_ct2us."
     network.load_state_dict({n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)})
     if half:
         network.half()
     save_generator(target, network, card)
-    load_generator(target)  # what the simulator would refuse is not handed out
+    (load_segmenter if segmenter else load_generator)(target)  # what the simulator would refuse is not handed out
     return card
 
 
@@ -77,13 +83,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("target", type=Path, help="artifact to write, .safetensors")
     parser.add_argument("--data", action="append", default=[], metavar="NAME:LICENCE", help="a source trained on")
     parser.add_argument("--half", action="store_true", help="round the weights to half precision")
+    parser.add_argument("--segmenter", action="store_true", help="write the segmenter of ultrasound, S_us, instead")
     given = parser.parse_args(arguments)
     try:
-        card = export(given.checkpoint, given.target, [_source(entry) for entry in given.data], half=given.half)
+        data = [_source(entry) for entry in given.data]
+        card = export(given.checkpoint, given.target, data, half=given.half, segmenter=given.segmenter)
     except UsSimError as error:
         print(f"scyclegan_train export: {error}", file=sys.stderr)
         return 2
-    print(f"{given.target}: {card.grid}, {card.encoding}, width {card.width:g}")
+    print(f"{given.target}: {card.grid}, {card.encoding}, width {card.width:g}, {card.kind}")
     return 0
 
 

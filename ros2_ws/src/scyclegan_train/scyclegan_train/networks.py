@@ -5,6 +5,7 @@ Sources: Isola et al. 2017 (PatchGAN), Zhu et al. 2017 (CycleGAN), Song & Chong 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import torch
@@ -60,8 +61,7 @@ def us_generator(card: Card, reads_masks: bool = True) -> UNet:
 
 def segmenter(card: Card, width: float = 1.0) -> UNet:
     """Return S_us or S_ct: an image in, logits of the card's classes out."""
-    network = UNet(IMAGE, out=len(card.classes), width=width, norm=_norm(card), bounded=False)
-    return _started(network)
+    return _started(build(replace(card, kind="segmenter", width=width)))
 
 
 def discriminator(field: int, width: float = 1.0, depth_channel: bool = False) -> PatchDiscriminator:

@@ -1,4 +1,4 @@
-"""A generator's file: weights and card in one safetensors file, never a pickle."""
+"""A network's file: weights and card in one safetensors file, never a pickle."""
 
 from __future__ import annotations
 
@@ -46,11 +46,14 @@ class Generator:
 
 def build(card: Card) -> UNet:
     """Return the untrained network that a card describes."""
-    return UNet(card.channels, width=card.width, norm=cast(Norm, card.norm))
+    norm = cast(Norm, card.norm)
+    if card.kind == "segmenter":
+        return UNet(card.channels, len(card.classes), card.width, norm, bounded=False)
+    return UNet(card.channels, width=card.width, norm=norm)
 
 
 def save_generator(path: str | Path, network: UNet, card: Card) -> None:
-    """Write weights and card; the file appears whole or not at all."""
+    """Write weights and card of a generator, or of a segmenter; the file appears whole or not at all."""
     target = Path(path)
     partial = target.with_name(target.name + ".partial")
     weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
@@ -71,25 +74,36 @@ def load_generator(path: str | Path, device: torch.device | str = "cpu") -> Gene
             weights that do not fit the card.
     """
     file = Path(path).expanduser()
-    weights, card = _read(file)
-    network = build(card)
-    _check_weights(file, weights, network.state_dict())
-    network.load_state_dict(weights)
-    network.eval().requires_grad_(False)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    network, card, digest = load_network(file, "generator")
     backend = TorchBackend(network.to(device), torch.device(device))
     return Generator(network, card, file.stem, digest, backend, file)
 
 
-def _read(file: Path) -> tuple[dict[str, Tensor], Card]:
+def load_network(file: Path, kind: str) -> tuple[UNet, Card, str]:
+    """Read a network of a card's kind; return it with its card and the SHA-256 of the file.
+
+    Raises:
+        ArtifactError: as `load_generator`, or the file holds a network of another kind.
+    """
+    weights, card = _read(file, kind)
+    if card.kind != kind:
+        raise ArtifactError(f"{file}: holds a {card.kind}; expected a {kind}, as the trainer's export writes it")
+    network = build(card)
+    _check_weights(file, weights, network.state_dict())
+    network.load_state_dict(weights)
+    network.eval().requires_grad_(False)
+    return network, card, hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _read(file: Path, kind: str) -> tuple[dict[str, Tensor], Card]:
     if not file.is_file():
-        raise ArtifactError(f"{file}: no such file; give the path of a .safetensors generator")
+        raise ArtifactError(f"{file}: no such file; give the path of a .safetensors {kind}")
     with file.open("rb") as stream:
         start = stream.read(9)  # of a safetensors file: the header's length, which may begin as pickles do, and "{"
     if start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
         raise ArtifactError(
             f"{file}: a pickle or PyTorch checkpoint, which may run code when loaded; "
-            "export the generator to .safetensors"
+            f"export the {kind} to .safetensors"
         )
     try:
         with safe_open(file, framework="pt") as content:

@@ -1,4 +1,4 @@
-"""The card in a generator's file: how the network is built and how it wants to be fed."""
+"""The card in a network's file: how the network is built and how it wants to be fed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from us_sim.core.tissue import TissueClass
 FORMAT_VERSION = 1
 PAPER_CLASSES = tuple(int(c) for c in TissueClass if c <= TissueClass.PANCREAS)
 _CHOICES = {
+    "kind": ("generator", "segmenter"),
     "architecture": ("unet",),
     "norm": ("instance", "batch"),
     "encoding": ("paper", "rich"),
@@ -25,7 +26,7 @@ _FAN = ("radius_of_curvature", "field_of_view", "aperture")
 
 @dataclass(frozen=True)
 class Card:
-    """What a generator's file says about itself; the core obeys it.
+    """What a network's file says about itself; the core obeys it.
 
     Attributes:
         probe: the fan that it was trained on, with its grids.
@@ -38,6 +39,7 @@ class Card:
         width, norm, architecture: of the U-Net.
         training_data: name and licence of every source.
         metrics, git_commit: what was measured, and the code that trained it.
+        kind: `generator`; or `segmenter`, which reads the frame alone: encoding, source and windows are idle.
 
     Raises:
         ArtifactError: a value outside its choices.
@@ -56,6 +58,7 @@ class Card:
     metrics: dict[str, float] = field(default_factory=dict)
     git_commit: str = ""
     format_version: int = FORMAT_VERSION
+    kind: str = "generator"
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -83,12 +86,14 @@ class Card:
     @property
     def channels(self) -> int:
         """Number of the network's input channels."""
+        if self.kind == "segmenter":
+            return 3
         if self.encoding == "paper":
             return 4
         return len(self.windows) + 1 + (self.grid == "polar") + len(self.classes) - 1
 
     def refusal(self, probe: ProbeGeometry) -> str | None:
-        """Return why the generator cannot draw for a probe, or None."""
+        """Return why the network cannot work for a probe, or None."""
         if probe.kind is not self.probe.kind:
             return f"it was trained on a {self.probe.kind.name.lower()} probe, not a {probe.kind.name.lower()} one"
         for name in _FAN:

@@ -1,8 +1,11 @@
-"""What a frame shows, in numbers, to ~/analysis and ~/confidence."""
+"""What frames show, in numbers, to ~/analysis and ~/confidence: in a thread of its own, of the newest frame."""
 
 from __future__ import annotations
 
+import threading
 from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,30 +16,80 @@ from us_sim_msgs.msg import OrganView as OrganViewMsg
 
 from us_sim.core.analysis import Analysis, OrganView, analyse
 from us_sim.core.confidence import confidence_map
+from us_sim.core.segmenter import segment
 from us_sim.ros.conversions import MM_PER_M, image_message, point_message
+from us_sim.ros.mailbox import Mailbox
 from us_sim.ros.outputs import Outputs, listened
 
 if TYPE_CHECKING:
+    from us_sim.core.segmenter import Segmenter
     from us_sim.core.simulator import Frame, Simulator
 
 
-def publish_analysis(
-    outputs: Outputs, frame: Frame, simulator: Simulator, lines: NDArray[np.float32] | None, header: Header
-) -> None:
-    """Analyse a frame that has an image, and labels if somebody listens to ~/analysis, and publish what is found.
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A frame with what made it.
 
-    `lines` is the (L,) share that faults leave to the coupling of each scan line; None: all.
+    Attributes:
+        frame: with its image; and with labels, unless a segmenter finds them.
+        simulator: that drew it.
+        coupling: (L,) of the scan lines, 0 to 1, after faults.
+        segmenter: finds the organs in the image; None: the frame's own labels count.
+        header: of its messages.
     """
-    assert frame.image is not None
-    probe = simulator.probe
-    confidence = confidence_map(frame.image, probe)
-    if listened(outputs.confidence):
-        outputs.confidence.publish(image_message(np.rint(255 * confidence).astype(np.uint8), header))
-    if frame.labels is not None and listened(outputs.analysis):
-        coupling = frame.contact.line_coupling * (1 if lines is None else lines)
-        found = analyse(frame.image, frame.labels, confidence, coupling, frame.ct_from_probe, probe,
-                        simulator.settings.frequency)  # fmt: skip
-        outputs.analysis.publish(analysis_message(found, AnalysisMsg.LABELS, header))
+
+    frame: Frame
+    simulator: Simulator
+    coupling: NDArray[np.float32]
+    segmenter: Segmenter | None
+    header: Header
+
+
+class Analyst:
+    """Analyses frames as fast as it can and leaves out those that come in between; frames never wait for it.
+
+    `failed(what, error)` takes an error of one frame: it does not end the thread.
+    """
+
+    def __init__(self, outputs: Outputs, failed: Callable[[str, Exception], None]) -> None:
+        self._outputs, self._failed = outputs, failed
+        self._mailbox: Mailbox[Shown] = Mailbox()
+        self._thread = threading.Thread(target=self._run, name="analysis", daemon=True)
+        self._thread.start()
+
+    def take(self, shown: Shown) -> None:
+        """Leave a frame for the thread."""
+        self._mailbox.put(shown)
+
+    def stop(self) -> None:
+        """End the thread; the frame in work is finished first."""
+        self._mailbox.close()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (shown := self._mailbox.take()) is not None:
+            try:
+                self._publish(shown)
+            except Exception as error:
+                self._failed("analysis", error)
+
+    def _publish(self, shown: Shown) -> None:
+        frame, probe = shown.frame, shown.simulator.probe
+        assert frame.image is not None
+        confidence = confidence_map(frame.image, probe)
+        if listened(self._outputs.confidence):
+            pixels = np.rint(255 * confidence).astype(np.uint8)
+            self._outputs.confidence.publish(image_message(pixels, shown.header))
+        if not listened(self._outputs.analysis):
+            return
+        labels, source = frame.labels, AnalysisMsg.LABELS
+        if shown.segmenter is not None:
+            labels = segment(shown.segmenter, frame.image, shown.coupling, probe)
+            source = AnalysisMsg.SEGMENTER
+        if labels is not None:
+            found = analyse(frame.image, labels, confidence, shown.coupling, frame.ct_from_probe, probe,
+                            shown.simulator.settings.frequency)  # fmt: skip
+            self._outputs.analysis.publish(analysis_message(found, source, shown.header))
 
 
 def analysis_message(analysis: Analysis, source: int, header: Header) -> AnalysisMsg:

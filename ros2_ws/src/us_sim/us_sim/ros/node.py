@@ -21,16 +21,18 @@ from us_sim_msgs.msg import ProbeInfo
 
 from us_sim.core import assembly
 from us_sim.core.config import ImageSettings, SimConfig
+from us_sim.core.device import choose_device
 from us_sim.core.errors import ConfigError, DeviceError, UsSimError
 from us_sim.core.faults import FaultSettings
 from us_sim.core.mechanics import MechanicsSettings
 from us_sim.core.probe_file import load_probe
+from us_sim.core.segmenter import load_segmenter
 from us_sim.ros import parameters
 from us_sim.ros.conversions import probe_info_message
 from us_sim.ros.diagnostics import Statistics
 from us_sim.ros.heartbeat import Heartbeat
 from us_sim.ros.outputs import Outputs
-from us_sim.ros.parameters import RosConfig
+from us_sim.ros.parameters import AnalysisConfig, RosConfig
 from us_sim.ros.pose_input import PoseInput
 from us_sim.ros.poses import ProbePose, RefusedError
 from us_sim.ros.running import run
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from us_sim.core.artifact import Generator
     from us_sim.core.patient import Patient
     from us_sim.core.probe import ProbeGeometry
+    from us_sim.core.segmenter import Segmenter
     from us_sim.core.simulator import Simulator
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -56,6 +59,8 @@ class UsSim(LifecycleNode):
         scene: the simulator in force; None while the node is not configured.
         config: frames and source of poses, as they were when the node was configured.
         faults: what goes wrong on purpose.
+        analysis: where ~/analysis reads the organs.
+        segmenter: finds them in the image; None without one.
         statistics: counters since activation.
         stream: renders and publishes; None while the node is not active.
         failure: why the last `configure` failed; empty if it did not.
@@ -64,6 +69,8 @@ class UsSim(LifecycleNode):
     scene: Scene | None = None
     config: RosConfig
     faults: FaultSettings
+    analysis: AnalysisConfig
+    segmenter: Segmenter | None = None
     outputs: Outputs
     tree: TransformTree
     statistics: Statistics
@@ -97,6 +104,7 @@ class UsSim(LifecycleNode):
         """Load patient, generator and probe. rclpy swallows exceptions here without a word: none leaves."""
         try:
             self.config, self.faults = parameters.read(self, RosConfig), parameters.read(self, FaultSettings)
+            self.analysis = parameters.read(self, AnalysisConfig)
             if self.config.pose_source == "tf" and not installed():
                 raise ConfigError(f"pose_source is 'tf', but {MISSING}")
             config, settings, mechanics = self.wishes()
@@ -104,6 +112,9 @@ class UsSim(LifecycleNode):
             simulator = assembly.open_simulator(config, settings, self._base_probe, mechanics, **self._kept)
             for warning in simulator.patient.warnings:
                 self.get_logger().warning(warning)
+            path = self.analysis.segmenter
+            self.segmenter = load_segmenter(path, choose_device(config.device)[0]) if path else None
+            self._check_analysis(self.analysis, simulator)
             simulator = self._tried(simulator)
             self.tree = TransformTree(self, self.config.ct_frame_id, self.config.probe_frame_id)
             self.outputs = Outputs(self)
@@ -124,7 +135,7 @@ class UsSim(LifecycleNode):
         self.statistics = Statistics()
         self.stream = FrameStream(
             self.outputs, self.statistics, self.config, self._scene_in_force, self.fall_back, lambda: self.faults,
-            self.warn)
+            self.warn, self._segmenter_in_use)
         self._input = PoseInput(
             self, self.config, self.tree, self.statistics, take=self._take, refuse=self._refuse)
         return result
@@ -257,7 +268,8 @@ class UsSim(LifecycleNode):
             return parameters.consent()
         try:
             parameters.check_live(wished)
-            self.adapted(self.scene.simulator, wished)
+            analysis = replace(self.analysis, **parameters.changes_of(AnalysisConfig, wished))
+            self._check_analysis(analysis, self.adapted(self.scene.simulator, wished))
         except Exception as error:
             return parameters.refusal(_text(error))
         return parameters.consent()
@@ -266,10 +278,17 @@ class UsSim(LifecycleNode):
         if self.scene is None:
             self._forget_kept({parameter.name for parameter in changed})
             return
-        self.faults = parameters.read(self, FaultSettings)
+        self.faults, self.analysis = parameters.read(self, FaultSettings), parameters.read(self, AnalysisConfig)
         simulator = self.adapted(self.scene.simulator)
         if simulator is not self.scene.simulator:
             self.show(simulator)
+
+    def _check_analysis(self, analysis: AnalysisConfig, simulator: Simulator) -> None:
+        if self.segmenter is not None and analysis.analysis_source == "segmenter":
+            self.segmenter.check_probe(simulator.probe)
+
+    def _segmenter_in_use(self) -> Segmenter | None:
+        return self.segmenter if self.analysis.analysis_source == "segmenter" else None
 
     def _forget_kept(self, names: set[str]) -> None:
         """A parameter that names another patient or generator outdoes what a service has loaded before it."""

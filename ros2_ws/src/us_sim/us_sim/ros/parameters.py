@@ -40,10 +40,31 @@ class RosConfig:
         check_ranges(self)
 
 
+@dataclass(frozen=True)
+class AnalysisConfig:
+    """Where ~/analysis reads the organs.
+
+    Raises:
+        ConfigError: a value outside its choices, or a source that is not there.
+    """
+
+    analysis_source: str = setting(
+        "labels", "where ~/analysis reads the organs: the true labels, or the image", choices=("labels", "segmenter"))
+    segmenter: str = setting("", "segmenter artifact (.safetensors) for analysis_source segmenter; empty for none")
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.analysis_source == "segmenter" and not self.segmenter:
+            raise ConfigError(
+                "analysis_source is 'segmenter', but segmenter is empty; start with segmenter set to an artifact that "
+                "`scyclegan_train export --segmenter` wrote, or use 'labels'")
+
+
 Settings = TypeVar("Settings")
-CONFIGS: tuple[type[Any], ...] = (SimConfig, ImageSettings, MechanicsSettings, FaultSettings, RosConfig)
+CONFIGS: tuple[type[Any], ...] = (
+    SimConfig, ImageSettings, MechanicsSettings, FaultSettings, RosConfig, AnalysisConfig)
 LIVE = {
-    "renderer", "depth", "slice_thickness", "elevation_planes",
+    "renderer", "depth", "slice_thickness", "elevation_planes", "analysis_source",
     *(f.name for config in (ImageSettings, MechanicsSettings, FaultSettings) for f in fields(config)),
 }  # fmt: skip
 _HINTS = {

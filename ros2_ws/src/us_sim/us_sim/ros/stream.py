@@ -15,7 +15,7 @@ from us_sim.core.errors import DeviceError
 from us_sim.core.faults import FaultSettings, delay, dried, flipped, is_lost, lines_left, misplaced
 from us_sim.core.force import wrench
 from us_sim.core.transforms import Matrix
-from us_sim.ros.analysis import publish_analysis
+from us_sim.ros.analysis import Analyst, Shown
 from us_sim.ros.cloud import frame_cloud
 from us_sim.ros.conversions import (
     bgra,
@@ -39,6 +39,7 @@ from us_sim.ros.scene import Scene
 if TYPE_CHECKING:
     from us_sim.core.indentation import Indentation
     from us_sim.core.patient import Patient
+    from us_sim.core.segmenter import Segmenter
     from us_sim.core.simulator import Frame
 
 STILL_NS = 80_000_000  # without a pose for so long, a breathing patient is drawn again
@@ -57,7 +58,7 @@ class FrameStream:
     """Lives from activation to deactivation.
 
     `scene` gives the simulator in force, `fall_back` the one that goes on when the GPU has failed, `warn(kind, text)`
-    tells the user, not too often.
+    tells the user, not too often; `segmenter` gives what finds the organs in the image, None: its labels count.
     """
 
     def __init__(
@@ -69,9 +70,11 @@ class FrameStream:
         fall_back: Callable[[DeviceError], Scene],
         faults: Callable[[], FaultSettings],
         warn: Callable[[str, str], None],
+        segmenter: Callable[[], Segmenter | None],
     ) -> None:
         self._outputs, self._statistics, self._config = outputs, statistics, config
         self._scene, self._fall_back, self._faults, self._warn = scene, fall_back, faults, warn
+        self._segmenter = segmenter
         self._mailbox: Mailbox[ProbePose] = Mailbox()
         self._sequence = 0
         self._shown: ProbePose | None = None
@@ -79,6 +82,7 @@ class FrameStream:
         self._touch: Touch | None = None
         self._breath: tuple[ProbePose, int] | None = None
         self._frozen = False
+        self._analyst = Analyst(outputs, self._failed)
         self._thread = threading.Thread(target=self._run, name="render", daemon=True)
         self._thread.start()
 
@@ -119,9 +123,10 @@ class FrameStream:
             self._mailbox.put(replace(self._shown, frozen=True))
 
     def stop(self) -> None:
-        """End the thread; the frame in work is finished first."""
+        """End the threads; the frame in work is finished first."""
         self._mailbox.close()
         self._thread.join()
+        self._analyst.stop()
 
     def _run(self) -> None:
         while (pose := self._mailbox.take()) is not None:
@@ -186,11 +191,13 @@ class FrameStream:
         if not wanted.anything:
             self._statistics.count("unwatched")
             return
-        scene = self._scene()
+        scene, segmenter = self._scene(), self._segmenter()
+        analysed = wanted.analysis or wanted.confidence
+        left = lines_left(faults, seed, scene.simulator.probe.scan_lines)
         outputs = {
-            "image": wanted.image or wanted.analysis or wanted.confidence, "ct_slice": wanted.ct_slice,
-            "labels": wanted.labels or wanted.analysis, "times": [seconds(pose.stamp)],
-            "coupling": lines_left(faults, seed, scene.simulator.probe.scan_lines),
+            "image": wanted.image or analysed, "ct_slice": wanted.ct_slice,
+            "labels": wanted.labels or (wanted.analysis and segmenter is None), "times": [seconds(pose.stamp)],
+            "coupling": left,
         }
         actual = self._actual(pose)
         try:
@@ -200,6 +207,9 @@ class FrameStream:
             frame = scene.simulator.render(actual, **outputs)
         frame = replace(frame, ct_from_probe=pose.ct_from_probe, image=flipped(frame.image, faults))
         self._publish(frame, pose, scene, wanted)
+        if analysed:
+            coupling = frame.contact.line_coupling if left is None else frame.contact.line_coupling * left
+            self._analyst.take(Shown(frame, scene.simulator, coupling, segmenter, self._header(pose)))
         if not pose.frozen:
             self._statistics.rendered(time.monotonic() - pose.arrival)
 
@@ -223,16 +233,6 @@ class FrameStream:
             frame, header, sequence=self._sequence, ct_frame=ct_frame,
             config_id=scene.config_id, arrival=pose.arrival, frozen=pose.frozen))
         self._sequence += 1
-        if wanted.analysis or wanted.confidence:
-            self._tell_analysis(frame, scene, header)
-
-    def _tell_analysis(self, frame: Frame, scene: Scene, header: Header) -> None:
-        simulator = scene.simulator
-        left = lines_left(self._faults(), simulator.seed, simulator.probe.scan_lines)
-        try:
-            publish_analysis(self._outputs, frame, simulator, left, header)
-        except Exception as error:  # the frame itself is out
-            self._failed("analysis", error)
 
     def _header(self, pose: ProbePose) -> Header:
         return Header(stamp=pose.stamp, frame_id=self._config.probe_frame_id)
