@@ -34,6 +34,10 @@ setup(
             "probe_motion = us_sim.ros.probe_motion:main",
             "us_sim_viewer = us_sim.viewer.node:main",
             "us_sim_render = us_sim.render:main",
+            "us_sim_scan = us_sim.control.scan:main",
+            "us_sim_servo = us_sim.control.servo:main",
+            "us_sim_record = us_sim.ros.record:main",
+            "us_sim_play = us_sim.ros.play:main",
         ]
     },
 )
