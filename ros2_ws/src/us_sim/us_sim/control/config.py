@@ -1,0 +1,45 @@
+"""Settings of the demo controllers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from us_sim.core.config import check_ranges, setting
+from us_sim.core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class ScanConfig:
+    """What holds for every scan; the rest comes with the goal.
+
+    Raises:
+        ConfigError: a value outside its range.
+    """
+
+    control_rate: float = setting(50.0, "steps of the controller per second, Hz", 10.0, 200.0)
+    force_limit: float = setting(25.0, "force at which the probe is lifted off, N", 1.0, 50.0)
+    recordings: str = setting("", "folder that recordings stay in; empty for us_sim_recordings in the home folder")
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+@dataclass(frozen=True)
+class ServoConfig:
+    """Which organ is found, and how.
+
+    Raises:
+        ConfigError: a value outside its range, or a force that is not below its limit.
+    """
+
+    organ: str = setting("kidney", "organ to find and centre, by its name in ~/analysis")
+    force: float = setting(5.0, "force pressed onto the patient, N", 0.5, 30.0)
+    force_limit: float = setting(25.0, "force at which the probe is lifted off, N", 1.0, 50.0)
+    look_depth: float = setting(
+        110.0, "imaging depth set while looking, mm: not so deep that the other kidney shows; 0 leaves it", 0.0, 400.0)
+    control_rate: float = setting(50.0, "steps of the controller per second, Hz", 10.0, 200.0)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.force >= self.force_limit:
+            raise ConfigError(f"force is {self.force:g} N; expected less than force_limit, {self.force_limit:g} N")

@@ -1,0 +1,186 @@
+"""Node `us_sim_scan`: an action that moves the probe over the skin with constant force and records what it sees."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from builtin_interfaces.msg import Duration
+from geometry_msgs.msg import PoseStamped
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.action.server import ServerGoalHandle
+from rclpy.node import Node
+from rclpy.task import Future
+from std_msgs.msg import Header
+from us_sim_msgs.action import Scan
+
+from us_sim.control.config import ScanConfig
+from us_sim.control.goals import duration, recording_folder, scan_of
+from us_sim.control.robot import Robot
+from us_sim.control.scanning import SkinScan, Stage
+from us_sim.control.tape import Tape
+from us_sim.core.errors import ConfigError, UsSimError
+from us_sim.ros import parameters
+from us_sim.ros.conversions import pose_message
+from us_sim.ros.running import run
+from us_sim.ros.worker import in_worker
+
+FEEDBACK = 0.1  # s between two messages
+NO_SIMULATOR = "no simulator was heard on us_sim/probe_info; start it, or remap the topics"
+
+
+class Run:
+    """One goal under way.
+
+    Attributes:
+        done: fulfilled when the probe is off the skin, or the simulator is gone.
+        handle: of the goal.
+        scan: its course and state.
+        tape: where it is recorded to; None if it is not.
+        patient: SHA-256 of the patient it was begun on.
+    """
+
+    def __init__(self, handle: ServerGoalHandle, scan: SkinScan, tape: Tape | None, patient: str) -> None:
+        self.done = Future()
+        self.handle, self.scan, self.tape, self.patient = handle, scan, tape, patient
+        self.ends = time.monotonic() + (duration(handle.request) or float("inf"))
+        self.told = 0.0
+
+
+class ScanNode(Node):
+    """Action server `~/scan`. Poses go to `us_sim/probe_pose`; goals that cannot be are aborted with the reason."""
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__("us_sim_scan", **kwargs)
+        parameters.declare(self, ScanConfig)
+        self._config = parameters.read(self, ScanConfig)
+        self._robot = Robot(self)
+        self._busy = False
+        self._run: Run | None = None
+        self._server = ActionServer(
+            self, Scan, "~/scan", self._execute, goal_callback=self._take, cancel_callback=self._cancel)
+        self.create_timer(1.0 / self._config.control_rate, self._tick)
+        self.get_logger().info(f"waiting for goals on {self.get_fully_qualified_name()}/scan")
+
+    def destroy_node(self) -> None:
+        """Finish a recording first."""
+        if self._run is not None and self._run.tape is not None:
+            self._run.tape.close()
+        self._server.destroy()
+        super().destroy_node()
+
+    # -- goals ---------------------------------------------------------------------------------------------
+
+    def _take(self, goal: Scan.Goal) -> GoalResponse:
+        if self._busy:
+            self.get_logger().warning("a goal is refused: another one is under way; cancel that first")
+            return GoalResponse.REJECT
+        self._busy = True
+        return GoalResponse.ACCEPT
+
+    def _cancel(self, handle: ServerGoalHandle) -> CancelResponse:
+        return CancelResponse.ACCEPT
+
+    async def _execute(self, handle: ServerGoalHandle) -> Scan.Result:
+        try:
+            return await self._scan(handle)
+        except (UsSimError, OSError) as error:
+            self.get_logger().warning(f"a goal is aborted: {error}")
+            handle.abort()
+            return Scan.Result(message=str(error))
+        finally:
+            self._busy, self._run = False, None
+            self._robot.leave()
+
+    async def _scan(self, handle: ServerGoalHandle) -> Scan.Result:
+        """Run one goal to its end."""
+        goal, info = handle.request, self._robot.info
+        if info is None:
+            raise ConfigError(NO_SIMULATOR)
+        scan = scan_of(goal, info, self._config.force_limit)
+        folder = recording_folder(self._config.recordings, goal.recording)
+        tape = Tape(self, folder, info) if folder else None
+        run = Run(handle, scan, tape, info.patient_sha256)
+        self._robot.hold_demo()
+        self._robot.move(scan.begin(self._robot.shown))
+        self._run = run  # from here on `_tick` moves the probe
+        await run.done
+        self._run = None
+        if tape is not None:
+            tape.stop_listening()
+            await in_worker(self.executor, tape.close)
+        if not scan.failure:
+            handle.succeed()
+        elif handle.is_cancel_requested:
+            handle.canceled()
+        else:
+            handle.abort()
+        return _result(scan, tape)
+
+    # -- step by step ----------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        run = self._run
+        if run is None or run.done.done():
+            return
+        self._robot.hold_demo()
+        self._watch(run)
+        answer = self._robot.felt()
+        if self._robot.silent:
+            run.scan.stop("the simulator does not answer any more")
+            run.done.set_result(None)
+        elif answer is not None:
+            self._step(run, *answer)
+        if time.monotonic() - run.told > FEEDBACK:
+            run.told = time.monotonic()
+            run.handle.publish_feedback(self._feedback(run))
+
+    def _watch(self, run: Run) -> None:
+        """Break off for reasons that are not felt."""
+        info = self._robot.info
+        if run.handle.is_cancel_requested:
+            run.scan.stop("cancelled")
+        elif time.monotonic() > run.ends:
+            run.scan.stop(f"the timeout of {duration(run.handle.request):g} s is over")
+        elif info is not None and info.patient_sha256 != run.patient:
+            run.scan.stop(f"the patient was changed to {info.patient}")
+        elif run.tape is not None and run.tape.failure:
+            run.scan.stop(run.tape.failure)
+
+    def _step(self, run: Run, *answer: Any) -> None:
+        assert self._robot.pose is not None
+        self._robot.move(run.scan.step(self._robot.pose, *answer))
+        if run.tape is not None and run.scan.stage is Stage.SCAN:
+            run.tape.begin(self._robot.stamp)
+        if run.tape is not None and run.scan.stage is Stage.LIFT:
+            run.tape.end(self._robot.stamp)
+        if run.scan.stage is Stage.DONE:
+            run.done.set_result(None)
+
+    def _feedback(self, run: Run) -> Scan.Feedback:
+        feedback = Scan.Feedback(progress=run.scan.progress, remaining=_duration(run.scan.remaining))
+        if self._robot.pose is not None and self._robot.info is not None:
+            header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._robot.info.ct_frame)
+            feedback.pose = PoseStamped(header=header, pose=pose_message(self._robot.pose))
+        if self._robot.wrench is not None:
+            feedback.wrench = self._robot.wrench
+        feedback.frames = run.tape.count if run.tape is not None else 0
+        return feedback
+
+
+def _result(scan: SkinScan, tape: Tape | None) -> Scan.Result:
+    return Scan.Result(
+        success=not scan.failure, message=scan.failure,
+        recording=str(tape.folder) if tape is not None else "", frames=tape.count if tape is not None else 0,
+        coverage=scan.coverage, force_mean=float(scan.forces.mean), force_max=float(scan.forces.greatest),
+    )  # fmt: skip
+
+
+def _duration(seconds: float) -> Duration:
+    whole = int(seconds)
+    return Duration(sec=whole, nanosec=int((seconds - whole) * 1e9))
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until it is interrupted; return the exit code."""
+    return run(ScanNode, lambda _: None, args)

@@ -1,0 +1,143 @@
+"""Node `us_sim_servo`: finds an organ by `~/analysis`, centres it, and holds it there with constant force."""
+
+from __future__ import annotations
+
+import numpy as np
+from geometry_msgs.msg import PointStamped
+from rclpy.node import Node
+from std_msgs.msg import Header, String
+from us_sim_msgs.msg import Analysis
+
+from us_sim.control.admittance import Felt, carried, led, lifted
+from us_sim.control.config import ServoConfig
+from us_sim.control.guard import Guard
+from us_sim.control.robot import Robot
+from us_sim.control.scanning import CARRY, CARRY_TURN, STAND_OFF
+from us_sim.control.visual_servo import Phase, Seen, Servo
+from us_sim.core.transforms import Matrix, apply, inverse
+from us_sim.ros import parameters
+from us_sim.ros.conversions import MM_PER_M, nanoseconds, point_array, point_message
+from us_sim.ros.outputs import latched_qos, stream_qos
+from us_sim.ros.running import run
+
+TOLERANCE = 1.0  # N within which the probe counts as pressed on
+
+
+class ServoNode(Node):
+    """Begins where the probe is. `~/state` (latched) says what it does, `~/offset` where the organ's middle lies.
+
+    Raises:
+        ConfigError: a parameter outside its range.
+    """
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__("us_sim_servo", **kwargs)
+        parameters.declare(self, ServoConfig)
+        self._config = parameters.read(self, ServoConfig)
+        self._robot, self._servo = Robot(self), Servo()
+        self._guard = Guard(self._config.force, TOLERANCE, self._config.force_limit)
+        self._patient = self._told = ""
+        self._analysed = self._over = False
+        self._why = ""  # it is given up; the probe is being lifted off
+        self._off: Matrix | None = None  # where to
+        self._depth_open = self._config.look_depth > 0
+        self._state = self.create_publisher(String, "~/state", latched_qos())
+        self._offset = self.create_publisher(PointStamped, "~/offset", stream_qos())
+        self.create_subscription(Analysis, "us_sim/analysis", self._see, stream_qos())
+        self.create_timer(1.0 / self._config.control_rate, self._tick)
+        self._tell("waiting for us_sim and for the pose of its probe")
+
+    # -- what the frames show ----------------------------------------------------------------------------------
+
+    def _see(self, analysis: Analysis) -> None:
+        organs = {view.name: view for view in analysis.organs}
+        if self._over or self._why or self._robot.pose is None:
+            return
+        if self._config.organ not in organs:
+            self._give_up(f"absent: ~/analysis does not know {self._config.organ!r}; it tells of {', '.join(organs)}")
+            return
+        view, pose = organs[self._config.organ], self._robot.pose_at(nanoseconds(analysis.header.stamp))
+        self._analysed = True
+        if pose is not None:
+            area = view.area * MM_PER_M**2 if view.visible else 0.0
+            self._servo.see(Seen(area, point_array([view.centroid_ct])[0], pose))
+
+    # -- step by step ------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        if self._over:
+            return
+        self._robot.hold_demo()
+        if self._robot.pose is None:
+            self._take_over()
+        elif self._robot.silent:
+            self._end("failed: the simulator does not answer any more")
+        elif (answer := self._robot.felt()) is not None:
+            if self._robot.info is not None and self._robot.info.patient_sha256 != self._patient:
+                self._give_up(f"failed: the patient was changed to {self._robot.info.patient}")
+            (self._lift if self._why else self._step)(self._robot.pose, *answer)
+
+    def _take_over(self) -> None:
+        """Take the probe where it is, once that is known."""
+        info, pose = self._robot.info, self._robot.shown
+        if self._depth_open:
+            self._depth_open = not self._robot.set_depth(self._config.look_depth)
+        if info is not None and pose is not None:
+            self._patient = info.patient_sha256
+            self._robot.move(pose)
+            self._tell(Phase.PRESS.value)
+
+    def _step(self, pose: Matrix, felt: Felt, seconds: float) -> None:
+        wrong = self._guard.feel(felt, seconds)
+        if self._servo.phase is Phase.PRESS and self._guard.stands:
+            if self._analysed:
+                self._servo.begin()
+            else:
+                self._tell("waiting for us_sim/analysis")
+        slide = self._servo.slide(pose, seconds)
+        if self._servo.phase not in (Phase.PRESS, Phase.ABSENT):
+            self._tell(self._servo.phase.value)
+        if self._servo.phase is Phase.ABSENT:
+            self._give_up(f"absent: no {self._config.organ} is seen from here; begin nearer to it")
+        if wrong:
+            self._give_up(f"failed: {wrong}")
+        self._robot.move(led(pose, felt, slide, self._config.force, seconds, self._servo.lateral))
+        if np.isfinite(self._servo.centre).all():
+            self._tell_offset(pose)
+
+    def _give_up(self, why: str) -> None:
+        self._why = self._why or why
+
+    def _lift(self, pose: Matrix, felt: Felt, seconds: float) -> None:
+        if self._off is None:
+            self._off = lifted(pose, STAND_OFF)
+        new = carried(pose, self._off, CARRY * seconds, CARRY_TURN * seconds)
+        self._robot.move(new)
+        if new is self._off:
+            self._end(self._why)
+
+    def _end(self, why: str) -> None:
+        self._over = True
+        self._tell(why)
+
+    # -- what the user hears -----------------------------------------------------------------------------------
+
+    def _tell(self, state: str) -> None:
+        if state != self._told:
+            self._told = state
+            self._state.publish(String(data=state))
+            log = self.get_logger()
+            (log.warning if self._over else log.info)(state)
+
+    def _tell_offset(self, pose: Matrix) -> None:
+        """Where the organ's middle lies in `probe`: x and y are what the servo brings to 0."""
+        place = apply(inverse(pose), self._servo.centre)
+        place[:2] = self._servo.offset(pose)
+        assert self._robot.wrench is not None
+        header = Header(stamp=self._robot.wrench.header.stamp, frame_id=self._robot.wrench.header.frame_id)
+        self._offset.publish(PointStamped(header=header, point=point_message(place)))
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until it is interrupted; return the exit code."""
+    return run(ServoNode, lambda _: None, args)

@@ -1,0 +1,201 @@
+"""Find an organ by its picture, put it in the middle, keep it there.
+
+One image tells how far an organ lies off to the side, but not how far it reaches out of the image plane. So the probe
+sweeps once across the organ, and each frame adds a slice: with Aₖ the area that frame k shows of the organ, cₖ its
+centroid in `ct`, and hₖ how far the image plane has moved there since the last frame,
+
+    c = Σ Aₖ hₖ cₖ / Σ Aₖ hₖ
+
+is the centroid of the organ's volume (Cavalieri). It needs neither a model of the organ nor a gradient of the area,
+which is flat exactly where the organ is in the middle. Then the image plane is turned along the body: breathing moves
+organs that way, so that the newest image shows where they are, and the probe follows them along its x. Along its y it
+goes by the sum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from us_sim.core.transforms import Matrix, apply, inverse
+
+SWEEP_SPEED = 25.0  # mm/s across the organ and in search of it
+CENTRE_SPEED = 30.0  # mm/s at most
+GAIN = 4.0  # 1/s, speed over distance: a breath of 15 mm/s is followed 4 mm behind
+ALONG_BODY = np.array([0.0, 0.0, 1.0])  # in `ct`
+LEAST_AREA = 100.0  # mm² of an organ that count as seen
+PASSED = 10.0  # mm without the organ after which it is left behind
+FARTHEST = 200.0  # mm of one pass over the organ
+NEAR = 40.0  # mm between what an image shows and the sum: more is another organ of that name, such as the other kidney
+NEWEST = 0.3  # s for which an image counts as what is seen now
+CENTRED, HELD = 5.0, 2.0  # mm off, in either direction, and s: from then on the organ is held
+
+# Where to look for it: legs (x, y) of the probe, mm. Across the plane first, for one plane shows 10 cm to the sides.
+SEARCH = ((0, 60), (0, -120), (40, 0), (0, 120), (-80, 0), (0, -120))
+
+Array = NDArray[np.float64]
+
+
+class Phase(Enum):
+    """What the servo does."""
+
+    PRESS = "press"
+    SEARCH = "search"
+    SWEEP = "sweep"
+    CENTRE = "centre"
+    HOLD = "hold"
+    ABSENT = "absent"
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """An organ in one frame.
+
+    Attributes:
+        area: mm²; 0 if it is not there.
+        centroid: (3,) mm in `ct`; NaN if it is not there.
+        ct_from_probe: (4, 4) pose of the frame, mm.
+    """
+
+    area: float
+    centroid: Array
+    ct_from_probe: Matrix
+
+
+@dataclass
+class SliceSum:
+    """Centroid of a volume from slices through it."""
+
+    volume: float = 0.0
+    moment: Array = field(default_factory=lambda: np.zeros(3))
+    last: Matrix | None = None
+
+    def add(self, seen: Seen) -> None:
+        """Take a frame."""
+        if seen.area > 0 and self.last is not None:
+            share = seen.area * abs(float(apply(inverse(self.last), seen.centroid)[1]))
+            self.volume += share
+            self.moment = self.moment + share * seen.centroid
+        self.last = seen.ct_from_probe
+
+    @property
+    def centroid(self) -> Array:
+        """(3,) mm in `ct`; NaN before the first slice."""
+        return self.moment / self.volume if self.volume > 0 else np.full(3, np.nan)
+
+
+class Servo:
+    """Says how to slide the probe, from what its frames show.
+
+    Attributes:
+        phase: what it does.
+        centre: (3,) middle of the organ, mm in `ct`; NaN until it was swept across.
+    """
+
+    def __init__(self) -> None:
+        self.phase = Phase.PRESS
+        self.centre: Array = np.full(3, np.nan)
+        self._legs = [np.array(leg, dtype=np.float64) for leg in SEARCH]
+        self._leg_done = 0.0
+        self._direction = 1.0  # along the probe's y
+        self._passes = 0
+        self._passed = self._pass_length = 0.0
+        self._met = False  # the organ, in this pass
+        self._slices = SliceSum()
+        self._seen: Seen | None = None
+        self._age = np.inf
+        self._held = 0.0
+        self._along: Array | None = None
+
+    def begin(self) -> None:
+        """Look for the organ: the probe stands on the skin."""
+        self.phase = Phase.SEARCH
+
+    def see(self, seen: Seen) -> None:
+        """Take a frame's organ."""
+        self._seen, self._age = seen, 0.0
+        if self.phase is Phase.SEARCH and seen.area >= LEAST_AREA:
+            self.phase = Phase.SWEEP
+            if self._legs[0][1]:
+                self._direction = float(np.sign(self._legs[0][1]))
+        if self.phase is Phase.SWEEP:
+            self._slices.add(seen)
+            self._met |= seen.area >= LEAST_AREA
+            self._passed = 0.0 if seen.area >= LEAST_AREA else self._passed
+
+    def offset(self, ct_from_probe: Matrix) -> Array:
+        """Return the (2,) place of the organ's middle along x and y of `probe`, mm: what is to become 0."""
+        place = np.asarray(apply(inverse(ct_from_probe), self.centre)[:2])
+        if self._visible() and abs(self._lateral(ct_from_probe) - place[0]) < NEAR:
+            place[0] = self._lateral(ct_from_probe)
+        return place
+
+    @property
+    def lateral(self) -> Array | None:
+        """(3,) unit, direction in `ct` that the probe's x shall have; None: it stays as it is."""
+        return self._along
+
+    def slide(self, ct_from_probe: Matrix, seconds: float) -> Array:
+        """Return the (2,) speed along x and y of `probe`, mm/s, for the next `seconds`."""
+        self._age += seconds
+        if self.phase is Phase.SEARCH:
+            return self._search(seconds)
+        if self.phase is Phase.SWEEP:
+            return self._sweep(ct_from_probe, seconds)
+        if self.phase in (Phase.CENTRE, Phase.HOLD):
+            return self._centre(ct_from_probe, seconds)
+        return np.zeros(2)
+
+    def _visible(self) -> bool:
+        return self._seen is not None and self._seen.area >= LEAST_AREA and self._age <= NEWEST
+
+    def _lateral(self, ct_from_probe: Matrix) -> float:
+        assert self._seen is not None
+        return float(apply(inverse(ct_from_probe), self._seen.centroid)[0])
+
+    def _search(self, seconds: float) -> Array:
+        length = float(np.linalg.norm(self._legs[0]))
+        direction = self._legs[0] / length
+        self._leg_done += SWEEP_SPEED * seconds
+        if self._leg_done >= length:
+            self._legs.pop(0)
+            self._leg_done = 0.0
+            if not self._legs:
+                self.phase = Phase.ABSENT
+                return np.zeros(2)
+        return SWEEP_SPEED * direction
+
+    def _sweep(self, ct_from_probe: Matrix, seconds: float) -> Array:
+        self._passed += SWEEP_SPEED * seconds
+        self._pass_length += SWEEP_SPEED * seconds
+        if (self._met and self._passed > PASSED) or self._pass_length > FARTHEST:
+            self._turn_back(ct_from_probe)
+        x = _limited(GAIN * self._lateral(ct_from_probe), SWEEP_SPEED) if self._visible() else 0.0
+        return np.array([x, self._direction * SWEEP_SPEED])
+
+    def _turn_back(self, ct_from_probe: Matrix) -> None:
+        """At the organ's edge: the first time go back over all of it, the second time go to its middle."""
+        self._passes += 1
+        self._direction = -self._direction
+        self._passed = self._pass_length = 0.0
+        self._met = False
+        if self._passes == 1:
+            self._slices = SliceSum()
+        else:
+            self.centre = self._slices.centroid
+            self.phase = Phase.CENTRE
+            self._along = ALONG_BODY if ct_from_probe[2, 0] >= 0 else -ALONG_BODY  # the shorter turn
+
+    def _centre(self, ct_from_probe: Matrix, seconds: float) -> Array:
+        offset = self.offset(ct_from_probe)
+        self._held = self._held + seconds if np.abs(offset).max() < CENTRED else 0.0
+        if self._held >= HELD:
+            self.phase = Phase.HOLD
+        return np.array([_limited(GAIN * value, CENTRE_SPEED) for value in offset])
+
+
+def _limited(value: float, most: float) -> float:
+    return float(np.clip(value, -most, most))
