@@ -85,4 +85,4 @@ def test_a_wrong_argument_lists_the_known_ones() -> None:
     result = subprocess.run(
         [sys.executable, "-m", "us_sim.ros.sim", "gian:=3"], capture_output=True, text=True, timeout=60)
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr.startswith("us_sim: unknown argument 'gian'; known are autostart, breathing_amplitude, ")
+    assert result.stderr.startswith("us_sim: unknown argument 'gian'; known are analysis_source, ")

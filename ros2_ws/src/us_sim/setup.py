@@ -25,13 +25,14 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
-        *(shared(folder) for folder in ("launch", "config", "rviz", "models")),
+        *(shared(folder) for folder in ("launch", "config", "rviz", "models", "urdf")),
     ],
     zip_safe=False,
     entry_points={
         "console_scripts": [
             "us_sim = us_sim.ros.node:main",
             "probe_motion = us_sim.ros.probe_motion:main",
+            "fake_arm = us_sim.ros.fake_arm:main",
             "us_sim_viewer = us_sim.viewer.node:main",
             "us_sim_render = us_sim.render:main",
             "us_sim_scan = us_sim.control.scan:main",

@@ -1,15 +1,34 @@
-"""ros2 launch us_sim sim.launch.py [name:=value ...]: simulator, demo motion, browser view; rviz where asked for."""
+"""ros2 launch us_sim sim.launch.py [name:=value ...]: simulator, demo motion, browser view; rviz and arm by wish."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
 from launch.events.process import ProcessExited
 from launch.substitutions import PathJoinSubstitution
 from launch_ros.actions import LifecycleNode, Node
+from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-from us_sim.ros.arguments import ARGUMENTS, MOTION, NODE, VIEWER, Argument, convert, given, numbers
+from us_sim.core.config import six_numbers
+from us_sim.core.shipped import shipped_arm
+from us_sim.ros.arguments import (
+    ARGUMENTS,
+    ARM,
+    HOLDER_ORDER,
+    MOTION,
+    NODE,
+    TABLE,
+    TABLE_ORDER,
+    VIEWER,
+    Argument,
+    Value,
+    convert,
+    given,
+    remappings,
+)
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -28,47 +47,64 @@ def _declaration(argument: Argument) -> DeclareLaunchArgument:
 
 def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     values = convert({name: context.launch_configurations[name] for name in ARGUMENTS})
+    if values["arm"]:
+        values = {"world_from_ct": TABLE, **values, "pose_source": "tf"}
     namespace = str(values.get("namespace", ""))
-    ct_frame = str(values.get("ct_frame_id") or f"{namespace}/ct".strip("/"))
+    prefix = f"{namespace.strip('/')}/".lstrip("/")
+    ct_frame = str(values.get("ct_frame_id") or f"{prefix}ct")
+    probe_frame = str(values.get("probe_frame_id") or f"{prefix}probe")
     common = {
-        "namespace": namespace, "output": "screen", "emulate_tty": True,
+        "namespace": namespace, "output": "screen", "emulate_tty": True, "remappings": list(remappings(values).items()),
         "sigterm_timeout": "3", "sigkill_timeout": "1",  # all is gone within 5 s of Ctrl-C
     }
-    started: list[LaunchDescriptionEntity] = [
-        LifecycleNode(
-            package="us_sim", executable="us_sim", name="us_sim", parameters=[given(values, NODE)],
-            on_exit=_end_all, **common,
-        )
-    ]
-    if values["motion"] != "none":
-        started.append(Node(
-            package="us_sim", executable="probe_motion", name="probe_motion", parameters=[given(values, MOTION)],
-            on_exit=_end_all, **common,
-        ))
+
+    def own(executable: str, parameters: set[str], kind: type[Node] = Node) -> Node:
+        return kind(package="us_sim", executable=executable, name=executable, parameters=[given(values, parameters)],
+                    on_exit=_end_all, **common)
+
+    def static(parent: str, child: str, numbers: Sequence[float], order: str) -> Node:
+        pairs = zip(order.split(), numbers, strict=True)
+        words = [word for name, number in pairs for word in (f"--{name}", str(number))]
+        return Node(package="tf2_ros", executable="static_transform_publisher", arguments=[
+            "--frame-id", parent, "--child-frame-id", child, *words], **common)
+
+    started: list[LaunchDescriptionEntity] = [own("us_sim", NODE, LifecycleNode)]
+    if values["arm"]:
+        started += [
+            own("fake_arm", ARM), _robot_state_publisher(values, prefix, common),
+            static("world", f"{prefix}base_link", [0.0] * 6, TABLE_ORDER),
+        ]
+        if probe_frame != f"{prefix}probe":
+            started.append(static(f"{prefix}probe", probe_frame, [0.0] * 6, TABLE_ORDER))
+    elif values["motion"] != "none":
+        started.append(own("probe_motion", MOTION))
     if values["viewer"]:
-        started.append(Node(
-            package="us_sim", executable="us_sim_viewer", name="us_sim_viewer", parameters=[given(values, VIEWER)],
-            on_exit=_end_all, **common,
-        ))
+        started.append(own("us_sim_viewer", VIEWER))
     if values["rviz"]:
         config = PathJoinSubstitution([FindPackageShare("us_sim"), "rviz", "us_sim.rviz"])
         arguments = ["--display-config", config, "--fixed-frame", ct_frame]
         started.append(Node(package="rviz2", executable="rviz2", arguments=arguments, **common))
     if "world_from_ct" in values:
-        started.append(Node(
-            package="tf2_ros", executable="static_transform_publisher", name="world_from_ct",
-            arguments=_transform(str(values["world_from_ct"]), ct_frame), **common,
-        ))
+        placement = six_numbers("world_from_ct", str(values["world_from_ct"]), TABLE_ORDER)
+        started.append(static("world", ct_frame, placement, TABLE_ORDER))
+    if "flange_frame_id" in values:
+        started.append(static(str(values["flange_frame_id"]), probe_frame, _calibration(values), HOLDER_ORDER))
     return started
+
+
+def _robot_state_publisher(values: dict[str, Value], prefix: str, common: dict[str, object]) -> Node:
+    return Node(package="robot_state_publisher", executable="robot_state_publisher", parameters=[{
+        "robot_description": ParameterValue(shipped_arm(_calibration(values)), value_type=str),
+        "frame_prefix": prefix,
+        "publish_frequency": 1000.0,  # the most that it takes: its 20 Hz would drop every third pose
+        **given(values, {"use_sim_time"}),
+    }], **common)
+
+
+def _calibration(values: dict[str, Value]) -> list[float]:
+    return six_numbers("flange_calibration", str(values["flange_calibration"]), HOLDER_ORDER)
 
 
 def _end_all(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity] | None:
     # Ctrl-C is a shutdown already; launch_ros fails at a second one.
     return None if context.is_shutdown else [Shutdown(reason=f"{event.process_name} ended")]
-
-
-def _transform(world_from_ct: str, ct_frame: str) -> list[str]:
-    words = ["--frame-id", "world", "--child-frame-id", ct_frame]
-    for name, number in zip(("x", "y", "z", "yaw", "pitch", "roll"), numbers(world_from_ct), strict=True):
-        words += [f"--{name}", str(number)]
-    return words

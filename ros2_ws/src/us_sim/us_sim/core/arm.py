@@ -2,7 +2,7 @@
 
 Inverse kinematics by damped least squares (Wampler 1986; Nakamura and Hanafusa 1986), a step of
 
-    dq = Jᵀ (J Jᵀ + λ² I)⁻¹ e + (I − J⁺ J) (q_home − q) / 4
+    dq = Jᵀ (J Jᵀ + λ² I)⁻¹ e + (I − J⁺ J) (q_home − q) / 2
 
 repeated until the tip is there and the freedom that an arm with seven axes has left brings it no nearer to its home
 posture. So the posture depends on the pose alone, not on the way to it: a closed path of the tip is one of the joints.
@@ -23,9 +23,9 @@ from us_sim.core.urdf import Joint
 ARM_LENGTH = 300.0  # mm of error that weigh as much as 1 rad
 DAMPING = 0.02
 STEP = 0.3  # rad, longest step of a joint: beyond, the linear model of a turn ends
-STEPS = 300
+STEPS = 150
 NEAR = (0.01, 1e-5)  # mm, rad: the tip is there
-SETTLED = 1e-4  # rad: the posture no longer changes
+SETTLED = 1e-6  # rad: the posture no longer changes
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +131,7 @@ def solve(arm: Arm, base_from_target: Matrix, start: ArrayLike | None = None) ->
         away = error(base_from_target, arm.base_from_tip(angles))
         jacobian = arm.jacobian(angles) * scale[:, None]
         weighted = jacobian.T @ np.linalg.inv(jacobian @ jacobian.T + DAMPING**2 * np.eye(6))
-        home = 0.25 * (arm.home - angles)
+        home = 0.5 * (arm.home - angles)
         # Not damped here: what pulls home must not pull the tip.
         step = weighted @ (away * scale) + home - np.linalg.pinv(jacobian, rcond=1e-2) @ (jacobian @ home)
         step *= min(1.0, STEP / max(1e-12, float(np.abs(step).max())))

@@ -1,21 +1,21 @@
-"""The generators that come with the software."""
+"""The files that come with the software: generators, and the arm of the demo."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from us_sim.core.errors import ArtifactError
+from us_sim.core.errors import ArmError, ArtifactError
+from us_sim.core.urdf import attached
 
 DEFAULT = "abdomen"
 
 
 def shipped() -> dict[str, Path]:
     """Return the shipped artifacts by name: beside the sources, or where the workspace has installed them."""
-    prefixes = [Path(prefix) for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if prefix]
-    folders = [Path(__file__).parents[2] / "models", *(prefix / "share" / "us_sim" / "models" for prefix in prefixes)]
     found: dict[str, Path] = {}
-    for folder in folders:
+    for folder in _folders("models"):
         for file in sorted(folder.glob("*.safetensors")):
             found.setdefault(file.stem, file)
     return found
@@ -36,3 +36,24 @@ def artifact_of(name: str) -> Path:
         raise ArtifactError(f"the shipped generator {DEFAULT!r} is not installed; build the workspace again, or name "
                             "an artifact")  # fmt: skip
     return known[DEFAULT]
+
+
+def shipped_arm(flange_calibration: Sequence[float] | None = None) -> str:
+    """Return the URDF of the demo's arm with the probe in its flange.
+
+    Args:
+        flange_calibration: x, y, z, roll, pitch, yaw of `probe` in the flange, m and rad; None for the files' own.
+
+    Raises:
+        ArmError: the files are not there.
+    """
+    for folder in _folders("urdf"):
+        arm, probe = folder / "arm.urdf", folder / "probe.urdf"
+        if arm.exists() and probe.exists():
+            return attached(arm.read_text(), probe.read_text(), "flange", flange_calibration)
+    raise ArmError("the shipped arm.urdf and probe.urdf are not installed; build the workspace again")
+
+
+def _folders(name: str) -> list[Path]:
+    prefixes = [Path(prefix) for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if prefix]
+    return [Path(__file__).parents[2] / name, *(prefix / "share" / "us_sim" / name for prefix in prefixes)]

@@ -15,9 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from us_sim.core.errors import ArmError
-from us_sim.core.transforms import Matrix, rigid
-
-MM_PER_M = 1000.0
+from us_sim.core.transforms import MM_PER_M, Matrix, rigid
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,17 +5,19 @@ An argument left out is not passed on: each node has the same default of its own
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
-from us_sim.core.config import check_ranges, setting
+from us_sim.core.config import check_ranges, setting, six_numbers
 from us_sim.core.errors import ConfigError
 from us_sim.ros.parameters import CONFIGS
 from us_sim.viewer.config import ViewerConfig
 
 Value = bool | int | float | str
+TABLE = "0.55 -0.04 0.15 3.14159265 0 1.57079633"  # supine, the right side and the liver towards the arm
+HOLDER = "0 0 0.14 0 0 0"  # the probe in its flange, as in probe.urdf
+TABLE_ORDER, HOLDER_ORDER = "x y z yaw pitch roll", "x y z roll pitch yaw"
 
 
 @dataclass(frozen=True)
@@ -29,14 +31,21 @@ class LaunchConfig:
     viewer: bool = setting(True, "serve a page that shows everything and takes the probe by the mouse")
     rviz: bool = setting(False, "show everything in rviz2 (needs a ROS 2 installation)")
     namespace: str = setting("", "namespace of the nodes, for several simulators at once")
+    arm: bool = setting(False, "a fake arm with seven axes carries the probe on its motion")
     world_from_ct: str = setting(
-        "", "pose of the CT in frame world: 'x y z yaw pitch roll', m and rad (needs tf2_ros); empty for none")
+        "", f"pose of the CT in frame world: '{TABLE_ORDER}', m and rad (without arm it needs tf2_ros); empty for none")
+    flange_frame_id: str = setting("", "frame of your arm's flange, which holds the probe (needs tf2_ros)")
+    flange_calibration: str = setting(HOLDER, f"pose of the probe in the flange: '{HOLDER_ORDER}', m and rad")
+    preset: str = setting("none", "stand in for a scanner's driver", choices=("none", "clarius"))
     use_sim_time: bool = setting(False, "take the time from /clock")
 
     def __post_init__(self) -> None:
         check_ranges(self)
         if self.world_from_ct:
-            numbers(self.world_from_ct)
+            six_numbers("world_from_ct", self.world_from_ct, TABLE_ORDER)
+        six_numbers("flange_calibration", self.flange_calibration, HOLDER_ORDER)
+        if self.arm and self.motion == "none":
+            raise ConfigError("arm is true, but motion is 'none'; choose a motion for the arm, or leave the arm out")
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,10 @@ ARGUMENTS = {
 NODE = {"use_sim_time", *(item.name for config in CONFIGS for item in fields(config))}
 VIEWER = {"use_sim_time", *(item.name for item in fields(ViewerConfig))}
 MOTION = {"motion", "rate", "period", "ct_frame_id", "ct", "labels", "label_scheme", "seed", "use_sim_time"}
+ARM = {*MOTION, "world_from_ct", "flange_calibration"}
+# What clarius_ros2 (github.com/idra-lab/clarius_ros2) calls its image, its frame and the service that stops it.
+CLARIUS_FRAME = "clarius_probe"
+CLARIUS_NAMES = {"us_sim/image": "us_image", "us_sim/freeze": "enable_freeze"}
 
 
 def parse(words: Iterable[str]) -> dict[str, Value]:
@@ -97,27 +110,25 @@ def convert(texts: dict[str, str]) -> dict[str, Value]:
     values = {name: _typed(ARGUMENTS[name], text) for name, text in texts.items() if text}
     for config in {ARGUMENTS[name].config for name in values}:
         config(**{name: value for name, value in values.items() if ARGUMENTS[name].config is config})
-    return values
+    return _as_a_scanner(values) if values.get("preset") == "clarius" else values
+
+
+def remappings(values: dict[str, Value]) -> dict[str, str]:
+    """Return the new names, by the old ones, that hold for all nodes."""
+    return CLARIUS_NAMES if values.get("preset") == "clarius" else {}
+
+
+def _as_a_scanner(values: dict[str, Value]) -> dict[str, Value]:
+    """Set what the preset says wherever the default, which `ros2 launch` writes out, stands."""
+    frame = f"{str(values.get('namespace', '')).strip('/')}/{CLARIUS_FRAME}".strip("/")
+    said: dict[str, Value] = {"image_encoding": "bgra8", "probe_frame_id": frame}
+    return {**values, **{name: value for name, value in said.items()
+                         if values.get(name) in (None, ARGUMENTS[name].default)}}
 
 
 def given(values: dict[str, Value], names: set[str]) -> dict[str, Value]:
     """Return the part of the values that one node understands."""
     return {name: value for name, value in values.items() if name in names}
-
-
-def numbers(world_from_ct: str) -> list[float]:
-    """Return x, y, z, yaw, pitch, roll in m and rad.
-
-    Raises:
-        ConfigError: not six finite numbers.
-    """
-    try:
-        found = [float(word) for word in world_from_ct.split()]
-    except ValueError:
-        found = []
-    if len(found) != 6 or not all(map(math.isfinite, found)):
-        raise ConfigError(f"world_from_ct is {world_from_ct!r}; expected six numbers: x y z yaw pitch roll")
-    return found
 
 
 def _typed(argument: Argument, text: str) -> Value:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import cycle
+from typing import TYPE_CHECKING, Any
 
-from geometry_msgs.msg import PoseStamped
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Pose, PoseStamped
 from rclpy.node import Node
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool
@@ -22,6 +24,9 @@ from us_sim.ros import parameters
 from us_sim.ros.conversions import pose_message
 from us_sim.ros.outputs import latched_qos, stream_qos
 from us_sim.ros.running import run
+
+if TYPE_CHECKING:
+    from us_sim.core.patient import Patient
 
 PATIENT = ("ct", "labels", "label_scheme", "seed")
 
@@ -42,6 +47,11 @@ class MotionConfig:
     def __post_init__(self) -> None:
         check_ranges(self)
 
+    @property
+    def count(self) -> int:
+        """Poses in one round."""
+        return max(2, round(self.rate * self.period))
+
 
 class ProbeMotion(Node):
     """Node `probe_motion`.
@@ -50,23 +60,36 @@ class ProbeMotion(Node):
         UsSimError: the patient cannot be loaded, or the motion does not fit it.
     """
 
-    def __init__(self, **kwargs: object) -> None:
-        super().__init__("probe_motion", **kwargs)
+    def __init__(
+        self, name: str = "probe_motion", settings: type[MotionConfig] = MotionConfig, **kwargs: object
+    ) -> None:
+        super().__init__(name, **kwargs)
         parameters.declare(self, SimConfig, PATIENT)
-        parameters.declare(self, MotionConfig)
+        parameters.declare(self, settings)
         ct, labels, label_scheme, seed = (self.get_parameter(name).value for name in PATIENT)
         patient = assembly.open_patient(ct, labels, label_scheme, seed)
-        config = parameters.read(self, MotionConfig)
-        poses = motion(config.motion, patient, max(2, round(config.rate * config.period)))
-        self._poses = cycle([pose_message(pose) for pose in poses])
+        config = parameters.read(self, settings)
+        self._steps = cycle(self.prepare(patient, config))
         self._patient, self._frame, self._compared = patient, config.ct_frame_id, ""
         # Reliable, so that recorders of either kind can listen; the simulator takes only the newest anyway.
         self._publisher = self.create_publisher(PoseStamped, "us_sim/probe_pose", stream_qos())
         self.create_subscription(ProbeInfo, "us_sim/probe_info", self._compare, latched_qos())
         self._runs = True
-        self.create_service(SetBool, "~/run", self._run)
+        self.create_service(SetBool, "probe_motion/run", self._run)  # whatever the node is called: the browser asks it
         self.create_timer(1.0 / config.rate, self._step)
-        self.get_logger().info(f"{config.motion} over {patient.name}, {len(poses)} poses, again and again")
+        self.get_logger().info(f"{config.motion} over {patient.name}, {config.count} poses, again and again")
+
+    def prepare(self, patient: Patient, config: Any) -> list[Any]:
+        """Return what is sent in one round, step by step."""
+        return [pose_message(pose) for pose in motion(config.motion, patient, config.count)]
+
+    def send(self, step: Any, stamp: Time) -> None:
+        """Send one step."""
+        self.send_pose(step, stamp)
+
+    def send_pose(self, pose: Pose, stamp: Time) -> None:
+        """Tell the simulator where the probe is, in frame `ct`."""
+        self._publisher.publish(PoseStamped(header=Header(stamp=stamp, frame_id=self._frame), pose=pose))
 
     def _run(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         """Go on from where the motion stopped, or stop and send nothing: somebody else moves the probe."""
@@ -74,10 +97,8 @@ class ProbeMotion(Node):
         return response
 
     def _step(self) -> None:
-        if not self._runs:
-            return
-        header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._frame)
-        self._publisher.publish(PoseStamped(header=header, pose=next(self._poses)))
+        if self._runs:
+            self.send(next(self._steps), self.get_clock().now().to_msg())
 
     def _compare(self, info: ProbeInfo) -> None:
         if info.patient_sha256 not in (self._patient.sha256, self._compared):

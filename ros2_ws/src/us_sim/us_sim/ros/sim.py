@@ -9,18 +9,20 @@ import json
 import sys
 
 from us_sim.core.errors import ConfigError
-from us_sim.ros.arguments import ARGUMENTS, MOTION, NODE, VIEWER, Value, given, parse
+from us_sim.ros.arguments import ARGUMENTS, ARM, MOTION, NODE, VIEWER, Value, given, parse, remappings
 from us_sim.ros.processes import python_main, run
 
 INSTALLATION = "needs a ROS 2 installation (rviz2, tf2_ros); source its setup file first"
 
 
-def command(module: str, values: dict[str, Value], namespace: str) -> list[str]:
-    """Return the command line that runs `main` of a module as a node with these parameters."""
+def command(module: str, values: dict[str, Value], parameters: set[str]) -> list[str]:
+    """Return the command line that runs `main` of a module as a node with those of the values that it understands."""
     words = [*python_main(module), "--ros-args"]
-    if namespace:
-        words += ["-r", f"__ns:=/{namespace.strip('/')}"]
-    for name, value in values.items():
+    if namespace := str(values.get("namespace", "")).strip("/"):
+        words += ["-r", f"__ns:=/{namespace}"]
+    for old, new in remappings(values).items():
+        words += ["-r", f"{old}:={new}"]
+    for name, value in given(values, parameters).items():
         # JSON is YAML: strings stay strings, floats floats.
         words += ["-p", f"{name}:={json.dumps(value, ensure_ascii=False)}"]
     return words
@@ -32,27 +34,30 @@ def processes(values: dict[str, Value]) -> dict[str, list[str]]:
     Raises:
         ConfigError: rviz or a static transform is asked for.
     """
-    for name in ("rviz", "world_from_ct"):
+    for name in ("rviz", "flange_frame_id", *(() if values.get("arm") else ("world_from_ct",))):
         if values.get(name):
             raise ConfigError(f"{name} {INSTALLATION}")
-    namespace = str(values.get("namespace", ""))
-    commands = {"us_sim": command("us_sim.ros.node", given(values, NODE), namespace)}
-    if values.get("motion") != "none":
-        commands["probe_motion"] = command("us_sim.ros.probe_motion", given(values, MOTION), namespace)
+    commands = {"us_sim": command("us_sim.ros.node", values, NODE)}
+    if values.get("arm"):
+        commands["fake_arm"] = command("us_sim.ros.fake_arm", values, ARM)
+    elif values.get("motion") != "none":
+        commands["probe_motion"] = command("us_sim.ros.probe_motion", values, MOTION)
     if values.get("viewer", True):
-        commands["us_sim_viewer"] = command("us_sim.viewer.node", given(values, VIEWER), namespace)
+        commands["us_sim_viewer"] = command("us_sim.viewer.node", values, VIEWER)
     return commands
 
 
 def greeting(values: dict[str, Value]) -> str:
     """Return what is shown, and where."""
     value = {name: values.get(name, argument.default) for name, argument in ARGUMENTS.items()}
-    node = "/".join(["", *str(value["namespace"]).strip("/").split("/"), "us_sim"]).replace("//", "/")
+    namespace = f"/{str(value['namespace']).strip('/')}/".replace("//", "/")
+    node, image = f"{namespace}us_sim", namespace + remappings(values).get("us_sim/image", "us_sim/image")
     page = "\nIn the browser: the address follows; there you drag the probe over the skin." if value["viewer"] else ""
-    moved = "moved by you" if value["motion"] == "none" else f"moved by probe_motion ({value['motion']})"
+    mover = "fake_arm" if value["arm"] else "probe_motion"
+    moved = "moved by you" if value["motion"] == "none" else f"moved by {mover} ({value['motion']})"
     return f"""\
 Patient: {value["ct"] or "the built-in phantom"}. Probe: {value["probe"]}, {moved}. Image: {value["renderer"]}.
-  {node}/image        B-mode frames (sensor_msgs/Image)
+  {image:<{len(node) + 14}}B-mode frames (sensor_msgs/Image)
   {node}/ct_view      the CT slice under the probe; {node}/labels its tissue classes
   {node}/contact      coupling and penetration
   {node}/probe_pose   moves the probe (geometry_msgs/PoseStamped); with motion:=none it is all yours{page}
