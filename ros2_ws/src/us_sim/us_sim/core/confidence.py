@@ -21,10 +21,10 @@ from us_sim.core.errors import ProbeError
 from us_sim.core.probe import ProbeGeometry
 
 ALPHA = 1.0  # attenuation over the depth of the image
-BETA = 40.0  # how much a step of grey hinders the walk
+BETA = 60.0  # how much a step of grey hinders the walk
 GAMMA = 0.05  # penalty on leaving the scan line
 LEAST = 1e-5  # weight of any edge
-BRIGHT = 48  # grey level of tissue beyond doubt
+BRIGHT = 40  # grey level of tissue beyond doubt
 LINES, DEPTHS = 64, 96  # cells
 GRAIN = 1.0  # cells, standard deviation over which speckle is evened out
 _WITHIN = (2, 4)  # points averaged in a cell, across and along
