@@ -108,10 +108,12 @@ def test_figures_go_to_the_table_json_and_markdown(
     monkeypatch.setattr(bench, "slices", lambda repeats: planes)
     monkeypatch.setattr(bench, "frames", lambda repeats: {})
     monkeypatch.setattr(bench_generator, "rows", lambda repeats: backends)
+    trips = {"round trip, x: image": {"median": 20.0, "p95": 25.0, "rate": 29.6}}
+    monkeypatch.setattr(bench, "round_trips", lambda seconds: trips)
     json_file, markdown = tmp_path / "bench.json", tmp_path / "bench.md"
     assert bench.main(["--json", str(json_file), "--markdown", str(markdown)]) == 0
     report = json.loads(json_file.read_text())
-    assert report["ms"] == {**planes, **backends}
+    assert report["ms"] == {**planes, **backends, **trips}
     about, empty, head, rule, *lines = markdown.read_text().splitlines()
     assert about.startswith(f"cpu {report['machine']['cpu']}, cores ")
     assert (empty, head.count("|"), rule.count("---")) == ("", 8, 7)
@@ -119,8 +121,17 @@ def test_figures_go_to_the_table_json_and_markdown(
         "| us_sim reslice, sweep | 0.50 | 1.00 | 2000 | 1.0 |  |  |",
         "| scipy, sweep | 4.00 | 5.00 | 250 | 8.0 |  |  |",
         "| generator x, openvino int8 | 8.00 | 9.00 | 125 |  | 6.2 | 0.988 |",
+        "| round trip, x: image | 20.00 | 25.00 | 30 |  |  |  |",
     ]
     assert "generator x, openvino int8" in capsys.readouterr().out
+
+
+def test_round_trips_are_left_out_where_they_cannot_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench.sys, "executable", "/bin/false")
+    assert bench.round_trips(1.0) == {}
+    assert "round trip of abdomen left out: no word" in capsys.readouterr().err
 
 
 def test_the_stages_of_a_frame_add_up() -> None:

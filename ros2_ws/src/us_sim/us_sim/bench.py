@@ -1,9 +1,11 @@
-"""The command `make bench`: reslice and frame rates on this machine, with their ratios to well-known libraries."""
+"""The command `make bench`: reslice, frames, generators and round trips, with ratios to well-known libraries."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -20,6 +22,7 @@ from us_sim.core.motion import motion
 from us_sim.core.patient import builtin_patient
 from us_sim.core.probe import preset
 from us_sim.core.reslice import reslice
+from us_sim.core.shipped import shipped
 from us_sim.core.simulator import Simulator
 from us_sim.core.transforms import Matrix, apply, inverse, rigid, rotation_from_quaternion
 from us_sim.core.volume import AIR_HU, CtVolume
@@ -160,6 +163,24 @@ def frames(repeats: int) -> dict[str, Row]:
     return rows
 
 
+def round_trips(seconds: float) -> dict[str, Row]:
+    """Time pose sent to image received in another process, for each shipped generator; nothing where ROS is missing.
+
+    It runs as a command: what needs ROS stays in its own room.
+    """
+    rows: dict[str, Row] = {}
+    for name in shipped():
+        command = [sys.executable, "-m", "us_sim.ros.round_trip", "--json", "--seconds", f"{seconds:g}"]
+        done = subprocess.run([*command, f"generator:={name}"], capture_output=True, text=True, check=False)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no word"])[-1]
+            Console(stderr=True).print(f"round trip of {name} left out: {last}", markup=False)
+            continue
+        found = json.loads(done.stdout.splitlines()[-1])
+        rows.update({f"round trip, {name}: {what}": row for what, row in found.items()})
+    return rows
+
+
 def described(about: dict[str, Any]) -> str:
     """Return one line on the machine."""
     return ", ".join(f"{key} {value}" for key, value in about.items())
@@ -171,7 +192,7 @@ def cells(figures: dict[str, Row]) -> list[list[str]]:
     for name, row in figures.items():
         ours = figures.get(f"us_sim reslice, {name.partition(', ')[2]}")
         lines.append([
-            name, f"{row['median']:.2f}", f"{row['p95']:.2f}", f"{1e3 / row['median']:.0f}",
+            name, f"{row['median']:.2f}", f"{row['p95']:.2f}", f"{row.get('rate', 1e3 / row['median']):.0f}",
             f"{row['median'] / ours['median']:.1f}" if ours else "",
             f"{row['eager']:.1f}" if "eager" in row else "",
             f"{row['ssim']:.3f}" if "ssim" in row else "",
@@ -183,10 +204,12 @@ def main(argv: list[str] | None = None) -> int:
     """Measure, print a table, and write JSON where asked."""
     parser = argparse.ArgumentParser(prog="us_sim.bench", description=__doc__)
     parser.add_argument("--repeats", type=int, default=60, help="poses of each measurement (60)")
+    parser.add_argument("--seconds", type=float, default=20.0, help="length of each round trip at 30 Hz (20)")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     parser.add_argument("--markdown", type=Path, help="file to write the table to")
     arguments = parser.parse_args(argv)
-    figures = {**slices(arguments.repeats), **frames(arguments.repeats), **bench_generator.rows(arguments.repeats)}
+    count = arguments.repeats
+    figures = {**slices(count), **frames(count), **bench_generator.rows(count), **round_trips(arguments.seconds)}
     report = {"machine": machine(), "ms": figures}
     about, lines = described(report["machine"]), cells(figures)
     table = Table(*COLUMNS)

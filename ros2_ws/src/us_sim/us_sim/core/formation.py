@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -38,6 +39,16 @@ class Formation:
 
 def formation(probe: ProbeGeometry, settings: ImageSettings, seed: int, device: torch.device) -> Formation:
     """Prepare the pose-independent parts of image formation."""
+    tones = ImageSettings()  # gain and dynamic range come in last: they change no part
+    pulse = replace(settings, gain=tones.gain, dynamic_range=tones.dynamic_range)
+    return Formation(settings, *_parts(probe, pulse, seed, device))
+
+
+@lru_cache(maxsize=4)  # those of a probe and of a generator, and the ones before a change
+def _parts(
+    probe: ProbeGeometry, settings: ImageSettings, seed: int, device: torch.device
+) -> tuple[Tensor, ...]:
+    """The tensors of `Formation` in their order; they are shared, nobody writes to them."""
     depths = torch.from_numpy(probe.sample_depths)
     spacing = line_spacing(probe, depths)
     generator = torch.Generator().manual_seed(seed)
@@ -48,7 +59,7 @@ def formation(probe: ProbeGeometry, settings: ImageSettings, seed: int, device: 
     even = mixing(torch.full_like(depths, EVEN), spacing, probe.scan_lines)
     even = even / even.sum(dim=-1, keepdim=True)
     parts = (depths, spacing, lateral_psf(probe, settings, spacing), even, tgc, ring, noise, clutter)
-    return Formation(settings, *(part.to(device) for part in parts))
+    return tuple(part.to(device) for part in parts)
 
 
 def line_spacing(probe: ProbeGeometry, depths: Tensor) -> Tensor:

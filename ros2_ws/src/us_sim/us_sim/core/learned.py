@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -40,7 +41,13 @@ class LearnedRenderer:
         self._drawn_grid = self._frame_grid[0] if self._polar else pixel_grid(probe, grid, device)
         # The physics frame of the two-stage pipeline is the one the generator was trained on.
         self._training = formation(grid, ImageSettings(), seed, device)
-        self._bare = physics.uncoupled(self._training)
+        self._bare = scan_convert(physics.uncoupled(self._training)[None], *self._frame_grid)
+
+    def toned(self, settings: ImageSettings) -> LearnedRenderer:
+        """Return the same renderer at another gain or dynamic range; all that is made once is shared."""
+        other = copy(self)
+        other._settings = settings
+        return other
 
     def draw(self, sampler: Sampler, poses: Matrix, coupling: Tensor, beam: Beam) -> Tensor:
         """Return (B, H, W) grey levels, 0 to 255, for (B, 4, 4) poses and (B, L) coupling."""
@@ -78,11 +85,10 @@ class LearnedRenderer:
     def _compose(self, drawn: Tensor, coupling: Tensor) -> Tensor:
         """Bring the picture onto the frame; lines without coupling show the probe's own reverberation."""
         grid, fan = self._frame_grid
-        lines = torch.nn.functional.interpolate(coupling[:, None], self._bare.shape[0], mode="linear")[:, 0]
-        share = scan_convert(lines[..., None].expand(-1, -1, self._bare.shape[1]), grid, fan)
-        bare = scan_convert(self._bare[None], grid, fan)
+        lines = torch.nn.functional.interpolate(coupling[:, None], len(self._lines), mode="linear")[:, 0]
+        share = scan_convert(lines[..., None], grid, fan)
         drawn = scan_convert(drawn.transpose(1, 2) if self._polar else drawn, self._drawn_grid, fan)
-        return drawn * share + bare * (1 - share)
+        return drawn * share + self._bare * (1 - share)
 
 
 def frame_grid(probe: ProbeGeometry, drawn: ProbeGeometry, device: torch.device) -> tuple[Tensor, Tensor]:

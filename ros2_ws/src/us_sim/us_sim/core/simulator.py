@@ -92,6 +92,7 @@ class Simulator:
         mechanics: MechanicsSettings = RIGID,
         device_reason: str = "",
         _sampler: Sampler | None = None,
+        _learned: LearnedRenderer | None = None,
     ) -> None:
         self.patient, self.probe = patient, probe or preset("c5_2")
         self.settings, self.renderer = settings or ImageSettings(), renderer
@@ -101,9 +102,9 @@ class Simulator:
         self.device_reason = device_reason or reason
         self.check_renderer(renderer)
         with failures_of(self.device):
-            self._prepare(_sampler)
+            self._prepare(_sampler, _learned)
 
-    def _prepare(self, sampler: Sampler | None) -> None:
+    def _prepare(self, sampler: Sampler | None, learned: LearnedRenderer | None) -> None:
         """Make once what does not depend on the pose."""
         if self.mechanics.deformation:
             ready()
@@ -116,8 +117,8 @@ class Simulator:
         self._lines = torch.from_numpy(self.probe.polar_points).to(self._torch_device)
         self._grid, self._fan = conversion_grid(self.probe, self._torch_device)
         self._formation = formation(self.probe, self.settings, seed, self._torch_device)
-        self._learned: LearnedRenderer | None = None
-        if generator is not None and generator.card.refusal(self.probe) is None:
+        self._learned = learned
+        if learned is None and generator is not None and generator.card.refusal(self.probe) is None:
             self._learned = LearnedRenderer(generator, self.probe, self.settings, seed)
 
     def replace(self, **changes: Any) -> Simulator:
@@ -133,6 +134,8 @@ class Simulator:
         }  # fmt: skip
         same = not changes.keys() & {"patient", "device", "seed"}
         arguments["_sampler"] = self._sampler if same else None
+        if not changes.keys() & {"probe", "generator", "device", "seed"} and self._learned is not None:
+            arguments["_learned"] = self._learned.toned(changes.get("settings", self.settings))
         arguments["device_reason"] = "" if "device" in changes else self.device_reason
         return Simulator(**{**arguments, **changes})
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -145,9 +146,13 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="us_sim.ros.round_trip", description=__doc__)
     parser.add_argument("--rate", type=float, default=30.0, help="poses a second (30)")
     parser.add_argument("--seconds", type=float, default=20.0, help="how long is measured (20)")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON, nothing else")
     parser.add_argument("parameters", nargs="*", metavar="name:=value", help="of the node")
     given = parser.parse_args(argv)
     rows = measured(given.rate, given.seconds, given.parameters)
+    if given.json:
+        print(json.dumps(rows))
+        return 0
     console = Console(width=120)
     console.print(", ".join(f"{key} {value}" for key, value in machine().items()))
     for name, row in rows.items():
