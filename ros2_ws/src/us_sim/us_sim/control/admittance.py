@@ -18,6 +18,7 @@ from us_sim.core.transforms import Matrix, inverse, rigid
 DAMPING = 0.3  # N s/mm: on tissue of k N/mm the force settles with the time constant DAMPING / k
 FASTEST_PRESS = 10.0  # mm/s towards the patient or away from it
 ALIGN, FASTEST_TURN = 5.0, 0.6  # 1/s, rad/s: how the probe is turned square to the skin
+NOTHING = 1e-6  # mm or rad
 TOUCHES, PUSHES = 0.5, (1.5, 2.5)  # shares of the wanted force: below the first and above the others it slides slower
 
 Array = NDArray[np.float64]
@@ -99,7 +100,7 @@ def carried(ct_from_probe: Matrix, target: Matrix, way: float, angle: float) -> 
     turn = rotation_vector(step[:3, :3])
     share = 1.0
     for size, most in ((np.linalg.norm(step[:3, 3]), way), (np.linalg.norm(turn), angle)):
-        share = min(share, most / float(size)) if size > 0 else share
+        share = min(share, most / float(size)) if size > max(most, NOTHING) else share
     if share == 1.0:
         return target
     return moved(ct_from_probe, step[:3, 3], turn, share)

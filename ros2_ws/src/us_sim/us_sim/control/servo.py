@@ -126,8 +126,10 @@ class ServoNode(Node):
         if state != self._told:
             self._told = state
             self._state.publish(String(data=state))
-            log = self.get_logger()
-            (log.warning if self._over else log.info)(state)
+            if self._over:
+                self.get_logger().warning(state)
+            else:
+                self.get_logger().info(state)  # rclpy refuses two severities from one line
 
     def _tell_offset(self, pose: Matrix) -> None:
         """Where the organ's middle lies in `probe`: x and y are what the servo brings to 0."""

@@ -113,6 +113,7 @@ class Trial:
         forces: N, since the servo has pressed on.
         state: the servo's last words.
         said: when it said that it holds the organ, s; None: it has not.
+        held: when, after that, the middle had stayed within WITHIN for HELD, s; None if it has not.
     """
 
     truth: Truth
@@ -121,19 +122,19 @@ class Trial:
     forces: list[float] = field(default_factory=list)
     state: str = ""
     said: float | None = None
+    held: float | None = None
+    _since: float | None = None
 
-    @property
-    def held(self) -> float | None:
-        """When the middle had stayed within WITHIN for HELD, and the servo said so, s; None if it has not."""
-        since = None
-        for now, offset in zip(self.times, self.offsets, strict=True):
-            if np.abs(offset[:2]).max() > WITHIN:
-                since = None
-            elif since is None:
-                since = now
-            elif now - since >= HELD and self.said is not None and now >= self.said:
-                return now
-        return None
+    def add(self, seconds: float, offset: Array) -> None:
+        """Take a pose of the servo: its time, and where the middle lies in `probe`."""
+        self.times.append(seconds)
+        self.offsets.append(offset)
+        if np.abs(offset[:2]).max() > WITHIN:
+            self._since = None
+        elif self._since is None:
+            self._since = seconds
+        if self.held is None and self.said is not None and self._since is not None and seconds - self._since >= HELD:
+            self.held = seconds
 
 
 class Watcher(Node):
@@ -178,8 +179,7 @@ class Watcher(Node):
             return
         now = seconds_of(message.header.stamp)
         self._first = now if self._first is None else self._first
-        self.trial.times.append(now - self._first)
-        self.trial.offsets.append(self.trial.truth.offset(pose_matrix(message.pose), now))
+        self.trial.add(now - self._first, self.trial.truth.offset(pose_matrix(message.pose), now))
 
     def _on_wrench(self, message: WrenchStamped) -> None:
         if self.trial is not None and self.trial.state in ("search", "sweep", "centre", "hold"):
@@ -223,8 +223,7 @@ class Bench:
         return trial
 
     def _ended(self, trial: Trial) -> bool:
-        held = trial.held
-        enough = held is not None and trial.times[-1] > held + AFTER and not self._breathing
+        enough = trial.held is not None and trial.times[-1] > trial.held + AFTER and not self._breathing
         return enough or trial.times[-1] > self._seconds or trial.state.startswith(("absent", "failed"))
 
     @contextmanager
@@ -247,10 +246,10 @@ class Bench:
 
 
 def row(seed: int, number: int, trial: Trial) -> list[str]:
-    """Return the words of one trial; the offsets are the largest from when it held the kidney on, else the last."""
+    """Return the words of one trial; the offsets are the largest while it held the kidney, else the last ones."""
     held, forces = trial.held, np.array(trial.forces or [np.nan])
     times, offsets = np.array(trial.times), np.abs(trial.offsets)
-    x, y = offsets[times >= held - HELD].max(axis=0)[:2] if held is not None else offsets[-1, :2]
+    x, y = offsets[times >= held].max(axis=0)[:2] if held is not None else offsets[-1, :2]
     return [str(seed), str(number), f"{held:.1f}" if held is not None else "no", f"{x:.1f}", f"{y:.1f}",
             f"{forces.mean():.1f}", f"{forces.min():.1f} to {forces.max():.1f}", trial.state]  # fmt: skip
 
