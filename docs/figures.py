@@ -14,7 +14,9 @@ from matplotlib.patches import Polygon
 from numpy.typing import NDArray
 from PIL import Image
 
+from us_sim.core.analysis import analyse, shadow
 from us_sim.core.assembly import open_generator
+from us_sim.core.confidence import confidence_map
 from us_sim.core.deformation import displacement
 from us_sim.core.force import wrench
 from us_sim.core.mechanics import MechanicsSettings
@@ -43,6 +45,7 @@ def main() -> None:
     figure.tight_layout()
     figure.savefig(IMAGES / "conventions.png", dpi=110)
     draw_pressed(patient, pose)
+    draw_analysis(patient, motion("rotation", patient, 16)[6] @ rigid(np.eye(3), [-12.0, 0.0, 0.0]))
 
 
 def draw_front(patient: Patient, pose: Matrix) -> None:
@@ -139,6 +142,41 @@ def arrow(axes: Axes, start: Point, direction: Point, name: str, color: str, len
     end, tail = (float(x), float(y)), (float(start[0]), float(start[1]))
     axes.annotate("", end, tail, arrowprops={"arrowstyle": "->", "color": color, "linewidth": 2})
     axes.annotate(name, end, color=color, fontsize=9, weight="bold")
+
+
+
+def draw_analysis(patient: Patient, pose: Matrix) -> None:
+    """Image, classes with centroids and shadow, and confidence of one pose."""
+    simulator = Simulator(patient, PROBE, device="cpu")
+    frame = simulator.render(pose, ct_slice=False)
+    assert frame.image is not None
+    assert frame.labels is not None
+    coupling, frequency = frame.contact.line_coupling, simulator.settings.frequency
+    confidence = confidence_map(frame.image, PROBE)
+    found = analyse(frame.image, frame.labels, confidence, coupling, pose, PROBE, frequency)
+    colors = CLASS_COLORS[frame.labels].astype(np.float64) / 255
+    colors[shadow(frame.labels, coupling, PROBE, frequency)] *= 0.35
+    colors[~PROBE.fan_mask] = 0
+    figure, (image, organs, trust) = plt.subplots(1, 3, figsize=(13, 4.4), facecolor="white")
+    left, right, top, bottom = PROBE.fan_size
+    extent = (left, right, bottom, top)
+    image.imshow(frame.image, cmap="gray", vmin=0, vmax=160, extent=extent)
+    organs.imshow(colors, extent=extent)
+    for view in found.organs:
+        if view.area > 200 and view.organ.name not in ("BONE", "LUNG"):
+            x, _, z = view.centroid_probe
+            organs.plot(x, z, "+", color="white", markersize=11, markeredgewidth=2)
+            text = f"{view.organ.name.lower()} {view.area / 100:.0f} cm²\n{view.shadow_fraction:.0%} in shadow"
+            organs.annotate(text, (x, z), (0, 9), textcoords="offset points", fontsize=8, ha="center",
+                            bbox={"color": "white", "alpha": 0.75, "pad": 1.5})  # fmt: skip
+    shown = trust.imshow(confidence, vmin=0, vmax=1, extent=extent)
+    figure.colorbar(shown, ax=trust, fraction=0.04)
+    titles = ("B-mode, contrast raised", "classes and their centroids; dark: shadow",
+              f"confidence, mean {found.confidence:.2f}")  # fmt: skip
+    for axes, title in zip((image, organs, trust), titles, strict=True):
+        axes.set(title=title, xlabel="probe x, mm", ylabel="probe z, mm")
+    figure.tight_layout()
+    figure.savefig(IMAGES / "analysis.png", dpi=90)
 
 
 if __name__ == "__main__":
