@@ -10,7 +10,7 @@ import json
 import platform
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -96,7 +96,7 @@ class Dataset:
         shards = [range(start, min(start + SHARD, self._count)) for start in starts]
         return [shard for shard in shards if not self._file(shard).exists()]
 
-    def fill(self, replay: Replay, batch: int, *, ct_slice: bool) -> Iterator[int]:
+    def fill(self, replay: Replay, batch: int, *, ct_slice: bool) -> Generator[int, None, None]:
         """Render and write all that is missing; yield how many poses are done with each step.
 
         Writing runs beside rendering. However it ends, every shard is there as a whole or not at all.

@@ -22,7 +22,8 @@ RATES = {".gif": 12.5, ".mp4": 25.0}  # pictures a second; a GIF is for pages, w
 SCALE = 1.5  # pixels per mm over the contact sheet's
 TRACE = 96  # pixels, height of the force's trace
 LEFT, CAPTION = 44, 20  # pixels: numbers at the trace's left, text above the panels
-FAINT, FORCE, GRID = (90, 90, 100), (255, 196, 64), (52, 52, 60)
+HEIGHTS = (1, 1.2, 1.6, 2, 3, 4, 6, 8, 10)  # of the trace, N, times a power of ten
+FORCE, GRID = (255, 196, 64), (52, 52, 60)
 FINER = 4  # times, at which the trace is drawn before it is made small
 GREYS = 96  # of a GIF's palette, beside the colours
 
@@ -109,7 +110,7 @@ class Canvas:
         height = self._trace_top + TRACE + CAPTION
         self._height = height + height % 2  # H.264 asks for even sizes
         self._width += self._width % 2
-        self._most = nice_above(float(forces.max(initial=1.0)))
+        self._most = nice_above(float(forces.max(initial=1.0)), HEIGHTS)
         self._ground = self._background(title)
 
     def draw(self, shot: Shot, second: float) -> Image.Image:
@@ -183,12 +184,12 @@ class Canvas:
             left += width
 
 
-def nice_above(value: float) -> float:
-    """Return the least of 1, 2, 5, 10, 20, ... (or a tenth, a hundredth) that is not below a value."""
+def nice_above(value: float, steps: Sequence[float] = (1, 2, 5, 10)) -> float:
+    """Return the least of the steps, at any power of ten, that is not below a value; 1 for none above 0."""
     if value <= 0:
         return 1.0
     power = 10.0 ** np.floor(np.log10(value))
-    return float(next(step * power for step in (1, 2, 5, 10) if step * power >= value * (1 - 1e-9)))
+    return float(next(step * power for step in steps if step * power >= value * (1 - 1e-9)))
 
 
 # -- files ----------------------------------------------------------------------------------------------------
