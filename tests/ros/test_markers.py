@@ -37,7 +37,7 @@ def contact(touches: bool) -> Any:
 
 def test_live_markers_stand_at_the_pose_with_its_stamp() -> None:
     pose = rigid(np.eye(3), (100.0, 0.0, 0.0))
-    message = live_markers(preset("c5_2"), pose, contact(True), "ct", Time(sec=9))
+    message = live_markers(preset("c5_2"), pose, contact(True), np.array([0.0, 3.0, -4.0]), "ct", Time(sec=9))
     serialize_message(message)
     fan, body, arrow = message.markers
     assert {(m.header.frame_id, m.header.stamp.sec) for m in message.markers} == {("ct", 9)}
@@ -46,13 +46,22 @@ def test_live_markers_stand_at_the_pose_with_its_stamp() -> None:
     assert fan.pose.position.x == 0.1
     np.testing.assert_allclose(max(p.z for p in fan.points), 0.18, rtol=1e-4)  # the depth
     assert body.pose.position.z < 0  # behind the face
-    np.testing.assert_allclose([arrow.points[0].x, arrow.points[1].x], 0.1)
-    assert arrow.points[1].z < arrow.points[0].z  # along the normal, out of the patient
+    tail, tip = ([p.x, p.y, p.z] for p in arrow.points)
+    np.testing.assert_allclose(tail, [0.1, 0.0, 0.0])
+    np.testing.assert_allclose(tip, [0.1, 0.024, -0.032])  # 5 N are 40 mm, along the force
 
 
-def test_without_contact_the_arrow_goes() -> None:
-    arrow = live_markers(preset("c5_2"), np.eye(4), contact(False), "ct", Time()).markers[2]
-    assert arrow.action == Marker.DELETE
+def test_a_great_force_leaves_the_picture_legible() -> None:
+    force = np.array([0.0, 0.0, -500.0])
+    arrow = live_markers(preset("c5_2"), np.eye(4), contact(True), force, "ct", Time()).markers[2]
+    np.testing.assert_allclose(arrow.points[1].z, -0.16)
+
+
+def test_without_contact_or_force_the_arrow_goes() -> None:
+    for touches, force in ((False, -1.0), (True, 0.0)):
+        felt = np.array([0.0, 0.0, force])
+        arrow = live_markers(preset("c5_2"), np.eye(4), contact(touches), felt, "ct", Time()).markers[2]
+        assert arrow.action == Marker.DELETE
 
 
 def test_patient_is_skin_and_organs_in_their_colours() -> None:

@@ -16,6 +16,7 @@ LAYOUT = Path(__file__).resolve().parents[2] / "ros2_ws" / "src" / "us_sim" / "r
 KINDS = {  # what a display of each class reads
     "rviz_default_plugins/Axes": None,
     "rviz_default_plugins/TF": None,
+    "rviz_default_plugins/RobotModel": None,  # reads what robot_state_publisher says
     "rviz_default_plugins/MarkerArray": "visualization_msgs/msg/MarkerArray",
     "rviz_default_plugins/PointCloud2": "sensor_msgs/msg/PointCloud2",
     "rviz_default_plugins/Image": "sensor_msgs/msg/Image",
@@ -46,6 +47,13 @@ def test_every_display_reads_a_topic_of_the_node_as_it_is_offered(world: World) 
 def test_everything_that_is_for_the_eyes_is_shown(topic: str) -> None:
     shown = {display["Topic"]["Value"] for display in displays() if "Topic" in display and display["Enabled"]}
     assert f"us_sim/{topic}" in shown
+
+
+def test_the_arm_is_shown_as_robot_state_publisher_tells_it() -> None:
+    (arm,) = (display for display in displays() if display["Class"] == "rviz_default_plugins/RobotModel")
+    assert arm["Description Source"] == "Topic"
+    assert arm["Description Topic"]["Value"] == "robot_description"
+    assert arm["Description Topic"]["Durability Policy"] == "Transient Local"  # it is published once
 
 
 def test_tf_and_the_frame_of_the_patient_are_shown() -> None:

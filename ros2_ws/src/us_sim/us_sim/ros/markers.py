@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from us_sim.core.patient import Patient
 
 BODY = (20.0, 100.0)  # elevational width and height of the drawn probe, mm
-ARROW = 40.0  # length of the contact's normal, mm
+NEWTON, LONGEST = 8.0, 160.0  # mm of arrow for a newton, and at most
 SKIN_ALPHA = 0.3
 
 
@@ -37,13 +37,14 @@ def patient_markers(patient: Patient, ct_frame: str) -> MarkerArray:
 
 
 def live_markers(
-    probe: ProbeGeometry, ct_from_probe: Matrix, contact: Contact, ct_frame: str, stamp: Time
+    probe: ProbeGeometry, ct_from_probe: Matrix, contact: Contact, force: NDArray[np.float64], ct_frame: str,
+    stamp: Time,
 ) -> MarkerArray:
-    """Return the fan's outline, the probe's body and the contact's normal at one pose."""
+    """Return the fan's outline, the probe's body and the patient's force on it, (3,) N in `probe`, at one pose."""
     fan = _placed("fan", Marker.LINE_STRIP, ct_from_probe, (80, 220, 120))
     fan.scale.x = 1.0 / MM_PER_M
     fan.points = point_messages(fan_outline(probe))
-    markers = [fan, _body(probe, ct_from_probe), _arrow(contact, ct_from_probe)]
+    markers = [fan, _body(probe, ct_from_probe), _arrow(contact, force, ct_from_probe)]
     for marker in markers:
         marker.header = Header(stamp=stamp, frame_id=ct_frame)
     return MarkerArray(markers=markers)
@@ -69,12 +70,13 @@ def _body(probe: ProbeGeometry, ct_from_probe: Matrix) -> Marker:
     return body
 
 
-def _arrow(contact: Contact, ct_from_probe: Matrix) -> Marker:
+def _arrow(contact: Contact, force: NDArray[np.float64], ct_from_probe: Matrix) -> Marker:
     arrow = _placed("contact", Marker.ARROW, np.eye(4), (250, 120, 60))
-    if not contact.in_contact:
+    newtons = float(np.linalg.norm(force))
+    if not contact.in_contact or newtons == 0:
         arrow.action = Marker.DELETE
         return arrow
-    tip = contact.point + ARROW * contact.normal
+    tip = contact.point + force / newtons * min(NEWTON * newtons, LONGEST)
     arrow.points = point_messages(apply(ct_from_probe, np.stack([contact.point, tip])))
     arrow.scale = Vector3(x=0.003, y=0.008, z=0.01)
     return arrow

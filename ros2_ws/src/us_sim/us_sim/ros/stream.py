@@ -217,7 +217,8 @@ class FrameStream:
         out, header = self._outputs, self._header(pose)
         probe, ct_frame = scene.simulator.probe, self._config.ct_frame_id
         if wanted.markers:
-            out.markers.publish(live_markers(probe, frame.ct_from_probe, frame.contact, ct_frame, pose.stamp))
+            force = wrench(scene.simulator.indentation(self._actual(pose)), scene.simulator.mechanics).force
+            out.markers.publish(live_markers(probe, frame.ct_from_probe, frame.contact, force, ct_frame, pose.stamp))
         image = frame.image
         if image is not None and self._config.image_encoding == "bgra8":
             image = bgra(image)
