@@ -18,6 +18,6 @@ def test_figures_are_median_and_95th_percentile_in_ms() -> None:
 
 def test_a_short_round_trip() -> None:
     rows = measured(10.0, 1.0, ["renderer:=ct"])
-    assert set(rows) == {"image", "contact", "get_parameters"}
+    assert set(rows) == {"image", "contact", "get_parameters", "set_parameters", "freeze", "get_state"}
     assert 0 < rows["contact"]["median"] <= rows["contact"]["p95"]
     assert 0 < rows["image"]["rate"] <= 10.0

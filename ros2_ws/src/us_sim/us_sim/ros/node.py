@@ -86,6 +86,7 @@ class UsSim(LifecycleNode):
         self.stream: FrameStream | None = None
         self._input: PoseInput | None = None
         self._kept: dict[str, Any] = {}
+        self._adapted: tuple[tuple[Any, ...], Simulator] | None = None
         self._config_id = 0
         self.failure = ""
         self._warned: dict[str, float] = {}
@@ -153,6 +154,7 @@ class UsSim(LifecycleNode):
             self.outputs.destroy()
             self.tree.destroy()
         self._kept.clear()
+        self._adapted = None
         self._heartbeat.forget_markers()
         return SUCCESS
 
@@ -200,8 +202,11 @@ class UsSim(LifecycleNode):
             UsSimError: a value that probe, renderer or the generator's card does not allow.
         """
         config, settings, mechanics = self.wishes(new)
-        probe = assembly.shaped(self._base_probe, config)
-        return changed(simulator, probe, settings, mechanics, config.renderer)
+        wish = (simulator, assembly.shaped(self._base_probe, config), settings, mechanics, config.renderer)
+        made = self._adapted
+        if made is None or made[0] != wish:  # a value is judged, then applied: it is built once
+            made = self._adapted = (wish, changed(*wish))
+        return made[1]
 
     def keep(self, **loaded: Patient | Generator) -> None:
         """Keep a patient or generator, loaded before the node is configured, for `configure`."""
@@ -210,6 +215,7 @@ class UsSim(LifecycleNode):
     def show(self, simulator: Simulator) -> None:
         """Put a simulator in place of the old one; its ProbeInfo goes out before its first frame."""
         self._config_id += 1
+        self._adapted = None
         new = Scene(simulator, self._config_id)
         self.outputs.probe_info.publish(self.probe_info(new))
         self.scene = new

@@ -13,18 +13,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import cycle
 from typing import Any
 
 import numpy as np
 import rclpy
 from geometry_msgs.msg import PoseStamped
-from rcl_interfaces.srv import GetParameters
+from lifecycle_msgs.srv import GetState
+from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from rich.console import Console
 from sensor_msgs.msg import Image
+from std_srvs.srv import SetBool
 from us_sim_msgs.msg import Contact
 
 from us_sim.core.motion import motion
@@ -34,7 +38,13 @@ from us_sim.ros.processes import python_main
 from us_sim.timing import Row, machine, summary
 
 PATIENCE = 120.0  # s for the node to load and to be found
-ASKED = 0.1  # s between two calls of a service
+ASKED = 0.05  # s between two calls of services, which take turns
+SERVICES: dict[str, tuple[Any, Any]] = {
+    "get_parameters": (GetParameters, GetParameters.Request(names=["gain"])),
+    "set_parameters": (SetParameters, SetParameters.Request()),
+    "freeze": (SetBool, SetBool.Request(data=False)),
+    "get_state": (GetState, GetState.Request()),
+}
 SWEEP = 300  # poses of the sweep that is repeated
 
 
@@ -45,12 +55,15 @@ class Robot(Node):
         super().__init__("round_trip", context=context)
         self._poses = [pose_message(pose) for pose in motion("liver_sweep", builtin_patient(0), SWEEP)]
         self._sent: dict[int, float] = {}
-        self.answers: dict[str, list[float]] = {"image": [], "contact": [], "get_parameters": []}
+        self._gains = cycle((1.0, 0.0))
+        self.answers: dict[str, list[float]] = {name: [] for name in ("image", "contact", *SERVICES)}
         best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
         self._publisher = self.create_publisher(PoseStamped, "us_sim/probe_pose", best_effort)
         for kind, name in ((Image, "image"), (Contact, "contact")):
             self.create_subscription(kind, f"us_sim/{name}", self._taking(name), 5)
-        self._service = self.create_client(GetParameters, "us_sim/get_parameters")
+        self._questions = cycle([
+            (self.create_client(kind, f"us_sim/{name}"), name, request) for name, (kind, request) in SERVICES.items()
+        ])  # fmt: skip
         self.create_timer(1 / rate, self._send)
         self.create_timer(ASKED, self._ask)
 
@@ -82,11 +95,15 @@ class Robot(Node):
         return take
 
     def _ask(self) -> None:
-        if not self._service.service_is_ready():
+        service, name, request = next(self._questions)
+        if not service.service_is_ready():
             return
+        if name == "set_parameters":
+            gain = next(self._gains)
+            request.parameters = [Parameter("gain", value=gain).to_parameter_msg()]
         start = time.perf_counter()
-        future = self._service.call_async(GetParameters.Request(names=["gain"]))
-        future.add_done_callback(lambda _: self.answers["get_parameters"].append(time.perf_counter() - start))
+        future = service.call_async(request)
+        future.add_done_callback(lambda _: self.answers[name].append(time.perf_counter() - start))
 
 
 @contextmanager
