@@ -40,7 +40,7 @@ def export(checkpoint: Path, target: Path, training_data: Sequence[dict[str, str
     weights, text = read_weights(latest(checkpoint))
     config = from_mapping(Config, yaml.safe_load(text), str(checkpoint))
     card = replace(config.generator.card(), training_data=tuple(training_data), metrics=metrics or {},
-                   git_commit=_commit())  # fmt: skip
+                   git_commit=commit())  # fmt: skip
     if segmenter:
         if not config.method.segments:
             raise CheckpointError(f"{checkpoint}: its method trains no segmenter; set method: segmentation above 0")
@@ -69,7 +69,7 @@ def latest(path: Path) -> Path:
     return found[-1]
 
 
-def _commit() -> str:
+def commit() -> str:
     """The commit of the code that trains, or nothing outside a checkout."""
     command = ["git", "rev-parse", "HEAD"]
     found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)

@@ -73,17 +73,23 @@ def trained_judge(folder: Path, steps: int, frames: int = 256, say: Callable[[st
         frames: different physics frames that it is trained on.
         say: takes a line about progress.
     """
-    network = segmenter(LINES, WIDTH)
     file = folder / f"segmenter-{steps}-{frames}.safetensors"
     if file.is_file():
+        network = segmenter(LINES, WIDTH)
         network.load_state_dict(load_file(file))
     else:
-        say(f"segmenter: {frames} physics frames of phantoms {SEEDS[0]} to {SEEDS[-1]}")
-        torch.manual_seed(0)
-        network = segmenter(LINES, WIDTH)
-        train(network, *_training_frames(frames), steps, say)
+        network = trained(steps, frames, say)
         save_file({name: value.contiguous() for name, value in network.state_dict().items()}, file)
     return Judge(network)
+
+
+def trained(steps: int, frames: int, say: Callable[[str], None] = print) -> UNet:
+    """Return the judge's network, trained for some steps on some different physics frames."""
+    say(f"segmenter: {frames} physics frames of phantoms {SEEDS[0]} to {SEEDS[-1]}")
+    torch.manual_seed(0)
+    network = segmenter(LINES, WIDTH)
+    train(network, *_training_frames(frames), steps, say)
+    return network
 
 
 def train(
