@@ -10,6 +10,7 @@ import pytest
 
 from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.ros import parameters
+from us_sim.ros.arguments import LaunchConfig
 from us_sim.viewer.config import ViewerConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,7 +28,7 @@ def row(item: object) -> str:
     return f"| `{name}`{live} | {f'`{text}`' if text != '' else ''} | {rule['description']}{choices}{span} |"
 
 
-@pytest.mark.parametrize("config", [*parameters.CONFIGS, ViewerConfig])
+@pytest.mark.parametrize("config", [*parameters.CONFIGS, LaunchConfig, ViewerConfig])
 def test_every_parameter_has_its_row(config: type) -> None:
     missing = [row(item) for item in fields(config) if row(item) not in README]
     assert not missing, "\n".join(missing)
@@ -38,7 +39,7 @@ def test_the_settings_of_the_core_are_all_parameters() -> None:
 
 
 def test_every_topic_and_service_is_named() -> None:
-    published = re.findall(r'_publisher\(\w+, "(\w+)"', SOURCES)
+    published = re.findall(r'self\._publisher\(\w+, "(\w+)"', SOURCES)
     names = {*re.findall(r'"(~/\w+)"', SOURCES), *(f"~/{name}" for name in published)}
     assert len(names) >= 14
     assert sorted(name for name in names if f"`{name}`" not in README and f"`{name}` (in)" not in README) == []
