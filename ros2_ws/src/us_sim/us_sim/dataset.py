@@ -10,9 +10,10 @@ import json
 import platform
 import queue
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -87,8 +88,8 @@ class Dataset:
         elif any(found.name != f"{CARD}.partial" for found in folder.iterdir()):
             raise RecordingError(f"{folder} holds other files; expected an empty or new folder, or a dataset")
         else:
-            with _in_place_of(file) as partial:
-                partial.write_text(json.dumps(card, indent=2) + "\n")
+            with _in_place_of(file) as partial_file:
+                partial_file.write_text(json.dumps(card, indent=2) + "\n")
 
     def missing(self) -> list[range]:
         """Return the numbers of the poses of every shard that is not there yet."""
@@ -104,14 +105,14 @@ class Dataset:
         Raises:
             OSError: a shard cannot be written.
         """
+        probe = replay.simulator.probe
         with Writer() as writer:
             for shard in self.missing():
-                shots, wrenches = [], []
+                shots = []
                 for shot in replay.shots(shard.start, shard.stop, batch, ct_slice=ct_slice):
                     shots.append(shot)
-                    wrenches.append(replay.wrench(shot.number))
                     yield 1
-                writer.put(self._file(shard), arrays_of(shots, wrenches, replay.simulator.probe, ct_slice=ct_slice))
+                writer.put(self._file(shard), partial(arrays_of, shots, replay.wrench, probe, ct_slice=ct_slice))
                 yield len(shard) - len(shots)  # lost on purpose
 
     def _file(self, shard: range) -> Path:
@@ -119,10 +120,10 @@ class Dataset:
 
 
 def arrays_of(
-    shots: list[Shot], wrenches: list[Wrench], probe: ProbeGeometry, *, ct_slice: bool
+    shots: list[Shot], wrench_at: Callable[[int], Wrench], probe: ProbeGeometry, *, ct_slice: bool
 ) -> dict[str, NDArray[Any]]:
     """Return the arrays of a shard, N frames: what docs/replay.md lists."""
-    frames = [shot.frame for shot in shots]
+    frames, wrenches = [shot.frame for shot in shots], [wrench_at(shot.number) for shot in shots]
     pixels = {"image": np.uint8, "labels": np.uint8, **({"ct_slice": np.int16} if ct_slice else {})}
     empty = (len(frames), probe.height, probe.width)
     return {
@@ -143,22 +144,22 @@ class Writer:
     """Writes shards in a thread while the next one is rendered; leaving it waits for all that was put."""
 
     def __init__(self) -> None:
-        self._shards: queue.Queue[tuple[Path, dict[str, NDArray[Any]]] | None] = queue.Queue(WAITING)
-        self._error: OSError | None = None
+        self._shards: queue.Queue[tuple[Path, Callable[[], dict[str, NDArray[Any]]]] | None] = queue.Queue(WAITING)
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="dataset")
 
     def __enter__(self) -> Writer:
         self._thread.start()
         return self
 
-    def put(self, file: Path, arrays: dict[str, NDArray[Any]]) -> None:
-        """Leave a shard to be written; waits while too many wait already.
+    def put(self, file: Path, make: Callable[[], dict[str, NDArray[Any]]]) -> None:
+        """Leave a shard to be made of its frames and written; waits while too many wait already.
 
         Raises:
-            OSError: an earlier one could not be written.
+            Exception: what went wrong with an earlier one.
         """
         self._raise()
-        self._shards.put((file, arrays))
+        self._shards.put((file, make))
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._shards.put(None)
@@ -174,11 +175,11 @@ class Writer:
         while (shard := self._shards.get()) is not None:
             if self._error is not None:
                 continue  # whoever renders is told at the next shard
-            file, arrays = shard
+            file, make = shard
             try:
-                with _in_place_of(file) as partial, partial.open("wb") as stream:
-                    np.savez(stream, allow_pickle=False, **arrays)
-            except OSError as error:
+                with _in_place_of(file) as partial_file, partial_file.open("wb") as stream:
+                    np.savez(stream, allow_pickle=False, **make())
+            except Exception as error:
                 self._error = error
 
 
@@ -208,9 +209,9 @@ def _differences(there: Any, here: Any, name: str = "") -> Iterator[str]:
 @contextmanager
 def _in_place_of(file: Path) -> Iterator[Path]:
     """Give a file to write that takes the other's place once it is whole."""
-    partial = file.with_name(f"{file.name}.partial")
-    yield partial
-    partial.replace(file)
+    partial_file = file.with_name(f"{file.name}.partial")
+    yield partial_file
+    partial_file.replace(file)
 
 
 def _version(package: str) -> str:

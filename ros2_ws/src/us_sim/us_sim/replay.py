@@ -10,6 +10,7 @@ import numpy as np
 from us_sim.core.errors import DeviceError
 from us_sim.core.faults import FaultSettings, dried, flipped, is_lost, lines_left, misplaced
 from us_sim.core.force import Wrench, wrench
+from us_sim.core.indentation import Indentation
 from us_sim.core.simulator import Frame, Simulator
 from us_sim.core.transforms import Matrix
 from us_sim.trajectory import Trajectory
@@ -46,6 +47,7 @@ class Replay:
         self, simulator: Simulator, trajectory: Trajectory, faults: FaultSettings, say: Callable[[str], None]
     ) -> None:
         self.simulator, self.trajectory, self.faults, self._say = simulator, trajectory, faults, say
+        self._pressed: tuple[int, Indentation] | None = None
 
     def shots(self, first: int, last: int, batch: int = 1, *, ct_slice: bool = True) -> Iterator[Shot]:
         """Yield the frames of poses first to last − 1, in batches; those that a fault loses are left out."""
@@ -63,11 +65,16 @@ class Replay:
     def wrench(self, number: int) -> Wrench:
         """Return the wrench at a pose; the pose before gives its speed, as in the node."""
         stamps, mechanics = self.trajectory.stamps, self.simulator.mechanics
-        now = self.simulator.indentation(self._actual(number))
-        if number == 0:
-            return wrench(now, mechanics)
-        seconds = int(stamps[number] - stamps[number - 1]) * 1e-9
-        return wrench(now, mechanics, self.simulator.indentation(self._actual(number - 1)), seconds)
+        before = self._indentation(number - 1) if number else None
+        now = self._indentation(number)
+        seconds = int(stamps[number] - stamps[number - 1]) * 1e-9 if number else 0.0
+        return wrench(now, mechanics, before, seconds)
+
+    def _indentation(self, number: int) -> Indentation:
+        """Of a pose; the last one is kept, for poses are asked for in their order."""
+        if self._pressed is None or self._pressed[0] != number:
+            self._pressed = (number, self.simulator.indentation(self._actual(number)))
+        return self._pressed[1]
 
     def _actual(self, number: int) -> Matrix:
         return misplaced(self.faults, self.simulator.seed, self.trajectory.poses[number])
