@@ -40,7 +40,7 @@ def test_the_settings_of_the_core_are_all_parameters() -> None:
 
 def test_every_topic_and_service_is_named() -> None:
     published = re.findall(r'self\._publisher\(\w+, "(\w+)"', SOURCES)
-    names = {*re.findall(r'"(~/\w+)"', SOURCES), *(f"~/{name}" for name in published)}
+    names = {*re.findall(r'[,(]\s*"(~/\w+)"', SOURCES), *(f"~/{name}" for name in published)}
     assert len(names) >= 14
     assert sorted(name for name in names if f"`{name}`" not in README and f"`{name}` (in)" not in README) == []
 
