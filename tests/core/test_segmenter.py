@@ -15,9 +15,15 @@ from torch import Tensor, nn
 
 from us_sim.core.artifact import build, load_generator, save_generator
 from us_sim.core.card import Card
+from us_sim.core.config import SimConfig
 from us_sim.core.errors import ArtifactError, ConfigError, ProbeError
+from us_sim.core.motion import motion
+from us_sim.core.patient import builtin_patient
 from us_sim.core.probe import ProbeGeometry, preset
 from us_sim.core.segmenter import Segmenter, load_segmenter, seen, segment
+from us_sim.core.shipped import segmenter_of
+from us_sim.core.simulator import Simulator
+from us_sim.core.tissue import TissueClass
 
 FAN = preset("c5_2")
 COUPLED = np.ones(FAN.scan_lines, np.float32)
@@ -140,3 +146,30 @@ def test_a_frame_of_another_size_is_refused(height: int, lines: int) -> None:
     with pytest.raises(ProbeError, match=rf"shapes \({height}, 256\) and \({lines},\); expected \(256, 256\)"):
         segment(by_grey(CARDS["polar"]), np.zeros((height, 256), np.uint8), np.ones(lines, np.float32), FAN)
 
+
+
+def test_the_shipped_one_is_for_the_default_probe_and_says_how_well_it_finds_organs() -> None:
+    file = segmenter_of("organs")
+    assert file.stat().st_size < 2**20
+    shipped = load_segmenter(file)
+    shipped.check_probe(preset(SimConfig().probe))
+    assert all(data["name"] and data["licence"] for data in shipped.card.training_data)
+    assert shipped.card.training_data
+    assert min(shipped.card.metrics[f"Dice of {organ}"] for organ in ("liver", "kidney")) > 0.8
+
+
+def test_the_shipped_one_finds_liver_and_vessels_in_a_frame() -> None:
+    patient = builtin_patient(0)
+    simulator = Simulator(patient, device="cpu")
+    frame, probe = simulator.render(motion("liver_sweep", patient, 12)[3], ct_slice=False), simulator.probe
+    assert frame.image is not None
+    assert frame.labels is not None
+    found = segment(load_segmenter(segmenter_of("organs")), frame.image, frame.contact.line_coupling, probe)
+    for organ, least in ((TissueClass.LIVER, 0.8), (TissueClass.VESSEL, 0.4)):
+        mine, true = found == organ, (frame.labels == organ) & probe.fan_mask
+        assert 2 * (mine & true).sum() / (mine.sum() + true.sum()) > least
+
+
+@pytest.mark.parametrize("name", ["s_us.safetensors", "/data/organs", "models/organs"])
+def test_other_names_are_paths(name: str) -> None:
+    assert segmenter_of(name) == Path(name)

@@ -181,11 +181,28 @@ def test_the_segmenter_reads_the_frame(world: World, tmp_path: Path) -> None:
     assert [organ.name for organ in found[-1].organs if organ.visible] == ["kidney"]
 
 
-def test_without_a_segmenter_it_cannot_be_the_source(world: World) -> None:
+def test_the_shipped_segmenter_is_at_hand(world: World) -> None:
     node = world.start()
+    found = world.listen(Analysis, "us_sim/analysis")
+    world.listened(node.outputs.analysis)
+    send = world.sender(node)
+    assert set_live(world, "analysis_source", "segmenter").successful
+    send(world.pose(2.0, x=60.0))
+    world.until(shown(found, 2.0))
+    assert found[-1].source == Analysis.SEGMENTER
+
+
+def test_another_probe_reads_its_labels_all_the_same(world: World) -> None:
+    node = world.start(probe="l12_5")
+    assert node.scene is not None
+    assert "was trained on a convex probe, not a linear one" in set_live(world, "analysis_source", "segmenter").reason
+
+
+def test_without_a_segmenter_it_cannot_be_the_source(world: World) -> None:
+    node = world.start(segmenter="")
     answer = set_live(world, "analysis_source", "segmenter")
     assert not answer.successful
-    assert "segmenter is empty; start with segmenter set to an artifact that `scyclegan_train export" in answer.reason
+    assert "segmenter is empty; start with segmenter 'organs', or an artifact that `scyclegan_train" in answer.reason
     assert node.get_parameter("analysis_source").value == "labels"
     answer = set_live(world, "analysis_source", "guess")
     assert "analysis_source is 'guess'; expected one of labels, segmenter" in answer.reason
@@ -196,7 +213,7 @@ def test_without_a_segmenter_it_cannot_be_the_source(world: World) -> None:
 @pytest.mark.parametrize(
     ("parameters", "reason"),
     [
-        ({"analysis_source": "segmenter"}, "analysis_source is 'segmenter', but segmenter is empty"),
+        ({"analysis_source": "segmenter", "segmenter": ""}, "analysis_source is 'segmenter', but segmenter is empty"),
         ({"segmenter": "/nowhere.safetensors"}, "/nowhere.safetensors: no such file; give the path of a "),
     ],
 )

@@ -25,7 +25,7 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
-        *(shared(folder) for folder in ("launch", "config", "rviz", "models", "urdf")),
+        *(shared(folder) for folder in ("launch", "config", "rviz", "models", "segmenters", "urdf")),
     ],
     zip_safe=False,
     entry_points={

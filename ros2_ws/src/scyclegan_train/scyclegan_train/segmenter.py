@@ -17,7 +17,8 @@ from scyclegan_train.export import commit
 from scyclegan_train.patient_source import phantom_cases
 from scyclegan_train.poses import aims, draw_pose
 from us_sim.core.analysis import shadow
-from us_sim.core.artifact import save_generator
+from us_sim.core.artifact import Generator, save_generator
+from us_sim.core.assembly import open_generator
 from us_sim.core.errors import ConfigError, UsSimError
 from us_sim.core.generator import UNet
 from us_sim.core.segmenter import Segmenter, load_segmenter, segment
@@ -57,9 +58,14 @@ def save(target: Path, network: UNet, scores: dict[TissueClass, Found] | None = 
     save_generator(target, network.half(), replace(CARD, training_data=DATA, metrics=metrics, git_commit=commit()))
 
 
-def score(segmenter: Segmenter, seeds: Sequence[int], count: int) -> dict[TissueClass, Found]:
-    """Return how well each class of the card is found in physics frames of phantoms, `count` poses on each."""
-    views = [view for seed in seeds for view in _views(segmenter, seed, count)]
+def score(
+    segmenter: Segmenter, seeds: Sequence[int], count: int, generator: Generator | None = None
+) -> dict[TissueClass, Found]:
+    """Return how well each class of the card is found in frames of phantoms, `count` poses on each.
+
+    The physics renderer draws the frames, or a generator.
+    """
+    views = [view for seed in seeds for view in _views(segmenter, seed, count, generator)]
     return {TissueClass(c): _found(c, views) for c in segmenter.card.classes[1:]}
 
 
@@ -72,10 +78,11 @@ class _View:
     pixel: NDArray[np.float64]
 
 
-def _views(segmenter: Segmenter, seed: int, count: int) -> Iterator[_View]:
+def _views(segmenter: Segmenter, seed: int, count: int, generator: Generator | None) -> Iterator[_View]:
     """Render poses on the phantom of a seed, and look for organs as the node does."""
     patient, rng = phantom_cases([seed])[0](), np.random.default_rng(seed)
-    simulator = Simulator(patient, device="cpu")
+    renderer = "physics" if generator is None else "generator"
+    simulator = Simulator(patient, renderer=renderer, generator=generator, device="cpu")
     probe, frequency = simulator.probe, simulator.settings.frequency
     wanted = [aims(patient, aim) for aim in AIMS]
     for place in range(count):
@@ -123,6 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--frames", type=int, default=384, help="different frames to train on; default 384")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(HELD_OUT), help="held-out phantoms")
     parser.add_argument("--count", type=int, default=9, help="poses on each; default 9")
+    parser.add_argument("--generator", help="score on the frames of a generator, artifact or shipped, not on physics")
     given = parser.parse_args(arguments)
     try:
         if min(given.steps, given.count) < 1 or given.frames < 16:
@@ -131,8 +139,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if new:
             save(given.artifact, judge.trained(given.steps, given.frames))
         segmenter = load_segmenter(given.artifact)
-        scores = score(segmenter, given.seeds, given.count)
-        if new:
+        generator = open_generator(given.generator, "cpu") if given.generator else None
+        scores = score(segmenter, given.seeds, given.count, generator)
+        if new and generator is None:
             save(given.artifact, segmenter.network, scores)
         print(table(scores))
     except UsSimError as error:

@@ -1,4 +1,4 @@
-"""The files that come with the software: generators, and the arm of the demo."""
+"""The files that come with the software: generators, a segmenter, and the arm of the demo."""
 
 from __future__ import annotations
 
@@ -36,6 +36,14 @@ def artifact_of(name: str) -> Path:
         raise ArtifactError(f"the shipped generator {DEFAULT!r} is not installed; build the workspace again, or name "
                             "an artifact")  # fmt: skip
     return known[DEFAULT]
+
+
+def segmenter_of(name: str) -> Path:
+    """Return the file that the parameter `segmenter` names: a path, or a shipped one's name."""
+    for folder in _folders("segmenters"):
+        if (folder / f"{name}.safetensors").is_file() and Path(name).name == name:
+            return folder / f"{name}.safetensors"
+    return Path(name)
 
 
 def shipped_arm(flange_calibration: Sequence[float] | None = None) -> str:

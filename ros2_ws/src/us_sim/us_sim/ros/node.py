@@ -27,6 +27,7 @@ from us_sim.core.faults import FaultSettings
 from us_sim.core.mechanics import MechanicsSettings
 from us_sim.core.probe_file import load_probe
 from us_sim.core.segmenter import load_segmenter
+from us_sim.core.shipped import segmenter_of
 from us_sim.ros import parameters
 from us_sim.ros.conversions import probe_info_message
 from us_sim.ros.diagnostics import Statistics
@@ -114,7 +115,8 @@ class UsSim(LifecycleNode):
             for warning in simulator.patient.warnings:
                 self.get_logger().warning(warning)
             path = self.analysis.segmenter
-            self.segmenter = load_segmenter(path, choose_device(config.device)[0]) if path else None
+            where = choose_device(config.device)[0]
+            self.segmenter = load_segmenter(segmenter_of(path), where) if path else None
             self._check_analysis(self.analysis, simulator)
             simulator = self._tried(simulator)
             self.tree = TransformTree(self, self.config.ct_frame_id, self.config.probe_frame_id)

@@ -50,14 +50,15 @@ class AnalysisConfig:
 
     analysis_source: str = setting(
         "labels", "where ~/analysis reads the organs: the true labels, or the image", choices=("labels", "segmenter"))
-    segmenter: str = setting("", "segmenter artifact (.safetensors) for analysis_source segmenter; empty for none")
+    segmenter: str = setting(
+        "organs", "segmenter artifact (.safetensors), or the shipped one, organs; empty for none")
 
     def __post_init__(self) -> None:
         check_ranges(self)
         if self.analysis_source == "segmenter" and not self.segmenter:
             raise ConfigError(
-                "analysis_source is 'segmenter', but segmenter is empty; start with segmenter set to an artifact that "
-                "`scyclegan_train export --segmenter` wrote, or use 'labels'")
+                "analysis_source is 'segmenter', but segmenter is empty; start with segmenter 'organs', or an artifact "
+                "that `scyclegan_train export --segmenter` wrote, or use 'labels'")
 
 
 Settings = TypeVar("Settings")
