@@ -56,11 +56,13 @@ class ServoNode(Node):
         if self._config.organ not in organs:
             self._give_up(f"absent: ~/analysis does not know {self._config.organ!r}; it tells of {', '.join(organs)}")
             return
-        view, pose = organs[self._config.organ], self._robot.pose_at(nanoseconds(analysis.header.stamp))
+        stamp = nanoseconds(analysis.header.stamp)
+        view, pose = organs[self._config.organ], self._robot.pose_at(stamp)
         self._analysed = True
         if pose is not None:
             area = view.area * MM_PER_M**2 if view.visible else 0.0
-            self._servo.see(Seen(area, point_array([view.centroid_ct])[0], pose))
+            age = (self.get_clock().now().nanoseconds - stamp) * 1e-9
+            self._servo.see(Seen(area, point_array([view.centroid_ct])[0], pose, max(0.0, age)))
 
     # -- step by step ------------------------------------------------------------------------------------------
 

@@ -8,8 +8,9 @@ centroid in `ct`, and hₖ how far the image plane has moved there since the las
 
 is the centroid of the organ's volume (Cavalieri). It needs neither a model of the organ nor a gradient of the area,
 which is flat exactly where the organ is in the middle. Then the image plane is turned along the body: breathing moves
-organs that way, so that the newest image shows where they are, and the probe follows them along its x. Along its y it
-goes by the sum.
+organs that way, so that images show where they are, and the probe follows them along its x. Along its y it goes by the
+sum. Images are old when they arrive; an alpha-beta filter (Benedict & Bordner 1962, IRE Trans. Autom. Control 7, 27)
+says where the organ is by now.
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ from us_sim.core.transforms import Matrix, apply, inverse
 
 SWEEP_SPEED = 25.0  # mm/s across the organ and in search of it
 CENTRE_SPEED = 30.0  # mm/s at most
-GAIN = 4.0  # 1/s, speed over distance: a breath of 15 mm/s is followed 4 mm behind
+GAIN = 4.0  # 1/s, speed over distance
 ALONG_BODY = np.array([0.0, 0.0, 1.0])  # in `ct`
 LEAST_AREA = 100.0  # mm² of an organ that count as seen
 PASSED = 10.0  # mm without the organ after which it is left behind
 FARTHEST = 200.0  # mm of one pass over the organ
 NEAR = 40.0  # mm between what an image shows and the sum: more is another organ of that name, such as the other kidney
-NEWEST = 0.3  # s for which an image counts as what is seen now
+NEWEST = 1.0  # s for which an image counts as what is seen now
+AHEAD = 0.3  # s: farther than this nothing is foretold
+ALPHA, BETA = 0.8, 0.5  # shares of a frame's surprise in place and velocity: BETA = ALPHA² / (2 - ALPHA)
 CENTRED, HELD = 5.0, 2.0  # mm off, in either direction, and s: from then on the organ is held
 
 # Where to look for it: legs (x, y) of the probe, mm. Across the plane first, for one plane shows 10 cm to the sides.
@@ -58,11 +61,13 @@ class Seen:
         area: mm²; 0 if it is not there.
         centroid: (3,) mm in `ct`; NaN if it is not there.
         ct_from_probe: (4, 4) pose of the frame, mm.
+        age: s that have passed since that pose.
     """
 
     area: float
     centroid: Array
     ct_from_probe: Matrix
+    age: float = 0.0
 
 
 @dataclass
@@ -87,6 +92,36 @@ class SliceSum:
         return self.moment / self.volume if self.volume > 0 else np.full(3, np.nan)
 
 
+@dataclass
+class Follower:
+    """Where something that is seen now and then, and late, is by now: an alpha-beta filter.
+
+    Attributes:
+        place: (3,) mm; NaN before it was seen.
+        velocity: (3,) mm/s.
+        time: s, of both.
+    """
+
+    place: Array = field(default_factory=lambda: np.full(3, np.nan))
+    velocity: Array = field(default_factory=lambda: np.zeros(3))
+    time: float = -np.inf
+
+    def add(self, place: Array, time: float) -> None:
+        """Take what was seen at a time; what is older than the last is left out, after a gap it begins anew."""
+        passed = time - self.time
+        if passed > NEWEST:
+            self.place, self.velocity, self.time = place, np.zeros(3), time
+        elif passed > 0:
+            surprise = place - self.at(time)
+            self.place = self.at(time) + ALPHA * surprise
+            self.velocity = self.velocity + BETA / passed * surprise
+            self.time = time
+
+    def at(self, time: float) -> Array:
+        """(3,) mm, where it is expected at a time."""
+        return self.place + min(time - self.time, AHEAD) * self.velocity
+
+
 class Servo:
     """Says how to slide the probe, from what its frames show.
 
@@ -105,8 +140,8 @@ class Servo:
         self._passed = self._pass_length = 0.0
         self._met = False  # the organ, in this pass
         self._slices = SliceSum()
-        self._seen: Seen | None = None
-        self._age = np.inf
+        self._follower = Follower()
+        self._now = 0.0
         self._held = 0.0
         self._along: Array | None = None
 
@@ -116,7 +151,8 @@ class Servo:
 
     def see(self, seen: Seen) -> None:
         """Take a frame's organ."""
-        self._seen, self._age = seen, 0.0
+        if seen.area >= LEAST_AREA:
+            self._follower.add(seen.centroid, self._now - seen.age)
         if self.phase is Phase.SEARCH and seen.area >= LEAST_AREA:
             self.phase = Phase.SWEEP
             if self._legs[0][1]:
@@ -129,8 +165,9 @@ class Servo:
     def offset(self, ct_from_probe: Matrix) -> Array:
         """Return the (2,) place of the organ's middle along x and y of `probe`, mm: what is to become 0."""
         place = np.asarray(apply(inverse(ct_from_probe), self.centre)[:2])
-        if self._visible() and abs(self._lateral(ct_from_probe) - place[0]) < NEAR:
-            place[0] = self._lateral(ct_from_probe)
+        if self._visible:
+            x = apply(inverse(ct_from_probe), self._follower.at(self._now))[0]
+            place[0] = x if abs(x - place[0]) < NEAR else place[0]
         return place
 
     @property
@@ -140,7 +177,7 @@ class Servo:
 
     def slide(self, ct_from_probe: Matrix, seconds: float) -> Array:
         """Return the (2,) speed along x and y of `probe`, mm/s, for the next `seconds`."""
-        self._age += seconds
+        self._now += seconds
         if self.phase is Phase.SEARCH:
             return self._search(seconds)
         if self.phase is Phase.SWEEP:
@@ -149,12 +186,9 @@ class Servo:
             return self._centre(ct_from_probe, seconds)
         return np.zeros(2)
 
+    @property
     def _visible(self) -> bool:
-        return self._seen is not None and self._seen.area >= LEAST_AREA and self._age <= NEWEST
-
-    def _lateral(self, ct_from_probe: Matrix) -> float:
-        assert self._seen is not None
-        return float(apply(inverse(ct_from_probe), self._seen.centroid)[0])
+        return self._now - self._follower.time <= NEWEST
 
     def _search(self, seconds: float) -> Array:
         length = float(np.linalg.norm(self._legs[0]))
@@ -173,8 +207,8 @@ class Servo:
         self._pass_length += SWEEP_SPEED * seconds
         if (self._met and self._passed > PASSED) or self._pass_length > FARTHEST:
             self._turn_back(ct_from_probe)
-        x = _limited(GAIN * self._lateral(ct_from_probe), SWEEP_SPEED) if self._visible() else 0.0
-        return np.array([x, self._direction * SWEEP_SPEED])
+        seen = apply(inverse(ct_from_probe), self._follower.place)[0] if self._visible else 0.0
+        return np.array([_limited(GAIN * seen, SWEEP_SPEED), self._direction * SWEEP_SPEED])
 
     def _turn_back(self, ct_from_probe: Matrix) -> None:
         """At the organ's edge: the first time go back over all of it, the second time go to its middle."""
@@ -194,7 +228,9 @@ class Servo:
         self._held = self._held + seconds if np.abs(offset).max() < CENTRED else 0.0
         if self._held >= HELD:
             self.phase = Phase.HOLD
-        return np.array([_limited(GAIN * value, CENTRE_SPEED) for value in offset])
+        going = float(self._follower.velocity @ ct_from_probe[:3, 0]) if self._visible else 0.0
+        wish = GAIN * offset + np.array([going, 0.0])
+        return np.array([_limited(value, CENTRE_SPEED) for value in wish])
 
 
 def _limited(value: float, most: float) -> float:
