@@ -38,8 +38,8 @@ def sim(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
         process = subprocess.Popen(
             [sys.executable, "-m", "us_sim.ros.sim", *WORDS], env=environment, stdout=log, stderr=subprocess.STDOUT)
         yield process
-        process.kill()
-        process.wait()
+        process.terminate()  # not killed: it ends the nodes first
+        process.wait(timeout=20)
 
 
 def heard(seconds: float) -> tuple[list[Any], dict[int, Any], dict[int, Any]]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import yaml
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+from sensor_msgs.msg import Image
 
 if TYPE_CHECKING:
     from tests.ros.conftest import World
@@ -43,10 +45,23 @@ def test_every_display_reads_a_topic_of_the_node_as_it_is_offered(world: World) 
         assert wanted["Reliability Policy"] == "Reliable"
 
 
-@pytest.mark.parametrize("topic", ["patient_markers", "markers", "cloud", "image", "ct_view", "labels"])
+@pytest.mark.parametrize("topic", ["patient_markers", "markers", "cloud", "image", "ct_view", "labels_view"])
 def test_everything_that_is_for_the_eyes_is_shown(topic: str) -> None:
     shown = {display["Topic"]["Value"] for display in displays() if "Topic" in display and display["Enabled"]}
     assert f"us_sim/{topic}" in shown
+
+
+def test_tissue_classes_come_in_their_colours(world: World) -> None:
+    node = world.start()
+    images = world.listen(Image, "us_sim/labels_view")
+    world.listened(node.outputs.labels_view)
+    send = world.sender(node)
+    world.until(lambda: (images and images[-1].header.stamp.sec == 2) or send(world.pose(2.0, y=1.0)))
+    pixels = np.frombuffer(images[-1].data, np.uint8).reshape(images[-1].height, images[-1].width, 3)
+    fan = node.scene.simulator.probe.fan_mask
+    assert images[-1].encoding == "rgb8"
+    assert {tuple(color) for color in pixels[fan].tolist()} == {(100, 0, 100)}  # class 1, the liver
+    assert node.scene.simulator.log[-1]["labels"]
 
 
 def test_the_arm_is_shown_as_robot_state_publisher_tells_it() -> None:

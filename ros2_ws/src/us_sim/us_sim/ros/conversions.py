@@ -108,11 +108,11 @@ def _bridge() -> Any | None:
 
 
 def image_message(pixels: NDArray[Any], header: Header) -> Image:
-    """Return the image message of an (H, W) uint8 (mono8) or int16 (16SC1), or an (H, W, 4) uint8 (bgra8) array.
+    """Return the image message of (H, W) uint8 (mono8) or int16 (16SC1), or of (H, W, 3 or 4) uint8 (rgb8, bgra8).
 
     cv_bridge fills it where there is one; otherwise the same bytes are written here.
     """
-    encoding = ENCODINGS[pixels.dtype.name] if pixels.ndim == 2 else "bgra8"
+    encoding = ENCODINGS[pixels.dtype.name] if pixels.ndim == 2 else {3: "rgb8", 4: "bgra8"}[pixels.shape[2]]
     bridge = _bridge()
     if bridge is not None:
         return bridge.cv2_to_imgmsg(np.ascontiguousarray(pixels), encoding=encoding, header=header)

@@ -63,6 +63,7 @@ class Outputs:
         self.ct_slice = self._publisher(Image, "ct_slice", stream_qos())
         self.ct_view = self._publisher(Image, "ct_view", stream_qos())
         self.labels = self._publisher(Image, "labels", stream_qos())
+        self.labels_view = self._publisher(Image, "labels_view", stream_qos())
         self.confidence = self._publisher(Image, "confidence", stream_qos())
         self.analysis = self._publisher(Analysis, "analysis", stream_qos())
         self.frame_info = self._publisher(FrameInfo, "frame_info", stream_qos())
@@ -85,7 +86,7 @@ class Outputs:
         return Wanted(
             image=listened(self.image) or listened(self.cloud),
             ct_slice=listened(self.ct_slice) or listened(self.ct_view),
-            labels=listened(self.labels),
+            labels=listened(self.labels) or listened(self.labels_view),
             frame_info=listened(self.frame_info),
             markers=listened(self.markers),
             analysis=listened(self.analysis),

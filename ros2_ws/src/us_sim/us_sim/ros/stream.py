@@ -14,6 +14,7 @@ from us_sim.core.breathing import phase_at
 from us_sim.core.errors import DeviceError
 from us_sim.core.faults import FaultSettings, delay, dried, flipped, is_lost, lines_left, misplaced
 from us_sim.core.force import wrench
+from us_sim.core.tissue import CLASS_COLORS
 from us_sim.core.transforms import Matrix
 from us_sim.ros.analysis import Analyst, Shown
 from us_sim.ros.cloud import frame_cloud
@@ -226,6 +227,8 @@ class FrameStream:
         for publisher, pixels in pictures:
             if pixels is not None and listened(publisher):
                 publisher.publish(image_message(pixels, header))
+        if frame.labels is not None and listened(out.labels_view):
+            out.labels_view.publish(image_message(CLASS_COLORS[frame.labels], header))
         if frame.ct_slice is not None and listened(out.ct_view):
             out.ct_view.publish(image_message(soft_window(frame.ct_slice), header))
         if frame.image is not None and listened(out.cloud):
