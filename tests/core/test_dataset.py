@@ -249,7 +249,14 @@ def test_the_command_goes_on_and_says_so(
     assert render.main(arguments(tmp_path, 6)) == 0
     assert "4 of 6 poses are there already" in capsys.readouterr().err
     assert render.main([*arguments(tmp_path, 6), "--gain", "6"]) == 2
-    assert "settings.gain is 0.0 there, 6.0 here" in capsys.readouterr().err
+    assert "other settings: settings.gain is 0.0 there, 6.0 here; give it" in capsys.readouterr().err
+    drawn = [*arguments(tmp_path / "drawn", 2), "--renderer", "generator"]
+    assert render.main(drawn) == 0
+    assert {str(device).split()[0] for device in shards(tmp_path / "drawn")[0]["device"]} == {"cpu,"}
+    assert render.main([*drawn, "--generator", "abdomen"]) == 2
+    told = capsys.readouterr().err
+    assert "generator.sha256 is " in told
+    assert "generator.card" not in told
 
 
 def test_an_interrupt_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],

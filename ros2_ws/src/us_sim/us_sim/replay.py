@@ -24,7 +24,7 @@ class Shot:
         number: of the pose, from 0.
         stamp: ns.
         frame: with the pose as it was told.
-        device: that rendered it.
+        device: that rendered it, and what ran the generator on it.
     """
 
     number: int
@@ -60,7 +60,7 @@ class Replay:
                 contact = dried(frame.contact, self.faults, seed)
                 image = flipped(frame.image, self.faults)
                 told = replace(frame, ct_from_probe=self.trajectory.poses[number], image=image, contact=contact)
-                yield Shot(number, int(stamps[number]), told, self.simulator.device)
+                yield Shot(number, int(stamps[number]), told, self._device())
 
     def wrench(self, number: int) -> Wrench:
         """Return the wrench at a pose; the pose before gives its speed, as in the node."""
@@ -75,6 +75,12 @@ class Replay:
         if self._pressed is None or self._pressed[0] != number:
             self._pressed = (number, self.simulator.indentation(self._actual(number)))
         return self._pressed[1]
+
+    def _device(self) -> str:
+        simulator, generator = self.simulator, self.simulator.generator
+        if simulator.renderer != "generator" or generator is None:
+            return simulator.device
+        return f"{simulator.device}, {generator.backend.name}"
 
     def _actual(self, number: int) -> Matrix:
         return misplaced(self.faults, self.simulator.seed, self.trajectory.poses[number])
