@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,9 +20,10 @@ from us_sim.core.motion import motion
 from us_sim.core.shipped import shipped_arm
 from us_sim.core.transforms import inverse, rigid
 from us_sim.core.urdf import chain
-from us_sim.ros.arguments import parse
+from us_sim.ros.arguments import ARM, parse
 from us_sim.ros.conversions import nanoseconds, pose_matrix
-from us_sim.ros.fake_arm import FakeArm
+from us_sim.ros.fake_arm import ArmConfig, FakeArm
+from us_sim.ros.probe_motion import PATIENT
 from us_sim.ros.sim import greeting, main, processes
 
 if TYPE_CHECKING:
@@ -187,6 +189,10 @@ def test_what_does_not_go_together_is_one_line(
 ) -> None:
     assert main(words) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_table_agrees_with_the_node() -> None:
+    assert {*(item.name for item in fields(ArmConfig)), *PATIENT, "use_sim_time"} == ARM
 
 
 def test_the_shipped_urdf_holds_the_calibration() -> None:

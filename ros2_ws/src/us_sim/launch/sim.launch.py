@@ -48,7 +48,7 @@ def _declaration(argument: Argument) -> DeclareLaunchArgument:
 def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     values = convert({name: context.launch_configurations[name] for name in ARGUMENTS})
     if values["arm"]:
-        values = {"world_from_ct": TABLE, **values, "pose_source": "tf"}
+        values = {"world_from_ct": TABLE, **values, "pose_source": "tf", "output": "tf"}
     namespace = str(values.get("namespace", ""))
     prefix = f"{namespace.strip('/')}/".lstrip("/")
     ct_frame = str(values.get("ct_frame_id") or f"{prefix}ct")
