@@ -178,7 +178,7 @@ class Writer:
             file, make = shard
             try:
                 with _in_place_of(file) as partial_file, partial_file.open("wb") as stream:
-                    np.savez(stream, allow_pickle=False, **make())
+                    np.savez(stream, **make())
             except Exception as error:
                 self._error = error
 
