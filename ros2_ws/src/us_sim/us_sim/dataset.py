@@ -178,7 +178,8 @@ class Writer:
             file, make = shard
             try:
                 with _in_place_of(file) as partial_file, partial_file.open("wb") as stream:
-                    np.savez(stream, **make())
+                    arrays: Any = make()  # its stubs take a mapping for `allow_pickle`
+                    np.savez(stream, **arrays)
             except Exception as error:
                 self._error = error
 
