@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mcap.writer import CompressionType
 from mcap_ros2.writer import Writer
@@ -164,6 +164,7 @@ def test_a_folder_that_is_no_bag(tmp_path: Path, text: str | None, message: str)
 
 
 @settings(max_examples=60, deadline=None)
+@example(share=0.0078125)  # its index would lie before its start
 @given(share=st.floats(0, 1, exclude_max=True))
 def test_a_file_cut_short_is_never_taken_for_a_whole_one(
     tmp_path_factory: pytest.TempPathFactory, share: float
@@ -251,3 +252,40 @@ def test_count_of_poses() -> None:
     np.testing.assert_array_equal(trajectory.spread(4).stamps, [0, 300_000_000, 600_000_000, 900_000_000])
     with pytest.raises(PoseError, match="count of poses is 0; expected 1 or more"):
         trajectory.spread(0)
+
+
+# -- recorded sweeps -------------------------------------------------------------------------------------------
+
+HEAD = "image,labels,stamp,x,y,z,qx,qy,qz,qw,renderer,config_id\n"
+LINE = "image_00000.png,labels_00000.png,1700000000.123456789,0.01,-0.02,0.3,0.0,0.0,1.0,0.0,generator,3\n"
+
+
+def recorded(folder: Path, text: str) -> Path:
+    (folder / "poses.csv").write_text(text)
+    return folder
+
+
+def test_a_recorded_sweep_is_read_with_its_stamps(tmp_path: Path) -> None:
+    """Metres become mm; half a turn about z; not a nanosecond is lost."""
+    folder = recorded(tmp_path, HEAD + LINE)
+    for path in (folder, folder / "poses.csv"):
+        found = read_trajectory(path)
+        expected = np.diag([-1.0, -1.0, 1.0, 1.0])
+        expected[:3, 3] = 10, -20, 300
+        np.testing.assert_allclose(found.poses, [expected], atol=1e-9)
+        assert found.stamps.tolist() == [1_700_000_000_123_456_789]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (HEAD, "holds no pose; expected a line for each frame of a sweep"),
+        (HEAD + LINE + LINE.replace("0.3", "nan"), "line 3: pose holds NaN or Inf"),
+        (HEAD + LINE.replace("0.01", "left"), "line 2: could not convert string to float: 'left'"),
+        (HEAD + LINE.replace("1700000000.123456789", "noon"), "line 2: .*expected stamp in s"),
+        (HEAD + "image_00000.png,labels\n", "line 2: .*expected stamp in s, place in m, quaternion"),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(PoseError, match=message):
+        read_trajectory(recorded(tmp_path, text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -141,9 +142,9 @@ def _rows(file: Path) -> list[Row]:
         raise RecordingError(f"{file}: neither MCAP nor SQLite; it begins with {start[:8]!r}")
     try:
         return list(readers[kind](file))
-    except OSError:
-        raise
-    except Exception as error:  # a damaged file may bring forth anything
+    except Exception as error:  # a damaged file may bring forth anything, such as a seek to before its start
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
         detail = str(error).strip() or type(error).__name__
         raise RecordingError(f"{file}: damaged, or cut short ({detail}); a recording that was killed is mended by "
                              "`mcap recover` or `ros2 bag reindex`") from error

@@ -1,9 +1,11 @@
-"""Poses over time, from a file: CSV, MCAP, a rosbag2 folder."""
+"""Poses over time, from a file: CSV, a recorded sweep, MCAP, a rosbag2 folder."""
 
 from __future__ import annotations
 
+import csv
 import math
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,9 @@ from numpy.typing import NDArray
 from us_sim.bags import is_bag, read_bag
 from us_sim.core.errors import PoseError
 from us_sim.core.transforms import Matrix, check_pose, pose_from_metres, rigid, rotation_from_quaternion
+
+SWEEP = "poses.csv"  # in the folder of a recorded sweep
+_IN_SWEEP = ("stamp", "x", "y", "z", "qx", "qy", "qz", "qw")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +57,7 @@ def read_trajectory(path: Path, *, rate: float = 30.0, topic: str = "", ct_frame
     """Return the poses of a file or folder, every one of them.
 
     Args:
-        path: CSV, MCAP, or a rosbag2 file or folder.
+        path: CSV, a recorded sweep's folder, MCAP, or a rosbag2 file or folder.
         rate: poses a second of a CSV, which has no stamps.
         topic: of the poses in a recording; empty where there is but one.
         ct_frame: `frame_id` that the poses of a recording stand in.
@@ -62,8 +67,10 @@ def read_trajectory(path: Path, *, rate: float = 30.0, topic: str = "", ct_frame
         RecordingError: a recording that cannot be read, or whose poses are not clear.
         OSError: there is no such file.
     """
+    if path.is_dir() and (path / SWEEP).exists():
+        path = path / SWEEP
     if not is_bag(path):
-        return paced(read_csv(path), rate)
+        return read_sweep(path) if is_sweep(path) else paced(read_csv(path), rate)
     messages = read_bag(path, topic)
     poses, stamps = [], []
     for number, message in enumerate(messages, start=1):
@@ -78,6 +85,38 @@ def read_trajectory(path: Path, *, rate: float = 30.0, topic: str = "", ct_frame
         except PoseError as error:
             raise PoseError(f"{where}: {error}") from None
         stamps.append(message.stamp)
+    return Trajectory(np.stack(poses), np.array(stamps, np.int64))
+
+
+# -- sweeps that the browser view or the scan recorded ----------------------------------------------------------
+
+
+def is_sweep(path: Path) -> bool:
+    """Whether a file is the list of frames of a recorded sweep: its first line names stamp, place and quaternion."""
+    with path.open("rb") as file:
+        names = file.readline().decode("utf-8", "replace").strip().split(",")
+    return set(_IN_SWEEP) <= set(names)
+
+
+def read_sweep(path: Path) -> Trajectory:
+    """Return the poses and stamps of a sweep's frames.
+
+    Raises:
+        PoseError: no pose, or a line that is not a pose, named with its number.
+    """
+    poses, stamps = [], []
+    with path.open(encoding="utf-8", newline="") as file:
+        for number, row in enumerate(csv.DictReader(file), start=2):
+            try:
+                stamp, *place = (row[name] for name in _IN_SWEEP)
+                numbers = [float(cell) for cell in place]
+                poses.append(pose_from_metres(numbers[:3], numbers[3:]))
+                stamps.append(int(Decimal(stamp) * 10**9))
+            except (PoseError, ValueError, TypeError, ArithmeticError) as error:
+                raise PoseError(
+                    f"{path}, line {number}: {error}; expected stamp in s, place in m, quaternion") from None
+    if not poses:
+        raise PoseError(f"{path}: holds no pose; expected a line for each frame of a sweep")
     return Trajectory(np.stack(poses), np.array(stamps, np.int64))
 
 
