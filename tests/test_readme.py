@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from us_sim.control.config import ScanConfig, ServoConfig
 from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.ros import parameters
 from us_sim.ros.arguments import LaunchConfig
@@ -15,7 +16,8 @@ from us_sim.viewer.config import ViewerConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
-SOURCES = "\n".join(path.read_text() for path in (ROOT / "ros2_ws/src/us_sim/us_sim/ros").glob("*.py"))
+PACKAGE = ROOT / "ros2_ws/src/us_sim/us_sim"
+SOURCES = "\n".join(path.read_text() for room in ("ros", "control") for path in (PACKAGE / room).glob("*.py"))
 
 
 def row(item: object) -> str:
@@ -28,7 +30,7 @@ def row(item: object) -> str:
     return f"| `{name}`{live} | {f'`{text}`' if text != '' else ''} | {rule['description']}{choices}{span} |"
 
 
-@pytest.mark.parametrize("config", [*parameters.CONFIGS, LaunchConfig, ViewerConfig])
+@pytest.mark.parametrize("config", [*parameters.CONFIGS, LaunchConfig, ViewerConfig, ScanConfig, ServoConfig])
 def test_every_parameter_has_its_row(config: type) -> None:
     missing = [row(item) for item in fields(config) if row(item) not in README]
     assert not missing, "\n".join(missing)

@@ -21,7 +21,7 @@ from us_sim.ros.conversions import nanoseconds, pose_matrix, pose_message
 from us_sim.ros.outputs import latched_qos, stream_qos
 
 AGAIN = 0.2  # s without an answer after which a pose is sent again: it may have been lost
-SILENT = 5.0  # s without an answer after which the simulator counts as gone
+SILENT = 10.0  # s without an answer after which the simulator counts as gone
 LONGEST_STEP = 0.1  # s: a step that comes late moves the probe no farther
 REMEMBERED = 500  # poses
 
@@ -42,6 +42,7 @@ class Robot:
         self.shown: Matrix | None = None
         self.pose: Matrix | None = None
         self._stamp = 0  # of the last pose, ns
+        self._stamps: set[int] = set()  # of all the times that it went out
         self._sent = self._first_sent = 0.0  # s, monotonic: the last time, and the first time, that it went out
         self._history: deque[tuple[int, Matrix]] = deque(maxlen=REMEMBERED)
         self._contact: Contact | None = None
@@ -72,6 +73,7 @@ class Robot:
     def move(self, ct_from_probe: Matrix) -> None:
         """Send the next pose, mm."""
         self.pose, self._first_sent = ct_from_probe, time.monotonic()
+        self._stamps.clear()
         self._send()
 
     def felt(self) -> tuple[Felt, float] | None:
@@ -80,7 +82,7 @@ class Robot:
         What stays without an answer is sent again.
         """
         answers = (self._contact, self._wrench)
-        if any(answer is None or nanoseconds(answer.header.stamp) != self._stamp for answer in answers):
+        if any(answer is None or nanoseconds(answer.header.stamp) not in self._stamps for answer in answers):
             if self.pose is not None and time.monotonic() - self._sent > AGAIN:
                 self._send()
             return None
@@ -120,6 +122,7 @@ class Robot:
         assert self.info is not None
         now = self._node.get_clock().now()
         self._stamp, self._sent = now.nanoseconds, time.monotonic()
+        self._stamps.add(self._stamp)
         self._history.append((self._stamp, self.pose))
         header = Header(stamp=now.to_msg(), frame_id=self.info.ct_frame)
         self._poses.publish(PoseStamped(header=header, pose=pose_message(self.pose)))

@@ -246,7 +246,7 @@ class Bench:
 
 
 def row(seed: int, number: int, trial: Trial) -> list[str]:
-    """Return the words of one trial; offsets: 95 % of the time that it held the kidney they were smaller; else the last."""
+    """Return the words of one trial; offsets: 95th percentiles while it held the kidney, else the last."""
     held, forces = trial.held, np.array(trial.forces or [np.nan])
     times, offsets = np.array(trial.times), np.abs(trial.offsets)
     x, y = np.percentile(offsets[times >= held], 95, axis=0)[:2] if held is not None else offsets[-1, :2]
