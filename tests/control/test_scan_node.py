@@ -201,6 +201,17 @@ def test_a_recording_holds_the_frames_of_the_course(
     assert np.all(np.diff(x) > -1e-3)
 
 
+def test_a_recording_that_cannot_be_made_is_told_before_the_probe_moves(
+    world: World, flat_sim: FlatSim, scan_node: Start, client: Client, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    ready(world, scan_node())
+    outcome = client.result(client.send(goal(recording="file")))
+    assert outcome.status == GoalStatus.STATUS_ABORTED
+    assert "Not a directory" in outcome.result.message or "File exists" in outcome.result.message
+    assert not flat_sim.poses
+
+
 def test_the_nodes_own_patient_swapped_meanwhile(
     world: World, scan_node: Start, client: Client, tmp_path: Path
 ) -> None:

@@ -98,6 +98,26 @@ def test_what_moves_in_the_picture_is_followed() -> None:
     assert np.abs(errors[200:]).max() < 1.0  # of 6 mm; a gain of 4/s alone would lag 2.4 mm behind its 9.4 mm/s
 
 
+def test_without_frames_no_search_goes_on() -> None:
+    servo = Servo()
+    servo.begin()
+    servo.see(Seen(0.0, np.full(3, np.nan), upright()))
+    assert servo.slide(upright(), 0.5).any()
+    assert not servo.slide(upright(), 0.6).any()
+    servo.see(Ball().seen(upright(y=35.0)))
+    assert servo.phase is Phase.SWEEP
+    assert servo.slide(upright(y=35.0), 0.5).any()
+    assert not servo.slide(upright(y=35.0), 0.6).any()
+
+
+def test_an_organ_that_is_gone_on_the_way_back_is_absent() -> None:
+    servo, start = Servo(), upright(z=5.0)
+    pose, _ = run(servo, start, lambda pose, seconds: Ball().seen(pose) if seconds < 2.5 else Seen(
+        0.0, np.full(3, np.nan), pose), Phase.ABSENT)
+    assert np.isnan(servo.centre).all()
+    assert np.isfinite(pose).all()
+
+
 def test_images_that_come_late_are_taken_for_what_they_were() -> None:
     """Something at 10 mm/s, seen every 0.1 s, 0.2 s late: after some frames it is expected where it is."""
     follower = Follower()

@@ -197,6 +197,7 @@ class Bench:
         self.watcher = Watcher(self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.watcher)
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def close(self) -> None:
         """End it."""
@@ -231,9 +232,11 @@ class Bench:
         words = [word for name, value in given.items() for word in ("-p", f"{name}:={value}")]
         environment = {**os.environ, "ROS_DOMAIN_ID": str(self._domain)}
         process = subprocess.Popen([*python_main(module), "--ros-args", "--log-level", "warn", *words], env=environment)
+        self._running[module] = process
         try:
             yield
         finally:
+            del self._running[module]
             process.terminate()
             process.wait(20)
 
@@ -242,6 +245,9 @@ class Bench:
         while not done():
             if time.monotonic() > end:
                 raise TimeoutError(f"nothing happens within {seconds:.0f} s; do the logs say why?")
+            for module, process in self._running.items():
+                if process.poll() is not None:
+                    raise RuntimeError(f"{module} has ended with exit code {process.returncode}; do the logs say why?")
             self._executor.spin_once(timeout_sec=0.1)
 
 

@@ -31,7 +31,7 @@ LEAST_AREA = 100.0  # mm² of an organ that count as seen
 PASSED = 10.0  # mm without the organ after which it is left behind
 FARTHEST = 200.0  # mm of one pass over the organ
 NEAR = 40.0  # mm between what an image shows and the sum: more is another organ of that name, such as the other kidney
-NEWEST = 1.0  # s for which an image counts as what is seen now
+NEWEST = 1.0  # s for which an image counts as what is seen now; without a newer one, no search goes on
 AHEAD = 0.3  # s: farther than this nothing is foretold
 ALPHA, BETA = 0.8, 0.5  # shares of a frame's surprise in place and velocity: BETA = ALPHA² / (2 - ALPHA)
 CENTRED, HELD = 5.0, 2.0  # mm off, in either direction, and s: from then on the organ is held
@@ -137,11 +137,12 @@ class Servo:
         self._leg_done = 0.0
         self._direction = 1.0  # along the probe's y
         self._passes = 0
-        self._passed = self._pass_length = 0.0
-        self._met = False  # the organ, in this pass
+        self._pass_length = 0.0
+        self._edge: Matrix | None = None  # last pose of this pass that saw the organ
+        self._passed = 0.0  # mm, of the image plane since then
         self._slices = SliceSum()
         self._follower = Follower()
-        self._now = 0.0
+        self._now = self._looked = 0.0  # s; when the last frame came
         self._held = 0.0
         self._along: Array | None = None
 
@@ -151,6 +152,7 @@ class Servo:
 
     def see(self, seen: Seen) -> None:
         """Take a frame's organ."""
+        self._looked = self._now
         if seen.area >= LEAST_AREA:
             self._follower.add(seen.centroid, self._now - seen.age)
         if self.phase is Phase.SEARCH and seen.area >= LEAST_AREA:
@@ -159,8 +161,9 @@ class Servo:
                 self._direction = float(np.sign(self._legs[0][1]))
         if self.phase is Phase.SWEEP:
             self._slices.add(seen)
-            self._met |= seen.area >= LEAST_AREA
-            self._passed = 0.0 if seen.area >= LEAST_AREA else self._passed
+            self._edge = seen.ct_from_probe if seen.area >= LEAST_AREA else self._edge
+            if self._edge is not None:
+                self._passed = abs(float(apply(inverse(self._edge), seen.ct_from_probe[:3, 3])[1]))
 
     def offset(self, ct_from_probe: Matrix) -> Array:
         """Return the (2,) place of the organ's middle along x and y of `probe`, mm: what is to become 0."""
@@ -178,9 +181,10 @@ class Servo:
     def slide(self, ct_from_probe: Matrix, seconds: float) -> Array:
         """Return the (2,) speed along x and y of `probe`, mm/s, for the next `seconds`."""
         self._now += seconds
-        if self.phase is Phase.SEARCH:
+        blind = self._now - self._looked > NEWEST
+        if self.phase is Phase.SEARCH and not blind:
             return self._search(seconds)
-        if self.phase is Phase.SWEEP:
+        if self.phase is Phase.SWEEP and not blind:
             return self._sweep(ct_from_probe, seconds)
         if self.phase in (Phase.CENTRE, Phase.HOLD):
             return self._centre(ct_from_probe, seconds)
@@ -203,9 +207,8 @@ class Servo:
         return SWEEP_SPEED * direction
 
     def _sweep(self, ct_from_probe: Matrix, seconds: float) -> Array:
-        self._passed += SWEEP_SPEED * seconds
         self._pass_length += SWEEP_SPEED * seconds
-        if (self._met and self._passed > PASSED) or self._pass_length > FARTHEST:
+        if self._passed > PASSED or self._pass_length > FARTHEST:
             self._turn_back(ct_from_probe)
         seen = apply(inverse(ct_from_probe), self._follower.place)[0] if self._visible else 0.0
         return np.array([_limited(GAIN * seen, SWEEP_SPEED), self._direction * SWEEP_SPEED])
@@ -215,9 +218,11 @@ class Servo:
         self._passes += 1
         self._direction = -self._direction
         self._passed = self._pass_length = 0.0
-        self._met = False
+        self._edge = None
         if self._passes == 1:
             self._slices = SliceSum()
+        elif self._slices.volume == 0:
+            self.phase = Phase.ABSENT  # it was seen on the way there only
         else:
             self.centre = self._slices.centroid
             self.phase = Phase.CENTRE
