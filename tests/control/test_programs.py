@@ -28,7 +28,6 @@ def test_a_controller_says_what_it_waits_for_and_ends_when_interrupted(module: s
         assert words in line
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
-        assert "Traceback" not in process.stderr.read()
 
 
 @pytest.mark.parametrize(
