@@ -37,7 +37,7 @@ def test_a_scan_covers_its_course_with_the_wished_force_and_speed() -> None:
     scan = scan_of()
     poses = run(scan)
     assert scan.failure == ""
-    assert (scan.progress, scan.coverage, scan.remaining) == (1.0, 1.0, 0.0)
+    assert (scan.progress, scan.remaining) == (1.0, 0.0)
     assert scan.forces.mean == pytest.approx(5.0, abs=0.05)
     assert scan.forces.greatest <= 5.0 + 1e-9
     assert scan.forces.count * STEP == pytest.approx(80 / 20, abs=0.6)
@@ -52,7 +52,7 @@ def test_a_raster_is_followed_line_by_line() -> None:
     pressed = poses[poses[:, 2, 3] > 4.0][:, :2, 3]
     for point in scan.course.points:
         assert np.linalg.norm(pressed - point[:2], axis=1).min() < 5.0
-    assert scan.coverage == 1.0
+    assert scan.progress == 1.0
 
 
 def test_a_probe_that_stands_elsewhere_lifts_off_and_is_carried_over() -> None:
@@ -78,7 +78,7 @@ def test_a_skin_that_ends_is_told() -> None:
     scan = scan_of()
     run(scan, sense=lambda pose: feel(pose if pose[0, 3] < 40 else upright(z=-1.0)))
     assert scan.failure.startswith("contact with the skin is lost (scanning")
-    assert 0.3 < scan.coverage < 0.7
+    assert 0.3 < scan.progress < 0.7
 
 
 def test_a_skin_that_is_not_there_is_told() -> None:
@@ -106,3 +106,17 @@ def test_a_scan_that_is_stopped_lifts_off_once() -> None:
     assert scan.failure == "cancelled (scanning, 50 % done)"
     assert pose[2, 3] == pytest.approx(5 - STAND_OFF, abs=0.5)
     np.testing.assert_array_equal(scan.step(pose, feel(pose), STEP), pose)
+
+
+def test_a_gentle_probe_may_take_long_to_come_down() -> None:
+    """0.6 N over 0.3 N s/mm: 2 mm/s, 45 s for 90 mm."""
+    guard, air = Guard(0.6, 0.2, 25.0), Felt(0.0, False, np.full(3, np.nan))
+    assert not any(guard.feel(air, 0.1) for _ in range(445))
+    assert any(guard.feel(air, 0.1) for _ in range(10))
+
+
+def test_in_the_air_no_force_is_the_wished_one() -> None:
+    guard = Guard(1.0, 1.0, 25.0)
+    for _ in range(20):
+        guard.feel(Felt(0.0, False, np.full(3, np.nan)), 0.1)
+    assert not guard.stands

@@ -163,3 +163,14 @@ def test_before_it_begins_and_with_frames_that_stay_away_nothing_slides() -> Non
     servo.see(Ball().seen(upright()))
     assert not servo.slide(upright(), STEP).any()
     assert servo.phase is Phase.PRESS
+
+
+def test_an_organ_that_is_not_seen_is_not_held() -> None:
+    servo, ball = Servo(), Ball()
+    pose, _ = run(servo, upright(z=5.0), lambda pose, _: ball.seen(pose), Phase.HOLD)
+    servo.slide(pose, 0.5)
+    assert servo.phase is Phase.HOLD
+    servo.slide(pose, 3.0)
+    assert servo.phase is Phase.CENTRE
+    servo.slide(pose, 3.0)
+    assert servo.phase is Phase.CENTRE

@@ -136,15 +136,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if min(given.steps, given.count) < 1 or given.frames < 16:
             raise ConfigError("expected --steps and --count of 1 or more, --frames of 16 or more")
         new = not given.artifact.exists()
+        generator = open_generator(given.generator, "cpu") if given.generator else None
         if new:
+            given.artifact.parent.mkdir(parents=True, exist_ok=True)  # rather than after the training
             save(given.artifact, judge.trained(given.steps, given.frames))
         segmenter = load_segmenter(given.artifact)
-        generator = open_generator(given.generator, "cpu") if given.generator else None
         scores = score(segmenter, given.seeds, given.count, generator)
         if new and generator is None:
             save(given.artifact, segmenter.network, scores)
         print(table(scores))
-    except UsSimError as error:
+    except (UsSimError, OSError) as error:
         print(f"scyclegan_train segmenter: {error}", file=sys.stderr)
         return 2
     return 0

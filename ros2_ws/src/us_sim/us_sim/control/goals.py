@@ -25,8 +25,11 @@ def scan_of(goal: Scan.Goal, info: ProbeInfo, force_limit: float) -> SkinScan:
         ConfigError: anything in the goal that no scan can have; the message names it and what was expected.
     """
     _positive("speed", goal.speed, FASTEST, "m/s")
-    _positive("force", goal.force, force_limit, "N, below the node's force_limit")
+    _positive("force", goal.force, force_limit, "N, the node's force_limit")
     _positive("force_tolerance", goal.force_tolerance, force_limit, "N")
+    if goal.force_tolerance >= goal.force:
+        raise ConfigError(f"force_tolerance is {goal.force_tolerance:g} N; expected less than the force, "
+                          f"{goal.force:g} N: no contact would be within it")  # fmt: skip
     if goal.pattern not in (Scan.Goal.RASTER, Scan.Goal.PATH):
         raise ConfigError(f"pattern is {goal.pattern}; expected {Scan.Goal.RASTER} (RASTER) or {Scan.Goal.PATH} (PATH)")
     if duration(goal) < 0:
@@ -53,7 +56,7 @@ def recording_folder(recordings: str, wished: str) -> Path | None:
     if not wished:
         return None
     root = (Path(recordings).expanduser() if recordings else Path.home() / "us_sim_recordings").resolve()
-    folder = (root / Path(wished).expanduser()).resolve()
+    folder = (root / wished).resolve()
     if not folder.is_relative_to(root):
         raise ConfigError(f"recording {wished!r} lies outside {root}; name a folder inside, or start the node with "
                           "another recordings")  # fmt: skip

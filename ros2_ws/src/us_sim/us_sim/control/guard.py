@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from us_sim.control.admittance import FASTEST_PRESS, Felt
+from us_sim.control.admittance import Felt, press_velocity
 
 SETTLED = 0.5  # s within the tolerance after which the probe stands
 DESCENT = 90.0  # mm of descent without contact after which the skin is not there
@@ -29,6 +29,7 @@ class Guard:
     _within: float = 0.0
     _outside: float = 0.0
     _apart: float = 0.0
+    _descended: float = 0.0  # mm, before the first contact
     _touched: bool = False
 
     def holds(self, force: float) -> bool:
@@ -45,13 +46,14 @@ class Guard:
         """Take what is felt while the probe is led along the skin; return why to give up, or nothing."""
         self._touched |= felt.in_contact
         self._apart = 0.0 if felt.in_contact else self._apart + seconds
-        holds = self.holds(felt.force)
+        self._descended += 0.0 if self._touched else press_velocity(felt.force, self.wanted) * seconds
+        holds = felt.in_contact and self.holds(felt.force)
         self._within = self._within + seconds if holds else 0.0
         self._outside = 0.0 if holds else self._outside + seconds
         self.stands |= self._within >= SETTLED
         if strong := self.too_strong(felt):
             return strong
-        if not self._touched and self._apart * FASTEST_PRESS > DESCENT:
+        if self._descended > DESCENT:
             return f"no skin within {DESCENT:g} mm along the beam; begin nearer to the skin, facing it"
         if self._touched and self._apart > LOST:
             return "contact with the skin is lost"

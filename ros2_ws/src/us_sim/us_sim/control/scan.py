@@ -26,6 +26,7 @@ from us_sim.ros.running import run
 from us_sim.ros.worker import in_worker
 
 FEEDBACK = 0.1  # s between two messages
+NO_FRAMES = "scanned, but no frame was heard to record; remap us_sim/image, us_sim/labels and us_sim/frame_info"
 NO_SIMULATOR = "no simulator was heard on us_sim/probe_info; start it, or remap the topics"
 
 
@@ -109,6 +110,8 @@ class ScanNode(Node):
         if tape is not None:
             tape.stop_listening()
             await in_worker(self.executor, tape.close)
+            if not (scan.failure or tape.count):
+                scan.failure = NO_FRAMES
         if not scan.failure:
             handle.succeed()
         elif handle.is_cancel_requested:
@@ -172,7 +175,7 @@ def _result(scan: SkinScan, tape: Tape | None) -> Scan.Result:
     return Scan.Result(
         success=not scan.failure, message=scan.failure,
         recording=str(tape.folder) if tape is not None else "", frames=tape.count if tape is not None else 0,
-        coverage=scan.coverage, force_mean=float(scan.forces.mean), force_max=float(scan.forces.greatest),
+        coverage=scan.progress, force_mean=float(scan.forces.mean), force_max=float(scan.forces.greatest),
     )  # fmt: skip
 
 

@@ -63,7 +63,7 @@ class SkinScan:
     def __init__(self, course: Course, speed: float, guard: Guard) -> None:
         self.course, self.speed, self.guard = course, speed, guard
         self.stage, self.failure, self.forces = Stage.CARRY, "", Forces()
-        self._way = self._scanned = 0.0  # mm of the course done, and of that in contact
+        self._way = 0.0  # mm of the course done
         self._legs: list[Matrix] = []
 
     def begin(self, ct_from_probe: Matrix | None) -> Matrix:
@@ -76,13 +76,8 @@ class SkinScan:
 
     @property
     def progress(self) -> float:
-        """Part of the course done, 0 to 1."""
+        """Part of the course scanned, 0 to 1: it goes on only in contact and within the tolerance."""
         return min(1.0, self._way / self.course.length)
-
-    @property
-    def coverage(self) -> float:
-        """Part of the course scanned in contact, 0 to 1."""
-        return min(1.0, self._scanned / self.course.length)
 
     @property
     def remaining(self) -> float:
@@ -127,10 +122,9 @@ class SkinScan:
         point, lateral = self.course.at(self._way)
         error = apply(inverse(pose), point)[:2]
         behind = float(np.linalg.norm(error))
-        if self.guard.holds(felt.force) and behind <= LAG:
+        if felt.in_contact and self.guard.holds(felt.force) and behind <= LAG:
             forward = min(self.speed * seconds, self.course.length - self._way)
             self._way += forward
-            self._scanned += forward if felt.in_contact else 0.0
             if forward == 0.0 and behind <= ARRIVED:
                 self.stage = Stage.LIFT
         return led(pose, felt, self._slide(error), self.guard.wanted, seconds, lateral)

@@ -69,10 +69,11 @@ class ServoNode(Node):
     def _tick(self) -> None:
         if self._over:
             return
-        self._robot.hold_demo()
         if self._robot.pose is None:
-            self._take_over()
-        elif self._robot.silent:
+            self._take_over()  # the demo goes on until it has shown where the probe is
+            return
+        self._robot.hold_demo()
+        if self._robot.silent:
             self._end("failed: the simulator does not answer any more")
         elif (answer := self._robot.felt()) is not None:
             if self._robot.info is not None and self._robot.info.patient_sha256 != self._patient:

@@ -230,9 +230,11 @@ class Servo:
 
     def _centre(self, ct_from_probe: Matrix, seconds: float) -> Array:
         offset = self.offset(ct_from_probe)
-        self._held = self._held + seconds if np.abs(offset).max() < CENTRED else 0.0
+        self._held = self._held + seconds if self._visible and np.abs(offset).max() < CENTRED else 0.0
         if self._held >= HELD:
             self.phase = Phase.HOLD
+        elif not self._visible:
+            self.phase = Phase.CENTRE
         going = float(self._follower.velocity @ ct_from_probe[:3, 0]) if self._visible else 0.0
         wish = GAIN * offset + np.array([going, 0.0])
         return np.array([_limited(value, CENTRE_SPEED) for value in wish])

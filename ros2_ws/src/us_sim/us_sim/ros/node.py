@@ -21,7 +21,6 @@ from us_sim_msgs.msg import ProbeInfo
 
 from us_sim.core import assembly
 from us_sim.core.config import ImageSettings, SimConfig
-from us_sim.core.device import choose_device
 from us_sim.core.errors import ConfigError, DeviceError, UsSimError
 from us_sim.core.faults import FaultSettings
 from us_sim.core.mechanics import MechanicsSettings
@@ -115,8 +114,7 @@ class UsSim(LifecycleNode):
             for warning in simulator.patient.warnings:
                 self.get_logger().warning(warning)
             path = self.analysis.segmenter
-            where = choose_device(config.device)[0]
-            self.segmenter = load_segmenter(segmenter_of(path), where) if path else None
+            self.segmenter = load_segmenter(segmenter_of(path)) if path else None  # on the CPU: no GPU can fail it
             self._check_analysis(self.analysis, simulator)
             simulator = self._tried(simulator)
             self.tree = TransformTree(self, self.config.ct_frame_id, self.config.probe_frame_id)
@@ -156,7 +154,7 @@ class UsSim(LifecycleNode):
             self.outputs.destroy()
             self.tree.destroy()
         self._kept.clear()
-        self._adapted = None
+        self._adapted = self.segmenter = None
         self._heartbeat.forget_markers()
         return SUCCESS
 

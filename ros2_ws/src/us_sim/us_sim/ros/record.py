@@ -52,7 +52,10 @@ class Recorder(Node):
 
     def destroy_node(self) -> None:
         """Write what waits, and end."""
-        self.file.close()
+        try:
+            self.file.close()
+        except OSError as error:
+            raise RecordingError(f"{self.file.path}: the recording cannot be finished: {error.strerror}") from error
         print(f"us_sim_record: {self.file.count} messages in {self.file.path}", file=sys.stderr)
         super().destroy_node()
 
