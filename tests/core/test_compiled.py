@@ -37,4 +37,4 @@ def test_kernels_round_alike_where_they_are_compiled_and_where_they_are_loaded(t
     compiled = samples()
     assert list(tmp_path.rglob("*.nbc"))
     assert samples() == compiled
-    assert len(compiled.split()) == 7
+    assert len(compiled.split()) == 9

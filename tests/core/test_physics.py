@@ -105,11 +105,11 @@ def test_texture_is_the_level_of_the_scatterers_alone() -> None:
     form = replace(form, lateral_psf=torch.eye(probe.scan_lines).expand(16, -1, -1))
     zero = torch.zeros(shape[:3])
     scatter = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    found = physics.texture(Anatomy(zero, zero, zero, zero, zero, zero, scatter), form)
+    found = physics.texture(Anatomy(zero, zero, zero, zero, zero, zero, scatter, zero, zero), form)
     assert (2**found).mean() == pytest.approx(1, rel=0.05)
-    louder = physics.texture(Anatomy(zero, zero, zero, zero, zero, zero, 10 * scatter), form)
+    louder = physics.texture(Anatomy(zero, zero, zero, zero, zero, zero, 10 * scatter, zero, zero), form)
     torch.testing.assert_close(louder, found + np.log2(10), atol=1e-4, rtol=0)
-    assert (physics.texture(Anatomy(zero, zero, zero, zero, zero, zero, 0 * scatter), form) == -4).all()
+    assert (physics.texture(Anatomy(zero, zero, zero, zero, zero, zero, 0 * scatter, zero, zero), form) == -4).all()
 
 
 def test_texture_shows_fascia_where_tissue_is_layered() -> None:
@@ -120,13 +120,13 @@ def test_texture_shows_fascia_where_tissue_is_layered() -> None:
     zero = torch.zeros(1, probe.scan_lines, probe.samples)
     scatter = torch.zeros(*zero.shape, 2 * LOOKS)
     distance = -form.depths.expand_as(zero)
-    found = physics.texture(Anatomy(zero, zero, zero, torch.ones_like(zero), distance, zero, scatter), form)
+    found = physics.texture(Anatomy(zero, zero, zero, torch.ones_like(zero), distance, zero, scatter, zero, zero), form)
     sheet = int(torch.argmin((form.depths - 14).abs()))
     strength = 0.6 + 0.4 * math.cos(2.4 * 2)
     expected = 10 ** (17 / 20) * strength / math.sqrt(math.pi / 2)
     assert float(2 ** found[0, 60, sheet]) == pytest.approx(expected, rel=0.05)
     assert (found[0, 60, (form.depths > 16) & (form.depths < 19)] == -4).all()
-    assert (physics.texture(Anatomy(zero, zero, zero, zero, distance, zero, scatter), form) == -4).all()
+    assert (physics.texture(Anatomy(zero, zero, zero, zero, distance, zero, scatter, zero, zero), form) == -4).all()
 
 
 def test_behind_fluid_echoes_are_brighter_by_the_missing_attenuation() -> None:
@@ -213,8 +213,8 @@ def test_moving_away_and_back_gives_the_same_scatterers() -> None:
     points = np.array([[[0.0, 0.0, 50.0]], [[3.0, 0.0, 60.0]]], np.float32)
     moved = POSE.copy()
     moved[0, :3, 3] = 4.0, 1.0, -2.0
-    here = sample_anatomy(volume, SKIN, table, tile, points, POSE)[-1]
-    there = sample_anatomy(volume, SKIN, table, tile, points - moved[0, :3, 3].astype(np.float32), moved)[-1]
+    here = sample_anatomy(volume, SKIN, table, tile, points, POSE)[6]
+    there = sample_anatomy(volume, SKIN, table, tile, points - moved[0, :3, 3].astype(np.float32), moved)[6]
     np.testing.assert_allclose(here, there, atol=2e-4)
 
 

@@ -93,6 +93,14 @@ def test_anatomies_agree(patient: Patient, beam: Beam, device: str) -> None:
         )
 
 
+@pytest.mark.parametrize("beam", BEAMS)
+def test_the_anatomy_holds_the_slice_at_its_points(patient: Patient, beam: Beam) -> None:
+    sampler, points = CpuSampler(patient, 0), points_of(PROBE.polar_points)
+    anatomy, (hu, tissue) = sampler.anatomy(points, poses(), beam), sampler.slice(points, poses(), beam)
+    torch.testing.assert_close(anatomy.hu, hu, rtol=0, atol=0.01)
+    assert torch.equal(anatomy.tissue, tissue)
+
+
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("far", [1e12, -1e20, 1e39, 1e300])
 def test_far_away_is_air_on_every_sampler(patient: Patient, device: str, far: float) -> None:

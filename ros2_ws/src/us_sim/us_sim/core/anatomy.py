@@ -15,12 +15,12 @@ from torch import Tensor
 
 from us_sim.core import tissue
 from us_sim.core.compiled import kernel
-from us_sim.core.reslice import THIN, Beam
+from us_sim.core.reslice import THIN, Beam, inside, mapped
 from us_sim.core.scatterers import LOOKS, SCALE, TILE, tile_from_ct
 from us_sim.core.surface import Skin
 from us_sim.core.tissue import TissueClass
 from us_sim.core.transforms import Matrix, inverse
-from us_sim.core.volume import CtVolume
+from us_sim.core.volume import AIR_HU, CtVolume
 
 # float32 throughout: a Python float would turn the kernel's arithmetic into float64.
 ZERO, ONE, NEPER = np.float32(0), np.float32(1), np.float32(np.log(10) / 20)
@@ -48,6 +48,7 @@ class Anatomy:
         warp: (B, L, S) noise of 24 mm patches, fixed in the patient, about N(0, 1).
         scatter: (B, L, S, 2 LOOKS) scattered amplitude, real parts then imaginary parts of the looks;
             tissue of 0 dB has unit variance in each.
+        hu, tissue: (B, L, S) float32 and uint8, as `reslice` gives them at these points.
     """
 
     impedance: Tensor
@@ -57,6 +58,8 @@ class Anatomy:
     skin_distance: Tensor
     warp: Tensor
     scatter: Tensor
+    hu: Tensor
+    tissue: Tensor
 
 
 def property_table(volume: CtVolume) -> Float:
@@ -100,15 +103,16 @@ def sample_anatomy(
         beam: elevational offsets and weights.
     """
     shape = (len(ct_from_probe), *points.shape[:2])
-    maps = np.empty((6, *shape), np.float32)
+    maps, classes = np.empty((7, *shape), np.float32), np.empty(shape, np.uint8)
     scatter = np.empty((*shape, 2 * LOOKS), np.float32)
     flat = points.reshape(-1, 3)
     voxel_from_ct, grid_from_ct = inverse(volume.ct_from_voxel), inverse(skin.ct_from_grid)
     for b, pose in enumerate(ct_from_probe):
         matrices = np.stack([voxel_from_ct @ pose, tile_from_ct() @ pose, grid_from_ct @ pose])
-        out = maps[:, b].reshape(6, -1), scatter[b].reshape(-1, 2 * LOOKS)
+        out = maps[:, b].reshape(7, -1), scatter[b].reshape(-1, 2 * LOOKS), classes[b].reshape(-1)
         _sample(volume.hu, volume.tissue, table, tile, skin.distance, matrices, flat, *beam, *out)
-    return (*maps, scatter)
+    *properties, hu = maps
+    return (*properties, scatter, hu, classes)
 
 
 @numba.njit(inline="always")
@@ -142,34 +146,24 @@ def _clamped(grid, a, b, c):  # type: ignore[no-untyped-def]
     return (g00 * (ONE - v) + g01 * v) * (ONE - u) + (g10 * (ONE - v) + g11 * v) * u
 
 
-@numba.njit(inline="always")
-def _at(m, x, y, z):  # type: ignore[no-untyped-def]
-    return (
-        m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3],
-        m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3],
-        m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3],
-    )
-
-
 @kernel
 def _sample(  # type: ignore[no-untyped-def]
-    hu, tissue, table, tile, distance, matrices, points, offsets, weights, out, scatter
+    hu, tissue, table, tile, distance, matrices, points, offsets, weights, out, scatter, classes
 ):
     for p in numba.prange(points.shape[0]):
         x, z = points[p, 0], points[p, 2]
-        for column in range(6):
+        for column in range(7):
             out[column, p] = 0
         for q in range(2 * LOOKS):
             scatter[p, q] = 0
         for plane in range(len(offsets)):
             y, share = points[p, 1] + offsets[plane], weights[plane]
-            a, b, c = _at(matrices[0], x, y, z)
-            inside = a >= 0 and b >= 0 and c >= 0
-            inside = inside and a <= hu.shape[0] - 1 and b <= hu.shape[1] - 1 and c <= hu.shape[2] - 1
-            if not inside:
+            a, b, c = mapped(matrices[0], x, y, z)
+            if not inside(hu, a, b, c):
                 out[0, p] += share * table[0, 0]
                 out[1, p] += share * table[0, 1]
                 out[2, p] += share * table[0, 4]
+                out[6, p] += share * np.float32(AIR_HU)
                 continue
             i, j, k = min(int(a), hu.shape[0] - 2), min(int(b), hu.shape[1] - 2), min(int(c), hu.shape[2] - 2)
             u, v, w = np.float32(a - i), np.float32(b - j), np.float32(c - k)
@@ -189,7 +183,7 @@ def _sample(  # type: ignore[no-untyped-def]
                         layering += weight * table[label, 5]
                         organ += weight * table[label, 6]
                         usual += weight * table[label, 7]
-            a, b, c = _at(matrices[1], x, y, z)
+            a, b, c = mapped(matrices[1], x, y, z)
             patch = _noise(tile, 0, a * PATCH, b * PATCH, c * PATCH)
             cluster = _noise(tile, 1, a * CLUSTER, b * CLUSTER, c * CLUSTER)
             lesion = HU_TEXTURE * min(max(value - usual, -TEXTURE_SPAN), TEXTURE_SPAN)
@@ -199,9 +193,12 @@ def _sample(  # type: ignore[no-untyped-def]
             out[1, p] += share * attenuation
             out[2, p] += share * specularity
             out[3, p] += share * layering
+            out[6, p] += share * value
             out[5, p] += share * _noise(tile, 2, a * WARP, b * WARP, c * WARP)
             _add_scatter(tile, a, b, c, share * amplitude * np.exp(level * NEPER), scatter, p)
-        a, b, c = _at(matrices[2], x, points[p, 1], z)
+        a, b, c = mapped(matrices[0], x, points[p, 1], z)
+        classes[p] = tissue[int(a + 0.5), int(b + 0.5), int(c + 0.5)] if inside(hu, a, b, c) else 0
+        a, b, c = mapped(matrices[2], x, points[p, 1], z)
         out[4, p] = _clamped(distance, a, b, c)
 
 

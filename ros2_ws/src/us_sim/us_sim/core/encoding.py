@@ -41,7 +41,7 @@ def encode(card: Card, image: Tensor, tissue: Tensor, scatter: Tensor | None, fa
     if card.encoding == "paper":
         return torch.stack([*views * 3, index / (len(card.classes) - 1)], dim=1)
     assert scatter is not None, "encoding rich needs scatterers"
-    layers = torch.stack([index == i for i in range(1, len(card.classes))], dim=1).float()
+    layers = (index[:, None] == torch.arange(1, len(card.classes), device=index.device)[:, None, None]).float()
     return torch.cat([torch.stack([*views, 0.5 * scatter * fan], dim=1), *sound_left(card, layers), layers], dim=1)
 
 

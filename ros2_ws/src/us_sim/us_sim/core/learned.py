@@ -57,10 +57,13 @@ class LearnedRenderer:
     def read(self, sampler: Sampler, poses: Matrix, beam: Beam) -> Tensor:
         """Return what the generator is fed, (B, C, H, W), for (B, 4, 4) poses."""
         card = self._generator.card
-        hu, tissue = sampler.slice(self._points, poses, beam)
         anatomy = None
         if card.source == "physics" or card.encoding == "rich":
             anatomy = sampler.anatomy(self._lines, poses, beam)
+        if anatomy is not None and self._polar:
+            hu, tissue = self._on_grid(anatomy.hu), self._on_grid(anatomy.tissue)
+        else:
+            hu, tissue = sampler.slice(self._points, poses, beam)
         image = self._physics_view(anatomy) if card.source == "physics" and anatomy is not None else hu
         scatter = None
         if card.encoding == "rich" and anatomy is not None:

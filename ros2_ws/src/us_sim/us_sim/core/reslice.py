@@ -69,7 +69,8 @@ def reslice(
 
 
 @numba.njit(inline="always")
-def _voxel(m, x, y, z):  # type: ignore[no-untyped-def]
+def mapped(m, x, y, z):  # type: ignore[no-untyped-def]
+    """A point through a (4, 4) matrix, inside a compiled loop."""
     return (
         m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3],
         m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3],
@@ -78,7 +79,8 @@ def _voxel(m, x, y, z):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _inside(hu, a, b, c):  # type: ignore[no-untyped-def]
+def inside(hu, a, b, c):  # type: ignore[no-untyped-def]
+    """Whether a fractional voxel lies in the box of voxel centres, inside a compiled loop."""
     # Written so that NaN counts as outside.
     low = a >= 0 and b >= 0 and c >= 0
     return low and a <= hu.shape[0] - 1 and b <= hu.shape[1] - 1 and c <= hu.shape[2] - 1
@@ -101,8 +103,8 @@ def _trilinear(hu, a, b, c):  # type: ignore[no-untyped-def]
 @kernel
 def _thin(hu, tissue, voxel_from_probe, points, out_hu, out_tissue):  # type: ignore[no-untyped-def]
     for p in numba.prange(points.shape[0]):
-        a, b, c = _voxel(voxel_from_probe, points[p, 0], points[p, 1], points[p, 2])
-        if _inside(hu, a, b, c):
+        a, b, c = mapped(voxel_from_probe, points[p, 0], points[p, 1], points[p, 2])
+        if inside(hu, a, b, c):
             out_hu[p] = _trilinear(hu, a, b, c)
             out_tissue[p] = tissue[int(a + 0.5), int(b + 0.5), int(c + 0.5)]
         else:
@@ -118,9 +120,8 @@ def _thick(  # type: ignore[no-untyped-def]
         x, y, z = points[p, 0], points[p, 1], points[p, 2]
         value = np.float32(0)
         for plane in range(len(offsets)):
-            a, b, c = _voxel(voxel_from_probe, x, y + offsets[plane], z)
-            inside = _inside(hu, a, b, c)
-            value += weights[plane] * (_trilinear(hu, a, b, c) if inside else np.float32(AIR_HU))
+            a, b, c = mapped(voxel_from_probe, x, y + offsets[plane], z)
+            value += weights[plane] * (_trilinear(hu, a, b, c) if inside(hu, a, b, c) else np.float32(AIR_HU))
         out_hu[p] = value
-        a, b, c = _voxel(voxel_from_probe, x, y, z)
-        out_tissue[p] = tissue[int(a + 0.5), int(b + 0.5), int(c + 0.5)] if _inside(hu, a, b, c) else 0
+        a, b, c = mapped(voxel_from_probe, x, y, z)
+        out_tissue[p] = tissue[int(a + 0.5), int(b + 0.5), int(c + 0.5)] if inside(hu, a, b, c) else 0

@@ -48,18 +48,19 @@ class TensorSampler:
 
     def anatomy(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Anatomy:
         planes = [self._plane(points, ct_from_probe, float(o), float(w)) for o, w in zip(*beam, strict=True)]
-        properties, warp, scatter = (torch.stack(parts).sum(dim=0) for parts in zip(*planes, strict=True))
+        properties, warp, scatter, hu = (torch.stack(parts).sum(dim=0) for parts in zip(*planes, strict=True))
         impedance, attenuation, _, _, specularity, layering, _, _ = properties.unbind(-1)
         grid = self._map(self._grid_from_ct @ ct_from_probe, points, 0.0)
         top = torch.tensor(self._distance.shape, device=self.device) - 1.001
         grid = torch.minimum(grid.clamp(min=0), top)
         distance = trilinear(self._distance, grid)
-        return Anatomy(impedance, attenuation, specularity, layering, distance, warp, scatter)
+        tissue = self._nearest(self._map(self._voxel_from_ct @ ct_from_probe, points, 0.0))
+        return Anatomy(impedance, attenuation, specularity, layering, distance, warp, scatter, hu, tissue)
 
     def _plane(
         self, points: Tensor, ct_from_probe: Matrix, offset: float, share: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Weighted properties (…, 8), warp (…) and scatter (…, 2 LOOKS) of one elevational plane."""
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Weighted properties (…, 8), warp (…), scatter (…, 2 LOOKS) and HU (…) of one elevational plane."""
         voxels = self._map(self._voxel_from_ct @ ct_from_probe, points, offset)
         within = inside(voxels, self._hu.shape)[..., None]
         properties = torch.zeros((), device=self.device)
@@ -75,7 +76,9 @@ class TensorSampler:
         bright = float(a.CLUSTER_GAIN) * (cluster - float(a.CLUSTER_ONSET)).clamp(min=0)
         level = properties[..., 3] * patch + properties[..., 6] * (bright + lesion)
         amplitude = share * properties[..., 2] * torch.exp(level * float(a.NEPER)) * within[..., 0]
-        return share * properties, share * warp * within[..., 0], amplitude[..., None] * self._noise(tile)
+        slice_hu = torch.where(within[..., 0], hu, float(AIR_HU))
+        scatter = amplitude[..., None] * self._noise(tile)
+        return share * properties, share * warp * within[..., 0], scatter, share * slice_hu
 
     def _map(self, to_from_probe: Matrix, points: Tensor, offset: float) -> Tensor:
         """(B, ..., 3) points shifted along the elevation, in the target's index space."""
