@@ -45,7 +45,7 @@ class ByGrey(nn.Module):
 
 def by_grey(card: Card) -> Segmenter:
     network: Any = ByGrey()
-    return Segmenter(network, card, "by_grey", "", torch.device("cpu"))
+    return Segmenter(network, card, "by_grey", "")
 
 
 def bands(probe: ProbeGeometry) -> NDArray[np.uint8]:

@@ -88,7 +88,7 @@ def test_the_node_finds_what_the_judge_finds() -> None:
     network, probe = untrained(0, 0), preset("c5_2")
     line, sample = np.moveaxis(probe.polar_of_pixel, -1, 0)
     image = np.where(probe.fan_mask, 40 + 40 * (sample // 128), 0).astype(np.uint8)
-    ready = Segmenter(network, command.CARD, "untrained", "", torch.device("cpu"))
+    ready = Segmenter(network, command.CARD, "untrained", "")
     found = segment(ready, image, np.ones(probe.scan_lines, np.float32), probe)
     polar = np.tile((40 + 40 * (np.arange(512) // 128))[:, None], (1, 192)).astype(np.float64)
     expected = judge.Judge(network).classes(polar[None])[0]

@@ -14,6 +14,7 @@ from us_sim.control.raster import path, raster
 from us_sim.control.scanning import SkinScan
 from us_sim.core.errors import ConfigError, PoseError
 from us_sim.ros.conversions import MM_PER_M, pose_matrix
+from us_sim.ros.folders import recordings_folder
 
 FASTEST = 0.2  # m/s along the skin
 
@@ -55,7 +56,7 @@ def recording_folder(recordings: str, wished: str) -> Path | None:
     """
     if not wished:
         return None
-    root = (Path(recordings).expanduser() if recordings else Path.home() / "us_sim_recordings").resolve()
+    root = recordings_folder(recordings).resolve()
     folder = (root / wished).resolve()
     if not folder.is_relative_to(root):
         raise ConfigError(f"recording {wished!r} lies outside {root}; name a folder inside, or start the node with "

@@ -27,21 +27,19 @@ NOTHING = 0  # grey level where nothing is shown
 
 @dataclass(frozen=True, eq=False)
 class Segmenter:
-    """A trained segmenter.
+    """A trained segmenter; it runs on the CPU, where frames are by then, and where no GPU can fail it.
 
     Attributes:
         network: (B, 3, h, w) frame in [−1, 1] on the card's grid -> (B, n, h, w) logits of the card's classes.
         card: how it wants to be fed.
         name: what the user calls it.
         sha256: of its file.
-        device: where it runs.
     """
 
     network: UNet
     card: Card
     name: str
     sha256: str
-    device: torch.device
 
     def check_probe(self, probe: ProbeGeometry) -> None:
         """Raise for a probe whose frames it was not trained on.
@@ -55,12 +53,11 @@ class Segmenter:
                               "analysis_source 'labels', or another segmenter")  # fmt: skip
 
 
-def load_segmenter(path: str | Path, device: torch.device | str = "cpu") -> Segmenter:
+def load_segmenter(path: str | Path) -> Segmenter:
     """Read a segmenter.
 
     Args:
         path: a `.safetensors` file that the trainer's `export --segmenter` wrote.
-        device: where it shall run.
 
     Raises:
         ArtifactError: naming the file and what is wrong: missing, pickle, truncated, no card, a bad card, a
@@ -68,7 +65,7 @@ def load_segmenter(path: str | Path, device: torch.device | str = "cpu") -> Segm
     """
     file = Path(path).expanduser()
     network, card, digest = load_network(file, "segmenter")
-    return Segmenter(network.to(device), card, file.stem, digest, torch.device(device))
+    return Segmenter(network, card, file.stem, digest)
 
 
 @torch.inference_mode()
@@ -93,8 +90,8 @@ def segment(
             f"image and coupling have shapes {image.shape} and {coupling.shape}; expected "
             f"{(probe.height, probe.width)} and {(probe.scan_lines,)}")
     card = segmenter.card
-    logits = segmenter.network(seen(card, image, coupling, probe).to(segmenter.device))
-    classes = np.array(card.classes, np.uint8)[logits[0].argmax(dim=0).cpu().numpy()]
+    logits = segmenter.network(seen(card, image, coupling, probe))
+    classes = np.array(card.classes, np.uint8)[logits[0].argmax(dim=0).numpy()]
     row, column = _cells(card.probe, card.grid, probe)
     return np.where(probe.fan_mask, classes[row, column], np.uint8(0))
 

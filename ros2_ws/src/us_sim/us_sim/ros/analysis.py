@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +18,7 @@ from us_sim.core.analysis import Analysis, OrganView, analyse
 from us_sim.core.confidence import confidence_map
 from us_sim.core.segmenter import segment
 from us_sim.ros.conversions import MM_PER_M, image_message, point_message
-from us_sim.ros.mailbox import Mailbox
+from us_sim.ros.mailbox import Consumer
 from us_sim.ros.outputs import Outputs, listened
 
 if TYPE_CHECKING:
@@ -52,26 +52,16 @@ class Analyst:
     """
 
     def __init__(self, outputs: Outputs, failed: Callable[[str, Exception], None]) -> None:
-        self._outputs, self._failed = outputs, failed
-        self._mailbox: Mailbox[Shown] = Mailbox()
-        self._thread = threading.Thread(target=self._run, name="analysis", daemon=True)
-        self._thread.start()
+        self._outputs = outputs
+        self._consumer = Consumer("analysis", self._publish, partial(failed, "analysis"))
 
     def take(self, shown: Shown) -> None:
         """Leave a frame for the thread."""
-        self._mailbox.put(shown)
+        self._consumer.put(shown)
 
     def stop(self) -> None:
         """End the thread; the frame in work is finished first."""
-        self._mailbox.close()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while (shown := self._mailbox.take()) is not None:
-            try:
-                self._publish(shown)
-            except Exception as error:
-                self._failed("analysis", error)
+        self._consumer.stop()
 
     def _publish(self, shown: Shown) -> None:
         frame, probe = shown.frame, shown.simulator.probe

@@ -1,4 +1,4 @@
-"""Which files the services may read: a caller on the network must not browse the machine."""
+"""Which files the services may read: a caller on the network must not browse the machine. Where recordings go."""
 
 from __future__ import annotations
 
@@ -8,6 +8,13 @@ from pathlib import Path
 
 from us_sim.core.config import SimConfig
 from us_sim.core.errors import ConfigError
+
+RECORDINGS = "~/us_sim_recordings"
+
+
+def recordings_folder(recordings: str) -> Path:
+    """Return the folder of a parameter `recordings`; the usual one for an empty text."""
+    return Path(recordings or RECORDINGS).expanduser()
 
 
 def allowed_folders(data_folders: str, config: SimConfig) -> list[Path]:

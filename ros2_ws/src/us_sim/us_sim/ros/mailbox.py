@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -48,3 +49,29 @@ class Mailbox(Generic[T]):
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+
+class Consumer(Generic[T]):
+    """A thread that works on the newest item, from construction to `stop`.
+
+    `failed(error)` takes an error of one item: it does not end the thread.
+    """
+
+    def __init__(self, name: str, work: Callable[[T], None], failed: Callable[[Exception], None]) -> None:
+        self._box: Mailbox[T] = Mailbox()
+        self.put = self._box.put
+        self._work, self._failed = work, failed
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; the item in work is finished first."""
+        self._box.close()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (item := self._box.take()) is not None:
+            try:
+                self._work(item)
+            except Exception as error:
+                self._failed(error)

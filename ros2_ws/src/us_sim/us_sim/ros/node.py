@@ -114,7 +114,7 @@ class UsSim(LifecycleNode):
             for warning in simulator.patient.warnings:
                 self.get_logger().warning(warning)
             path = self.analysis.segmenter
-            self.segmenter = load_segmenter(segmenter_of(path)) if path else None  # on the CPU: no GPU can fail it
+            self.segmenter = load_segmenter(segmenter_of(path)) if path else None
             self._check_analysis(self.analysis, simulator)
             simulator = self._tried(simulator)
             self.tree = TransformTree(self, self.config.ct_frame_id, self.config.probe_frame_id)

@@ -18,11 +18,11 @@ from us_sim_msgs.msg import Contact, FrameInfo, ProbeInfo
 
 from us_sim.core.errors import RecordingError
 from us_sim.ros.conversions import nanoseconds
+from us_sim.ros.folders import RECORDINGS
 from us_sim.ros.mcap_recorder import McapRecorder
 from us_sim.ros.outputs import OVERRIDES, latched_qos
 from us_sim.ros.running import run
 
-FOLDER = "~/us_sim_recordings"
 FRAMES = {"image": Image, "labels": Image, "frame_info": FrameInfo, "contact": Contact, "wrench": WrenchStamped}
 QUEUE = 1000  # messages that may come while the disk is busy
 
@@ -77,8 +77,9 @@ class Recorder(Node):
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is interrupted; return the exit code."""
     parser = argparse.ArgumentParser(prog="us_sim_record", description=__doc__)
-    usual = Path(FOLDER, f"poses_{datetime.now():%Y%m%d_%H%M%S}.mcap")
-    parser.add_argument("file", nargs="?", type=Path, default=usual, help=f"to make, .mcap (in {FOLDER}, by its time)")
+    usual = Path(RECORDINGS, f"poses_{datetime.now():%Y%m%d_%H%M%S}.mcap")
+    about = f"to make, .mcap (in {RECORDINGS}, by its time)"
+    parser.add_argument("file", nargs="?", type=Path, default=usual, help=about)
     parser.add_argument("--frames", action="store_true", help=f"record {', '.join(FRAMES)} and probe_info as well")
     options = parser.parse_args(remove_ros_args(sys.argv if args is None else ["", *args])[1:])
     try:

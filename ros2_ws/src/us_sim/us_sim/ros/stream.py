@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from std_msgs.msg import Float32, Header
@@ -30,7 +30,7 @@ from us_sim.ros.conversions import (
     wrench_message,
 )
 from us_sim.ros.diagnostics import Statistics
-from us_sim.ros.mailbox import Mailbox
+from us_sim.ros.mailbox import Consumer
 from us_sim.ros.markers import live_markers
 from us_sim.ros.outputs import Outputs, Wanted, listened
 from us_sim.ros.parameters import RosConfig
@@ -76,7 +76,6 @@ class FrameStream:
         self._outputs, self._statistics, self._config = outputs, statistics, config
         self._scene, self._fall_back, self._faults, self._warn = scene, fall_back, faults, warn
         self._segmenter = segmenter
-        self._mailbox: Mailbox[ProbePose] = Mailbox()
         self._sequence = 0
         self._shown: ProbePose | None = None
         self._last: ProbePose | None = None
@@ -84,8 +83,7 @@ class FrameStream:
         self._breath: tuple[ProbePose, int] | None = None
         self._frozen = False
         self._analyst = Analyst(outputs, self._failed)
-        self._thread = threading.Thread(target=self._run, name="render", daemon=True)
-        self._thread.start()
+        self._renderer = Consumer("render", self._draw, partial(self._failed, "frame"))
 
     def accept(self, pose: ProbePose) -> None:
         """Publish contact and wrench of a pose and leave it for the render thread.
@@ -107,7 +105,7 @@ class FrameStream:
     def _post(self, pose: ProbePose) -> bool:
         """Leave a pose for the render thread, late if that is the fault; return whether it replaced another."""
         late = delay(self._faults(), self._scene().simulator.seed, nanoseconds(pose.stamp))
-        return self._mailbox.put(pose, pose.arrival + late if late else 0.0)
+        return self._renderer.put(pose, pose.arrival + late if late else 0.0)
 
     def _actual(self, pose: ProbePose) -> Matrix:
         """Where the probe is, which may be elsewhere than its pose says."""
@@ -121,20 +119,12 @@ class FrameStream:
     def repeat_frozen(self) -> None:
         """While frozen, draw the held pose again: late subscribers see it too, and gain still works on it."""
         if self._frozen and self._shown is not None:
-            self._mailbox.put(replace(self._shown, frozen=True))
+            self._renderer.put(replace(self._shown, frozen=True))
 
     def stop(self) -> None:
         """End the threads; the frame in work is finished first."""
-        self._mailbox.close()
-        self._thread.join()
+        self._renderer.stop()
         self._analyst.stop()
-
-    def _run(self) -> None:
-        while (pose := self._mailbox.take()) is not None:
-            try:
-                self._draw(pose)
-            except Exception as error:
-                self._failed("frame", error)
 
     def _failed(self, what: str, error: Exception) -> None:
         """Count and tell an error of one pose: it must end neither the stream nor the executor."""

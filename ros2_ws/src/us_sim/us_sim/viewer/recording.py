@@ -15,6 +15,7 @@ from PIL import Image
 from us_sim_msgs.msg import FrameInfo, ProbeInfo
 
 from us_sim.ros.conversions import pixels_of
+from us_sim.ros.folders import recordings_folder
 
 COLUMNS = ("image", "labels", "stamp", "x", "y", "z", "qx", "qy", "qz", "qw", "renderer", "config_id")
 ABOUT = ("patient", "patient_sha256", "renderer", "generator", "ct_frame", "depth", "field_of_view",
@@ -29,7 +30,7 @@ class Recorder:
     """One sweep after another, each in a folder of its own. `failed(text)` tells what went wrong."""
 
     def __init__(self, recordings: str, failed: Callable[[str], None]) -> None:
-        self._recordings = Path(recordings).expanduser() if recordings else Path.home() / "us_sim_recordings"
+        self._recordings = recordings_folder(recordings)
         self._failed = failed
         self._sweep: Sweep | None = None
         self.words = f"Frames, labels and poses go to `{_short(self._recordings)}`."
