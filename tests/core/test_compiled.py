@@ -38,3 +38,19 @@ def test_kernels_round_alike_where_they_are_compiled_and_where_they_are_loaded(t
     assert list(tmp_path.rglob("*.nbc"))
     assert samples() == compiled
     assert len(compiled.split()) == 9
+
+
+def test_torch_keeps_its_number_of_threads() -> None:
+    """Numba's first loop would set it to that of all processors, whatever the user had asked for."""
+    program = """
+import torch
+torch.set_num_threads(3)
+from us_sim.core.reslice import nearest_classes
+from us_sim.core.volume import CtVolume
+import numpy as np
+volume = CtVolume(np.zeros((4, 4, 4), np.int16), np.zeros((4, 4, 4), np.uint8), np.eye(4), "air", "0" * 64)
+nearest_classes(volume, np.zeros((9, 3), np.float32), np.eye(4))
+print(torch.get_num_threads())
+"""
+    command = [sys.executable, "-c", program]
+    assert subprocess.run(command, check=True, capture_output=True, text=True, timeout=280).stdout == "3\n"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from us_sim.core.card import Card
-from us_sim.core.encoding import class_index, decode, encode, window
+from us_sim.core.encoding import class_index, decode, encode, encode_by_tensors, window
 from us_sim.core.probe import ProbeGeometry, ProbeKind
 from us_sim.core.tissue import TissueClass as T
 
@@ -95,6 +95,24 @@ def test_outside_the_fan_the_input_is_constant(card: Card) -> None:
     assert (encoded[:, :images, ~fan] == -1).all()
     assert (encoded[:, images:, ~fan] == 0).all()
     assert encoded[:, :, fan].std() > 0
+
+
+@pytest.mark.parametrize("card", [
+    PAPER, RICH, replace(PAPER, source="physics"), replace(RICH, source="physics"), replace(RICH, grid="polar"),
+], ids=lambda card: f"{card.encoding}, {card.grid}, {card.source}")  # fmt: skip
+def test_tensors_give_what_the_compiled_loop_gives(card: Card) -> None:
+    """Rows and columns that fill no whole block, views that are no C arrays, values beyond the windows."""
+    generator = torch.Generator().manual_seed(1)
+    image = (2000 * torch.rand(2, 21, 32, generator=generator) - 1200).transpose(1, 2)
+    if card.source == "physics":
+        image = 255 * torch.rand(2, 21, 32, generator=generator).transpose(1, 2)
+    tissue = torch.randint(0, 14, (2, 21, 32), generator=generator).to(torch.uint8).transpose(1, 2)
+    scatter, fan = torch.randn(2, 32, 21, generator=generator), torch.rand(32, 21, generator=generator) > 0.3
+    if card.grid == "polar":
+        fan[:] = True
+    given = card, image, tissue, scatter, fan
+    torch.testing.assert_close(encode(*given), encode_by_tensors(*given), rtol=0, atol=2e-6)
+    assert encode(*given).shape == (2, card.channels, 32, 21)
 
 
 def test_window_clips() -> None:

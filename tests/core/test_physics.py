@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from us_sim.core import physics
+from us_sim.core import physics, speckle
 from us_sim.core.anatomy import Anatomy, property_table, sample_anatomy
 from us_sim.core.config import ImageSettings
 from us_sim.core.formation import Formation, beam_width, formation, line_spacing
@@ -55,7 +55,7 @@ def formed(probe: ProbeGeometry, **settings: float) -> Formation:
 def test_single_look_speckle_is_fully_developed() -> None:
     """Rayleigh: mean/SD = 1.91 and Nakagami m = E[I]²/Var[I] = 1 (Wagner 1983, Shankar 2000)."""
     probe, form = preset("c5_2"), formed(preset("c5_2"))
-    signal = physics.blur_laterally(sampled(block(), probe).scatter, form.lateral_psf)[0]
+    signal = speckle.blur_laterally(sampled(block(), probe).scatter, form.lateral_psf)[0]
     envelope = torch.hypot(signal[..., 0], signal[..., LOOKS]).numpy()[8:-8, 20:]
     envelope = envelope / envelope.mean(axis=0)  # depth trend
     # A resolution cell is at most 8 lines × 4 samples (2.6 mm at 110 mm, 1.2 mm along the line).
@@ -73,8 +73,8 @@ def test_echoes_fall_with_twice_the_attenuation(frequency: float) -> None:
     form = formed(probe, frequency=frequency)
     anatomy = sampled(block(), probe)
     energy = physics.transmission(anatomy.impedance, anatomy.attenuation, form)
-    signal = physics.blur_laterally(anatomy.scatter * energy[..., None], form.lateral_psf)
-    level = 20 * np.log10(physics.compound(signal)[0].numpy().mean(axis=0))
+    signal = speckle.blur_laterally(anatomy.scatter * energy[..., None], form.lateral_psf)
+    level = 20 * np.log10(speckle.compound(signal)[0].numpy().mean(axis=0))
     slope = np.polyfit(probe.sample_depths[60:400] / 10, level[60:400], 1)[0]  # dB/cm
     assert slope == pytest.approx(-2 * 0.55 * frequency, rel=0.03)
 
@@ -105,11 +105,31 @@ def test_texture_is_the_level_of_the_scatterers_alone() -> None:
     form = replace(form, lateral_psf=torch.eye(probe.scan_lines).expand(16, -1, -1))
     zero = torch.zeros(shape[:3])
     scatter = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    found = physics.texture(Anatomy(zero, zero, zero, zero, zero, zero, scatter, zero, zero), form)
+    found = speckle.texture(Anatomy(zero, zero, zero, zero, zero, zero, scatter, zero, zero), form)
     assert (2**found).mean() == pytest.approx(1, rel=0.05)
-    louder = physics.texture(Anatomy(zero, zero, zero, zero, zero, zero, 10 * scatter, zero, zero), form)
+    louder = speckle.texture(Anatomy(zero, zero, zero, zero, zero, zero, 10 * scatter, zero, zero), form)
     torch.testing.assert_close(louder, found + np.log2(10), atol=1e-4, rtol=0)
-    assert (physics.texture(Anatomy(zero, zero, zero, zero, zero, zero, 0 * scatter, zero, zero), form) == -4).all()
+    assert (speckle.texture(Anatomy(zero, zero, zero, zero, zero, zero, 0 * scatter, zero, zero), form) == -4).all()
+
+
+def test_tensors_give_what_the_compiled_loops_give() -> None:
+    """Lines, samples and skin as they come in a patient; the loops leave out lines that weigh less than 1e-5."""
+    probe = ProbeGeometry(ProbeKind.CONVEX, 120.0, 50.0, 1.2, width=48, height=48, scan_lines=32, samples=64)
+    form, shape = formed(probe), (2, 32, 64)
+    generator = torch.Generator().manual_seed(3)
+    scatter = torch.randn(*shape, 2 * LOOKS, generator=generator)
+    layering = torch.rand(shape, generator=generator) * (torch.rand(shape, generator=generator) > 0.4)
+    distance, warp = -40 * torch.rand(shape, generator=generator) + 3, torch.randn(shape, generator=generator)
+    zero = torch.zeros(shape)
+    anatomy = Anatomy(zero, zero, zero, layering, distance, warp, scatter, zero, zero)
+    fascia = speckle.fascia(anatomy)
+    assert (fascia > 0).float().mean() > 0.3
+    torch.testing.assert_close(fascia, speckle.fascia_by_tensors(anatomy), rtol=1e-4, atol=1e-7)
+    blurred = speckle.blur_laterally(scatter, form.lateral_psf)
+    torch.testing.assert_close(blurred, speckle.blur_by_tensors(scatter, form.lateral_psf), rtol=0, atol=2e-4)
+    torch.testing.assert_close(
+        speckle.texture(anatomy, form), speckle.texture_by_tensors(anatomy, form), rtol=0, atol=2e-3
+    )
 
 
 def test_texture_shows_fascia_where_tissue_is_layered() -> None:
@@ -120,13 +140,13 @@ def test_texture_shows_fascia_where_tissue_is_layered() -> None:
     zero = torch.zeros(1, probe.scan_lines, probe.samples)
     scatter = torch.zeros(*zero.shape, 2 * LOOKS)
     distance = -form.depths.expand_as(zero)
-    found = physics.texture(Anatomy(zero, zero, zero, torch.ones_like(zero), distance, zero, scatter, zero, zero), form)
+    found = speckle.texture(Anatomy(zero, zero, zero, torch.ones_like(zero), distance, zero, scatter, zero, zero), form)
     sheet = int(torch.argmin((form.depths - 14).abs()))
     strength = 0.6 + 0.4 * math.cos(2.4 * 2)
     expected = 10 ** (17 / 20) * strength / math.sqrt(math.pi / 2)
     assert float(2 ** found[0, 60, sheet]) == pytest.approx(expected, rel=0.05)
     assert (found[0, 60, (form.depths > 16) & (form.depths < 19)] == -4).all()
-    assert (physics.texture(Anatomy(zero, zero, zero, zero, distance, zero, scatter, zero, zero), form) == -4).all()
+    assert (speckle.texture(Anatomy(zero, zero, zero, zero, distance, zero, scatter, zero, zero), form) == -4).all()
 
 
 def test_behind_fluid_echoes_are_brighter_by_the_missing_attenuation() -> None:

@@ -75,6 +75,8 @@ def test_slices_agree(patient: Patient, beam: Beam, device: str) -> None:
         assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
     assert np.abs(tensors[0].cpu().numpy() - compiled[0].numpy())[clear].max() < 0.1
     np.testing.assert_array_equal(tensors[1].cpu().numpy()[clear], compiled[1].numpy()[clear])
+    assert torch.equal(CpuSampler(patient, 0).classes(points_of(PROBE.pixel_points), poses()), compiled[1])
+    assert torch.equal(sampler.classes(points_of(PROBE.pixel_points, device), poses()), tensors[1])
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from us_sim.core.probe import PRESETS, ProbeGeometry, ProbeKind
-from us_sim.core.scan_conversion import conversion_grid, scan_convert
+from us_sim.core.scan_conversion import conversion_grid, scan_convert, scan_convert_by_tensors
 
 CPU = torch.device("cpu")
 CONVEX = ProbeGeometry(ProbeKind.CONVEX, 100.0, 50.0, 1.0, width=96, height=80, scan_lines=64, samples=128)
@@ -100,6 +100,15 @@ def test_a_batch_equals_its_single_images() -> None:
     assert batch.shape == (3, 80, 96)
     for one, image in zip(polar, batch, strict=True):
         assert torch.equal(scan_convert(one[None], grid, mask)[0], image)
+
+
+def test_tensors_give_what_the_compiled_loop_gives() -> None:
+    """The second is a transposed view; a single sample and a single line are constant along that axis."""
+    wave = torch.rand(2, 128, 64, generator=torch.Generator().manual_seed(0)).transpose(1, 2)
+    grid, mask = conversion_grid(CONVEX, CPU)
+    for polar in (wave.contiguous(), wave, wave[:, :1], wave[..., :1]):
+        expected = scan_convert_by_tensors(polar, grid, mask)
+        torch.testing.assert_close(scan_convert(polar, grid, mask), expected, atol=2e-6, rtol=0)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

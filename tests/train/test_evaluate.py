@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from scyclegan_train import evaluate, held_out, judge, report
-from scyclegan_train.held_out import PROBE, along_lines, shuffle_table
+from scyclegan_train.held_out import PROBE, Shuffled, along_lines, shuffle_table
 from scyclegan_train.inputs import known_fan
 from scyclegan_train.intervals import Interval
 from scyclegan_train.judge import Judge
@@ -21,7 +21,11 @@ from scyclegan_train.measure import DEPTH_BINS, Findings, add_greys
 from scyclegan_train.networks import ct_generator, segmenter
 from us_sim.core.artifact import load_generator, save_generator
 from us_sim.core.card import Card
+from us_sim.core.motion import motion
+from us_sim.core.patient import builtin_patient
 from us_sim.core.probe import preset
+from us_sim.core.reslice import THIN
+from us_sim.core.sampling import sampler_on
 from us_sim.core.tissue import TissueClass as T
 
 
@@ -39,6 +43,23 @@ def test_shuffled_labels_keep_no_organ_in_its_place() -> None:
     assert table[[T.LIVER, T.KIDNEY, T.SPLEEN, T.PANCREAS]].tolist() == [T.KIDNEY, T.SPLEEN, T.PANCREAS, T.LIVER]
     assert table[T.BONE] == T.BONE
     assert sorted(table) == list(range(len(T)))
+
+
+def test_every_way_to_the_labels_is_shuffled() -> None:
+    """Also that of the scan lines, which a generator on a polar grid is fed from; HU and sound stay."""
+    own = sampler_on(torch.device("cpu"), builtin_patient(0), 0)
+    pose = motion("liver_sweep", builtin_patient(0), 3)[1:2]
+    points, table = torch.from_numpy(PROBE.polar_points), torch.from_numpy(shuffle_table())
+    shuffled = Shuffled(own)
+    tissue = own.classes(points, pose)
+    expected = table[tissue.long()]
+    assert (expected != tissue).any()
+    assert torch.equal(shuffled.slice(points, pose, THIN)[1], expected)
+    assert torch.equal(shuffled.classes(points, pose), expected)
+    found, whole = shuffled.anatomy(points, pose, THIN), own.anatomy(points, pose, THIN)
+    assert torch.equal(found.tissue, expected)
+    assert torch.equal(found.hu, whole.hu)
+    assert torch.equal(found.scatter, whole.scatter)
 
 
 def findings(dice: float, ridges: float, flicker: float, **more: float) -> Findings:

@@ -273,7 +273,8 @@ def test_the_generator_is_fed_as_the_simulator_feeds_it(generator: dict[str, Any
     image = ct.physics if card.source == "physics" else ct.hu
     assert image is not None
     found = feeding.ct_input(card, x.image, x.mask, ct.scatter, fan)
-    torch.testing.assert_close(found, encode(card, image, ct.tissue, ct.scatter, fan), rtol=0, atol=1e-7)
+    # The compiled loop sums what is lost along a scan line in double precision, the training in single.
+    torch.testing.assert_close(found, encode(card, image, ct.tissue, ct.scatter, fan), rtol=0, atol=1e-6)
 
 
 def test_ultrasound_survives_the_way_there_and_back() -> None:

@@ -138,21 +138,25 @@ def test_dragging_the_probe_slides_it_over_the_skin(world: World, page: Viewer, 
         return page.page.scene.probe.visible and "moved by others" in browser.text()
 
     world.until(followed)
-    shown = page.steering.pose()
-    assert shown is not None
-    grip = on_screen(page, browser, shown[:3, 3] - 80.0 * shown[:3, 2])
-    goal = on_screen(page, browser, shown[:3, 3] - 80.0 * shown[:3, 2] - 30.0 * shown[:3, 0])
+    tried = -math.inf
 
-    def taken() -> bool:
-        browser.drag(grip, goal)  # the first one may come before the page has drawn the probe
-        return page.steering.driving
+    def dragged() -> bool:
+        """Drag it by 30 mm; again after a while, as the page may not have drawn the probe and turned its camera."""
+        nonlocal tried
+        shown = page.steering.pose()
+        assert shown is not None
+        if shown[0, 3] <= 15.0 and time.monotonic() - tried > 5.0:
+            grip = shown[:3, 3] - 80.0 * shown[:3, 2]
+            browser.drag(on_screen(page, browser, grip), on_screen(page, browser, grip - 30.0 * shown[:3, 0]))
+            tried = time.monotonic()
+        return page.steering.driving and bool(shown[0, 3] > 15.0)
 
-    world.until(taken)
+    world.until(dragged)
     world.until(lambda: pose_matrix(infos[-1].ct_from_probe)[0, 3] > 15.0)
     world.until(lambda: contacts[-1].in_contact and 0.002 < contacts[-1].penetration < 0.009)
     assert "moved by you" in browser.text()
     moved = page.steering.pose()
     assert moved is not None
-    right = on_screen(page, browser, moved[:3, 3] + np.array([-45.0, 0.0, -15.0]))
+    right = on_screen(page, browser, np.array([-15.0, *moved[1:3, 3] - (0.0, 15.0)]))
     browser.click(*right)
     world.until(lambda: pose_matrix(infos[-1].ct_from_probe)[0, 3] < 0.0)

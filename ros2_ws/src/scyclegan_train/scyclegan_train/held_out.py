@@ -21,7 +21,7 @@ from us_sim.core.learned import LearnedRenderer
 from us_sim.core.patient import Patient, builtin_patient
 from us_sim.core.probe import ProbeGeometry, preset
 from us_sim.core.reslice import Beam, elevation_beam
-from us_sim.core.sampling import Sampler, sampler_on
+from us_sim.core.sampling import Sampler, Slice, sampler_on
 from us_sim.core.scan_conversion import conversion_grid, scan_convert
 from us_sim.core.simulator import Simulator
 from us_sim.core.tissue import CLASS_COUNT
@@ -134,12 +134,16 @@ class Shuffled:
         self.device, self._sampler = sampler.device, sampler
         self._table = torch.from_numpy(shuffle_table()).to(sampler.device)
 
-    def slice(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> tuple[Tensor, Tensor]:
+    def slice(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Slice:
         hu, tissue = self._sampler.slice(points, ct_from_probe, beam)
         return hu, self._table[tissue.long()]
 
+    def classes(self, points: Tensor, ct_from_probe: Matrix) -> Tensor:
+        return self._table[self._sampler.classes(points, ct_from_probe).long()]
+
     def anatomy(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Anatomy:
-        return self._sampler.anatomy(points, ct_from_probe, beam)
+        anatomy = self._sampler.anatomy(points, ct_from_probe, beam)
+        return replace(anatomy, tissue=self._table[anatomy.tissue.long()])
 
 
 @torch.inference_mode()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from scyclegan_train.samples import PHYSICS, CtBatch, UsBatch
-from us_sim.core import physics
+from us_sim.core import physics, speckle
 from us_sim.core.anatomy import Anatomy
 from us_sim.core.card import Card
 from us_sim.core.config import ImageSettings
@@ -75,7 +75,7 @@ class CardView:
             physics.b_mode(one, torch.ones_like(coupling[:1]), self._forms[draw % NOISES])
             for one, draw in zip(_singles(anatomy), draws, strict=True)
         ])  # fmt: skip
-        scatter = self._on_grid(physics.texture(anatomy, self._forms[0]))
+        scatter = self._on_grid(speckle.texture(anatomy, self._forms[0]))
         return CtBatch(hu, tissue, valid, valid & heard, scatter, self._on_grid(twin))
 
     @torch.no_grad()
@@ -84,7 +84,7 @@ class CardView:
         hu, tissue = scanned.slice(self._points, poses, self._beam)
         valid = self.fan.expand(len(poses), -1, -1)
         anatomy = scanned.anatomy(self._lines, poses, self._beam)
-        return CtBatch(hu, tissue, valid, valid, self._on_grid(physics.texture(anatomy, self._forms[0])))
+        return CtBatch(hu, tissue, valid, valid, self._on_grid(speckle.texture(anatomy, self._forms[0])))
 
     @torch.no_grad()
     def us(self, body: Sampler, patient: Patient, poses: Matrix, draws: Sequence[int]) -> UsBatch:

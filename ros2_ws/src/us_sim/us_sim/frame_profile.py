@@ -20,14 +20,14 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from us_sim.core import physics
+from us_sim.core import speckle
 from us_sim.core.artifact import Generator
 from us_sim.core.assembly import open_generator
+from us_sim.core.composition import Composition
 from us_sim.core.contact import contact
 from us_sim.core.deformation import Displacement
 from us_sim.core.device import on_host
 from us_sim.core.encoding import encode
-from us_sim.core.learned import LearnedRenderer
 from us_sim.core.mechanics import MechanicsSettings
 from us_sim.core.motion import motion
 from us_sim.core.patient import builtin_patient
@@ -48,10 +48,10 @@ def stages(generator: Generator) -> dict[str, list[Callable[..., Any]]]:
         "deformation": [Simulator._displacement, Simulator._source, Displacement.source],
         "slice: HU and classes": [CpuSampler.slice, TensorSampler.slice],
         "acoustic properties, scatterers": [CpuSampler.anatomy, TensorSampler.anatomy],
-        "speckle channel": [physics.texture],
+        "speckle channel": [speckle.texture],
         "encoding": [encode],
         "network": [type(generator.backend).__call__],
-        "onto the frame, gain, uncoupled lines": [LearnedRenderer._toned, LearnedRenderer._compose],
+        "onto the frame, gain, uncoupled lines": [Composition.__call__],
         "to the host": [on_host],
     }
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from us_sim.core import tissue
 from us_sim.core.compiled import kernel
-from us_sim.core.reslice import THIN, Beam, inside, mapped
+from us_sim.core.reslice import THIN, Beam, inside, mapped, nearest, trilinear
 from us_sim.core.scatterers import LOOKS, SCALE, TILE, tile_from_ct
 from us_sim.core.surface import Skin
 from us_sim.core.tissue import TissueClass
@@ -45,7 +45,7 @@ class Anatomy:
         specularity: (B, L, S), 0 to 1.
         layering: (B, L, S), 0 to 1: share of fat, muscle and connective tissue, where fascia runs.
         skin_distance: (B, L, S) mm, negative inside the body.
-        warp: (B, L, S) noise of 24 mm patches, fixed in the patient, about N(0, 1).
+        warp: (B, L, S) noise of 24 mm patches, fixed in the patient, about N(0, 1); 0 where nothing is layered.
         scatter: (B, L, S, 2 LOOKS) scattered amplitude, real parts then imaginary parts of the looks;
             tissue of 0 dB has unit variance in each.
         hu, tissue: (B, L, S) float32 and uint8, as `reslice` gives them at these points.
@@ -106,11 +106,13 @@ def sample_anatomy(
     maps, classes = np.empty((7, *shape), np.float32), np.empty(shape, np.uint8)
     scatter = np.empty((*shape, 2 * LOOKS), np.float32)
     flat = points.reshape(-1, 3)
+    amplitudes = np.empty((len(beam[0]), len(flat)), np.float32)
     voxel_from_ct, grid_from_ct = inverse(volume.ct_from_voxel), inverse(skin.ct_from_grid)
     for b, pose in enumerate(ct_from_probe):
-        matrices = np.stack([voxel_from_ct @ pose, tile_from_ct() @ pose, grid_from_ct @ pose])
-        out = maps[:, b].reshape(7, -1), scatter[b].reshape(-1, 2 * LOOKS), classes[b].reshape(-1)
-        _sample(volume.hu, volume.tissue, table, tile, skin.distance, matrices, flat, *beam, *out)
+        matrices = voxel_from_ct @ pose, tile_from_ct() @ pose, grid_from_ct @ pose
+        out = maps[:, b].reshape(7, -1), amplitudes, classes[b].reshape(-1)
+        _sample(volume.hu, volume.tissue, table, tile, skin.distance, *matrices, flat, *beam, *out)
+        _scatter(tile, matrices[1], flat, beam[0], amplitudes, scatter[b].reshape(-1, 2 * LOOKS))
     *properties, hu = maps
     return (*properties, scatter, hu, classes)
 
@@ -148,58 +150,88 @@ def _clamped(grid, a, b, c):  # type: ignore[no-untyped-def]
 
 @kernel
 def _sample(  # type: ignore[no-untyped-def]
-    hu, tissue, table, tile, distance, matrices, points, offsets, weights, out, scatter, classes
+    hu, tissue, table, tile, distance, voxel_from_probe, tile_from_probe, grid_from_probe, points, offsets, weights,
+    out, amplitudes, classes
 ):
     for p in numba.prange(points.shape[0]):
         x, z = points[p, 0], points[p, 2]
         for column in range(7):
             out[column, p] = 0
-        for q in range(2 * LOOKS):
-            scatter[p, q] = 0
         for plane in range(len(offsets)):
             y, share = points[p, 1] + offsets[plane], weights[plane]
-            a, b, c = mapped(matrices[0], x, y, z)
+            a, b, c = mapped(voxel_from_probe, x, y, z)
             if not inside(hu, a, b, c):
+                amplitudes[plane, p] = 0
                 out[0, p] += share * table[0, 0]
                 out[1, p] += share * table[0, 1]
                 out[2, p] += share * table[0, 4]
                 out[6, p] += share * np.float32(AIR_HU)
                 continue
-            i, j, k = min(int(a), hu.shape[0] - 2), min(int(b), hu.shape[1] - 2), min(int(c), hu.shape[2] - 2)
-            u, v, w = np.float32(a - i), np.float32(b - j), np.float32(c - k)
-            impedance = attenuation = amplitude = variability = ZERO
-            specularity = layering = organ = usual = value = ZERO
-            for di in range(2):
-                for dj in range(2):
-                    for dk in range(2):
-                        weight = (u if di else ONE - u) * (v if dj else ONE - v) * (w if dk else ONE - w)
-                        label = tissue[i + di, j + dj, k + dk]
-                        value += weight * np.float32(hu[i + di, j + dj, k + dk])
-                        impedance += weight * table[label, 0]
-                        attenuation += weight * table[label, 1]
-                        amplitude += weight * table[label, 2]
-                        variability += weight * table[label, 3]
-                        specularity += weight * table[label, 4]
-                        layering += weight * table[label, 5]
-                        organ += weight * table[label, 6]
-                        usual += weight * table[label, 7]
-            a, b, c = mapped(matrices[1], x, y, z)
-            patch = _noise(tile, 0, a * PATCH, b * PATCH, c * PATCH)
-            cluster = _noise(tile, 1, a * CLUSTER, b * CLUSTER, c * CLUSTER)
-            lesion = HU_TEXTURE * min(max(value - usual, -TEXTURE_SPAN), TEXTURE_SPAN)
-            bright = CLUSTER_GAIN * max(cluster - CLUSTER_ONSET, ZERO)
-            level = variability * patch + organ * (bright + lesion)
+            value = trilinear(hu, a, b, c)
+            impedance, attenuation, amplitude, variability, specularity, layering, organ, usual = _properties(
+                tissue, table, a, b, c
+            )
+            a, b, c = mapped(tile_from_probe, x, y, z)
+            level = ZERO
+            if variability > 0:
+                level += variability * _noise(tile, 0, a * PATCH, b * PATCH, c * PATCH)
+            if organ > 0:
+                cluster = _noise(tile, 1, a * CLUSTER, b * CLUSTER, c * CLUSTER)
+                lesion = HU_TEXTURE * min(max(value - usual, -TEXTURE_SPAN), TEXTURE_SPAN)
+                level += organ * (CLUSTER_GAIN * max(cluster - CLUSTER_ONSET, ZERO) + lesion)
             out[0, p] += share * impedance
             out[1, p] += share * attenuation
             out[2, p] += share * specularity
             out[3, p] += share * layering
             out[6, p] += share * value
-            out[5, p] += share * _noise(tile, 2, a * WARP, b * WARP, c * WARP)
-            _add_scatter(tile, a, b, c, share * amplitude * np.exp(level * NEPER), scatter, p)
-        a, b, c = mapped(matrices[0], x, points[p, 1], z)
-        classes[p] = tissue[int(a + 0.5), int(b + 0.5), int(c + 0.5)] if inside(hu, a, b, c) else 0
-        a, b, c = mapped(matrices[2], x, points[p, 1], z)
+            if layering > 0:
+                out[5, p] += share * _noise(tile, 2, a * WARP, b * WARP, c * WARP)
+            amplitudes[plane, p] = share * amplitude * np.exp(level * NEPER) if amplitude > 0 else ZERO
+        a, b, c = mapped(voxel_from_probe, x, points[p, 1], z)
+        classes[p] = nearest(tissue, a, b, c)
+        a, b, c = mapped(grid_from_probe, x, points[p, 1], z)
         out[4, p] = _clamped(distance, a, b, c)
+
+
+@numba.njit(inline="always")
+def _properties(tissue, table, a, b, c):  # type: ignore[no-untyped-def]
+    """The row of `property_table` at a fractional voxel, trilinear; inside one class it is that class's own."""
+    i, j, k = min(int(a), tissue.shape[0] - 2), min(int(b), tissue.shape[1] - 2), min(int(c), tissue.shape[2] - 2)
+    t = tissue[i, j, k]
+    mixed = False
+    for di in range(2):
+        for dj in range(2):
+            mixed |= (tissue[i + di, j + dj, k] != t) | (tissue[i + di, j + dj, k + 1] != t)
+    if not mixed:
+        return table[t, 0], table[t, 1], table[t, 2], table[t, 3], table[t, 4], table[t, 5], table[t, 6], table[t, 7]
+    u, v, w = np.float32(a - i), np.float32(b - j), np.float32(c - k)
+    r0 = r1 = r2 = r3 = r4 = r5 = r6 = r7 = ZERO
+    for di in range(2):
+        for dj in range(2):
+            for dk in range(2):
+                weight = (u if di else ONE - u) * (v if dj else ONE - v) * (w if dk else ONE - w)
+                t = tissue[i + di, j + dj, k + dk]
+                r0 += weight * table[t, 0]
+                r1 += weight * table[t, 1]
+                r2 += weight * table[t, 2]
+                r3 += weight * table[t, 3]
+                r4 += weight * table[t, 4]
+                r5 += weight * table[t, 5]
+                r6 += weight * table[t, 6]
+                r7 += weight * table[t, 7]
+    return r0, r1, r2, r3, r4, r5, r6, r7
+
+
+@kernel
+def _scatter(tile, tile_from_probe, points, offsets, amplitudes, scatter):  # type: ignore[no-untyped-def]
+    """What scatters at each point; apart from `_sample`, whose loop would be too long to be vectorised."""
+    for p in numba.prange(points.shape[0]):
+        for q in range(2 * LOOKS):
+            scatter[p, q] = 0
+        for plane in range(len(offsets)):
+            a, b, c = mapped(tile_from_probe, points[p, 0], points[p, 1] + offsets[plane], points[p, 2])
+            if amplitudes[plane, p] > 0:
+                _add_scatter(tile, a, b, c, amplitudes[plane, p], scatter, p)
 
 
 @numba.njit(inline="always")

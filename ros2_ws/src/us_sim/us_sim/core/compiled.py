@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numba
+import torch
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -19,4 +21,23 @@ def kernel(function: Function) -> Function:
     """Compile a loop over `numba.prange`; without the GIL, so that callbacks go on while it runs."""
     # Fast-math rounds as the optimiser happens to inline, and it inlines a loop otherwise in the process that compiles
     # it than in those that load it from the cache. It costs 1 ms of a frame to have the same frames in both.
-    return numba.njit(parallel=True, nogil=True, cache=True)(function)
+    compiled = numba.njit(parallel=True, nogil=True, cache=True)(function)
+
+    @functools.wraps(function)
+    def run(*arguments: Any) -> Any:
+        _start()
+        return compiled(*arguments)
+
+    return run  # type: ignore[return-value]
+
+
+@functools.cache
+def _start() -> None:
+    """Start numba's threads, once, when the first loop runs: a process may fork before.
+
+    Numba sets the number of OpenMP threads of the thread that starts it, which is torch's number as well: torch is
+    given back what it had, or the user's `torch.set_num_threads` and `OMP_NUM_THREADS` would be lost.
+    """
+    threads = torch.get_num_threads()
+    numba.get_num_threads()
+    torch.set_num_threads(threads)

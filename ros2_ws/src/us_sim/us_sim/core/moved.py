@@ -9,7 +9,7 @@ from torch import Tensor
 
 from us_sim.core.anatomy import Anatomy
 from us_sim.core.reslice import Beam
-from us_sim.core.sampling import Sampler
+from us_sim.core.sampling import Sampler, Slice
 from us_sim.core.transforms import Matrix
 
 Source = Callable[[Tensor], Tensor]  # (..., 3) mm in `probe` to where the tissue there lay in the CT
@@ -25,14 +25,21 @@ class MovedSampler:
         self._sampler, self._sources = sampler, sources
         self.device = sampler.device
 
-    def slice(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> tuple[Tensor, Tensor]:
+    def slice(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Slice:
         """Return HU and classes, (B, ...), as `Sampler.slice`."""
         parts = [
             self._sampler.slice(points if source is None else source(points), pose[None], beam)
             for source, pose in zip(self._sources, ct_from_probe, strict=True)
         ]
-        hu, tissue = zip(*parts, strict=True)
-        return torch.cat(hu), torch.cat(tissue)
+        hu, tissue = map(_joined, zip(*parts, strict=True))
+        return hu, tissue
+
+    def classes(self, points: Tensor, ct_from_probe: Matrix) -> Tensor:
+        """Return classes, (B, ...), as `Sampler.classes`."""
+        return _joined([
+            self._sampler.classes(points if source is None else source(points), pose[None])
+            for source, pose in zip(self._sources, ct_from_probe, strict=True)
+        ])  # fmt: skip
 
     def anatomy(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Anatomy:
         """Return what lies along scan lines, (B, L, S), as `Sampler.anatomy`."""
@@ -40,4 +47,9 @@ class MovedSampler:
             self._sampler.anatomy(points if source is None else source(points), pose[None], beam)
             for source, pose in zip(self._sources, ct_from_probe, strict=True)
         ]
-        return Anatomy(*(torch.cat(maps) for maps in zip(*(vars(part).values() for part in parts), strict=True)))
+        return Anatomy(*map(_joined, zip(*(vars(part).values() for part in parts), strict=True)))
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """Concatenate; a single frame is not copied."""
+    return parts[0] if len(parts) == 1 else torch.cat(tuple(parts))

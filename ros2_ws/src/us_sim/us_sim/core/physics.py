@@ -18,18 +18,15 @@ from torch import Tensor
 
 from us_sim.core.anatomy import Anatomy
 from us_sim.core.formation import Formation
+from us_sim.core.speckle import SPECKLE, blur_laterally, compound, fascia
 
 NEPER = math.log(10) / 20  # dB to natural logarithm of amplitude
-SPECKLE_LEVEL = -41.0  # dB, scattered echo of 0 dB tissue
 INTERFACE = 1.2  # mm of the pulse over which an impedance gradient reflects
 INCIDENCE_POWER = 6.0  # n of cosⁿ of the incidence
 GEL = 8.0  # mm of coupling gel that may lie between face and skin
 GEL_IMPEDANCE = 1.65  # MRayl
 GHOST = -20.0  # dB lost at each further round trip between face and a near layer
 GHOST_DEPTH = 12.0  # mm of layers that reverberate
-FASCIA_PERIOD = 7.0  # mm between fascia layers
-FASCIA_DEPTH = 28.0  # mm under the skin to which they are followed
-FASCIA_LEVEL = -24.0  # dB of a fascia layer met squarely
 RING_DOWN = 0.7  # mm over which the tail of a pulse falls by a factor e
 HAZE_LEVEL, HAZE_LENGTH = -40.0, 14.0  # dB to a mm of reflector, mm: dirty shadow behind gas and bone
 GREY_FLOOR = 9  # darkest grey inside the fan, as in the real frames
@@ -49,9 +46,9 @@ def b_mode(anatomy: Anatomy, coupling: Tensor, form: Formation) -> Tensor:
     """
     impedance, attenuation = with_gel(anatomy, form)
     energy = transmission(impedance, attenuation, form) * coupling[..., None]
-    specular = specular_echo(impedance, anatomy.specularity, form) + fascia(anatomy, form)
+    specular = specular_echo(impedance, anatomy.specularity, form) + fascia(anatomy)
     coherent = energy * specular
-    diffuse = energy * 10 ** (SPECKLE_LEVEL / 20)
+    diffuse = energy * SPECKLE
     haze = dirty_shadow(coherent, form)
     coherent = ring_down(coherent + ghosts(coherent, form), form)
     scattered = anatomy.scatter * diffuse[..., None] + form.clutter * haze[..., None]
@@ -108,15 +105,6 @@ def smooth(field: Tensor, form: Formation) -> Tensor:
     return blur_laterally(along[..., None], form.evenness)[..., 0]
 
 
-def fascia(anatomy: Anatomy, form: Formation) -> Tensor:
-    """Connective tissue between the layers of the body wall: wavy sheets that follow the skin."""
-    phase = (-anatomy.skin_distance + 2.0 * anatomy.warp) / FASCIA_PERIOD
-    sheet = torch.exp(-0.5 * ((phase - phase.round()) * FASCIA_PERIOD / 0.45) ** 2)
-    strength = (0.6 + 0.4 * torch.cos(4 * anatomy.warp + 2.4 * phase.round()))
-    strength = strength * (-anatomy.skin_distance < FASCIA_DEPTH)
-    return 10 ** (FASCIA_LEVEL / 20) * anatomy.layering * sheet * strength
-
-
 def ring_down(coherent: Tensor, form: Formation) -> Tensor:
     """Lengthen echoes by the tail of the pulse: strong ones, such as the diaphragm, look thick."""
     tail = torch.exp(-(form.depths[:8] - form.depths[0]) / RING_DOWN)
@@ -137,31 +125,6 @@ def ghosts(coherent: Tensor, form: Formation) -> Tensor:
     near = coherent * (form.depths < GHOST_DEPTH)
     loss = 10 ** (GHOST / 20)
     return loss * near[..., samples // 2] + loss**2 * near[..., samples // 3]
-
-
-def blur_laterally(signal: Tensor, psf: Tensor) -> Tensor:
-    """Convolve (B, L, S, C) across the scan lines with each depth zone's point spread (ZONES, L, L)."""
-    batch, lines, samples, channels = signal.shape
-    zoned = signal.reshape(batch, lines, len(psf), -1).transpose(1, 2)
-    return torch.matmul(psf, zoned).transpose(1, 2).reshape(batch, lines, samples, channels)
-
-
-def compound(signal: Tensor) -> Tensor:
-    """Mean envelope of the looks: (B, L, S, 2 looks) complex parts -> (B, L, S)."""
-    looks = signal.shape[-1] // 2
-    return (signal[..., :looks].square() + signal[..., looks:].square()).sqrt().mean(dim=-1)
-
-
-def texture(anatomy: Anatomy, form: Formation) -> Tensor:
-    """What scatterers and fascia would show on their own, under the probe's point spread and without attenuation.
-
-    Returns:
-        (B, L, S) level over the mean echo of 0 dB tissue, in units of 6 dB, −4 (blood, water) at least.
-    """
-    echoes = anatomy.scatter.clone()
-    echoes[..., : echoes.shape[-1] // 2] += fascia(anatomy, form)[..., None] / 10 ** (SPECKLE_LEVEL / 20)
-    envelope = compound(blur_laterally(echoes, form.lateral_psf)) / math.sqrt(math.pi / 2)
-    return torch.log2(envelope.clamp(min=1 / 16))
 
 
 def log_compress(envelope: Tensor, form: Formation) -> Tensor:

@@ -68,6 +68,19 @@ def reslice(
     return hu.reshape(shape), tissue.reshape(shape)
 
 
+def nearest_classes(
+    volume: CtVolume, points: NDArray[np.float32], ct_from_probe: ArrayLike
+) -> NDArray[np.uint8]:
+    """Return the classes of `reslice` alone; arguments, shapes and errors are the same."""
+    poses = check_pose(ct_from_probe)
+    flat = np.ascontiguousarray(points, dtype=np.float32).reshape(-1, 3)
+    voxel_from_probe = inverse(volume.ct_from_voxel) @ poses.reshape(-1, 4, 4)
+    tissue = np.empty((len(voxel_from_probe), len(flat)), np.uint8)
+    for matrix, tissue_of_pose in zip(voxel_from_probe, tissue, strict=True):
+        _nearest(volume.tissue, matrix, flat, tissue_of_pose)
+    return tissue.reshape(poses.shape[:-2] + points.shape[:-1])
+
+
 @numba.njit(inline="always")
 def mapped(m, x, y, z):  # type: ignore[no-untyped-def]
     """A point through a (4, 4) matrix, inside a compiled loop."""
@@ -87,7 +100,7 @@ def inside(hu, a, b, c):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _trilinear(hu, a, b, c):  # type: ignore[no-untyped-def]
+def trilinear(hu, a, b, c):  # type: ignore[no-untyped-def]
     i = min(int(a), hu.shape[0] - 2)
     j = min(int(b), hu.shape[1] - 2)
     k = min(int(c), hu.shape[2] - 2)
@@ -100,16 +113,25 @@ def _trilinear(hu, a, b, c):  # type: ignore[no-untyped-def]
     return h0 + u * (h1 - h0)
 
 
+@numba.njit(inline="always")
+def nearest(tissue, a, b, c):  # type: ignore[no-untyped-def]
+    """Class of the nearest voxel, background outside the box, inside a compiled loop."""
+    return tissue[int(a + 0.5), int(b + 0.5), int(c + 0.5)] if inside(tissue, a, b, c) else np.uint8(0)
+
+
+@kernel
+def _nearest(tissue, voxel_from_probe, points, out):  # type: ignore[no-untyped-def]
+    for p in numba.prange(points.shape[0]):
+        a, b, c = mapped(voxel_from_probe, points[p, 0], points[p, 1], points[p, 2])
+        out[p] = nearest(tissue, a, b, c)
+
+
 @kernel
 def _thin(hu, tissue, voxel_from_probe, points, out_hu, out_tissue):  # type: ignore[no-untyped-def]
     for p in numba.prange(points.shape[0]):
         a, b, c = mapped(voxel_from_probe, points[p, 0], points[p, 1], points[p, 2])
-        if inside(hu, a, b, c):
-            out_hu[p] = _trilinear(hu, a, b, c)
-            out_tissue[p] = tissue[int(a + 0.5), int(b + 0.5), int(c + 0.5)]
-        else:
-            out_hu[p] = AIR_HU
-            out_tissue[p] = 0
+        out_hu[p] = trilinear(hu, a, b, c) if inside(hu, a, b, c) else np.float32(AIR_HU)
+        out_tissue[p] = nearest(tissue, a, b, c)
 
 
 @kernel
@@ -121,7 +143,7 @@ def _thick(  # type: ignore[no-untyped-def]
         value = np.float32(0)
         for plane in range(len(offsets)):
             a, b, c = mapped(voxel_from_probe, x, y + offsets[plane], z)
-            value += weights[plane] * (_trilinear(hu, a, b, c) if inside(hu, a, b, c) else np.float32(AIR_HU))
+            value += weights[plane] * (trilinear(hu, a, b, c) if inside(hu, a, b, c) else np.float32(AIR_HU))
         out_hu[p] = value
         a, b, c = mapped(voxel_from_probe, x, y, z)
-        out_tissue[p] = tissue[int(a + 0.5), int(b + 0.5), int(c + 0.5)] if inside(hu, a, b, c) else 0
+        out_tissue[p] = nearest(tissue, a, b, c)

@@ -43,8 +43,10 @@ class TensorSampler:
             voxels = self._map(self._voxel_from_ct @ ct_from_probe, points, float(offset))
             plane = trilinear(self._hu, voxels)
             hu = hu + float(weight) * torch.where(inside(voxels, self._hu.shape), plane, float(AIR_HU))
-        voxels = self._map(self._voxel_from_ct @ ct_from_probe, points, 0.0)
-        return hu, self._nearest(voxels)
+        return hu, self.classes(points, ct_from_probe)
+
+    def classes(self, points: Tensor, ct_from_probe: Matrix) -> Tensor:
+        return self._nearest(self._map(self._voxel_from_ct @ ct_from_probe, points, 0.0))
 
     def anatomy(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Anatomy:
         planes = [self._plane(points, ct_from_probe, float(o), float(w)) for o, w in zip(*beam, strict=True)]
@@ -54,7 +56,7 @@ class TensorSampler:
         top = torch.tensor(self._distance.shape, device=self.device) - 1.001
         grid = torch.minimum(grid.clamp(min=0), top)
         distance = trilinear(self._distance, grid)
-        tissue = self._nearest(self._map(self._voxel_from_ct @ ct_from_probe, points, 0.0))
+        tissue = self.classes(points, ct_from_probe)
         return Anatomy(impedance, attenuation, specularity, layering, distance, warp, scatter, hu, tissue)
 
     def _plane(
@@ -78,7 +80,7 @@ class TensorSampler:
         amplitude = share * properties[..., 2] * torch.exp(level * float(a.NEPER)) * within[..., 0]
         slice_hu = torch.where(within[..., 0], hu, float(AIR_HU))
         scatter = amplitude[..., None] * self._noise(tile)
-        return share * properties, share * warp * within[..., 0], scatter, share * slice_hu
+        return share * properties, share * warp * (properties[..., 5] > 0), scatter, share * slice_hu
 
     def _map(self, to_from_probe: Matrix, points: Tensor, offset: float) -> Tensor:
         """(B, ..., 3) points shifted along the elevation, in the target's index space."""

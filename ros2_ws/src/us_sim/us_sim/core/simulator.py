@@ -30,7 +30,7 @@ from us_sim.core.moved import MovedSampler, Source
 from us_sim.core.patient import Patient
 from us_sim.core.probe import ProbeGeometry, preset
 from us_sim.core.reslice import elevation_beam
-from us_sim.core.sampling import Sampler, sampler_on
+from us_sim.core.sampling import Sampler, Slice, sampler_on
 from us_sim.core.scan_conversion import conversion_grid, scan_convert
 from us_sim.core.transforms import Matrix, check_pose
 
@@ -239,7 +239,7 @@ class Simulator:
         """How the tissue gives way to the probe at one pose; None where it does not."""
         if not self.mechanics.deformation:
             return None
-        return displacement(self.indentation(ct_from_probe), self.probe)
+        return displacement(indentation(self.patient, face_of(self.probe), ct_from_probe), self.probe)
 
     def _phase(self, seconds: float) -> float:
         return phase_at(seconds, self.mechanics.breathing_period) if self.mechanics.breathing_amplitude else 0.0
@@ -261,30 +261,36 @@ class Simulator:
         image: bool, ct_slice: bool, labels: bool,
     ) -> list[tuple[Any, Any, Any]]:  # fmt: skip
         """Image, slice and labels of every pose; None for what is not wanted."""
-        hu = tissue = None
-        if ct_slice or labels or (image and renderer == "ct"):
-            hu, tissue = sampler.slice(self._pixels, poses, self._beam)
-        drawn = self._draw(renderer, sampler, poses, lines, hu) if image else None
+        cut = classes = None
+        if ct_slice or (image and self._reads_slice(renderer)):
+            cut = sampler.slice(self._pixels, poses, self._beam)
+        if labels:
+            classes = cut[1] if cut else sampler.classes(self._pixels, poses)
+        drawn = self._draw(renderer, sampler, poses, lines, cut) if image else None
         arrays = on_host(
             drawn.round().to(torch.uint8) if drawn is not None else None,
-            hu.round().to(torch.int16) if hu is not None and ct_slice else None,
-            tissue if labels else None,
+            cut[0].round().to(torch.int16) if cut and ct_slice else None,
+            classes,
         )
         none = [None] * len(poses)
-        images, slices, classes = (none if array is None else list(array) for array in arrays)
-        return list(zip(images, slices, classes, strict=True))
+        return list(zip(*(none if array is None else list(array) for array in arrays), strict=True))
+
+    def _reads_slice(self, renderer: str) -> bool:
+        """Whether a renderer draws from the slice of the frame's own pixels."""
+        return renderer == "ct" or (renderer == "generator" and self._learned is not None and self._learned.reads_frame)
 
     def _draw(
-        self, renderer: str, sampler: Sampler, poses: Matrix, lines: NDArray[np.float32], hu: Tensor | None
-    ) -> Tensor:
+        self, renderer: str, sampler: Sampler, poses: Matrix, lines: NDArray[np.float32],
+        cut: Slice | None,
+    ) -> Tensor:  # fmt: skip
         """(B, H, W) grey levels, 0 to 255."""
         if renderer == "ct":
-            assert hu is not None
-            return (window(hu, *SOFT_WINDOW) + 1) * 127.5 * self._fan
+            assert cut is not None
+            return (window(cut[0], *SOFT_WINDOW) + 1) * 127.5 * self._fan
         coupling = torch.from_numpy(lines).to(self._torch_device)
         if renderer == "physics":
             anatomy = sampler.anatomy(self._lines, poses, self._beam)
             polar = physics.b_mode(anatomy, coupling, self._formation)
             return scan_convert(polar, self._grid, self._fan)
         assert self._learned is not None
-        return self._learned.draw(sampler, poses, coupling, self._beam)
+        return self._learned.draw(sampler, poses, coupling, self._beam, cut)
