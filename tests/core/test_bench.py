@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,6 +50,31 @@ def test_random_weights_are_the_same_each_time_and_draw_something() -> None:
     slices = bench_generator.seen(one, box_patient(), 2)
     assert slices.shape == (2, 4, 64, 64)
     assert float(one.backend(slices).std()) > 0.05
+
+
+def test_frames_are_timed_whole_and_without_their_network() -> None:
+    """A network that takes 20 ms: what is besides it takes less, the whole frame more."""
+    generator = bench_generator.random_generator(CARD)
+    eager = generator.backend
+
+    class Slow:
+        name, reason, device = "slow", "", eager.device
+
+        def __call__(self, x: torch.Tensor) -> torch.Tensor:
+            end = time.perf_counter() + 0.02
+            while time.perf_counter() < end:
+                drawn = eager(x)
+            return drawn
+
+    rows = bench_generator.frames("small", replace(generator, backend=Slow()), box_patient(), 5)
+    assert list(rows) == [
+        "frame by small, slow", "frame by small, slow, with slice and labels",
+        "frame by small, slow, with slice and labels, all but the network",
+        "frame by small, slow, in tissue that gives way, all but the network",
+    ]  # fmt: skip
+    _, whole, besides, _ = (row["median"] for row in rows.values())
+    assert whole > 20
+    assert 0 < besides < whole
 
 
 def test_every_backend_is_measured_against_the_reference(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from tests.core.patients import box_patient, on_the_box
 
 from us_sim.core.breathing import Mobility, breathe, inspired, mobility_of, phase_at
 from us_sim.core.errors import ConfigError, PoseError
+from us_sim.core.lattice import Lattice
 from us_sim.core.mechanics import MechanicsSettings
 from us_sim.core.patient import Patient
 from us_sim.core.probe import PRESETS, ProbeGeometry, ProbeKind
@@ -154,7 +155,9 @@ def test_compiled_and_tensors_agree(patient: Patient) -> None:
     mobility: Mobility = patient.mobility
     points, pose = torch.from_numpy(PRESETS["c5_2"].polar_points), on_the_box()
     motion = 12.0 * (pose[:3, :3].T @ np.array([0, 0.25, -1.0]))
-    tensors = breathe(torch.from_numpy(mobility.share), mobility.grid_from_ct @ pose, motion, points)
+    lattice = Lattice(mobility.share.shape, torch.device("cpu"))
+    share = torch.from_numpy(mobility.share).flatten()
+    tensors = breathe(share, lattice, mobility.grid_from_ct @ pose, motion, points)
     torch.testing.assert_close(tensors, mobility.source(points, pose, 12.0), atol=2e-3, rtol=0)
 
 

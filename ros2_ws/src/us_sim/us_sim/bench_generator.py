@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -22,8 +23,11 @@ from us_sim.core.backend_cuda import CudaBackend
 from us_sim.core.backend_openvino import OpenVinoBackend, converted
 from us_sim.core.card import Card
 from us_sim.core.config import ImageSettings
+from us_sim.core.device import choose_device
 from us_sim.core.encoding import decode
+from us_sim.core.inference import accelerated
 from us_sim.core.learned import LearnedRenderer
+from us_sim.core.mechanics import MechanicsSettings
 from us_sim.core.motion import motion
 from us_sim.core.patient import Patient, builtin_patient, load_patient
 from us_sim.core.probe import preset
@@ -32,13 +36,15 @@ from us_sim.core.reslice import elevation_beam
 from us_sim.core.sampling import sampler_on
 from us_sim.core.shipped import shipped
 from us_sim.core.simulator import Simulator
-from us_sim.timing import Row, in_turns, milliseconds
+from us_sim.core.transforms import Matrix
+from us_sim.timing import Row, in_turns, milliseconds, summary
 
 LINES = partial(replace, preset("c5_2"))
 WINDOWS = ((-150.0, 250.0), (-1000.0, 1000.0))
 LITE = partial(Card, encoding="rich", grid="polar", windows=WINDOWS, classes=tuple(range(10)), width=0.25, norm="batch")
+PAPER = "paper-sized, 256 x 256"
 RANDOM = {  # sizes that are measured with random weights: speed does not depend on them
-    "paper-sized, 256 x 256": Card(preset("c5_2"), norm="batch"),
+    PAPER: Card(preset("c5_2"), norm="batch"),
     "quarter width, 384 x 160": LITE(LINES(scan_lines=160, samples=384)),
     "quarter width, 192 x 128": LITE(LINES(scan_lines=128, samples=192)),
 }
@@ -58,9 +64,10 @@ def rows(repeats: int) -> dict[str, Row]:
         compared = seen(generator, real, COMPARED) if real is not None else None
         for backend, row in measured(generator, slices, compared).items():
             found[f"generator {name}, {backend}"] = row
-    for name in shipped():
-        for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
-            found.update(frames(name, device, patient, repeats))
+    for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+        drawing = {PAPER: accelerated(random_generator(RANDOM[PAPER]), choose_device(device)[0])}
+        for name, generator in (drawing | {name: open_generator(name, device) for name in shipped()}).items():
+            found.update(frames(name, generator, patient, repeats))
     return found
 
 
@@ -89,21 +96,50 @@ def backends(generator: Generator) -> Iterator[GeneratorBackend]:
         yield CudaBackend(generator.network, torch.device("cuda:0"), "measured")
 
 
-def frames(name: str, device: str, patient: Patient, repeats: int) -> dict[str, Row]:
-    """Time whole frames of a shipped generator: pose in, arrays on the host out."""
-    generator = open_generator(name, device)
-    simulator = Simulator(patient, generator.card.probe, renderer="generator", generator=generator, device=device)
+def frames(name: str, generator: Generator, patient: Patient, repeats: int) -> dict[str, Row]:
+    """Time whole frames of a generator: pose in, arrays on the host out."""
+    probe, device, timed = generator.card.probe, generator.device.type, Timed(generator.backend)
+    simulator = Simulator(patient, probe, renderer="generator", generator=generator, device=device)
     poses = list(motion("liver_sweep", patient, repeats))
     what = f"frame by {name}, {generator.backend.name}"
     found = {
         what: milliseconds(partial(simulator.render, ct_slice=False, labels=False), poses),
         f"{what}, with slice and labels": milliseconds(simulator.render, poses),
     }
-    if device == "cuda":
+    if device == "cpu":
+        measuring = simulator.replace(generator=replace(generator, backend=timed))
+        found[f"{what}, with slice and labels, all but the network"] = besides(measuring, timed, poses)
+        giving_way = measuring.replace(mechanics=MechanicsSettings())
+        found[f"{what}, in tissue that gives way, all but the network"] = besides(giving_way, timed, poses)
+    else:
         batches = [motion("liver_sweep", patient, BATCH)] * max(2, repeats // BATCH)
         row = milliseconds(partial(simulator.render_batch, ct_slice=False, labels=False), batches)
         found[f"{what}, of a batch of {BATCH}"] = {key: value / BATCH for key, value in row.items()}
     return found
+
+
+class Timed:
+    """A backend that remembers how long its last call took, s."""
+
+    def __init__(self, backend: GeneratorBackend) -> None:
+        self.name, self.reason, self.device = backend.name, backend.reason, backend.device
+        self._backend, self.taken = backend, 0.0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        start = time.perf_counter()
+        drawn = self._backend(x)
+        self.taken = time.perf_counter() - start
+        return drawn
+
+
+def besides(simulator: Simulator, network: Timed, poses: list[Matrix]) -> Row:
+    """Time whole frames, each less what its network took; the caches are as the network leaves them."""
+    times = []
+    for pose in [poses[0], *poses]:
+        start = time.perf_counter()
+        simulator.render(pose)
+        times.append(1e3 * (time.perf_counter() - start - network.taken))
+    return summary(np.array(times[1:]))
 
 
 def random_generator(card: Card) -> Generator:

@@ -19,7 +19,7 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from us_sim.core.compiled import kernel
-from us_sim.core.sampling_torch import FAR, trilinear
+from us_sim.core.lattice import FAR, Lattice, blended
 from us_sim.core.surface import Skin
 from us_sim.core.tissue import TissueClass
 from us_sim.core.transforms import Matrix, apply, inverse
@@ -52,7 +52,7 @@ class Mobility:
 
     share: NDArray[np.float32]
     grid_from_ct: Matrix
-    _tensors: dict[torch.device, Tensor] = field(default_factory=dict, repr=False)
+    _tensors: dict[torch.device, tuple[Tensor, Lattice]] = field(default_factory=dict, repr=False)
 
     def source(self, points: Tensor, ct_from_probe: Matrix, caudal: float) -> Tensor:
         """Return where the tissue at points lay at the end of expiration.
@@ -70,8 +70,9 @@ class Mobility:
             _breathe(self.share, grid_from_probe, motion, flat.numpy(), out.numpy())
             return out.reshape(points.shape)
         if points.device not in self._tensors:
-            self._tensors[points.device] = torch.from_numpy(self.share).to(points.device)
-        return breathe(self._tensors[points.device], grid_from_probe, motion, points)
+            lattice = Lattice(self.share.shape, points.device)
+            self._tensors[points.device] = (torch.from_numpy(self.share).to(points.device).flatten(), lattice)
+        return breathe(*self._tensors[points.device], grid_from_probe, motion, points)
 
 
 def mobility_of(volume: CtVolume, skin: Skin) -> Mobility:
@@ -118,12 +119,12 @@ def _breathe(share, m, motion, points, out):  # type: ignore[no-untyped-def]
         out[p, 2] = z - weight * motion[2]
 
 
-def breathe(share: Tensor, grid_from_probe: Matrix, motion: NDArray[np.float64], points: Tensor) -> Tensor:
-    """The same on any torch device."""
-    matrix = torch.from_numpy(grid_from_probe[:3, :3].astype(np.float32)).to(points.device)
-    origin = torch.from_numpy(grid_from_probe[:3, 3].clip(-FAR, FAR).astype(np.float32)).to(points.device)
-    place = torch.einsum("ij,...j->...i", matrix, points) + origin
-    last = torch.tensor(share.shape, device=points.device) - 1.0
-    within = ((place > 0) & (place < last)).all(dim=-1)
-    weight = trilinear(share, torch.minimum(place.clamp(min=0), last - 1e-3)) * within
-    return points - weight[..., None] * torch.from_numpy(motion.astype(np.float32)).to(points.device)
+def breathe(
+    share: Tensor, lattice: Lattice, grid_from_probe: Matrix, motion: NDArray[np.float64], points: Tensor
+) -> Tensor:
+    """The same on any torch device; `share` is flat, its samples lie on the lattice."""
+    rows = np.concatenate([grid_from_probe[:3, :3].T, grid_from_probe[:3, 3:].T.clip(-FAR, FAR), motion[None]])
+    matrix = torch.from_numpy(rows.astype(np.float32)).to(points.device)
+    place = points @ matrix[:3] + matrix[3]
+    weight = blended(share, *lattice.corners(lattice.kept(place))) * lattice.hold(place)
+    return points - weight[..., None] * matrix[4]

@@ -92,10 +92,9 @@ def decode(output: Tensor) -> Tensor:
 
 def class_index(card: Card, device: torch.device) -> Tensor:
     """Return (tissue classes,) int64: the place of every tissue class among the card's, 0 for the others."""
-    index = torch.zeros(CLASS_COUNT, dtype=torch.int64, device=device)
-    for place, tissue_class in enumerate(card.classes):
-        index[tissue_class] = place
-    return index
+    index = np.zeros(CLASS_COUNT, np.int64)
+    index[list(card.classes)] = np.arange(len(card.classes))
+    return torch.from_numpy(index).to(device)
 
 
 # -- on the CPU: each number is written once ----------------------------------------------------------------------

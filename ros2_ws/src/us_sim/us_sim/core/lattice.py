@@ -1,0 +1,61 @@
+"""Interpolation in grids of samples by tensors: few and large operations, whose constants lie on the device."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import torch
+from torch import Tensor
+
+FAR = 1e6  # samples from any grid: what lies beyond is outside as well, and would overflow as an index
+
+
+class Lattice:
+    """Where the neighbours of fractional indices lie in a flattened grid of samples in C order.
+
+    Args:
+        shape: samples along the three axes; for a periodic grid, powers of two.
+        device: where indices are computed.
+        periodic: the grid repeats; otherwise what lies outside goes to the nearest border.
+    """
+
+    def __init__(self, shape: tuple[int, ...], device: torch.device, *, periodic: bool = False) -> None:
+        corner = torch.tensor(list(product((0, 1), repeat=3)))
+        stride = torch.tensor([shape[1] * shape[2], shape[2], 1])
+        self._corner, self._stride = corner.to(device), stride.to(device)
+        self._offset = (corner * stride).sum(dim=-1).to(device)
+        self._upper = corner.bool().to(device)
+        self._period = torch.tensor(shape, device=device) - 1 if periodic else None  # as a mask of bits
+        self._last = torch.tensor(shape, dtype=torch.float32).to(device) - 1
+        self._before_last = self._last - 1
+        self._kept = self._last - 0.001
+
+    def hold(self, position: Tensor) -> Tensor:
+        """Whether (..., 3) positions lie in the box of sample centres."""
+        return ((position >= 0) & (position <= self._last)).all(dim=-1)
+
+    def kept(self, position: Tensor) -> Tensor:
+        """The nearest positions inside the box."""
+        return torch.minimum(position.clamp(min=0), self._kept)
+
+    def nearest(self, position: Tensor) -> Tensor:
+        """(...) index of the nearest sample."""
+        place = torch.minimum((position + 0.5).clamp(min=0), self._last).long()
+        return (place * self._stride).sum(dim=-1)
+
+    def corners(self, position: Tensor) -> tuple[Tensor, Tensor]:
+        """(..., 8) indices and trilinear weights of the samples around (..., 3) positions."""
+        base = position.floor()
+        if self._period is None:
+            base = torch.minimum(base.clamp(min=0), self._before_last)
+        upper = (position - base)[..., None, :]
+        weights = torch.where(self._upper, upper, 1 - upper).prod(dim=-1)
+        if self._period is not None:
+            place = (base.long()[..., None, :] + self._corner) & self._period
+            return (place * self._stride).sum(dim=-1), weights
+        return (base.long() * self._stride).sum(dim=-1, keepdim=True) + self._offset, weights
+
+
+def blended(samples: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sum over the last axis of (...) flat samples at (..., 8) indices."""
+    return (weights * samples[index]).sum(dim=-1)
