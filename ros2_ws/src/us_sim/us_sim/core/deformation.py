@@ -29,7 +29,6 @@ import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import minimum_filter1d, uniform_filter1d
 from torch import Tensor
 
 from us_sim.core.compiled import kernel
@@ -81,28 +80,9 @@ def displacement(state: Indentation, probe: ProbeGeometry) -> Displacement | Non
         return None
     x, face, outside = _profile(probe)
     starts = state.face.points[plane]
-    skin = _rising(np.interp(x, starts[:, 0], starts[:, 2] + state.skin[plane]), x)
-    bone = _lowest(np.interp(x, starts[:, 0], starts[:, 2] + state.bone[plane]), AROUND_BONE, x[1] - x[0]) - MARGIN
-    inward = np.interp(x, starts[:, 0], (state.penetration[plane] > 0).astype(float)) > 0
-    pressed = np.clip(face - skin, 0, None) * (inward & (outside == 0))
-    pressed += _shoulders(pressed, x, outside)
-    pressed = np.minimum(pressed, MOST * np.clip(bone - skin, 0, None) / (1 + MOST))  # MOST of what is left over
-    step = float(x[1] - x[0])
-    free = np.clip(bone - skin, 0, None)
-    bulge = free * np.sin(np.pi * np.clip(outside / BESIDE, 0, 1)) ** 2
-    passing = LEAST_SHEAR * _lowest(free, NARROW, step) ** 2
-    area = _integral(pressed, step)[-1]
-    if area <= 0 or not bulge.any():
-        return None
-    share = min(1.0, 2 * float(passing[pressed > 0].min()) / area)  # of the tissue that stays in the plane
-    bulge *= share * area / _integral(bulge, step)[-1]
-    flow = np.clip(_integral(share * pressed - bulge, step), -passing, passing)
-    g = pressed - bulge
-    top = skin + g
-    thickness = np.clip(bone - top, LEAST_THICKNESS, None)
-    leaving = g - np.gradient(flow, step)
-    table = (g, flow, top, np.gradient(top, step), 1 / thickness, np.gradient(thickness, step) / thickness, leaving)
-    return Displacement(float(x[0]), step, np.ascontiguousarray(np.stack(table, axis=-1), dtype=np.float32))
+    skin, bone = starts[:, 2] + state.skin[plane], starts[:, 2] + state.bone[plane]
+    table = _table(x, face, outside, np.ascontiguousarray(starts[:, 0]), skin, bone, state.penetration[plane])
+    return Displacement(float(x[0]), float(x[1] - x[0]), table) if len(table) else None
 
 
 @lru_cache(maxsize=8)
@@ -116,38 +96,95 @@ def _profile(probe: ProbeGeometry) -> tuple[Array, Array, Array]:
     return x, face, np.abs(x) - np.abs(inner)
 
 
-def _shoulders(pressed: Array, x: Array, outside: Array) -> Array:
+@numba.njit(nogil=True, cache=True)
+def _table(x, face, outside, columns, skin_at, bone_at, penetration):  # type: ignore[no-untyped-def]
+    """`Displacement.table` from skin, bone and penetration at the columns of tissue; empty where nothing moves."""
+    step = x[1] - x[0]
+    skin = _rising(np.interp(x, columns, skin_at), x)
+    bone = _lowest(np.interp(x, columns, bone_at), AROUND_BONE, step) - MARGIN
+    inward = np.interp(x, columns, (penetration > 0).astype(np.float64)) > 0
+    pressed = np.where(inward & (outside == 0), np.maximum(face - skin, 0.0), 0.0)
+    pressed += _shoulders(pressed, x, outside)
+    free = np.maximum(bone - skin, 0.0)
+    pressed = np.minimum(pressed, MOST * free / (1 + MOST))  # MOST of what is left over
+    bulge = free * np.sin(np.pi * np.minimum(outside / BESIDE, 1.0)) ** 2
+    passing = LEAST_SHEAR * _lowest(free, NARROW, step) ** 2
+    area = _integral(pressed, step)[-1]
+    table = np.empty((len(x), 7), np.float32)
+    if area <= 0 or not bulge.any():
+        return table[:0]
+    share = min(1.0, 2 * passing[pressed > 0].min() / area)  # of the tissue that stays in the plane
+    bulge *= share * area / _integral(bulge, step)[-1]
+    flow = np.minimum(np.maximum(_integral(share * pressed - bulge, step), -passing), passing)
+    g = pressed - bulge
+    top = skin + g
+    thickness = np.maximum(bone - top, LEAST_THICKNESS)
+    table[:, 0], table[:, 1], table[:, 2] = g, flow, top
+    table[:, 3], table[:, 4] = _slope(top, step), 1 / thickness
+    table[:, 5], table[:, 6] = _slope(thickness, step) / thickness, g - _slope(flow, step)
+    return table
+
+
+@numba.njit(nogil=True, cache=True)
+def _shoulders(pressed, x, outside):  # type: ignore[no-untyped-def]
     """Penetration that goes on beside the face, from that of its edges to 0 over SHOULDER."""
     on_face = np.flatnonzero(outside == 0)
     edge = np.where(x < 0, pressed[on_face[0]], pressed[on_face[-1]])
-    return edge * 0.5 * (1 + np.cos(np.pi * np.clip(outside / SHOULDER, 0, 1))) * (outside > 0)
+    return edge * 0.5 * (1 + np.cos(np.pi * np.minimum(outside / SHOULDER, 1.0))) * (outside > 0)
 
 
-def _rising(skin: Array, x: Array) -> Array:
+@numba.njit(nogil=True, cache=True)
+def _rising(skin, x):  # type: ignore[no-untyped-def]
     """The skin where it falls off by less than 45°; beside steeper flanks, a line through the air outside."""
-    for sign in (1, -1):
-        skin = np.minimum.accumulate((skin - sign * x)[::sign])[::sign] + sign * x
-    return skin
+    risen = skin.copy()
+    for n in range(1, len(x)):
+        risen[n] = min(risen[n], risen[n - 1] + x[n] - x[n - 1])
+    for n in range(len(x) - 2, -1, -1):
+        risen[n] = min(risen[n], risen[n + 1] + x[n + 1] - x[n])
+    return risen
 
 
-def _lowest(values: Array, around: float, step: float) -> Array:
+@numba.njit(nogil=True, cache=True)
+def _lowest(values, around, step):  # type: ignore[no-untyped-def]
     """A smooth line that nowhere lies above the values: the least within `around` mm, evened out."""
-    nodes = round(0.5 * around / step)
-    lowest = minimum_filter1d(values, 4 * nodes + 1, mode="nearest")
+    nodes, last = round(0.5 * around / step), len(values) - 1
+    lowest = np.empty_like(values)
+    for n in range(len(values)):
+        lowest[n] = values[max(n - 2 * nodes, 0) : n + 2 * nodes + 1].min()
     for _ in range(2):
-        lowest = uniform_filter1d(lowest, 2 * nodes + 1, mode="nearest")
+        mean = np.empty_like(values)
+        for n in range(len(values)):
+            total = 0.0
+            for m in range(n - nodes, n + nodes + 1):
+                total += lowest[min(max(m, 0), last)]
+            mean[n] = total / (2 * nodes + 1)
+        lowest = mean
     return lowest
 
 
-def _integral(values: Array, step: float) -> Array:
+@numba.njit(nogil=True, cache=True)
+def _integral(values, step):  # type: ignore[no-untyped-def]
     """Running integral, (N,), from the first node, by trapezoids."""
-    return np.concatenate([[0.0], np.cumsum(0.5 * step * (values[1:] + values[:-1]))])
+    total = np.zeros(len(values))
+    total[1:] = np.cumsum(0.5 * step * (values[1:] + values[:-1]))
+    return total
+
+
+@numba.njit(nogil=True, cache=True)
+def _slope(values, step):  # type: ignore[no-untyped-def]
+    """Derivative, (N,), by central differences, one-sided at the ends."""
+    slope = np.empty_like(values)
+    slope[1:-1] = (values[2:] - values[:-2]) / (2 * step)
+    slope[0], slope[-1] = (values[1] - values[0]) / step, (values[-1] - values[-2]) / step
+    return slope
 
 
 def ready() -> None:
-    """Compile the loop that a first touch would wait for."""
-    points = np.zeros((1, 3), np.float32)
+    """Compile the loops that a first touch would wait for."""
+    points, nodes = np.zeros((1, 3), np.float32), np.linspace(-200, 200, NODES)
     _move(0.0, 1.0, np.zeros((2, 7), np.float32), points, points)
+    still = np.zeros(2)
+    _table(nodes, np.zeros(NODES), np.zeros(NODES), still, still, still, still)
 
 
 # -- applied to points: compiled on the CPU, tensors elsewhere ------------------------------------------------

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from us_sim.core.elasticity import elasticity_table
 from us_sim.core.patient import Patient
 from us_sim.core.probe import ProbeGeometry, ProbeKind
+from us_sim.core.signed_distance import distance_at
 from us_sim.core.transforms import Matrix, apply, inverse
 
 FACE_WIDTH = 15.0  # mm, elevational width of the face
@@ -131,25 +132,33 @@ def indentation(patient: Patient, face: Face, ct_from_probe: Matrix) -> Indentat
 
 
 def _skin_along_z(patient: Patient, face: Face, ct_from_probe: Matrix) -> tuple[Array, NDArray[np.bool_]]:
-    """Distance along z from each column's start to the skin, (P,) mm in ±DEEPEST, and whether there is skin.
-
-    The skin's distance is followed along the column by the secant rule; where the way in is not the way out (a face
-    that looks away from the body) no skin is found.
-    """
-    along = ct_from_probe[:3, 2]
-    starts = apply(ct_from_probe, face.points)
-    distance = patient.skin.distance_at(starts)
-    way, slope = np.zeros(len(starts)), np.ones(len(starts))
+    """Distance along z from each column's start to the skin, (P,) mm in ±DEEPEST, and whether there is skin."""
+    starts, skin = apply(ct_from_probe, face.points), patient.skin
+    distance = skin.distance_at(starts)
     if (distance[face.areas > 0] > 0).all():
         return np.clip(distance, -DEEPEST, DEEPEST), np.zeros(len(starts), dtype=bool)
+    along = np.ascontiguousarray(ct_from_probe[:3, 2])
+    way, left = _followed(skin.distance, skin.ct_from_grid, starts, along, distance)
+    return way, np.abs(left) < 0.5
+
+
+@numba.njit(nogil=True, cache=True)
+def _followed(grid, ct_from_grid, starts, along, distance):  # type: ignore[no-untyped-def]
+    """Way to the skin along each column, by the secant rule, and how far from the skin it ends, mm.
+
+    Where the way in is not the way out (a face that looks away from the body) it ends off the skin.
+    """
+    way, slope = np.zeros(len(starts)), np.ones(len(starts))
     for _ in range(4):
-        step = np.clip(distance / slope, -DEEPEST, DEEPEST)
-        new = np.clip(way + step, -DEEPEST, DEEPEST)
-        reached = patient.skin.distance_at(starts + new[:, None] * along)
-        moved = new - way
-        fall = np.divide(distance - reached, moved, out=np.ones_like(way), where=np.abs(moved) > 1e-3)
-        slope, way, distance = np.clip(fall, 0.3, 1.0), new, reached
-    return way, np.abs(distance) < 0.5
+        step = np.minimum(np.maximum(distance / slope, -DEEPEST), DEEPEST)
+        new = np.minimum(np.maximum(way + step, -DEEPEST), DEEPEST)
+        reached = distance_at(grid, ct_from_grid, starts + new.reshape(-1, 1) * along)
+        for n in range(len(way)):
+            moved = new[n] - way[n]
+            fall = (distance[n] - reached[n]) / moved if abs(moved) > 1e-3 else 1.0
+            slope[n] = min(max(fall, 0.3), 1.0)
+        way, distance = new, reached
+    return way, distance
 
 
 @numba.njit(nogil=True, cache=True)
