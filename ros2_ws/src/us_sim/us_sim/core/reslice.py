@@ -20,6 +20,8 @@ from us_sim.core.volume import AIR_HU, CtVolume
 
 Beam = tuple[NDArray[np.float64], NDArray[np.float32]]
 
+NEXT = np.uintp(1)
+
 THIN: Beam = (np.zeros(1), np.ones(1, np.float32))
 
 
@@ -101,14 +103,17 @@ def inside(hu, a, b, c):  # type: ignore[no-untyped-def]
 
 @numba.njit(inline="always")
 def trilinear(hu, a, b, c):  # type: ignore[no-untyped-def]
-    i = min(int(a), hu.shape[0] - 2)
-    j = min(int(b), hu.shape[1] - 2)
-    k = min(int(c), hu.shape[2] - 2)
-    u, v, w = np.float32(a - i), np.float32(b - j), np.float32(c - k)
-    h00 = hu[i, j, k] + w * (np.float32(hu[i, j, k + 1]) - hu[i, j, k])
-    h01 = hu[i, j + 1, k] + w * (np.float32(hu[i, j + 1, k + 1]) - hu[i, j + 1, k])
-    h10 = hu[i + 1, j, k] + w * (np.float32(hu[i + 1, j, k + 1]) - hu[i + 1, j, k])
-    h11 = hu[i + 1, j + 1, k] + w * (np.float32(hu[i + 1, j + 1, k + 1]) - hu[i + 1, j + 1, k])
+    """HU at a fractional voxel inside the box, inside a compiled loop."""
+    # Unsigned, or each access would ask whether an index counts from the end: a fifth of the time.
+    i = np.uintp(min(int(a), hu.shape[0] - 2))
+    j = np.uintp(min(int(b), hu.shape[1] - 2))
+    k = np.uintp(min(int(c), hu.shape[2] - 2))
+    i1, j1, k1 = i + NEXT, j + NEXT, k + NEXT
+    u, v, w = np.float32(a - np.float64(i)), np.float32(b - np.float64(j)), np.float32(c - np.float64(k))
+    h00 = hu[i, j, k] + w * (np.float32(hu[i, j, k1]) - hu[i, j, k])
+    h01 = hu[i, j1, k] + w * (np.float32(hu[i, j1, k1]) - hu[i, j1, k])
+    h10 = hu[i1, j, k] + w * (np.float32(hu[i1, j, k1]) - hu[i1, j, k])
+    h11 = hu[i1, j1, k] + w * (np.float32(hu[i1, j1, k1]) - hu[i1, j1, k])
     h0, h1 = h00 + v * (h01 - h00), h10 + v * (h11 - h10)
     return h0 + u * (h1 - h0)
 
@@ -116,7 +121,9 @@ def trilinear(hu, a, b, c):  # type: ignore[no-untyped-def]
 @numba.njit(inline="always")
 def nearest(tissue, a, b, c):  # type: ignore[no-untyped-def]
     """Class of the nearest voxel, background outside the box, inside a compiled loop."""
-    return tissue[int(a + 0.5), int(b + 0.5), int(c + 0.5)] if inside(tissue, a, b, c) else np.uint8(0)
+    if inside(tissue, a, b, c):
+        return tissue[np.uintp(int(a + 0.5)), np.uintp(int(b + 0.5)), np.uintp(int(c + 0.5))]
+    return np.uint8(0)
 
 
 @kernel
