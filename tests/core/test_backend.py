@@ -19,7 +19,7 @@ import torch
 from tests.core.patients import box_patient, on_the_box
 from torch import Tensor, nn
 
-from us_sim.core import affinity, backend_cuda, inference, quantisation
+from us_sim.core import affinity, backend_cuda, backend_openvino, inference, quantisation
 from us_sim.core.artifact import Generator, build, load_generator, save_generator
 from us_sim.core.backend import TorchBackend
 from us_sim.core.backend_cuda import GRAPHS, Captured, CudaBackend
@@ -173,6 +173,8 @@ def test_the_limit_grows_with_the_cores(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 def test_without_bf16_single_precision_stands_in(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, Any] = {}
+    generator, core = generator_of(PAPER), backend_openvino.ov.Core()
+    model = converted(generator.network, (4, 64, 64))
 
     class OldCpu:
         def get_property(self, device: str, name: str) -> list[str]:
@@ -180,12 +182,12 @@ def test_without_bf16_single_precision_stands_in(monkeypatch: pytest.MonkeyPatch
 
         def compile_model(self, model: object, device: str, options: dict[str, Any]) -> Any:
             asked.update(options)
-            return SimpleNamespace(create_infer_request=lambda: None)
+            return core.compile_model(model, device)
 
     monkeypatch.setattr("us_sim.core.backend_openvino.ov.Core", OldCpu)
-    backend = OpenVinoBackend(None, "bf16", "small")
+    backend = OpenVinoBackend(model, "bf16", "small")
     assert (backend.name, backend.reason) == ("openvino fp32", "small; this CPU has no bf16, fp32 stands in")
-    assert OpenVinoBackend(None, "int8", "large").name == "openvino int8"
+    assert OpenVinoBackend(model, "int8", "large").name == "openvino int8"
     assert asked["INFERENCE_PRECISION_HINT"] == "f32"
     assert asked["INFERENCE_NUM_THREADS"] <= (os.cpu_count() or 1)
 
