@@ -74,7 +74,7 @@ def test_frames_are_timed_whole_and_without_their_network() -> None:
     ]  # fmt: skip
     _, whole, besides, _ = (row["median"] for row in rows.values())
     assert whole > 20
-    assert 0 < besides < whole
+    assert 0 < besides < whole - 10
 
 
 def test_every_backend_is_measured_against_the_reference(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from scipy.integrate import cumulative_trapezoid
+from scipy.ndimage import minimum_filter1d, uniform_filter1d
 from tests.core.patients import HALF_BOX, grid_points, on_the_box, patient_of
 
+from us_sim.core import deformation
 from us_sim.core.deformation import BESIDE, MOST, Displacement, displacement, move
 from us_sim.core.indentation import REACH, Indentation, face_of, indentation
 from us_sim.core.moved import MovedSampler
@@ -274,3 +277,20 @@ def test_state_field_and_points_stay_under_a_millisecond(liver: Patient) -> None
 def test_columns_end_at_their_reach(liver: Patient) -> None:
     state = indentation(liver, face_of(CURVED), on_the_box(pressed=8.0))
     assert (state.bone == REACH).all()
+
+
+def test_the_profile_is_made_as_scipy_and_numpy_would() -> None:
+    """A rough skin with steps, evened out; the columns of the table are compiled pieces of these."""
+    rng = np.random.default_rng(4)
+    x = np.linspace(-120, 120, 257)
+    step, rough = x[1] - x[0], np.cumsum(rng.normal(0, 3, 257))
+    nodes = round(0.5 * 12.0 / step)
+    lowest = minimum_filter1d(rough, 4 * nodes + 1, mode="nearest")
+    for _ in range(2):
+        lowest = uniform_filter1d(lowest, 2 * nodes + 1, mode="nearest")
+    np.testing.assert_allclose(deformation._lowest(rough, 12.0, step), lowest, atol=1e-9)
+    risen = np.minimum.accumulate(rough - x) + x
+    risen = np.minimum.accumulate((risen + x)[::-1])[::-1] - x
+    np.testing.assert_allclose(deformation._rising(rough, x), risen, atol=1e-9)
+    np.testing.assert_allclose(deformation._integral(rough, step), cumulative_trapezoid(rough, x, initial=0), atol=1e-9)
+    np.testing.assert_allclose(deformation._slope(rough, step), np.gradient(rough, step), atol=1e-9)

@@ -45,7 +45,8 @@ class Anatomy:
         specularity: (B, L, S), 0 to 1.
         layering: (B, L, S), 0 to 1: share of fat, muscle and connective tissue, where fascia runs.
         skin_distance: (B, L, S) mm, negative inside the body.
-        warp: (B, L, S) noise of 24 mm patches, fixed in the patient, about N(0, 1); 0 where nothing is layered.
+        warp: (B, L, S) noise of 24 mm patches, fixed in the patient, about N(0, 1), of the
+            elevational planes in which tissue is layered; 0 if none is.
         scatter: (B, L, S, 2 LOOKS) scattered amplitude, real parts then imaginary parts of the looks;
             tissue of 0 dB has unit variance in each.
         hu, tissue: (B, L, S) float32 and uint8, as `reslice` gives them at these points.
@@ -157,6 +158,7 @@ def _sample(  # type: ignore[no-untyped-def]
         x, z = points[p, 0], points[p, 2]
         for column in range(7):
             out[column, p] = 0
+        layered = ZERO
         for plane in range(len(offsets)):
             y, share = points[p, 1] + offsets[plane], weights[plane]
             a, b, c = mapped(voxel_from_probe, x, y, z)
@@ -185,8 +187,11 @@ def _sample(  # type: ignore[no-untyped-def]
             out[3, p] += share * layering
             out[6, p] += share * value
             if layering > 0:
+                layered += share
                 out[5, p] += share * _noise(tile, 2, a * WARP, b * WARP, c * WARP)
             amplitudes[plane, p] = share * amplitude * np.exp(level * NEPER) if amplitude > 0 else ZERO
+        if layered > 0:
+            out[5, p] /= layered
         a, b, c = mapped(voxel_from_probe, x, points[p, 1], z)
         classes[p] = nearest(tissue, a, b, c)
         a, b, c = mapped(grid_from_probe, x, points[p, 1], z)

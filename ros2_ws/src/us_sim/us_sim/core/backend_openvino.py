@@ -38,7 +38,8 @@ class OpenVinoBackend:
         })  # fmt: skip
         self._request = compiled.create_infer_request()
         # Passing arrays with each call costs more than to copy them into its own.
-        self._read, self._drawn = (torch.empty(*compiled.input(0).shape), torch.empty(*compiled.output(0).shape))
+        with torch.inference_mode(mode=False):
+            self._read, self._drawn = (torch.empty(*end(0).shape) for end in (compiled.input, compiled.output))
         self._request.set_input_tensor(ov.Tensor(self._read.numpy(), shared_memory=True))
         self._request.set_output_tensor(ov.Tensor(self._drawn.numpy(), shared_memory=True))
         self._lock = threading.Lock()  # a request has one input
@@ -47,7 +48,7 @@ class OpenVinoBackend:
         drawn = torch.empty(len(x), *self._drawn.shape[1:])
         with self._lock:
             for one, into in zip(x.split(1), drawn.split(1), strict=True):
-                self._read.copy_(one)
+                self._read.copy_(one.detach())
                 self._request.infer()
                 into.copy_(self._drawn)
         return drawn

@@ -42,6 +42,7 @@ class Composition:
         """
         if output.device.type != "cpu":
             return self.by_tensors(output, coupling, settings)
+        assert len(coupling) == len(output), "coupling and output of different poses"
         slope, offset = map(np.float32, _tone(settings))
         grey, frame = torch.empty(len(output), *output.shape[2:]), torch.empty(len(output), *self._fan.shape)
         _compose(

@@ -31,6 +31,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from us_sim.core import indentation
 from us_sim.core.compiled import kernel
 from us_sim.core.indentation import BESIDE, Indentation
 from us_sim.core.probe import ProbeGeometry, ProbeKind
@@ -183,6 +184,7 @@ def ready() -> None:
     """Compile the loops that a first touch would wait for."""
     points, nodes = np.zeros((1, 3), np.float32), np.linspace(-200, 200, NODES)
     _move(0.0, 1.0, np.zeros((2, 7), np.float32), points, points)
+    indentation.ready()
     still = np.zeros(2)
     _table(nodes, np.zeros(NODES), np.zeros(NODES), still, still, still, still)
 

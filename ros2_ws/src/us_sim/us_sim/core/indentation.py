@@ -142,6 +142,14 @@ def _skin_along_z(patient: Patient, face: Face, ct_from_probe: Matrix) -> tuple[
     return way, np.abs(left) < 0.5
 
 
+def ready() -> None:
+    """Compile the loops that a first touch would wait for."""
+    none, nothing, eye = np.zeros((0, 3)), np.zeros(0), np.eye(4)
+    _followed(np.zeros((2, 2, 2), np.float32), eye, none, np.zeros(3), nothing)
+    tissue = np.zeros((2, 2, 2), np.uint8)
+    _walk(tissue, elasticity_table(), eye, none, nothing, nothing, np.ones(2), nothing, nothing)
+
+
 @numba.njit(nogil=True, cache=True)
 def _followed(grid, ct_from_grid, starts, along, distance):  # type: ignore[no-untyped-def]
     """Way to the skin along each column, by the secant rule, and how far from the skin it ends, mm.

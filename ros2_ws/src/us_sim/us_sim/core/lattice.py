@@ -16,7 +16,7 @@ class Lattice:
     Args:
         shape: samples along the three axes; for a periodic grid, powers of two.
         device: where indices are computed.
-        periodic: the grid repeats; otherwise what lies outside goes to the nearest border.
+        periodic: the grid repeats; otherwise positions outside are for `hold` to tell and for `kept` to bring inside.
     """
 
     def __init__(self, shape: tuple[int, ...], device: torch.device, *, periodic: bool = False) -> None:

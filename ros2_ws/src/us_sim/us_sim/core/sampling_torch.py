@@ -23,6 +23,8 @@ from us_sim.core.volume import AIR_HU
 if TYPE_CHECKING:
     from us_sim.core.patient import Patient
 
+AT_ONCE = 8  # poses: the neighbours of the samples of one take 120 MB
+
 
 class TensorSampler:
     """Holds HU, classes, skin distance and scatterers on the device; poses are the only traffic per frame."""
@@ -53,18 +55,26 @@ class TensorSampler:
         return torch.where(self._voxels.hold(voxels), self._tissue[self._voxels.nearest(voxels)], 0)
 
     def anatomy(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Anatomy:
+        starts = range(0, len(ct_from_probe), AT_ONCE)
+        parts = [self._anatomy(points, ct_from_probe[start : start + AT_ONCE], beam) for start in starts]
+        if len(parts) == 1:
+            return parts[0]
+        return Anatomy(*(torch.cat(maps) for maps in zip(*(vars(part).values() for part in parts), strict=True)))
+
+    def _anatomy(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Anatomy:
         planes = [self._plane(points, ct_from_probe, float(o), float(w)) for o, w in zip(*beam, strict=True)]
-        properties, warp, scatter, hu = (torch.stack(parts).sum(dim=0) for parts in zip(*planes, strict=True))
+        properties, warp, layered, scatter, hu = (torch.stack(parts).sum(dim=0) for parts in zip(*planes, strict=True))
         impedance, attenuation, _, _, specularity, layering, _, _ = properties.unbind(-1)
         grid = self._cells.kept(self._map(self._grid_from_ct @ ct_from_probe, points, 0.0))
         distance = blended(self._distance, *self._cells.corners(grid))
-        tissue = self.classes(points, ct_from_probe)
+        tissue, warp = self.classes(points, ct_from_probe), warp / layered.clamp(min=1e-6)
         return Anatomy(impedance, attenuation, specularity, layering, distance, warp, scatter, hu, tissue)
 
     def _plane(
         self, points: Tensor, ct_from_probe: Matrix, offset: float, share: float
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Weighted properties (…, 8), warp (…), scatter (…, 2 LOOKS) and HU (…) of one elevational plane."""
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Of one elevational plane, weighted: properties (…, 8), warp, the weight where tissue is layered, scatter
+        (…, 2 LOOKS) and HU."""
         voxels = self._map(self._voxel_from_ct @ ct_from_probe, points, offset)
         within, (index, weights) = self._voxels.hold(voxels), self._voxels.corners(voxels)
         properties = (weights[..., None] * self._table[self._tissue[index].int()]).sum(dim=-2)
@@ -80,7 +90,8 @@ class TensorSampler:
         amplitude = share * properties[..., 2] * torch.exp(level * float(a.NEPER)) * within
         slice_hu = torch.where(within, hu, float(AIR_HU))
         scatter = amplitude[..., None] * self._noise(tile)
-        return share * properties, share * warp * (properties[..., 5] > 0), scatter, share * slice_hu
+        layered = share * (properties[..., 5] > 0)
+        return share * properties, layered * warp, layered, scatter, share * slice_hu
 
     def _map(self, to_from_probe: Matrix, points: Tensor, offset: float) -> Tensor:
         """(B, ..., 3) points shifted along the elevation, in the target's index space."""

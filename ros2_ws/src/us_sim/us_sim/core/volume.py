@@ -39,6 +39,11 @@ class CtVolume:
     sha256: str
     warnings: tuple[str, ...] = field(default=())
 
+    def __post_init__(self) -> None:
+        # The compiled loops read the neighbours of every place in it.
+        assert min(self.hu.shape) >= 2, f"{self.name}: shape {self.hu.shape}; expected 2 voxels or more along each axis"
+        assert self.tissue.shape == self.hu.shape, f"{self.name}: classes {self.tissue.shape}, HU {self.hu.shape}"
+
     @property
     def spacing(self) -> NDArray[np.float64]:
         """(3,) voxel size in mm along the three voxel axes."""
