@@ -57,15 +57,15 @@ def rows(repeats: int) -> dict[str, Row]:
     """Time every backend of every size on every device, and frames of the shipped generators."""
     patient, found = builtin_patient(0), {}
     real = real_patient()
-    random = ((name, random_generator(card)) for name, card in RANDOM.items())
+    random = {name: random_generator(card) for name, card in RANDOM.items()}
     loaded = ((name, replace(load_generator(file), file=None)) for name, file in shipped().items())  # no file beside it
-    for name, generator in (*random, *loaded):
+    for name, generator in (*random.items(), *loaded):
         slices = seen(generator, patient, repeats)
         compared = seen(generator, real, COMPARED) if real is not None else None
         for backend, row in measured(generator, slices, compared).items():
             found[f"generator {name}, {backend}"] = row
     for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
-        drawing = {PAPER: accelerated(random_generator(RANDOM[PAPER]), choose_device(device)[0])}
+        drawing = {PAPER: accelerated(random[PAPER], choose_device(device)[0])}
         for name, generator in (drawing | {name: open_generator(name, device) for name in shipped()}).items():
             found.update(frames(name, generator, patient, repeats))
     return found

@@ -6,10 +6,12 @@ so that borders are smooth although the label map is not.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numba
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -61,6 +63,13 @@ class Anatomy:
     scatter: Tensor
     hu: Tensor
     tissue: Tensor
+
+
+def joined(parts: Sequence[Anatomy]) -> Anatomy:
+    """Return the anatomy of all poses of the parts, in their order; a single part is not copied."""
+    if len(parts) == 1:
+        return parts[0]
+    return Anatomy(*(torch.cat(maps) for maps in zip(*(vars(part).values() for part in parts), strict=True)))
 
 
 def property_table(volume: CtVolume) -> Float:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from us_sim.core.anatomy import Anatomy
+from us_sim.core.anatomy import Anatomy, joined
 from us_sim.core.reslice import Beam
 from us_sim.core.sampling import Sampler, Slice
 from us_sim.core.transforms import Matrix
@@ -27,27 +27,22 @@ class MovedSampler:
 
     def slice(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Slice:
         """Return HU and classes, (B, ...), as `Sampler.slice`."""
-        parts = [
-            self._sampler.slice(points if source is None else source(points), pose[None], beam)
-            for source, pose in zip(self._sources, ct_from_probe, strict=True)
-        ]
+        parts = [self._sampler.slice(moved, pose, beam) for moved, pose in self._each(points, ct_from_probe)]
         hu, tissue = map(_joined, zip(*parts, strict=True))
         return hu, tissue
 
     def classes(self, points: Tensor, ct_from_probe: Matrix) -> Tensor:
         """Return classes, (B, ...), as `Sampler.classes`."""
-        return _joined([
-            self._sampler.classes(points if source is None else source(points), pose[None])
-            for source, pose in zip(self._sources, ct_from_probe, strict=True)
-        ])  # fmt: skip
+        return _joined([self._sampler.classes(moved, pose) for moved, pose in self._each(points, ct_from_probe)])
 
     def anatomy(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Anatomy:
         """Return what lies along scan lines, (B, L, S), as `Sampler.anatomy`."""
-        parts = [
-            self._sampler.anatomy(points if source is None else source(points), pose[None], beam)
-            for source, pose in zip(self._sources, ct_from_probe, strict=True)
-        ]
-        return Anatomy(*map(_joined, zip(*(vars(part).values() for part in parts), strict=True)))
+        return joined([self._sampler.anatomy(moved, pose, beam) for moved, pose in self._each(points, ct_from_probe)])
+
+    def _each(self, points: Tensor, ct_from_probe: Matrix) -> Iterator[tuple[Tensor, Matrix]]:
+        """Yield where the tissue at the points lay, and the pose, (1, 4, 4), of each frame."""
+        for source, pose in zip(self._sources, ct_from_probe, strict=True):
+            yield points if source is None else source(points), pose[None]
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from us_sim.core.compiled import kernel
-from us_sim.core.transforms import check_pose, inverse
+from us_sim.core.transforms import Matrix, check_pose, inverse
 from us_sim.core.volume import AIR_HU, CtVolume
 
 Beam = tuple[NDArray[np.float64], NDArray[np.float32]]
@@ -56,9 +56,7 @@ def reslice(
     Raises:
         PoseError: a pose is not finite and rigid.
     """
-    poses = check_pose(ct_from_probe)
-    flat = np.ascontiguousarray(points, dtype=np.float32).reshape(-1, 3)
-    voxel_from_probe = inverse(volume.ct_from_voxel) @ poses.reshape(-1, 4, 4)
+    voxel_from_probe, flat, shape = _prepared(volume, points, ct_from_probe)
     hu = np.empty((len(voxel_from_probe), len(flat)), np.float32)
     tissue = np.empty(hu.shape, np.uint8)
     for matrix, hu_of_pose, tissue_of_pose in zip(voxel_from_probe, hu, tissue, strict=True):
@@ -66,7 +64,6 @@ def reslice(
             _thin(volume.hu, volume.tissue, matrix, flat, hu_of_pose, tissue_of_pose)
         else:
             _thick(volume.hu, volume.tissue, matrix, flat, *beam, hu_of_pose, tissue_of_pose)
-    shape = poses.shape[:-2] + points.shape[:-1]
     return hu.reshape(shape), tissue.reshape(shape)
 
 
@@ -74,13 +71,21 @@ def nearest_classes(
     volume: CtVolume, points: NDArray[np.float32], ct_from_probe: ArrayLike
 ) -> NDArray[np.uint8]:
     """Return the classes of `reslice` alone; arguments, shapes and errors are the same."""
-    poses = check_pose(ct_from_probe)
-    flat = np.ascontiguousarray(points, dtype=np.float32).reshape(-1, 3)
-    voxel_from_probe = inverse(volume.ct_from_voxel) @ poses.reshape(-1, 4, 4)
+    voxel_from_probe, flat, shape = _prepared(volume, points, ct_from_probe)
     tissue = np.empty((len(voxel_from_probe), len(flat)), np.uint8)
     for matrix, tissue_of_pose in zip(voxel_from_probe, tissue, strict=True):
         _nearest(volume.tissue, matrix, flat, tissue_of_pose)
-    return tissue.reshape(poses.shape[:-2] + points.shape[:-1])
+    return tissue.reshape(shape)
+
+
+def _prepared(
+    volume: CtVolume, points: NDArray[np.float32], ct_from_probe: ArrayLike
+) -> tuple[Matrix, NDArray[np.float32], tuple[int, ...]]:
+    """Return (B, 4, 4) matrices from mm in `probe` to voxels, (N, 3) points, and the shape of what is sampled."""
+    poses = check_pose(ct_from_probe)
+    flat = np.ascontiguousarray(points, dtype=np.float32).reshape(-1, 3)
+    shape = poses.shape[:-2] + points.shape[:-1]
+    return inverse(volume.ct_from_voxel) @ poses.reshape(-1, 4, 4), flat, shape
 
 
 @numba.njit(inline="always")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from us_sim.core import anatomy as a
-from us_sim.core.anatomy import Anatomy, property_table
+from us_sim.core.anatomy import Anatomy, joined, property_table
 from us_sim.core.lattice import FAR, Lattice, blended
 from us_sim.core.reslice import Beam
 from us_sim.core.scatterers import SCALE, TILE, scatterer_tile, tile_from_ct
@@ -56,10 +56,7 @@ class TensorSampler:
 
     def anatomy(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Anatomy:
         starts = range(0, len(ct_from_probe), AT_ONCE)
-        parts = [self._anatomy(points, ct_from_probe[start : start + AT_ONCE], beam) for start in starts]
-        if len(parts) == 1:
-            return parts[0]
-        return Anatomy(*(torch.cat(maps) for maps in zip(*(vars(part).values() for part in parts), strict=True)))
+        return joined([self._anatomy(points, ct_from_probe[start : start + AT_ONCE], beam) for start in starts])
 
     def _anatomy(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Anatomy:
         planes = [self._plane(points, ct_from_probe, float(o), float(w)) for o, w in zip(*beam, strict=True)]
