@@ -30,7 +30,7 @@ lint:
 
 bench:
 	@scripts/setup.sh requirements.txt requirements-bench.txt
-	@. ./env.sh && exec python -m us_sim.bench $(ARGS)
+	@. ./env.sh && exec python -m us_sim.bench.suite $(ARGS)
 
 clean:
 	rm -rf .venv ros2_ws/build ros2_ws/install ros2_ws/log .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,6 +1,6 @@
 """Draw docs/images/arm.png, what `arm:=true` shows: the arm, the patient on the table, the probe and its fan.
 
-    python docs/figure_arm.py docs/images
+python docs/figure_arm.py docs/images
 """
 
 from __future__ import annotations
@@ -17,16 +17,15 @@ from matplotlib.colors import LightSource, to_rgb
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from us_sim.core.arm import Arm, solve
 from us_sim.core.assembly import builtin_patient
-from us_sim.core.config import six_numbers
-from us_sim.core.motion import motion
-from us_sim.core.probe import preset
-from us_sim.core.shipped import shipped_arm
+from us_sim.core.generator.shipped import shipped_arm
+from us_sim.core.geometry.probe import preset
+from us_sim.core.geometry.transforms import Matrix, apply
+from us_sim.core.robot.arm import Arm, solve
+from us_sim.core.robot.motion import motion
+from us_sim.core.robot.placement import TABLE, TABLE_ORDER, six_numbers
+from us_sim.core.robot.urdf import chain, pose
 from us_sim.core.tissue import CLASS_COLORS, TissueClass
-from us_sim.core.transforms import Matrix, apply
-from us_sim.core.urdf import chain, pose
-from us_sim.ros.arguments import TABLE, TABLE_ORDER
 from us_sim.ros.fake_arm import HOME
 from us_sim.ros.markers import fan_outline
 
@@ -51,7 +50,8 @@ def shapes(urdf: str, link: str) -> list[tuple[trimesh.Trimesh, str]]:
         else:
             assert cylinder is not None
             mesh = trimesh.creation.cylinder(
-                1000 * float(cylinder.attrib["radius"]), 1000 * float(cylinder.attrib["length"]), sections=32)
+                1000 * float(cylinder.attrib["radius"]), 1000 * float(cylinder.attrib["length"]), sections=32
+            )
         x, y, z = map(float, origin.attrib["xyz"].split())
         mesh.apply_transform(pose((x, y, z), *map(float, origin.attrib.get("rpy", "0 0 0").split())))
         found.append((mesh, str(colors[material.get("name")])))
@@ -89,8 +89,10 @@ def main(folder: Path) -> None:
         draw(axes, mesh, np.array(CLASS_COLORS[organ]) / 255, world_from_ct)
     draw(axes, patient.skin_mesh, to_rgb("#e9b89a"), world_from_ct, 0.25)
     for index, joint in enumerate([None, *arm.joints]):
-        links = {j.find("child").get("link"): j.get("name")  # type: ignore[union-attr]
-                 for j in ElementTree.fromstring(urdf).findall("joint")}
+        links = {
+            j.find("child").get("link"): j.get("name")  # type: ignore[union-attr]
+            for j in ElementTree.fromstring(urdf).findall("joint")
+        }
         link = next((name for name, own in links.items() if joint and own == joint.name), "base_link")
         frame = frames(arm, angles)[index]
         for mesh, rgba in shapes(urdf, str(link)):

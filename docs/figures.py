@@ -14,19 +14,19 @@ from matplotlib.patches import Polygon
 from numpy.typing import NDArray
 from PIL import Image
 
-from us_sim.core.analysis import analyse, shadow
+from us_sim.core.analysis.confidence import confidence_map
+from us_sim.core.analysis.organ_views import analyse, shadow
 from us_sim.core.assembly import open_generator
-from us_sim.core.confidence import confidence_map
-from us_sim.core.deformation import displacement
-from us_sim.core.force import wrench
-from us_sim.core.mechanics import MechanicsSettings
-from us_sim.core.motion import PRESSED, motion
-from us_sim.core.patient import Patient, builtin_patient
-from us_sim.core.probe import preset
+from us_sim.core.contact.deformation import displacement
+from us_sim.core.contact.force import wrench
+from us_sim.core.contact.mechanics import MechanicsSettings
+from us_sim.core.geometry.probe import preset
+from us_sim.core.geometry.transforms import Matrix, apply, rigid
+from us_sim.core.patient.patient import Patient, builtin_patient
+from us_sim.core.robot.motion import PRESSED, motion
 from us_sim.core.simulator import Simulator
 from us_sim.core.tissue import CLASS_COLORS
-from us_sim.core.transforms import Matrix, apply, rigid
-from us_sim.sheet import pictures
+from us_sim.offline.sheet import pictures
 
 matplotlib.use("Agg")
 IMAGES = Path(__file__).parent / "images"
@@ -142,7 +142,6 @@ def arrow(axes: Axes, start: Point, direction: Point, name: str, color: str, len
     end, tail = (float(x), float(y)), (float(start[0]), float(start[1]))
     axes.annotate("", end, tail, arrowprops={"arrowstyle": "->", "color": color, "linewidth": 2})
     axes.annotate(name, end, color=color, fontsize=9, weight="bold")
-
 
 
 def draw_analysis(patient: Patient, pose: Matrix) -> None:

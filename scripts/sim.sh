@@ -18,7 +18,7 @@ stop() {
 }
 trap stop INT TERM HUP
 
-setsid bash -c '. ./env.sh && exec python -m us_sim.ros.sim "$@"' sim "$@" &
+setsid bash -c '. ./env.sh && exec python -m us_sim.bringup.sim "$@"' sim "$@" &
 child=$!
 [[ -z $stopped ]] || stop
 while kill -0 "$child" 2>/dev/null; do

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from us_sim.bringup.arguments import LaunchConfig
 from us_sim.control.config import ScanConfig, ServoConfig
 from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.ros import parameters
-from us_sim.ros.arguments import LaunchConfig
 from us_sim.viewer.config import ViewerConfig
 
 ROOT = Path(__file__).resolve().parents[1]

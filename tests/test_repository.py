@@ -12,8 +12,16 @@ ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = sorted(ROOT.glob("requirements*.txt"))
 
 # Written in pieces, so that this file passes its own test.
-HOSTS = ["pypi" + ".org", "python" + "hosted.org", "packages." + "ros.org", "download." + "pytorch.org",
-         "conda" + ".anaconda.org", "--index" + "-url", "--find" + "-links", "--trusted" + "-host"]
+HOSTS = [
+    "pypi" + ".org",
+    "python" + "hosted.org",
+    "packages." + "ros.org",
+    "download." + "pytorch.org",
+    "conda" + ".anaconda.org",
+    "--index" + "-url",
+    "--find" + "-links",
+    "--trusted" + "-host",
+]
 MACHINE = re.compile(r"(?<![\w.~$}])/(?:work|root|tmp|home/(?!user\b)\w+|mnt|Users)/(?=\w)")
 
 

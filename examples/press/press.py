@@ -13,9 +13,9 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from std_msgs.msg import Header
 
-from us_sim.core.motion import PRESSED, motion
-from us_sim.core.patient import builtin_patient
-from us_sim.core.transforms import rigid
+from us_sim.core.geometry.transforms import rigid
+from us_sim.core.patient.patient import builtin_patient
+from us_sim.core.robot.motion import PRESSED, motion
 from us_sim.ros.conversions import pose_message
 
 RATE = 25.0  # Hz
@@ -51,8 +51,9 @@ class Press(Node):
             speed = -FASTEST
         self._depth = max(0.0, self._depth + min(max(speed, -FASTEST), FASTEST) / RATE)
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id="ct")
-        self._publisher.publish(PoseStamped(
-            header=header, pose=pose_message(self._start @ rigid(np.eye(3), [0.0, 0.0, self._depth]))))
+        self._publisher.publish(
+            PoseStamped(header=header, pose=pose_message(self._start @ rigid(np.eye(3), [0.0, 0.0, self._depth])))
+        )
         self._steps += 1
         if time > DURATION:
             rclpy.shutdown()

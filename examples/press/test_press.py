@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.faults import FaultSettings
-from us_sim.core.mechanics import MechanicsSettings
-from us_sim.core.patient import builtin_patient
+from us_sim.core.patient.patient import builtin_patient
 from us_sim.core.simulator import Simulator
 from us_sim.core.tissue import CLASS_COUNT
-from us_sim.replay import Replay, Shot
-from us_sim.trajectory import read_trajectory
+from us_sim.offline.replay import Replay, Shot
+from us_sim.poses.trajectory import read_trajectory
 
 HERE = Path(__file__).parent
 EVERY = 15  # th pose is rendered

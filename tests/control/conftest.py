@@ -40,8 +40,15 @@ class FlatSim(Node):
         self.organ: Ball | None = Ball()
         self.poses: list[np.ndarray] = []
         self.mute = False
-        self._out = {name: self.create_publisher(kind, f"~/{name}", stream_qos()) for name, kind in (
-            ("wrench", WrenchStamped), ("contact", Contact), ("frame_info", FrameInfo), ("analysis", Analysis))}
+        self._out = {
+            name: self.create_publisher(kind, f"~/{name}", stream_qos())
+            for name, kind in (
+                ("wrench", WrenchStamped),
+                ("contact", Contact),
+                ("frame_info", FrameInfo),
+                ("analysis", Analysis),
+            )
+        }
         self._info = self.create_publisher(ProbeInfo, "~/probe_info", latched_qos())
         self.create_subscription(PoseStamped, "~/probe_pose", self._on_pose, pose_qos())
         self.show_patient("one")

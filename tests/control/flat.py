@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from us_sim.control.admittance import Felt
 from us_sim.control.visual_servo import Seen
-from us_sim.core.transforms import Matrix, rigid
+from us_sim.core.geometry.transforms import Matrix, rigid
 
 STIFFNESS = 1.0  # N/mm
 REACH = 60.0  # mm to either side of the probe that its image shows

@@ -23,7 +23,7 @@ from us_sim.control.admittance import (
     rotation_vector,
     turn_rate,
 )
-from us_sim.core.transforms import check_pose, rigid
+from us_sim.core.geometry.transforms import check_pose, rigid
 
 STILL = np.zeros(2)
 X, Y, Z = np.eye(3)

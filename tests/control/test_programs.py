@@ -9,7 +9,7 @@ import subprocess
 import pytest
 from tests.ros.conftest import DOMAIN
 
-from us_sim.ros.processes import python_main
+from us_sim.bringup.processes import python_main
 
 ENVIRONMENT = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN)}
 

@@ -127,9 +127,7 @@ def test_another_goal_meanwhile_is_refused(world: World, flat_sim: FlatSim, scan
     assert client.result(first).result.success
 
 
-def test_a_patient_swapped_meanwhile_ends_it(
-    world: World, flat_sim: FlatSim, scan_node: Start, client: Client
-) -> None:
+def test_a_patient_swapped_meanwhile_ends_it(world: World, flat_sim: FlatSim, scan_node: Start, client: Client) -> None:
     ready(world, scan_node())
     handle = client.send(goal())
     client.under_way()

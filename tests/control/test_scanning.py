@@ -12,7 +12,7 @@ from us_sim.control.admittance import Felt
 from us_sim.control.guard import DESCENT, Guard
 from us_sim.control.raster import path, raster
 from us_sim.control.scanning import CARRY, STAND_OFF, SkinScan, Stage
-from us_sim.core.transforms import Matrix
+from us_sim.core.geometry.transforms import Matrix
 
 STEP = 0.02
 COURSE = path(np.stack([upright(0, 0), upright(80, 0)]))

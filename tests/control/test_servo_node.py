@@ -62,9 +62,7 @@ def test_an_organ_is_found_centred_and_held(world: World, flat_sim: FlatSim, ser
     assert flat_sim.poses[-1][2, 3] == pytest.approx(5.0, abs=0.5)  # N on 1 N/mm
 
 
-def test_an_organ_that_is_not_there_is_said_so_off_the_skin(
-    world: World, flat_sim: FlatSim, servo_node: Start
-) -> None:
+def test_an_organ_that_is_not_there_is_said_so_off_the_skin(world: World, flat_sim: FlatSim, servo_node: Start) -> None:
     flat_sim.organ = None
     said = states(world)
     put(world, servo_node())

@@ -1,4 +1,4 @@
-"""The servo on the built-in phantom in simulated time: what `us_sim.control.servo_table` measures over DDS."""
+"""The servo on the built-in phantom in simulated time: what `us_sim.bringup.servo_table` measures over DDS."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from us_sim.bringup.servo_table import HELD, PERIOD, WITHIN, Trial, Truth, right_kidney, starts
 from us_sim.control.admittance import Felt, led
 from us_sim.control.guard import Guard
-from us_sim.control.servo_table import HELD, PERIOD, WITHIN, Trial, Truth, right_kidney, starts
 from us_sim.control.visual_servo import Phase, Seen, Servo
-from us_sim.core.analysis import organ_views
-from us_sim.core.breathing import mobility_of
-from us_sim.core.force import wrench
-from us_sim.core.mechanics import MechanicsSettings
-from us_sim.core.patient import builtin_patient
-from us_sim.core.probe import preset
+from us_sim.core.analysis.organ_views import organ_views
+from us_sim.core.contact.force import wrench
+from us_sim.core.contact.mechanics import MechanicsSettings
+from us_sim.core.geometry.probe import preset
+from us_sim.core.geometry.transforms import Matrix
+from us_sim.core.patient.breathing import mobility_of
+from us_sim.core.patient.patient import builtin_patient
 from us_sim.core.simulator import Simulator
 from us_sim.core.tissue import TissueClass
-from us_sim.core.transforms import Matrix
 
 STEP, EVERY = 0.04, 2  # s between two poses; a frame for every second one
 patient_of = cache(builtin_patient)

@@ -11,7 +11,7 @@ from tests.control.flat import Ball, feel, upright
 
 from us_sim.control.admittance import led
 from us_sim.control.visual_servo import AHEAD, ALPHA, BETA, SEARCH, SWEEP_SPEED, Follower, Phase, Seen, Servo, SliceSum
-from us_sim.core.transforms import Matrix, rigid
+from us_sim.core.geometry.transforms import Matrix, rigid
 
 STEP = 0.02
 
@@ -112,8 +112,12 @@ def test_without_frames_no_search_goes_on() -> None:
 
 def test_an_organ_that_is_gone_on_the_way_back_is_absent() -> None:
     servo, start = Servo(), upright(z=5.0)
-    pose, _ = run(servo, start, lambda pose, seconds: Ball().seen(pose) if seconds < 2.5 else Seen(
-        0.0, np.full(3, np.nan), pose), Phase.ABSENT)
+    pose, _ = run(
+        servo,
+        start,
+        lambda pose, seconds: Ball().seen(pose) if seconds < 2.5 else Seen(0.0, np.full(3, np.nan), pose),
+        Phase.ABSENT,
+    )
     assert np.isnan(servo.centre).all()
     assert np.isfinite(pose).all()
 
@@ -149,8 +153,7 @@ def test_another_organ_of_that_name_far_beside_does_not_lead_astray() -> None:
 
 def test_an_organ_that_is_not_there_ends_the_search() -> None:
     servo = Servo()
-    pose, seconds = run(
-        servo, upright(z=5.0), lambda pose, _: Seen(0.0, np.full(3, np.nan), pose), Phase.ABSENT)
+    pose, seconds = run(servo, upright(z=5.0), lambda pose, _: Seen(0.0, np.full(3, np.nan), pose), Phase.ABSENT)
     length = sum(np.hypot(*leg) for leg in SEARCH)
     assert seconds == pytest.approx(length / SWEEP_SPEED, abs=0.3)
     end = np.sum(SEARCH, axis=0)

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from us_sim.core.patient import Patient
-from us_sim.core.surface import skin_of
+from us_sim.core.geometry.transforms import Matrix, pose_on_skin
+from us_sim.core.patient.patient import Patient
+from us_sim.core.patient.surface import skin_of
+from us_sim.core.patient.volume import CtVolume
 from us_sim.core.tissue import TissueClass
-from us_sim.core.transforms import Matrix, pose_on_skin
-from us_sim.core.volume import CtVolume
 
 SIZE, SPACING = 40, 4.0  # voxels and mm along each axis
 HALF_BOX, SKIN = 64.0, 4.0  # mm

@@ -16,13 +16,14 @@ import torch
 from tests.core.patients import box_patient, on_the_box
 from torch import Tensor
 
-from us_sim.core import assembly, inference, simulator
-from us_sim.core.artifact import Generator, build, save_generator
-from us_sim.core.backend import CPU, TorchBackend
-from us_sim.core.card import Card
+from us_sim.core import assembly, simulator
 from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.core.errors import DeviceError
-from us_sim.core.probe import ProbeGeometry, ProbeKind
+from us_sim.core.generator import inference
+from us_sim.core.generator.artifact import Generator, build, save_generator
+from us_sim.core.generator.backend import CPU, TorchBackend
+from us_sim.core.generator.card import Card
+from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
 from us_sim.core.simulator import Simulator
 
 GPU = "cuda:0 (Card)"

@@ -22,9 +22,9 @@ from us_sim.core.faults import (
     living_lines,
     misplaced,
 )
-from us_sim.core.probe import ProbeGeometry, ProbeKind
+from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
+from us_sim.core.geometry.transforms import check_pose
 from us_sim.core.simulator import Simulator
-from us_sim.core.transforms import check_pose
 
 NONE = FaultSettings()
 STAMPS = [1_700_000_000_000_000_000 + 33_000_000 * i for i in range(2000)]

@@ -12,18 +12,18 @@ import torch
 from numpy.typing import NDArray
 from tests.core.patients import HALF_BOX, box_patient, on_the_box, rotation
 
-from us_sim.core.artifact import Generator, build
-from us_sim.core.backend import TorchBackend
-from us_sim.core.backend_cuda import CudaBackend
-from us_sim.core.card import Card
 from us_sim.core.config import ImageSettings
 from us_sim.core.errors import ConfigError, PoseError
-from us_sim.core.patient import Patient
-from us_sim.core.probe import ProbeGeometry, ProbeKind
-from us_sim.core.reslice import elevation_beam, reslice
+from us_sim.core.generator.artifact import Generator, build
+from us_sim.core.generator.backend import TorchBackend
+from us_sim.core.generator.backend_cuda import CudaBackend
+from us_sim.core.generator.card import Card
+from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
+from us_sim.core.geometry.transforms import rigid
+from us_sim.core.patient.patient import Patient
+from us_sim.core.sampling.reslice import elevation_beam, reslice
 from us_sim.core.simulator import Frame, Simulator
 from us_sim.core.tissue import TissueClass
-from us_sim.core.transforms import rigid
 
 LINEAR = ProbeGeometry(
     ProbeKind.LINEAR, 60.0, aperture=40.0, width=64, height=64, scan_lines=64, samples=192, slice_thickness=2.0

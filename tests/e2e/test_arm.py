@@ -19,16 +19,24 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image, JointState
 from us_sim_msgs.msg import FrameInfo
 
-from us_sim.core.arm import Arm
-from us_sim.core.shipped import shipped_arm
-from us_sim.core.transforms import inverse
-from us_sim.core.urdf import chain, pose
+from us_sim.core.generator.shipped import shipped_arm
+from us_sim.core.geometry.transforms import inverse
+from us_sim.core.robot.arm import Arm
+from us_sim.core.robot.urdf import chain, pose
 from us_sim.ros.conversions import nanoseconds, pose_matrix
 from us_sim.ros.fake_arm import HOME
 
 DOMAIN = 1 + (os.getpid() + 50) % 100
-WORDS = ["namespace:=left", "arm:=true", "preset:=clarius", "viewer:=false", "device:=cpu", "renderer:=ct",
-         "world_from_ct:=0.56 -0.04 0.15 3.14159265 0 1.57079633", "flange_calibration:=0 0 0.15 0 0 0.05"]
+WORDS = [
+    "namespace:=left",
+    "arm:=true",
+    "preset:=clarius",
+    "viewer:=false",
+    "device:=cpu",
+    "renderer:=ct",
+    "world_from_ct:=0.56 -0.04 0.15 3.14159265 0 1.57079633",
+    "flange_calibration:=0 0 0.15 0 0 0.05",
+]
 
 
 @pytest.fixture
@@ -36,7 +44,8 @@ def sim(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "us_sim.ros.sim", *WORDS], env=environment, stdout=log, stderr=subprocess.STDOUT)
+            [sys.executable, "-m", "us_sim.bringup.sim", *WORDS], env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
         yield process
         process.terminate()  # not killed: it ends the nodes first
         process.wait(timeout=20)
@@ -55,7 +64,8 @@ def heard(seconds: float) -> tuple[list[Any], dict[int, Any], dict[int, Any]]:
     node.create_subscription(Image, "left/us_image", images.append, qos_profile_sensor_data)
     for kind, topic, kept in ((FrameInfo, "left/us_sim/frame_info", infos), (JointState, "left/joint_states", joints)):
         node.create_subscription(
-            kind, topic, lambda m, kept=kept: kept.__setitem__(nanoseconds(m.header.stamp), m), 100)
+            kind, topic, lambda m, kept=kept: kept.__setitem__(nanoseconds(m.header.stamp), m), 100
+        )
     end = time.monotonic() + seconds
     while time.monotonic() < end and not (images and len(infos.keys() & joints.keys()) > 5):
         executor.spin_once(timeout_sec=0.2)

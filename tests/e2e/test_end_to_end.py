@@ -23,9 +23,9 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 from us_sim_msgs.msg import Contact, FrameInfo, ProbeInfo
 
-from us_sim.core.motion import motion
-from us_sim.core.patient import load_patient
-from us_sim.core.transforms import quaternion_from_rotation
+from us_sim.core.geometry.transforms import quaternion_from_rotation
+from us_sim.core.patient.patient import load_patient
+from us_sim.core.robot.motion import motion
 
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 
@@ -42,8 +42,11 @@ class Program:
         words = [word for parameter in parameters for word in ("-p", parameter)]
         with log.open("w") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", run, "--ros-args", *words], stdout=output, stderr=subprocess.STDOUT,
-                env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN)})
+                [sys.executable, "-c", run, "--ros-args", *words],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN)},
+            )
 
     def interrupt(self) -> int:
         """Press Ctrl-C; return the exit code, which must come within 5 s."""
@@ -83,8 +86,7 @@ class Robot:
         """Send a pose; its number is its stamp in milliseconds."""
         x, y, z = (ct_from_probe[:3, 3] / 1000).tolist()
         qx, qy, qz, qw = quaternion_from_rotation(ct_from_probe[:3, :3]).tolist()
-        message = PoseStamped(pose=Pose(
-            position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw)))
+        message = PoseStamped(pose=Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw)))
         message.header.frame_id = "ct"
         message.header.stamp.sec, message.header.stamp.nanosec = number // 1000, number % 1000 * 1_000_000
         self.poses.publish(message)
@@ -127,7 +129,9 @@ def fan_of(info: ProbeInfo) -> NDArray[np.bool_]:
     """Pixels of a convex probe's fan, from nothing but the message; true to within rounding on its border."""
     z, x = np.meshgrid(
         info.first_pixel.z + info.pixel_spacing_z * np.arange(info.height),
-        info.first_pixel.x + info.pixel_spacing_x * np.arange(info.width), indexing="ij")
+        info.first_pixel.x + info.pixel_spacing_x * np.arange(info.width),
+        indexing="ij",
+    )
     radius = np.hypot(x, z + info.radius_of_curvature) - info.radius_of_curvature
     angle = np.arctan2(x, z + info.radius_of_curvature)
     inside = (radius >= -1e-6) & (radius <= info.depth + 1e-6)

@@ -13,8 +13,22 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = (
-    "bash", "cat", "cp", "dirname", "find", "grep", "head", "make", "mkdir", "rm", "sed", "sh", "sha256sum", "sort",
-    "tail", "xargs",
+    "bash",
+    "cat",
+    "cp",
+    "dirname",
+    "find",
+    "grep",
+    "head",
+    "make",
+    "mkdir",
+    "rm",
+    "sed",
+    "sh",
+    "sha256sum",
+    "sort",
+    "tail",
+    "xargs",
 )
 BASH = shutil.which("bash") or "bash"
 
@@ -67,14 +81,24 @@ def run(machine: Path, tmp_path: Path) -> Run:
     for file in [*ROOT.glob("requirements*.txt"), ROOT / "Makefile", ROOT / "env.sh"]:
         shutil.copy(file, copy)
     defaults = {
-        "PATH": str(machine), "HOME": str(tmp_path), "FAKE_VERSION": "3.11", "FAKE_LOG": str(tmp_path / "installed"),
-        "FAKE_NO_VENV": "0", "FAKE_NO_HEADER": "0", "FAKE_BROKEN": "",
+        "PATH": str(machine),
+        "HOME": str(tmp_path),
+        "FAKE_VERSION": "3.11",
+        "FAKE_LOG": str(tmp_path / "installed"),
+        "FAKE_NO_VENV": "0",
+        "FAKE_NO_HEADER": "0",
+        "FAKE_BROKEN": "",
     }
 
     def _run(script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [BASH, script, *arguments], cwd=copy, env={**defaults, **environment}, capture_output=True, text=True,
-            timeout=60)
+            [BASH, script, *arguments],
+            cwd=copy,
+            env={**defaults, **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
 
     return _run
 
@@ -109,8 +133,11 @@ def test_a_fit_machine_is_not_talked_about(run: Run) -> None:
         ("c++", "us_sim: no C++ compiler 'c++' found; install g++"),
         ("cmake", "us_sim: no CMake found; install cmake (3.16 or newer)"),
         ("make", "us_sim: no make found; install make"),
-        ("python3", "us_sim: no 'python3' found; install python3 (3.10 to 3.13), "
-                    "or name another one: make PYTHON=/path/to/python3.12"),
+        (
+            "python3",
+            "us_sim: no 'python3' found; install python3 (3.10 to 3.13), "
+            "or name another one: make PYTHON=/path/to/python3.12",
+        ),
     ],
 )
 def test_a_missing_program_is_named_in_one_line(machine: Path, run: Run, missing: str, line: str) -> None:
@@ -235,8 +262,10 @@ def test_an_installed_ros_is_used_instead_of_the_wheels(machine: Path, run: Run,
 
 # -- env.sh --------------------------------------------------------------------------------------------
 
-SHELLS = [pytest.param(name, marks=pytest.mark.skipif(not shutil.which(name), reason=f"{name} is not installed"))
-          for name in ("bash", "zsh")]
+SHELLS = [
+    pytest.param(name, marks=pytest.mark.skipif(not shutil.which(name), reason=f"{name} is not installed"))
+    for name in ("bash", "zsh")
+]
 
 
 def shell(name: str, script: str) -> subprocess.CompletedProcess[str]:
@@ -263,13 +292,16 @@ def test_env_before_the_set_up_says_what_to_do(name: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", SHELLS)
 def test_env_shows_the_workspace_and_leaves_the_shell_as_it_was(name: str, workspace: Path) -> None:
-    result = shell(name, f"""set -eu
+    result = shell(
+        name,
+        f"""set -eu
         . {workspace}/env.sh; before=$PATH:$AMENT_PREFIX_PATH
         . {workspace}/env.sh; [ "$before" = "$PATH:$AMENT_PREFIX_PATH" ]
         command -v python colcon us_sim_render
         python -c 'import rclpy, us_sim, us_sim_msgs.msg, scyclegan_train'
         echo "$ROS_AUTOMATIC_DISCOVERY_RANGE"
-        case $- in *e*u*|*u*e*) echo still strict ;; esac""")
+        case $- in *e*u*|*u*e*) echo still strict ;; esac""",
+    )
     assert result.returncode == 0, result.stderr
     python, colcon, render, reach, strict = result.stdout.splitlines()
     assert (python, colcon) == (f"{workspace}/.venv/bin/python", f"{workspace}/.venv/bin/colcon")

@@ -13,7 +13,8 @@ SETTINGS = ["--generator", "abdomen_lite", "--breathing-amplitude", "10", "--fau
 
 
 def rendered(folder: Path, cache: Path) -> dict[str, bytes]:
-    command = [sys.executable, "-m", "us_sim.render", "--poses", str(RECORDING), "--count", "5", "--out", str(folder)]
+    program = [sys.executable, "-m", "us_sim.offline.render"]
+    command = [*program, "--poses", str(RECORDING), "--count", "5", "--out", str(folder)]
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache)}
     subprocess.run([*command, *SETTINGS], env=environment, check=True, capture_output=True, timeout=280)
     return {file.name: file.read_bytes() for file in folder.iterdir()}

@@ -7,8 +7,8 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
-from us_sim.ros.round_trip import measured  # noqa: E402
-from us_sim.timing import summary  # noqa: E402
+from us_sim.bench.timing import summary  # noqa: E402
+from us_sim.bringup.round_trip import measured  # noqa: E402
 
 
 def test_figures_are_median_and_95th_percentile_in_ms() -> None:

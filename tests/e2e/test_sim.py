@@ -24,7 +24,8 @@ def sim() -> Iterator[subprocess.Popen[str]]:
     if Path(sys.prefix) != ROOT / ".venv" or os.environ.get("ROS_DISTRO"):
         pytest.skip("not in this checkout's environment with the wheels; run make test")
     process = subprocess.Popen(
-        ["make", "sim"], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+        ["make", "sim"], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    )
     yield process
     for pid in [process.pid, *descendants(process.pid)]:
         with suppress(ProcessLookupError):
@@ -83,6 +84,7 @@ def test_frames_flow_until_ctrl_c_ends_everything(sim: subprocess.Popen[str]) ->
 
 def test_a_wrong_argument_lists_the_known_ones() -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "us_sim.ros.sim", "gian:=3"], capture_output=True, text=True, timeout=60)
+        [sys.executable, "-m", "us_sim.bringup.sim", "gian:=3"], capture_output=True, text=True, timeout=60
+    )
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("us_sim: unknown argument 'gian'; known are analysis_source, ")

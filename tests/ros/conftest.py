@@ -28,15 +28,15 @@ from rclpy.time import Time
 
 from us_sim.core import assembly
 from us_sim.core.config import ImageSettings
-from us_sim.core.contact import Contact, contact
+from us_sim.core.contact.contact import Contact, contact
+from us_sim.core.contact.indentation import Indentation, face_of, indentation
+from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.errors import ArtifactError, ConfigError, DeviceError, PatientError
-from us_sim.core.indentation import Indentation, face_of, indentation
-from us_sim.core.mechanics import MechanicsSettings
-from us_sim.core.patient import Patient
-from us_sim.core.probe import ProbeGeometry
+from us_sim.core.geometry.probe import ProbeGeometry
+from us_sim.core.patient.patient import Patient
+from us_sim.core.patient.surface import skin_of
+from us_sim.core.patient.volume import CtVolume
 from us_sim.core.simulator import Frame
-from us_sim.core.surface import skin_of
-from us_sim.core.volume import CtVolume
 from us_sim.ros.node import UsSim
 
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
@@ -53,8 +53,13 @@ def ball(name: str) -> Patient:
     ct_from_voxel = np.diag([4.0, 4.0, 4.0, 1.0])
     ct_from_voxel[:3, 3] = -80.0
     volume = CtVolume(
-        hu=np.where(inside, 60, -1000).astype(np.int16), tissue=inside.astype(np.uint8),
-        ct_from_voxel=ct_from_voxel, name=name, sha256=f"sha of {name}", warnings=(f"{name} is a ball",))
+        hu=np.where(inside, 60, -1000).astype(np.int16),
+        tissue=inside.astype(np.uint8),
+        ct_from_voxel=ct_from_voxel,
+        name=name,
+        sha256=f"sha of {name}",
+        warnings=(f"{name} is a ball",),
+    )
     return Patient(volume, skin_of(volume))
 
 
@@ -98,9 +103,17 @@ class FakeSimulator:
     def indentation(self, ct_from_probe: NDArray[np.float64]) -> Indentation:
         return indentation(self.patient, face_of(self.probe), ct_from_probe)
 
-    def render(self, ct_from_probe: NDArray[np.float64], *, image: bool = True, ct_slice: bool = True,
-               labels: bool = True, renderer: str | None = None, times: Sequence[float] = (0.0,),
-               coupling: NDArray[np.float32] | None = None) -> Frame:
+    def render(
+        self,
+        ct_from_probe: NDArray[np.float64],
+        *,
+        image: bool = True,
+        ct_slice: bool = True,
+        labels: bool = True,
+        renderer: str | None = None,
+        times: Sequence[float] = (0.0,),
+        coupling: NDArray[np.float32] | None = None,
+    ) -> Frame:
         self.coupling = coupling
         self.times.extend(times)
         self.log.append({"image": image, "ct_slice": ct_slice, "labels": labels})
@@ -113,12 +126,15 @@ class FakeSimulator:
             image=np.where(fan, round(x), 0).astype(np.uint8) if image else None,
             ct_slice=np.where(fan, round(z), -1000).astype(np.int16) if ct_slice else None,
             labels=np.where(fan, round(y), 0).astype(np.uint8) if labels else None,
-            contact=self.contact(ct_from_probe), ct_from_probe=ct_from_probe,
+            contact=self.contact(ct_from_probe),
+            ct_from_probe=ct_from_probe,
             renderer=renderer or self.renderer,
-            deformed=self.mechanics.deformation and self.indentation(ct_from_probe).pressed)
+            deformed=self.mechanics.deformation and self.indentation(ct_from_probe).pressed,
+        )
 
-    def render_batch(self, ct_from_probe: NDArray[np.float64], *, times: Sequence[float],
-                     renderer: str | None = None, **wanted: Any) -> list[Frame]:
+    def render_batch(
+        self, ct_from_probe: NDArray[np.float64], *, times: Sequence[float], renderer: str | None = None, **wanted: Any
+    ) -> list[Frame]:
         if renderer:
             self.replace(renderer=renderer)  # raises where it cannot be
         frames = zip(ct_from_probe, times, strict=True)
@@ -138,7 +154,8 @@ def _load_generator(path: str) -> Any:
     name = Path(path).stem
     backend = SimpleNamespace(name="fake int8", reason="it is small")
     return SimpleNamespace(
-        name=name, sha256=f"sha of {name}", card=card, depth=180.0, device=torch.device("cpu"), backend=backend)
+        name=name, sha256=f"sha of {name}", card=card, depth=180.0, device=torch.device("cpu"), backend=backend
+    )
 
 
 class World:
@@ -210,8 +227,7 @@ class World:
 
     def sender(self, node: UsSim, namespace: str = "") -> Callable[[PoseStamped], None]:
         """Connect to a node's pose topic, its first pose being received; return what sends the others."""
-        publisher = self.client.create_publisher(
-            PoseStamped, f"{namespace}/us_sim/probe_pose", QoSProfile(depth=1))
+        publisher = self.client.create_publisher(PoseStamped, f"{namespace}/us_sim/probe_pose", QoSProfile(depth=1))
         pose = self.pose(1.0)
         pose.header.frame_id = f"{namespace}/ct".strip("/")
 

@@ -18,11 +18,11 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from us_sim_msgs.msg import Analysis, FrameInfo
 
-from us_sim.core.artifact import build, save_generator
-from us_sim.core.card import Card
-from us_sim.core.confidence import confidence_map
-from us_sim.core.probe import preset
-from us_sim.core.segmenter import load_segmenter, segment
+from us_sim.core.analysis.confidence import confidence_map
+from us_sim.core.analysis.segmenter import load_segmenter, segment
+from us_sim.core.generator.artifact import build, save_generator
+from us_sim.core.generator.card import Card
+from us_sim.core.geometry.probe import preset
 
 if TYPE_CHECKING:
     from tests.ros.conftest import World

@@ -15,9 +15,11 @@ import torch
 from safetensors.torch import save_file
 from us_sim_msgs.srv import LoadGenerator, LoadPatient
 
-from us_sim.core import artifact, assembly, patient
-from us_sim.core.card import Card
-from us_sim.core.probe import preset
+from us_sim.core import assembly
+from us_sim.core.generator import artifact
+from us_sim.core.generator.card import Card
+from us_sim.core.geometry.probe import preset
+from us_sim.core.patient import patient
 
 if TYPE_CHECKING:
     from tests.ros.conftest import World
@@ -103,9 +105,7 @@ def test_a_bad_ct_is_named_and_the_old_patient_goes_on(
     assert answer.patient == "phantom-0"
 
 
-def test_labels_of_another_patient_are_refused(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_labels_of_another_patient_are_refused(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(assembly, "load_patient", patient.load_patient)
     node = world.start()
     before, far = node.scene, SPACING.copy()

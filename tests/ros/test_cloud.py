@@ -12,8 +12,8 @@ from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 from us_sim_msgs.msg import FrameInfo
 
-from us_sim.core.probe import ProbeGeometry, ProbeKind, preset
-from us_sim.core.transforms import rigid
+from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind, preset
+from us_sim.core.geometry.transforms import rigid
 from us_sim.ros.cloud import frame_cloud
 
 if TYPE_CHECKING:
@@ -30,7 +30,11 @@ def test_every_pixel_of_the_fan_is_a_grey_point_where_it_lies() -> None:
     assert (cloud.header.frame_id, cloud.header.stamp.sec) == ("left/ct", 3)
     assert (cloud.height, cloud.width, cloud.row_step) == (1, 512, 512 * cloud.point_step)
     assert [(f.name, f.datatype) for f in cloud.fields] == [
-        ("x", PointField.FLOAT32), ("y", PointField.FLOAT32), ("z", PointField.FLOAT32), ("rgb", PointField.UINT32)]
+        ("x", PointField.FLOAT32),
+        ("y", PointField.FLOAT32),
+        ("z", PointField.FLOAT32),
+        ("rgb", PointField.UINT32),
+    ]
     number = 5 * 16 + 3  # row 5, column 3
     x, y, z, rgb = struct.unpack_from("<fffI", cloud.data, number * cloud.point_step)
     lateral, axial = -10.0 + 3.5 * 1.25, 5.5 * 1.25  # 16 pixels on 20 mm, 32 on 40 mm

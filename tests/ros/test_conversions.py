@@ -18,11 +18,11 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from us_sim.core.config import ImageSettings
-from us_sim.core.contact import Contact
+from us_sim.core.contact.contact import Contact
+from us_sim.core.contact.force import Wrench
 from us_sim.core.errors import PoseError, ProbeError
-from us_sim.core.force import Wrench
-from us_sim.core.probe import PRESETS, ProbeGeometry, ProbeKind, preset
-from us_sim.core.transforms import rigid
+from us_sim.core.geometry.probe import PRESETS, ProbeGeometry, ProbeKind, preset
+from us_sim.core.geometry.transforms import rigid
 from us_sim.ros import conversions
 
 HEADER = Header(stamp=Time(sec=3, nanosec=4), frame_id="probe")
@@ -139,9 +139,14 @@ def test_soft_window() -> None:
 
 def make_contact(in_contact: bool) -> Contact:
     return Contact(
-        in_contact=in_contact, coupling=0.5, line_coupling=np.array([0.0, 1.0], np.float32),
-        line_distance=np.array([4.0, -2.0]), penetration=2.0, point=np.array([1.0, 0.0, -3.0]),
-        normal=np.array([0.0, 0.0, -1.0]) if in_contact else np.full(3, np.nan))
+        in_contact=in_contact,
+        coupling=0.5,
+        line_coupling=np.array([0.0, 1.0], np.float32),
+        line_distance=np.array([4.0, -2.0]),
+        penetration=2.0,
+        point=np.array([1.0, 0.0, -3.0]),
+        normal=np.array([0.0, 0.0, -1.0]) if in_contact else np.full(3, np.nan),
+    )
 
 
 def test_contact_is_told_in_metres() -> None:
@@ -165,8 +170,7 @@ def test_without_contact_point_and_normal_are_nan() -> None:
 
 def simulator(probe: ProbeGeometry) -> Any:
     patient = SimpleNamespace(name="p", sha256="s")
-    return SimpleNamespace(
-        probe=probe, settings=ImageSettings(), patient=patient, renderer="physics", generator=None)
+    return SimpleNamespace(probe=probe, settings=ImageSettings(), patient=patient, renderer="physics", generator=None)
 
 
 def test_probe_info_of_the_default_probe() -> None:
@@ -180,8 +184,11 @@ def test_probe_info_of_the_default_probe() -> None:
     width = 2 * (50.4 + 180) * math.sin(math.pi / 6) / 256  # mm of one column
     np.testing.assert_allclose(message.pixel_spacing_x, width / 1000)
     np.testing.assert_allclose(message.first_pixel.x, -127.5 * width / 1000)
-    last = [message.first_pixel.x + 255 * message.pixel_spacing_x, 0,
-            message.first_pixel.z + 255 * message.pixel_spacing_z]
+    last = [
+        message.first_pixel.x + 255 * message.pixel_spacing_x,
+        0,
+        message.first_pixel.z + 255 * message.pixel_spacing_z,
+    ]
     np.testing.assert_allclose(last, probe.pixel_points[-1, -1] / 1000, rtol=1e-5)
     assert (message.patient, message.patient_sha256, message.generator) == ("p", "s", "")
     classes = dict(zip(message.class_names, message.class_ids, strict=True))
@@ -242,7 +249,8 @@ def test_a_stamp_goes_on() -> None:
 def test_frame_info_carries_pose_and_stamp() -> None:
     frame: Any = SimpleNamespace(renderer="ct", ct_from_probe=rigid(np.eye(3), (10.0, 20.0, 30.0)), deformed=True)
     message = conversions.frame_info_message(
-        frame, HEADER, sequence=4, ct_frame="ct", config_id=2, arrival=0.0, frozen=True)
+        frame, HEADER, sequence=4, ct_frame="ct", config_id=2, arrival=0.0, frozen=True
+    )
     assert message.header == HEADER
     assert (message.sequence, message.config_id, message.renderer) == (4, 2, "ct")
     assert (message.frozen, message.deformed) == (True, True)

@@ -14,17 +14,17 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool
 from us_sim_msgs.msg import FrameInfo
 
+from us_sim.bringup.arguments import ARM, parse
+from us_sim.bringup.sim import greeting, main, processes
 from us_sim.core import assembly
 from us_sim.core.errors import ArmError, ConfigError
-from us_sim.core.motion import motion
-from us_sim.core.shipped import shipped_arm
-from us_sim.core.transforms import inverse, rigid
-from us_sim.core.urdf import chain
-from us_sim.ros.arguments import ARM, parse
+from us_sim.core.generator.shipped import shipped_arm
+from us_sim.core.geometry.transforms import inverse, rigid
+from us_sim.core.robot.motion import motion
+from us_sim.core.robot.urdf import chain
 from us_sim.ros.conversions import nanoseconds, pose_matrix
 from us_sim.ros.fake_arm import ArmConfig, FakeArm
 from us_sim.ros.probe_motion import PATIENT
-from us_sim.ros.sim import greeting, main, processes
 
 if TYPE_CHECKING:
     from tests.ros.conftest import World
@@ -135,12 +135,18 @@ def test_it_stops_for_another_driver(world: World) -> None:
 @pytest.mark.parametrize(
     ("parameters", "error", "message"),
     [
-        ({"flange_calibration": "0 0 0.1 0 0"}, ConfigError,
-         "flange_calibration is '0 0 0.1 0 0'; expected six numbers: x y z roll pitch yaw"),
+        (
+            {"flange_calibration": "0 0 0.1 0 0"},
+            ConfigError,
+            "flange_calibration is '0 0 0.1 0 0'; expected six numbers: x y z roll pitch yaw",
+        ),
         ({"flange_calibration": "0 0 nan 0 0 0"}, ConfigError, "flange_calibration is '0 0 nan 0 0 0'; expected six"),
         ({"world_from_ct": ""}, ConfigError, "world_from_ct is ''; expected six numbers: x y z yaw pitch roll"),
-        ({"world_from_ct": "3 0 -1 3.14 0 1.57"}, ArmError,
-         r"pose 0 of 120: out of the arm's reach.*The arm reaches with world_from_ct:="),
+        (
+            {"world_from_ct": "3 0 -1 3.14 0 1.57"},
+            ArmError,
+            r"pose 0 of 120: out of the arm's reach.*The arm reaches with world_from_ct:=",
+        ),
         ({"motion": "rotation"}, ArmError, r"out of the arm's reach.*at their limits: joint_7.*take another motion$"),
         ({"motion": "fan_tilt", "period": 1.0}, ArmError, r"joint_\d would turn at .* rad/s.*take a longer period$"),
     ],
@@ -169,7 +175,12 @@ def test_the_arm_takes_the_demos_place() -> None:
     commands = processes(values)
     assert list(commands) == ["us_sim", "fake_arm"]
     assert commands["fake_arm"][3:] == [
-        "--ros-args", "-p", 'world_from_ct:="0.5 0 0.1 3.14 0 1.57"', "-p", "rate:=20.0"]
+        "--ros-args",
+        "-p",
+        'world_from_ct:="0.5 0 0.1 3.14 0 1.57"',
+        "-p",
+        "rate:=20.0",
+    ]
     assert commands["us_sim"][3:] == ["--ros-args", "-p", "rate:=20.0", "-p", "gain:=3.0"]
     assert "moved by fake_arm (liver_sweep)." in greeting(values)
 

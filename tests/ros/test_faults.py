@@ -18,7 +18,7 @@ from us_sim_msgs.msg import Contact, FrameInfo
 from us_sim_msgs.srv import RenderFrame
 
 from us_sim.core.faults import FaultSettings, calibration_error, gel_left, is_lost, living_lines
-from us_sim.core.transforms import rigid
+from us_sim.core.geometry.transforms import rigid
 from us_sim.ros.mailbox import Mailbox
 
 if TYPE_CHECKING:

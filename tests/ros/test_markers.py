@@ -11,9 +11,9 @@ from builtin_interfaces.msg import Time
 from rclpy.serialization import serialize_message
 from visualization_msgs.msg import Marker
 
-from us_sim.core.probe import ProbeGeometry, ProbeKind, preset
+from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind, preset
+from us_sim.core.geometry.transforms import rigid
 from us_sim.core.tissue import TissueClass
-from us_sim.core.transforms import rigid
 from us_sim.ros.markers import fan_outline, live_markers, patient_markers
 
 

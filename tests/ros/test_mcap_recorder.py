@@ -73,7 +73,10 @@ def test_a_recording_is_called_mcap(tmp_path: Path) -> None:
 
 def test_a_type_without_definition_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mcap_recorder.os, "environ", {"AMENT_PREFIX_PATH": "/nowhere"})
-    with McapRecorder(tmp_path / "sweep.mcap") as recorder, pytest.raises(
-        RecordingError, match=r"geometry_msgs/PoseStamped: no definition in AMENT_PREFIX_PATH \(/nowhere\); source"
+    with (
+        McapRecorder(tmp_path / "sweep.mcap") as recorder,
+        pytest.raises(
+            RecordingError, match=r"geometry_msgs/PoseStamped: no definition in AMENT_PREFIX_PATH \(/nowhere\); source"
+        ),
     ):
         recorder.write("/pose", pose(1))

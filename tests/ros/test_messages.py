@@ -57,8 +57,9 @@ def test_a_filled_message_survives_the_wire() -> None:
     msg = pytest.importorskip("us_sim_msgs.msg")
     from rclpy.serialization import deserialize_message, serialize_message
 
-    contact = msg.Contact(in_contact=True, coupling=0.5, line_coupling=[0.0, 1.0], penetration=2e-3,
-                          line_distance=[4e-3, -2e-3])
+    contact = msg.Contact(
+        in_contact=True, coupling=0.5, line_coupling=[0.0, 1.0], penetration=2e-3, line_distance=[4e-3, -2e-3]
+    )
     contact.header.frame_id = "probe"
     contact.header.stamp.sec, contact.normal.z = 12, -1.0
     assert deserialize_message(serialize_message(contact), msg.Contact) == contact

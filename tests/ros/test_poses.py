@@ -9,7 +9,7 @@ import pytest
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
 
-from us_sim.core.transforms import rigid
+from us_sim.core.geometry.transforms import rigid
 from us_sim.ros.mailbox import Mailbox
 from us_sim.ros.poses import RefusedError, StampOrder, locate
 

@@ -13,7 +13,7 @@ from us_sim_msgs.msg import FrameInfo
 
 from us_sim.core import assembly
 from us_sim.core.errors import PatientError
-from us_sim.core.motion import MOTIONS, motion
+from us_sim.core.robot.motion import MOTIONS, motion
 from us_sim.ros.conversions import nanoseconds, pose_matrix
 from us_sim.ros.probe_motion import ProbeMotion
 
@@ -71,9 +71,7 @@ def test_it_stops_for_another_driver_and_goes_on_where_it_was(world: World) -> N
     np.testing.assert_allclose(heard, np.roll(expected, -first, axis=0)[: len(heard)], atol=1e-6)
 
 
-def test_another_patient_in_the_simulator_is_told_once(
-    world: World, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_another_patient_in_the_simulator_is_told_once(world: World, capfd: pytest.CaptureFixture[str]) -> None:
     node = world.start(seed=1)
     motion_node = start(world, seed=2)
     world.until(lambda: motion_node.count_publishers("us_sim/probe_info"))

@@ -19,7 +19,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from tests.ros.conftest import DOMAIN, World
 
-from us_sim.bags import read_bag
+from us_sim.poses.bags import read_bag
 from us_sim.ros import play, record
 from us_sim.ros.conversions import nanoseconds
 from us_sim.ros.mcap_recorder import McapRecorder
@@ -82,7 +82,8 @@ def test_played_poses_come_with_their_stamps_at_their_pace(world: World, tmp_pat
     came: list[tuple[PoseStamped, float]] = []
     player = Player(poses, speed=2.0, context=world.context)
     world.client.create_subscription(
-        PoseStamped, "us_sim/probe_pose", lambda pose: came.append((pose, time.monotonic())), QoSProfile(depth=50))
+        PoseStamped, "us_sim/probe_pose", lambda pose: came.append((pose, time.monotonic())), QoSProfile(depth=50)
+    )
     world.add(player)
     world.until(lambda: len(came) == 6)
     assert [nanoseconds(pose.header.stamp) for pose, _ in came] == [pose.stamp for pose in poses]

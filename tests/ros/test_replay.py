@@ -17,22 +17,23 @@ from us_sim_msgs.srv import RenderFrame
 
 from us_sim.core import assembly
 from us_sim.core.config import ImageSettings
+from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.faults import FaultSettings, is_lost
-from us_sim.core.mechanics import MechanicsSettings
-from us_sim.core.motion import motion
-from us_sim.core.patient import Patient, builtin_patient
+from us_sim.core.geometry.transforms import rigid
+from us_sim.core.patient.patient import Patient, builtin_patient
+from us_sim.core.robot.motion import motion
 from us_sim.core.simulator import Simulator
-from us_sim.core.transforms import rigid
-from us_sim.replay import Replay
+from us_sim.offline.replay import Replay
+from us_sim.poses.trajectory import Trajectory, read_trajectory
 from us_sim.ros.conversions import pixels_of, pose_message
 from us_sim.ros.mcap_recorder import McapRecorder
 from us_sim.ros.node import UsSim
-from us_sim.trajectory import Trajectory, read_trajectory
 
 MECHANICS = MechanicsSettings(breathing_amplitude=12.0)
 PARAMETERS = {"renderer": "physics", "generator": "abdomen_lite"}
 FAULTS = FaultSettings(
-    fault_drop=0.3, fault_position=2.0, fault_angle=0.05, fault_flip=True, fault_dead=0.1, fault_gel=0.2)
+    fault_drop=0.3, fault_position=2.0, fault_angle=0.05, fault_flip=True, fault_dead=0.1, fault_gel=0.2
+)
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool
 
+from us_sim.bringup.arguments import parse
+from us_sim.bringup.sim import greeting, processes
 from us_sim.core.errors import ConfigError
-from us_sim.ros.arguments import parse
 from us_sim.ros.node import UsSim
-from us_sim.ros.sim import greeting, processes
 
 if TYPE_CHECKING:
     from tests.ros.conftest import World
@@ -35,7 +35,8 @@ def test_the_clients_of_clarius_ros2_find_image_frame_and_freeze(world: World) -
     assert world.until(lambda: images[-1].header.stamp.sec == 2 or send(world.pose(2.0, x=7.0)))
     np.testing.assert_array_equal(
         np.frombuffer(images[-1].data, np.uint8).reshape(image.height, -1)[:, ::4],
-        np.where(node.scene.simulator.probe.fan_mask, 7, 0))  # what the fake draws at x = 7 mm
+        np.where(node.scene.simulator.probe.fan_mask, 7, 0),
+    )  # what the fake draws at x = 7 mm
 
 
 def test_a_reader_with_sensor_data_qos_is_served(world: World) -> None:
@@ -75,8 +76,16 @@ def test_all_else_keeps_its_name(world: World) -> None:
 def test_the_arguments_turn_into_parameters_and_names() -> None:
     command = processes(parse(["preset:=clarius", "viewer:=false", "motion:=none"]))["us_sim"]
     assert command[3:] == [
-        "--ros-args", "-r", "us_sim/image:=us_image", "-r", "us_sim/freeze:=enable_freeze",
-        "-p", 'image_encoding:="bgra8"', "-p", 'probe_frame_id:="clarius_probe"']
+        "--ros-args",
+        "-r",
+        "us_sim/image:=us_image",
+        "-r",
+        "us_sim/freeze:=enable_freeze",
+        "-p",
+        'image_encoding:="bgra8"',
+        "-p",
+        'probe_frame_id:="clarius_probe"',
+    ]
 
 
 def test_every_node_uses_the_new_names() -> None:
@@ -113,7 +122,6 @@ def start(world: World, namespace: str = "") -> Any:
     """Start the node as its command line does: the same words, parsed by rclpy."""
     words = ["preset:=clarius", *([f"namespace:={namespace}"] if namespace else [])]
     arguments = processes(parse(words))["us_sim"][3:]
-    node: Any = UsSim(
-        context=world.context, cli_args=[*arguments, "-p", "renderer:=physics"], parameter_overrides=[])
+    node: Any = UsSim(context=world.context, cli_args=[*arguments, "-p", "renderer:=physics"], parameter_overrides=[])
     world.add(node)
     return node

@@ -17,7 +17,7 @@ from std_srvs.srv import SetBool
 from us_sim_msgs.msg import Contact, FrameInfo, ProbeInfo
 from visualization_msgs.msg import MarkerArray
 
-from us_sim.core.probe import preset
+from us_sim.core.geometry.probe import preset
 
 if TYPE_CHECKING:
     from tests.ros.conftest import World
@@ -296,9 +296,7 @@ def test_a_new_probe_info_goes_out_before_its_first_frame(world: World) -> None:
 
 
 @pytest.mark.parametrize("method", ["render", "contact"])
-def test_what_fails_for_one_pose_ends_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
+def test_what_fails_for_one_pose_ends_nothing(world: World, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     node = world.start()
     infos = world.listen(FrameInfo, "us_sim/frame_info")
     world.listen(Contact, "us_sim/contact")

@@ -18,9 +18,9 @@ from std_srvs.srv import SetBool
 from us_sim_msgs.msg import FrameInfo
 from us_sim_msgs.srv import LoadPatient, RenderFrame
 
-from us_sim.core.force import wrench
-from us_sim.core.mechanics import MechanicsSettings
-from us_sim.core.transforms import rigid
+from us_sim.core.contact.force import wrench
+from us_sim.core.contact.mechanics import MechanicsSettings
+from us_sim.core.geometry.transforms import rigid
 
 if TYPE_CHECKING:
     from tests.ros.conftest import World

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from scyclegan_train.config import Config, from_mapping
-from scyclegan_train.samples import PHYSICS, REAL, CtBatch, UsBatch
-from us_sim.core.card import Card
+from scyclegan_train.data.samples import PHYSICS, REAL, CtBatch, UsBatch
+from us_sim.core.generator.card import Card
 
 HU = np.zeros(14, np.float32)
 HU[[0, 1, 2, 3]] = -100, 60, 180, -20

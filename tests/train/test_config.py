@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from scyclegan_train.config import CONFIGS, Config, load_config, to_yaml
-from scyclegan_train.schedule import Schedule
+from scyclegan_train.run.schedule import Schedule
 from us_sim.core.errors import ConfigError
 
 

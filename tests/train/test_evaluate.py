@@ -12,20 +12,21 @@ import pytest
 import torch
 from PIL import Image
 
-from scyclegan_train import evaluate, held_out, judge, report
-from scyclegan_train.held_out import PROBE, Shuffled, along_lines, shuffle_table
-from scyclegan_train.inputs import known_fan
-from scyclegan_train.intervals import Interval
-from scyclegan_train.judge import Judge
-from scyclegan_train.measure import DEPTH_BINS, Findings, add_greys
-from scyclegan_train.networks import ct_generator, segmenter
-from us_sim.core.artifact import load_generator, save_generator
-from us_sim.core.card import Card
-from us_sim.core.motion import motion
-from us_sim.core.patient import builtin_patient
-from us_sim.core.probe import preset
-from us_sim.core.reslice import THIN
-from us_sim.core.sampling import sampler_on
+from scyclegan_train import evaluate
+from scyclegan_train.data.inputs import known_fan
+from scyclegan_train.evaluation import held_out, judge, report
+from scyclegan_train.evaluation.held_out import PROBE, Shuffled, along_lines, shuffle_table
+from scyclegan_train.evaluation.intervals import Interval
+from scyclegan_train.evaluation.judge import Judge
+from scyclegan_train.evaluation.measure import DEPTH_BINS, Findings, add_greys
+from scyclegan_train.method.networks import ct_generator, segmenter
+from us_sim.core.generator.artifact import load_generator, save_generator
+from us_sim.core.generator.card import Card
+from us_sim.core.geometry.probe import preset
+from us_sim.core.patient.patient import builtin_patient
+from us_sim.core.robot.motion import motion
+from us_sim.core.sampling.reslice import THIN
+from us_sim.core.sampling.sampler import sampler_on
 from us_sim.core.tissue import TissueClass as T
 
 
@@ -141,9 +142,7 @@ def artifact(tmp_path: Path) -> Path:
     return tmp_path / "untrained.safetensors"
 
 
-def test_all_of_it_for_an_untrained_generator(
-    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_of_it_for_an_untrained_generator(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluate, "TIMED", 1)
     torch.manual_seed(0)
     found = evaluate.evaluate([load_generator(artifact)], tmp_path, seeds=[2000], count=2,
@@ -182,9 +181,7 @@ def test_real_frames_stand_beside(shared_data: Path) -> None:
     assert "no folder of real frames" not in text
 
 
-def test_what_cannot_be_evaluated_is_named(
-    artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_cannot_be_evaluated_is_named(artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, few = ["--out", str(tmp_path / "out")], tmp_path / "few"
     few.mkdir()
     for name in "ab":

@@ -12,21 +12,21 @@ from lightning_fabric import Fabric
 from tests.train.synthetic import TinyCt, TinyUs, config
 
 from scyclegan_train import export as command
-from scyclegan_train import feeding, losses
-from scyclegan_train.checkpoint import CheckpointError, checkpoints, load_checkpoint
 from scyclegan_train.config import Config
-from scyclegan_train.export import export
-from scyclegan_train.inputs import Inputs
-from scyclegan_train.loop import build_model, train
-from scyclegan_train.samples import CtBatch
-from scyclegan_train.translator import frozen
-from scyclegan_train.view import CardView
-from us_sim.core.artifact import load_generator
-from us_sim.core.encoding import decode, encode
-from us_sim.core.motion import motion
-from us_sim.core.patient import builtin_patient
-from us_sim.core.sampling import sampler_on
-from us_sim.core.segmenter import load_segmenter, seen
+from scyclegan_train.data.inputs import Inputs
+from scyclegan_train.data.samples import CtBatch
+from scyclegan_train.data.view import CardView
+from scyclegan_train.method import feeding, losses
+from scyclegan_train.method.translator import frozen
+from scyclegan_train.run.checkpoint import CheckpointError, checkpoints, load_checkpoint
+from scyclegan_train.run.export import export
+from scyclegan_train.run.loop import build_model, train
+from us_sim.core.analysis.segmenter import load_segmenter, seen
+from us_sim.core.generator.artifact import load_generator
+from us_sim.core.generator.encoding import decode, encode
+from us_sim.core.patient.patient import builtin_patient
+from us_sim.core.robot.motion import motion
+from us_sim.core.sampling.sampler import sampler_on
 from us_sim.core.simulator import Simulator
 
 RICH: dict[str, Any] = {

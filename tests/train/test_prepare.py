@@ -16,14 +16,14 @@ from safetensors import safe_open
 from tests.core.patients import box_patient
 from tests.train.tiny import tiny_card
 
-from scyclegan_train.cases import find_cases, read_list, shard_of
 from scyclegan_train.config import load_config
-from scyclegan_train.faults import DataError, Faults
+from scyclegan_train.data.cases import find_cases, read_list, shard_of
+from scyclegan_train.data.faults import DataError, Faults
+from scyclegan_train.data.slices import PreparedCt
+from scyclegan_train.data.splits import split_of
 from scyclegan_train.prepare import main, slices_of, transverse_poses
-from scyclegan_train.slices import PreparedCt
-from scyclegan_train.splits import split_of
-from us_sim.core.card import Card
-from us_sim.core.reslice import reslice
+from us_sim.core.generator.card import Card
+from us_sim.core.sampling.reslice import reslice
 from us_sim.core.tissue import TissueClass as T
 
 CASES = 4
@@ -230,9 +230,7 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, scans: Path, config: Path,
 # -- refusals -----------------------------------------------------------------------------------------------
 
 
-def test_bad_scans_are_named_and_left_out(
-    tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_scans_are_named_and_left_out(tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scans = tmp_path / "scans"
     for n in range(2):
         write_case(scans / "images", scans / "labels", f"Case_{n:05d}", n)
@@ -261,9 +259,7 @@ def test_nothing_usable_is_a_failure(tmp_path: Path, config: Path) -> None:
     assert prepare(tmp_path, config, tmp_path / "out") == 1
 
 
-def test_labels_of_another_patient_are_named(
-    tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_labels_of_another_patient_are_named(tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_case(tmp_path / "images", tmp_path / "labels", "Case_00000", 0)
     volume = box_patient().volume
     far = volume.ct_from_voxel.copy()
@@ -387,9 +383,7 @@ def test_impossible_shards_are_refused(shard: str) -> None:
         shard_of([], shard)
 
 
-def test_one_kind_of_input_has_to_be_given(
-    tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_kind_of_input_has_to_be_given(tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--out", str(tmp_path), "--config", str(config)]) == 1
     assert "give either a folder of images or --list" in capsys.readouterr().err
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from scyclegan_train import judge
 from scyclegan_train import segmenter as command
-from scyclegan_train.networks import segmenter
-from us_sim.core.generator import UNet
-from us_sim.core.probe import preset
-from us_sim.core.segmenter import Segmenter, load_segmenter, segment
+from scyclegan_train.evaluation import judge
+from scyclegan_train.method.networks import segmenter
+from us_sim.core.analysis.segmenter import Segmenter, load_segmenter, segment
+from us_sim.core.generator.unet import UNet
+from us_sim.core.geometry.probe import preset
 from us_sim.core.tissue import TissueClass
 
 KIDNEY = TissueClass.KIDNEY

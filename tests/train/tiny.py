@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from us_sim.core.card import Card
-from us_sim.core.probe import preset
+from us_sim.core.generator.card import Card
+from us_sim.core.geometry.probe import preset
 
 
 def tiny_card(grid: str = "polar", lines: int = 32, samples: int = 64, pixels: int = 48) -> Card:

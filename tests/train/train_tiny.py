@@ -14,9 +14,9 @@ import torch
 from lightning_fabric import Fabric
 from tests.train.synthetic import TinyCt, TinyUs, config
 
-from scyclegan_train.inputs import Inputs
-from scyclegan_train.loop import train
-from scyclegan_train.samples import CtBatch, UsBatch
+from scyclegan_train.data.inputs import Inputs
+from scyclegan_train.data.samples import CtBatch, UsBatch
+from scyclegan_train.run.loop import train
 
 
 class Ending(Inputs):

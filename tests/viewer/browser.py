@@ -18,9 +18,18 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 PROGRAM = next((found for name in NAMES if (found := shutil.which(name))), None)
 START = 120.0  # s for a busy machine
 FLAGS = (
-    "--headless=new", "--no-sandbox", "--remote-debugging-port=0", "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader", "--no-first-run", "--hide-scrollbars", "--disable-background-networking",
-    "--disable-component-update", "--disable-features=BackForwardCache", "--disable-sync", "--mute-audio",
+    "--headless=new",
+    "--no-sandbox",
+    "--remote-debugging-port=0",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--no-first-run",
+    "--hide-scrollbars",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-features=BackForwardCache",
+    "--disable-sync",
+    "--mute-audio",
 )
 
 
@@ -32,14 +41,17 @@ class Browser:
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self._process = subprocess.Popen(
             [PROGRAM, *FLAGS, f"--user-data-dir={self._folder.name}", "about:blank"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         self._number = 0
         try:
             self._socket = connect(self._page_address(), max_size=None, open_timeout=START)
             self.call("Page.enable")
             self.call("Runtime.enable")
-            self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
-                      mobile=False)
+            self.call(
+                "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+            )
         except BaseException:
             self.close()
             raise

@@ -18,8 +18,8 @@ from tests.viewer.browser import PROGRAM, Browser
 from us_sim_msgs.msg import Contact, FrameInfo
 
 from us_sim.core import assembly
+from us_sim.core.geometry.transforms import rotation_from_quaternion
 from us_sim.core.simulator import Simulator
-from us_sim.core.transforms import rotation_from_quaternion
 from us_sim.ros.conversions import pixels_of, pose_matrix, pose_message
 from us_sim.ros.node import UsSim
 from us_sim.viewer.hand import Hand
@@ -53,9 +53,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(
-    world: World, viewer: Callable[..., Viewer], browser: Browser, monkeypatch: pytest.MonkeyPatch
-) -> Viewer:
+def page(world: World, viewer: Callable[..., Viewer], browser: Browser, monkeypatch: pytest.MonkeyPatch) -> Viewer:
     """A viewer that a browser shows, on a ball of liver seen by the physics renderer."""
     monkeypatch.setattr(assembly, "Simulator", Simulator)
     monkeypatch.setattr(assembly, "open_generator", lambda name, device: None)

@@ -9,7 +9,7 @@ import pytest
 import trimesh
 from numpy.typing import NDArray
 
-from us_sim.core.transforms import check_pose
+from us_sim.core.geometry.transforms import check_pose
 from us_sim.viewer.hand import Hand, SkinMesh
 
 RADIUS = 100.0
@@ -34,9 +34,14 @@ def test_corners_that_coincide_are_joined() -> None:
 
 @pytest.mark.parametrize(
     ("point", "nearest"),
-    [((7.0, 90.0, -33.0), (7.0, 50.0, -33.0)), ((12.0, 41.0, 3.0), (12.0, 50.0, 3.0)),
-     ((130.0, 70.0, 4.0), (100.0, 50.0, 4.0)), ((130.0, 70.0, 190.0), (100.0, 50.0, 150.0))],
-    ids=["outside", "inside", "beside an edge", "beside a corner"])
+    [
+        ((7.0, 90.0, -33.0), (7.0, 50.0, -33.0)),
+        ((12.0, 41.0, 3.0), (12.0, 50.0, 3.0)),
+        ((130.0, 70.0, 4.0), (100.0, 50.0, 4.0)),
+        ((130.0, 70.0, 190.0), (100.0, 50.0, 150.0)),
+    ],
+    ids=["outside", "inside", "beside an edge", "beside a corner"],
+)
 def test_nearest_place_on_a_box(box: SkinMesh, point: tuple[float, ...], nearest: tuple[float, ...]) -> None:
     np.testing.assert_allclose(box.nearest(point), nearest, atol=1e-9)
 

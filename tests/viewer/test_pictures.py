@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from us_sim.core.labels import TissueClass
-from us_sim.core.probe import ProbeGeometry, ProbeKind, preset
+from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind, preset
+from us_sim.core.patient.labels import TissueClass
 from us_sim.viewer import finding, pictures, readout
 from us_sim.viewer.readout import Organ
 
@@ -53,7 +53,10 @@ def test_slice_and_classes_side_by_side() -> None:
     probe = preset("c5_2")
     pair = pictures.side_by_side(np.full((256, 256), 200, np.uint8), np.ones((256, 256), np.uint8), probe, COLORS)
     assert (tuple(pair[2, 150]), tuple(pair[-2, 4]), tuple(pair[100, 140])) == (
-        (66, 66, 66), (66, 66, 66), (200, 200, 200))  # beside the fan above and below, and in it
+        (66, 66, 66),
+        (66, 66, 66),
+        (200, 200, 200),
+    )  # beside the fan above and below, and in it
 
 
 def test_the_frame_in_space_is_clear_outside_the_fan() -> None:

@@ -53,8 +53,9 @@ def by_user(control: Any, value: Any) -> None:
 
 def place_of(node: Any) -> Callable[[], Any]:
     """Return what tells the place of the newest pose that a simulator shows, mm."""
-    return lambda: None if node.stream is None or node.stream._shown is None else (
-        node.stream._shown.ct_from_probe[:3, 3])
+    return lambda: (
+        None if node.stream is None or node.stream._shown is None else (node.stream._shown.ct_from_probe[:3, 3])
+    )
 
 
 def test_while_nobody_looks_nothing_is_asked_of_the_simulator(world: World, viewer: Start) -> None:
@@ -145,9 +146,7 @@ def test_it_outlives_the_simulator(world: World, viewer: Start, told: list[str])
 
 
 @pytest.mark.usefixtures("watched")
-def test_another_patient_is_shown_and_the_probe_put_on_its_skin(
-    world: World, viewer: Start, tmp_path: Path
-) -> None:
+def test_another_patient_is_shown_and_the_probe_put_on_its_skin(world: World, viewer: Start, tmp_path: Path) -> None:
     node, page = world.start(), viewer()
     ready(world, page)
     page.steering.slide((0.0, 200.0, 0.0))

@@ -34,7 +34,7 @@ setup(
             "probe_motion = us_sim.ros.probe_motion:main",
             "fake_arm = us_sim.ros.fake_arm:main",
             "us_sim_viewer = us_sim.viewer.node:main",
-            "us_sim_render = us_sim.render:main",
+            "us_sim_render = us_sim.offline.render:main",
             "us_sim_scan = us_sim.control.scan:main",
             "us_sim_servo = us_sim.control.servo:main",
             "us_sim_record = us_sim.ros.record:main",

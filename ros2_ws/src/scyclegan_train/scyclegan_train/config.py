@@ -11,14 +11,15 @@ from typing import Any, TypeVar
 
 import yaml
 
-from scyclegan_train.networks import FILTERS, IMAGE
-from us_sim.core.card import Card
 from us_sim.core.config import check_ranges, setting
 from us_sim.core.errors import ConfigError, UsSimError
-from us_sim.core.probe import preset
+from us_sim.core.generator.card import Card
+from us_sim.core.geometry.probe import preset
 from us_sim.core.tissue import TissueClass
 
 CONFIGS = Path(__file__).parent / "configs"
+IMAGE = 3  # channels of an image of either domain
+FIELDS = (70, 34)  # receptive fields of the discriminators, pixels
 Section = TypeVar("Section")
 
 
@@ -84,8 +85,8 @@ class CriticConfig(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.field not in FILTERS:
-            raise ConfigError(f"field is {self.field}; expected one of {', '.join(map(str, FILTERS))}")
+        if self.field not in FIELDS:
+            raise ConfigError(f"field is {self.field}; expected one of {', '.join(map(str, FIELDS))}")
         if min(self.weight) < 0:
             raise ConfigError(f"weight of a critic is {self.weight}; expected two numbers of at least 0")
 

@@ -13,23 +13,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from scyclegan_train import cycle, held_out, measure, report, use
-from scyclegan_train.export import export
-from scyclegan_train.fans import FanGeometry, read_fan
-from scyclegan_train.fid import Inception, fid_table
-from scyclegan_train.frames import FrameFolder
-from scyclegan_train.held_out import Scene
-from scyclegan_train.inputs import known_fan
-from scyclegan_train.intervals import kid_interval
-from scyclegan_train.judge import LINES, Judge, trained_judge
-from scyclegan_train.likeness import blocks_of, even_half, pooled
-from scyclegan_train.measure import Findings
-from scyclegan_train.panels import tiled
-from scyclegan_train.samples import UsBatch
-from us_sim.core.artifact import Generator, load_generator
+from scyclegan_train.data.fans import FanGeometry, read_fan
+from scyclegan_train.data.frames import FrameFolder
+from scyclegan_train.data.inputs import known_fan
+from scyclegan_train.data.samples import UsBatch
+from scyclegan_train.evaluation import cycle, held_out, measure, report, use
+from scyclegan_train.evaluation.fid import Inception, fid_table
+from scyclegan_train.evaluation.held_out import Scene
+from scyclegan_train.evaluation.intervals import kid_interval
+from scyclegan_train.evaluation.judge import LINES, Judge, trained_judge
+from scyclegan_train.evaluation.likeness import blocks_of, even_half, pooled
+from scyclegan_train.evaluation.measure import Findings
+from scyclegan_train.run.export import export
+from scyclegan_train.run.panels import tiled
 from us_sim.core.errors import ConfigError, UsSimError
-from us_sim.core.patient import builtin_patient
-from us_sim.core.scan_conversion import conversion_grid, scan_convert
+from us_sim.core.generator.artifact import Generator, load_generator
+from us_sim.core.patient.patient import builtin_patient
+from us_sim.core.physics.scan_conversion import conversion_grid, scan_convert
 from us_sim.core.simulator import Simulator
 from us_sim.core.tissue import CLASS_COLORS
 

@@ -14,20 +14,20 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from scyclegan_train.cases import CtCase, find_cases, read_list, shard_of
 from scyclegan_train.config import load_config
-from scyclegan_train.faults import DataError, Faults
-from scyclegan_train.poses import aims, draw_pose
-from scyclegan_train.samples import CtBatch
-from scyclegan_train.slices import about_slices, recipe_of, write_recipe, write_slices
-from scyclegan_train.view import CardView
-from us_sim.core.card import Card
+from scyclegan_train.data.cases import CtCase, find_cases, read_list, shard_of
+from scyclegan_train.data.faults import DataError, Faults
+from scyclegan_train.data.poses import aims, draw_pose
+from scyclegan_train.data.samples import CtBatch
+from scyclegan_train.data.slices import about_slices, recipe_of, write_recipe, write_slices
+from scyclegan_train.data.view import CardView
 from us_sim.core.errors import UsSimError
-from us_sim.core.patient import Patient, load_patient
-from us_sim.core.probe import ProbeGeometry
-from us_sim.core.sampling import sampler_on
+from us_sim.core.generator.card import Card
+from us_sim.core.geometry.probe import ProbeGeometry
+from us_sim.core.geometry.transforms import Matrix, apply, rigid
+from us_sim.core.patient.patient import Patient, load_patient
+from us_sim.core.sampling.sampler import sampler_on
 from us_sim.core.tissue import TissueClass
-from us_sim.core.transforms import Matrix, apply, rigid
 
 PLACES = ("skin", "transverse")
 
@@ -128,9 +128,7 @@ def transverse_poses(patient: Patient, probe: ProbeGeometry, count: int) -> Matr
     return np.stack([rigid(axes, [across, top, z]) for z in heights])
 
 
-def _prepared(
-    cases: Sequence[CtCase], card: Card, options: argparse.Namespace
-) -> Iterator[tuple[CtCase, str]]:
+def _prepared(cases: Sequence[CtCase], card: Card, options: argparse.Namespace) -> Iterator[tuple[CtCase, str]]:
     """Each case when it is done, with what was wrong."""
     if options.workers == 1:
         for case in cases:
@@ -154,9 +152,7 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _progress(
-    console: Console, done: Iterator[tuple[CtCase, str]], total: int
-) -> Iterator[tuple[CtCase, str]]:
+def _progress(console: Console, done: Iterator[tuple[CtCase, str]], total: int) -> Iterator[tuple[CtCase, str]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                TextColumn("left"), TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=console) as bar:

@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scyclegan_train import judge
-from scyclegan_train.export import commit
-from scyclegan_train.patient_source import phantom_cases
-from scyclegan_train.poses import aims, draw_pose
-from us_sim.core.analysis import shadow
-from us_sim.core.artifact import Generator, save_generator
+from scyclegan_train.data.patient_source import phantom_cases
+from scyclegan_train.data.poses import aims, draw_pose
+from scyclegan_train.evaluation import judge
+from scyclegan_train.run.export import commit
+from us_sim.core.analysis.organ_views import shadow
+from us_sim.core.analysis.segmenter import Segmenter, load_segmenter, segment
 from us_sim.core.assembly import open_generator
 from us_sim.core.errors import ConfigError, UsSimError
-from us_sim.core.generator import UNet
-from us_sim.core.segmenter import Segmenter, load_segmenter, segment
+from us_sim.core.generator.artifact import Generator, save_generator
+from us_sim.core.generator.unet import UNet
 from us_sim.core.simulator import Simulator
 from us_sim.core.tissue import TissueClass
 

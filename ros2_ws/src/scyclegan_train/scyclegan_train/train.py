@@ -11,10 +11,10 @@ from pathlib import Path
 
 from lightning_fabric import Fabric
 
-from scyclegan_train.checkpoint import checkpoints
 from scyclegan_train.config import Config, load_config, to_yaml
-from scyclegan_train.inputs import open_inputs
-from scyclegan_train.loop import train
+from scyclegan_train.data.inputs import open_inputs
+from scyclegan_train.run.checkpoint import checkpoints
+from scyclegan_train.run.loop import train
 from us_sim.core.errors import ConfigError, UsSimError
 
 CONFIG = "config.yaml"

@@ -11,6 +11,6 @@ from launch.substitutions import PathJoinSubstitution, ThisLaunchFileDir
 def generate_launch_description() -> LaunchDescription:
     """Return the launch of the simulator with `arm:=true`; all other arguments are passed on."""
     path = PathJoinSubstitution([ThisLaunchFileDir(), "sim.launch.py"])
-    return LaunchDescription([
-        IncludeLaunchDescription(PythonLaunchDescriptionSource(path), launch_arguments={"arm": "true"}.items())
-    ])
+    return LaunchDescription(
+        [IncludeLaunchDescription(PythonLaunchDescriptionSource(path), launch_arguments={"arm": "true"}.items())]
+    )

@@ -12,16 +12,11 @@ from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-from us_sim.core.config import six_numbers
-from us_sim.core.shipped import shipped_arm
-from us_sim.ros.arguments import (
+from us_sim.bringup.arguments import (
     ARGUMENTS,
     ARM,
-    HOLDER_ORDER,
     MOTION,
     NODE,
-    TABLE,
-    TABLE_ORDER,
     VIEWER,
     Argument,
     Value,
@@ -29,6 +24,8 @@ from us_sim.ros.arguments import (
     given,
     remappings,
 )
+from us_sim.core.generator.shipped import shipped_arm
+from us_sim.core.robot.placement import HOLDER_ORDER, TABLE, TABLE_ORDER, six_numbers
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -54,24 +51,39 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     ct_frame = str(values.get("ct_frame_id") or f"{prefix}ct")
     probe_frame = str(values.get("probe_frame_id") or f"{prefix}probe")
     common = {
-        "namespace": namespace, "output": "screen", "emulate_tty": True, "remappings": list(remappings(values).items()),
-        "sigterm_timeout": "3", "sigkill_timeout": "1",  # all is gone within 5 s of Ctrl-C
+        "namespace": namespace,
+        "output": "screen",
+        "emulate_tty": True,
+        "remappings": list(remappings(values).items()),
+        "sigterm_timeout": "3",
+        "sigkill_timeout": "1",  # all is gone within 5 s of Ctrl-C
     }
 
     def own(executable: str, parameters: set[str], kind: type[Node] = Node) -> Node:
-        return kind(package="us_sim", executable=executable, name=executable, parameters=[given(values, parameters)],
-                    on_exit=_end_all, **common)
+        return kind(
+            package="us_sim",
+            executable=executable,
+            name=executable,
+            parameters=[given(values, parameters)],
+            on_exit=_end_all,
+            **common,
+        )
 
     def static(parent: str, child: str, numbers: Sequence[float], order: str) -> Node:
         pairs = zip(order.split(), numbers, strict=True)
         words = [word for name, number in pairs for word in (f"--{name}", str(number))]
-        return Node(package="tf2_ros", executable="static_transform_publisher", arguments=[
-            "--frame-id", parent, "--child-frame-id", child, *words], **common)
+        return Node(
+            package="tf2_ros",
+            executable="static_transform_publisher",
+            arguments=["--frame-id", parent, "--child-frame-id", child, *words],
+            **common,
+        )
 
     started: list[LaunchDescriptionEntity] = [own("us_sim", NODE, LifecycleNode)]
     if values["arm"]:
         started += [
-            own("fake_arm", ARM), _robot_state_publisher(values, prefix, common),
+            own("fake_arm", ARM),
+            _robot_state_publisher(values, prefix, common),
             static("world", f"{prefix}base_link", [0.0] * 6, TABLE_ORDER),
         ]
         if probe_frame != f"{prefix}probe":
@@ -93,12 +105,19 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 
 def _robot_state_publisher(values: dict[str, Value], prefix: str, common: dict[str, object]) -> Node:
-    return Node(package="robot_state_publisher", executable="robot_state_publisher", parameters=[{
-        "robot_description": ParameterValue(shipped_arm(_calibration(values)), value_type=str),
-        "frame_prefix": prefix,
-        "publish_frequency": 1000.0,  # the most that it takes: its 20 Hz would drop every third pose
-        **given(values, {"use_sim_time"}),
-    }], **common)
+    return Node(
+        package="robot_state_publisher",
+        executable="robot_state_publisher",
+        parameters=[
+            {
+                "robot_description": ParameterValue(shipped_arm(_calibration(values)), value_type=str),
+                "frame_prefix": prefix,
+                "publish_frequency": 1000.0,  # the most that it takes: its 20 Hz would drop every third pose
+                **given(values, {"use_sim_time"}),
+            }
+        ],
+        **common,
+    )
 
 
 def _calibration(values: dict[str, Value]) -> list[float]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from us_sim.core.transforms import Matrix, inverse, rigid
+from us_sim.core.geometry.transforms import Matrix, inverse, rigid
 
 DAMPING = 0.3  # N s/mm: on tissue of k N/mm the force settles with the time constant DAMPING / k
 FASTEST_PRESS = 10.0  # mm/s towards the patient or away from it

@@ -36,7 +36,8 @@ class ServoConfig:
     force: float = setting(5.0, "force pressed onto the patient, N", 0.5, 30.0)
     force_limit: float = setting(25.0, "force at which the probe is lifted off, N", 1.0, 50.0)
     look_depth: float = setting(
-        110.0, "imaging depth set while looking, mm: not so deep that the other kidney shows; 0 leaves it", 0.0, 400.0)
+        110.0, "imaging depth set while looking, mm: not so deep that the other kidney shows; 0 leaves it", 0.0, 400.0
+    )
     control_rate: float = setting(50.0, "steps of the controller per second, Hz", 10.0, 200.0)
 
     def __post_init__(self) -> None:

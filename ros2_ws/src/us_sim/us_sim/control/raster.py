@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from us_sim.core.errors import ConfigError
-from us_sim.core.transforms import Matrix
+from us_sim.core.geometry.transforms import Matrix
 
 MOST_LINES = 1000
 NARROW = 1.0  # mm: an area that is not wider than this is a line

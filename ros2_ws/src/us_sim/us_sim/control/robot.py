@@ -16,7 +16,7 @@ from std_srvs.srv import SetBool
 from us_sim_msgs.msg import Contact, FrameInfo, ProbeInfo
 
 from us_sim.control.admittance import Felt
-from us_sim.core.transforms import Matrix
+from us_sim.core.geometry.transforms import Matrix
 from us_sim.ros.conversions import nanoseconds, pose_matrix, pose_message
 from us_sim.ros.outputs import latched_qos, stream_qos
 

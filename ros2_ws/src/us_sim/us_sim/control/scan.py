@@ -59,7 +59,8 @@ class ScanNode(Node):
         self._busy = False
         self._run: Run | None = None
         self._server = ActionServer(
-            self, Scan, "~/scan", self._execute, goal_callback=self._take, cancel_callback=self._cancel)
+            self, Scan, "~/scan", self._execute, goal_callback=self._take, cancel_callback=self._cancel
+        )
         self.create_timer(1.0 / self._config.control_rate, self._tick)
         self.get_logger().info(f"waiting for goals on {self.get_fully_qualified_name()}/scan")
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from us_sim.control.admittance import Felt, carried, led, lifted
 from us_sim.control.guard import Guard
 from us_sim.control.raster import Course
-from us_sim.core.transforms import Matrix, apply, inverse
+from us_sim.core.geometry.transforms import Matrix, apply, inverse
 
 STAND_OFF = 30.0  # mm above the skin's expected place where the descent begins
 CARRY, CARRY_TURN = 60.0, 0.8  # mm/s, rad/s through the air

@@ -14,7 +14,7 @@ from us_sim.control.guard import Guard
 from us_sim.control.robot import Robot
 from us_sim.control.scanning import CARRY, CARRY_TURN, STAND_OFF
 from us_sim.control.visual_servo import Phase, Seen, Servo
-from us_sim.core.transforms import Matrix, apply, inverse
+from us_sim.core.geometry.transforms import Matrix, apply, inverse
 from us_sim.ros import parameters
 from us_sim.ros.conversions import MM_PER_M, nanoseconds, point_array, point_message
 from us_sim.ros.outputs import latched_qos, stream_qos

@@ -11,10 +11,10 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image
 from us_sim_msgs.msg import FrameInfo, ProbeInfo
 
+from us_sim.client.frames import Collector
+from us_sim.client.recording import Sweep
 from us_sim.ros.conversions import nanoseconds
 from us_sim.ros.outputs import stream_qos
-from us_sim.viewer.frames import Collector
-from us_sim.viewer.recording import Sweep
 
 PARTS = {"image": Image, "labels": Image, "frame_info": FrameInfo}
 

@@ -21,7 +21,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from us_sim.core.transforms import Matrix, apply, inverse
+from us_sim.core.geometry.transforms import Matrix, apply, inverse
 
 SWEEP_SPEED = 25.0  # mm/s across the organ and in search of it
 CENTRE_SPEED = 30.0  # mm/s at most

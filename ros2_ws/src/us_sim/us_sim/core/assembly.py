@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from us_sim.core.artifact import Generator, load_generator
-from us_sim.core.backend import CPU
+from us_sim.core.compute.device import choose_device, failures_of
 from us_sim.core.config import ImageSettings, SimConfig
-from us_sim.core.device import choose_device, failures_of
+from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.errors import DeviceError, PatientError
-from us_sim.core.inference import accelerated
-from us_sim.core.mechanics import MechanicsSettings
-from us_sim.core.patient import Patient, builtin_patient, load_patient
-from us_sim.core.probe import ProbeGeometry
-from us_sim.core.shipped import artifact_of
+from us_sim.core.generator.artifact import Generator, load_generator
+from us_sim.core.generator.backend import CPU
+from us_sim.core.generator.inference import accelerated
+from us_sim.core.generator.shipped import artifact_of
+from us_sim.core.geometry.probe import ProbeGeometry
+from us_sim.core.patient.patient import Patient, builtin_patient, load_patient
 from us_sim.core.simulator import Simulator
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -13,8 +12,9 @@ DEVICES = ("auto", "cpu", "cuda")
 SOFT_WINDOW = (-150.0, 250.0)  # HU shown as black and white to eyes
 
 
-def setting(default: Any, description: str, low: float | None = None, high: float | None = None,
-            choices: tuple[str, ...] = ()) -> Any:
+def setting(
+    default: Any, description: str, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()
+) -> Any:
     """Return a dataclass field that carries its description and its range or choices."""
     return field(
         default=default,
@@ -78,18 +78,3 @@ def check_ranges(settings: Any) -> None:
             raise ConfigError(f"{item.name} is {value!r}; expected one of {', '.join(rule['choices'])}")
         if rule["low"] is not None and not rule["low"] <= value <= rule["high"]:
             raise ConfigError(f"{item.name} is {value}; expected {rule['low']:g} to {rule['high']:g}")
-
-
-def six_numbers(name: str, text: str, order: str) -> list[float]:
-    """Return the six numbers, m and rad, of a placement given as text.
-
-    Raises:
-        ConfigError: not six finite numbers; the message names the setting and their order.
-    """
-    try:
-        found = [float(word) for word in text.split()]
-    except ValueError:
-        found = []
-    if len(found) != 6 or not all(map(math.isfinite, found)):
-        raise ConfigError(f"{name} is {text!r}; expected six numbers: {order}")
-    return found

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from us_sim.core.config import check_ranges, setting
-from us_sim.core.contact import Contact
-from us_sim.core.transforms import Matrix, rigid
+from us_sim.core.contact.contact import Contact
+from us_sim.core.geometry.transforms import Matrix, rigid
 
 PATCH = 0.06  # of the face: standard deviation that gel's patches are smoothed with
 EDGE = 0.02  # of the face's lines over which a patch without gel begins

@@ -11,28 +11,28 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from us_sim.core import physics
-from us_sim.core.artifact import Generator
-from us_sim.core.backend import CPU
-from us_sim.core.breathing import inspired, phase_at
+from us_sim.core.compute.device import choose_device, failures_of, on_host
 from us_sim.core.config import RENDERERS, SOFT_WINDOW, ImageSettings
-from us_sim.core.contact import Contact, contact
-from us_sim.core.deformation import Displacement, displacement, ready
-from us_sim.core.device import choose_device, failures_of, on_host
-from us_sim.core.encoding import window
+from us_sim.core.contact.contact import Contact, contact
+from us_sim.core.contact.deformation import Displacement, displacement, ready
+from us_sim.core.contact.indentation import Indentation, face_of, indentation
+from us_sim.core.contact.mechanics import RIGID, MechanicsSettings
 from us_sim.core.errors import ConfigError, PoseError
-from us_sim.core.formation import formation
-from us_sim.core.indentation import Indentation, face_of, indentation
-from us_sim.core.inference import accelerated
-from us_sim.core.learned import LearnedRenderer
-from us_sim.core.mechanics import RIGID, MechanicsSettings
-from us_sim.core.moved import MovedSampler, Source
-from us_sim.core.patient import Patient
-from us_sim.core.probe import ProbeGeometry, preset
-from us_sim.core.reslice import elevation_beam
-from us_sim.core.sampling import Sampler, Slice, sampler_on
-from us_sim.core.scan_conversion import conversion_grid, scan_convert
-from us_sim.core.transforms import Matrix, check_pose
+from us_sim.core.generator.artifact import Generator
+from us_sim.core.generator.backend import CPU
+from us_sim.core.generator.encoding import window
+from us_sim.core.generator.inference import accelerated
+from us_sim.core.generator.renderer import LearnedRenderer
+from us_sim.core.geometry.probe import ProbeGeometry, preset
+from us_sim.core.geometry.transforms import Matrix, check_pose
+from us_sim.core.patient.breathing import inspired, phase_at
+from us_sim.core.patient.patient import Patient
+from us_sim.core.physics.b_mode import polar_frame
+from us_sim.core.physics.imaging import formation
+from us_sim.core.physics.scan_conversion import conversion_grid, scan_convert
+from us_sim.core.sampling.moved_sampler import MovedSampler, Source
+from us_sim.core.sampling.reslice import elevation_beam
+from us_sim.core.sampling.sampler import Sampler, Slice, sampler_on
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,8 +159,10 @@ class Simulator:
             raise ConfigError("renderer is 'generator', but no generator is loaded; load one or use 'physics'")
         reason = self.generator.card.refusal(self.probe)
         if reason:
-            raise ConfigError(f"generator {self.generator.name!r} cannot draw for this probe: {reason}; use "
-                              "renderer 'physics', or load another")
+            raise ConfigError(
+                f"generator {self.generator.name!r} cannot draw for this probe: {reason}; use "
+                "renderer 'physics', or load another"
+            )
         if self.generator.device.type != self._torch_device.type:
             raise ConfigError(
                 f"generator {self.generator.name!r} was loaded for {self.generator.device}, the simulator runs on "
@@ -290,7 +292,7 @@ class Simulator:
         coupling = torch.from_numpy(lines).to(self._torch_device)
         if renderer == "physics":
             anatomy = sampler.anatomy(self._lines, poses, self._beam)
-            polar = physics.b_mode(anatomy, coupling, self._formation)
+            polar = polar_frame(anatomy, coupling, self._formation)
             return scan_convert(polar, self._grid, self._fan)
         assert self._learned is not None
         return self._learned.draw(sampler, poses, coupling, self._beam, cut)

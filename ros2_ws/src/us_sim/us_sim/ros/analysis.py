@@ -14,15 +14,15 @@ from std_msgs.msg import Header
 from us_sim_msgs.msg import Analysis as AnalysisMsg
 from us_sim_msgs.msg import OrganView as OrganViewMsg
 
-from us_sim.core.analysis import Analysis, OrganView, analyse
-from us_sim.core.confidence import confidence_map
-from us_sim.core.segmenter import segment
+from us_sim.core.analysis.confidence import confidence_map
+from us_sim.core.analysis.organ_views import Analysis, OrganView, analyse
+from us_sim.core.analysis.segmenter import segment
 from us_sim.ros.conversions import MM_PER_M, image_message, point_message
 from us_sim.ros.mailbox import Consumer
 from us_sim.ros.outputs import Outputs, listened
 
 if TYPE_CHECKING:
-    from us_sim.core.segmenter import Segmenter
+    from us_sim.core.analysis.segmenter import Segmenter
     from us_sim.core.simulator import Frame, Simulator
 
 

@@ -12,15 +12,19 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
-from us_sim.core.probe import ProbeGeometry
-from us_sim.core.transforms import Matrix
+from us_sim.core.geometry.probe import ProbeGeometry
+from us_sim.core.geometry.transforms import Matrix
 from us_sim.ros.conversions import MM_PER_M
 
 POINT = np.dtype([("x", np.float32), ("y", np.float32), ("z", np.float32), ("rgb", np.uint32)])
 FIELDS = [
     PointField(name=name, offset=POINT.fields[name][1], count=1, datatype=kind)  # type: ignore[index]
-    for name, kind in (("x", PointField.FLOAT32), ("y", PointField.FLOAT32), ("z", PointField.FLOAT32),
-                       ("rgb", PointField.UINT32))
+    for name, kind in (
+        ("x", PointField.FLOAT32),
+        ("y", PointField.FLOAT32),
+        ("z", PointField.FLOAT32),
+        ("rgb", PointField.UINT32),
+    )
 ]
 
 
@@ -43,8 +47,14 @@ def frame_cloud(
         points[name] = origin[row] + axes[row, 0] * across + axes[row, 2] * down
     points["rgb"] = image[inside] * np.uint32(0x010101)
     return PointCloud2(
-        header=Header(stamp=stamp, frame_id=ct_frame), height=1, width=len(points), fields=FIELDS,
-        point_step=POINT.itemsize, row_step=points.nbytes, is_dense=True, is_bigendian=sys.byteorder == "big",
+        header=Header(stamp=stamp, frame_id=ct_frame),
+        height=1,
+        width=len(points),
+        fields=FIELDS,
+        point_step=POINT.itemsize,
+        row_step=points.nbytes,
+        is_dense=True,
+        is_bigendian=sys.byteorder == "big",
         data=array("B", points.tobytes()),
     )
 

@@ -20,13 +20,13 @@ from us_sim_msgs.msg import Contact as ContactMsg
 from us_sim_msgs.msg import FrameInfo, ProbeInfo
 
 from us_sim.core.config import SOFT_WINDOW
-from us_sim.core.probe import ProbeGeometry, ProbeKind
+from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
+from us_sim.core.geometry.transforms import MM_PER_M, Matrix, pose_from_metres, quaternion_from_rotation
 from us_sim.core.tissue import TISSUES
-from us_sim.core.transforms import MM_PER_M, Matrix, pose_from_metres, quaternion_from_rotation
 
 if TYPE_CHECKING:
-    from us_sim.core.contact import Contact
-    from us_sim.core.force import Wrench
+    from us_sim.core.contact.contact import Contact
+    from us_sim.core.contact.force import Wrench
     from us_sim.core.simulator import Frame, Simulator
 
 ENCODINGS = {"uint8": "mono8", "int16": "16SC1"}
@@ -118,8 +118,13 @@ def image_message(pixels: NDArray[Any], header: Header) -> Image:
         return bridge.cv2_to_imgmsg(np.ascontiguousarray(pixels), encoding=encoding, header=header)
     height, width = pixels.shape[:2]
     return Image(
-        header=header, height=height, width=width, encoding=encoding, step=pixels.nbytes // height,
-        is_bigendian=int(sys.byteorder == "big"), data=array("B", pixels.tobytes()),
+        header=header,
+        height=height,
+        width=width,
+        encoding=encoding,
+        step=pixels.nbytes // height,
+        is_bigendian=int(sys.byteorder == "big"),
+        data=array("B", pixels.tobytes()),
     )
 
 
@@ -239,8 +244,14 @@ def frame_info_message(
 ) -> FrameInfo:
     """Return what a frame shows; `arrival` is when its pose was received, s on the monotonic clock."""
     return FrameInfo(
-        header=header, sequence=sequence, ct_frame=ct_frame, renderer=frame.renderer,
-        ct_from_probe=pose_message(frame.ct_from_probe), config_id=config_id, deformed=frame.deformed, frozen=frozen,
+        header=header,
+        sequence=sequence,
+        ct_frame=ct_frame,
+        renderer=frame.renderer,
+        ct_from_probe=pose_message(frame.ct_from_probe),
+        config_id=config_id,
+        deformed=frame.deformed,
+        frozen=frozen,
         latency=time.monotonic() - arrival,
     )
 

@@ -15,27 +15,34 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
-from us_sim.core.arm import Arm, loop
-from us_sim.core.config import setting, six_numbers
+from us_sim.core.config import setting
 from us_sim.core.errors import ArmError
-from us_sim.core.motion import motion
-from us_sim.core.shipped import shipped_arm
-from us_sim.core.transforms import MM_PER_M, apply, inverse, rigid
-from us_sim.core.urdf import chain, pose
-from us_sim.ros.arguments import HOLDER, HOLDER_ORDER, TABLE, TABLE_ORDER
+from us_sim.core.generator.shipped import shipped_arm
+from us_sim.core.geometry.transforms import MM_PER_M, apply, inverse, rigid
+from us_sim.core.robot.arm import Arm, loop
+from us_sim.core.robot.motion import motion
+from us_sim.core.robot.placement import HOLDER, HOLDER_ORDER, TABLE, TABLE_ORDER, six_numbers
+from us_sim.core.robot.urdf import chain, pose
 from us_sim.ros.conversions import pose_message
 from us_sim.ros.outputs import stream_qos
 from us_sim.ros.probe_motion import MotionConfig, ProbeMotion
 from us_sim.ros.running import run
 
 if TYPE_CHECKING:
-    from us_sim.core.patient import Patient
-    from us_sim.core.transforms import Matrix
+    from us_sim.core.geometry.transforms import Matrix
+    from us_sim.core.patient.patient import Patient
 
 HOME = np.array([0.0, 0.3, 0.0, 1.7, 0.0, 1.14, 0.0])  # rad: the elbow up, the probe pointing down
 WRIST = (0.0, 0.0, -290.0)  # mm in `probe`: about where the last three axes meet
-PLACES = np.array([  # mm in `world`: where the wrist works freely, for probes that point down, obliquely, sideways
-    (510, 0, 560), (520, 0, 450), (480, 0, 330), (450, 0, 700), (400, 0, 250)])
+PLACES = np.array(
+    [  # mm in `world`: where the wrist works freely, for probes that point down, obliquely, sideways
+        (510, 0, 560),
+        (520, 0, 450),
+        (480, 0, 330),
+        (450, 0, 700),
+        (400, 0, 250),
+    ]
+)
 KNOTS = 120  # poses that the joint angles are worked out for; between them runs a spline
 
 
@@ -47,8 +54,11 @@ class ArmConfig(MotionConfig):
         ConfigError: a value outside its range or choices, or a placement that is not six numbers.
     """
 
-    output: str = setting("pose", "who tells the simulator: TF by robot_state_publisher, or ~/probe_pose from here",
-                          choices=("tf", "pose"))
+    output: str = setting(
+        "pose",
+        "who tells the simulator: TF by robot_state_publisher, or ~/probe_pose from here",
+        choices=("tf", "pose"),
+    )
     world_from_ct: str = setting(TABLE, f"pose of the CT in frame world: '{TABLE_ORDER}', m and rad")
     flange_calibration: str = setting(HOLDER, f"pose of the probe in the arm's flange: '{HOLDER_ORDER}', m and rad")
 
@@ -99,8 +109,7 @@ class FakeArm(ProbeMotion):
     def send(self, step: Any, stamp: Time) -> None:
         """Send the joint angles, and the probe's pose where TF does not."""
         angles, speeds, ct_from_probe = step
-        self._joints.publish(JointState(
-            header=Header(stamp=stamp), name=self._names, position=angles, velocity=speeds))
+        self._joints.publish(JointState(header=Header(stamp=stamp), name=self._names, position=angles, velocity=speeds))
         if self._sends_poses:
             self.send_pose(ct_from_probe, stamp)
 

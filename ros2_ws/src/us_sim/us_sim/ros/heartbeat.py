@@ -16,7 +16,7 @@ from us_sim.ros.scene import equipment
 from us_sim.ros.worker import in_worker
 
 if TYPE_CHECKING:
-    from us_sim.core.patient import Patient
+    from us_sim.core.patient.patient import Patient
     from us_sim.ros.node import UsSim
 
 BREATH_STEP = 0.05  # s between two frames of a breathing patient under a probe that stands still

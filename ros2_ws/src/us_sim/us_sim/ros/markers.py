@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from us_sim.core.probe import ProbeGeometry, ProbeKind
+from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
+from us_sim.core.geometry.transforms import Matrix, apply, rigid
 from us_sim.core.tissue import TISSUES, TissueClass
-from us_sim.core.transforms import Matrix, apply, rigid
 from us_sim.ros.conversions import MM_PER_M, color_message, point_messages, pose_message
 
 if TYPE_CHECKING:
-    from us_sim.core.contact import Contact
-    from us_sim.core.patient import Patient
+    from us_sim.core.contact.contact import Contact
+    from us_sim.core.patient.patient import Patient
 
 BODY = (20.0, 100.0)  # elevational width and height of the drawn probe, mm
 NEWTON, LONGEST = 8.0, 160.0  # mm of arrow for a newton, and at most
@@ -37,7 +37,11 @@ def patient_markers(patient: Patient, ct_frame: str) -> MarkerArray:
 
 
 def live_markers(
-    probe: ProbeGeometry, ct_from_probe: Matrix, contact: Contact, force: NDArray[np.float64], ct_frame: str,
+    probe: ProbeGeometry,
+    ct_from_probe: Matrix,
+    contact: Contact,
+    force: NDArray[np.float64],
+    ct_frame: str,
     stamp: Time,
 ) -> MarkerArray:
     """Return the fan's outline, the probe's body and the patient's force on it, (3,) N in `probe`, at one pose."""

@@ -123,5 +123,6 @@ def _text(name: str) -> str:
         file = Path(prefix, "share", package, "msg", f"{message}.msg")
         if file.is_file():
             return file.read_text()
-    raise RecordingError(f"{name}: no definition in AMENT_PREFIX_PATH ({os.pathsep.join(prefixes)}); source the "
-                         "workspace that has it")
+    raise RecordingError(
+        f"{name}: no definition in AMENT_PREFIX_PATH ({os.pathsep.join(prefixes)}); source the workspace that has it"
+    )

@@ -20,13 +20,13 @@ from std_msgs.msg import Header
 from us_sim_msgs.msg import ProbeInfo
 
 from us_sim.core import assembly
+from us_sim.core.analysis.segmenter import load_segmenter
 from us_sim.core.config import ImageSettings, SimConfig
+from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.errors import ConfigError, DeviceError, UsSimError
 from us_sim.core.faults import FaultSettings
-from us_sim.core.mechanics import MechanicsSettings
-from us_sim.core.probe_file import load_probe
-from us_sim.core.segmenter import load_segmenter
-from us_sim.core.shipped import segmenter_of
+from us_sim.core.generator.shipped import segmenter_of
+from us_sim.core.geometry.probe_file import load_probe
 from us_sim.ros import parameters
 from us_sim.ros.conversions import probe_info_message
 from us_sim.ros.diagnostics import Statistics
@@ -42,10 +42,10 @@ from us_sim.ros.stream import FrameStream
 from us_sim.ros.tf import MISSING, TransformTree, installed
 
 if TYPE_CHECKING:
-    from us_sim.core.artifact import Generator
-    from us_sim.core.patient import Patient
-    from us_sim.core.probe import ProbeGeometry
-    from us_sim.core.segmenter import Segmenter
+    from us_sim.core.analysis.segmenter import Segmenter
+    from us_sim.core.generator.artifact import Generator
+    from us_sim.core.geometry.probe import ProbeGeometry
+    from us_sim.core.patient.patient import Patient
     from us_sim.core.simulator import Simulator
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -135,10 +135,16 @@ class UsSim(LifecycleNode):
         self._heartbeat.forget_markers()
         self.statistics = Statistics()
         self.stream = FrameStream(
-            self.outputs, self.statistics, self.config, self._scene_in_force, self.fall_back, lambda: self.faults,
-            self.warn, self._segmenter_in_use)
-        self._input = PoseInput(
-            self, self.config, self.tree, self.statistics, take=self._take, refuse=self._refuse)
+            self.outputs,
+            self.statistics,
+            self.config,
+            self._scene_in_force,
+            self.fall_back,
+            lambda: self.faults,
+            self.warn,
+            self._segmenter_in_use,
+        )
+        self._input = PoseInput(self, self.config, self.tree, self.statistics, take=self._take, refuse=self._refuse)
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:

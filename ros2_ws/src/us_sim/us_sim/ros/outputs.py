@@ -30,7 +30,9 @@ def stream_qos() -> QoSProfile:
 def latched_qos() -> QoSProfile:
     """What holds until it changes: late readers get the last one."""
     return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE,
+        history=HistoryPolicy.KEEP_LAST,
+        depth=1,
+        reliability=ReliabilityPolicy.RELIABLE,
         durability=DurabilityPolicy.TRANSIENT_LOCAL,
     )
 
@@ -76,8 +78,7 @@ class Outputs:
         self.patient_markers = self._publisher(MarkerArray, "patient_markers", latched_qos())
 
     def _publisher(self, kind: type[Any], name: str, qos: QoSProfile) -> LifecyclePublisher:
-        publisher = self._node.create_lifecycle_publisher(
-            kind, f"~/{name}", qos, qos_overriding_options=OVERRIDES())
+        publisher = self._node.create_lifecycle_publisher(kind, f"~/{name}", qos, qos_overriding_options=OVERRIDES())
         self._all.append(publisher)
         return publisher
 

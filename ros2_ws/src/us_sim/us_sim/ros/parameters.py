@@ -11,9 +11,9 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from us_sim.core.config import ImageSettings, SimConfig, check_ranges, setting
+from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.errors import ConfigError
 from us_sim.core.faults import FaultSettings
-from us_sim.core.mechanics import MechanicsSettings
 
 
 @dataclass(frozen=True)
@@ -49,21 +49,21 @@ class AnalysisConfig:
     """
 
     analysis_source: str = setting(
-        "labels", "where ~/analysis reads the organs: the true labels, or the image", choices=("labels", "segmenter"))
-    segmenter: str = setting(
-        "organs", "segmenter artifact (.safetensors), or the shipped one, organs; empty for none")
+        "labels", "where ~/analysis reads the organs: the true labels, or the image", choices=("labels", "segmenter")
+    )
+    segmenter: str = setting("organs", "segmenter artifact (.safetensors), or the shipped one, organs; empty for none")
 
     def __post_init__(self) -> None:
         check_ranges(self)
         if self.analysis_source == "segmenter" and not self.segmenter:
             raise ConfigError(
                 "analysis_source is 'segmenter', but segmenter is empty; start with segmenter 'organs', or an artifact "
-                "that `scyclegan_train export --segmenter` wrote, or use 'labels'")
+                "that `scyclegan_train export --segmenter` wrote, or use 'labels'"
+            )
 
 
 Settings = TypeVar("Settings")
-CONFIGS: tuple[type[Any], ...] = (
-    SimConfig, ImageSettings, MechanicsSettings, FaultSettings, RosConfig, AnalysisConfig)
+CONFIGS: tuple[type[Any], ...] = (SimConfig, ImageSettings, MechanicsSettings, FaultSettings, RosConfig, AnalysisConfig)
 LIVE = {
     "renderer", "depth", "slice_thickness", "elevation_planes", "analysis_source",
     *(f.name for config in (ImageSettings, MechanicsSettings, FaultSettings) for f in fields(config)),

@@ -14,8 +14,8 @@ from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 from std_msgs.msg import Header
 
-from us_sim.bags import RecordedPose, read_bag
 from us_sim.core.errors import RecordingError
+from us_sim.poses.bags import RecordedPose, read_bag
 from us_sim.ros.conversions import later
 from us_sim.ros.outputs import stream_qos
 from us_sim.ros.running import run

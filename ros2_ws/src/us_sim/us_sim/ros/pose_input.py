@@ -10,7 +10,7 @@ from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
-from us_sim.core.transforms import Matrix
+from us_sim.core.geometry.transforms import Matrix
 from us_sim.ros.conversions import nanoseconds
 from us_sim.ros.diagnostics import Statistics
 from us_sim.ros.outputs import OVERRIDES, pose_qos
@@ -47,7 +47,8 @@ class PoseInput:
             self._timer = node.create_timer(RETRY, self._retry, clock=steady)
             self._timer.cancel()
             self._subscription = node.create_subscription(
-                PoseStamped, "~/probe_pose", self._on_pose, pose_qos(), qos_overriding_options=OVERRIDES())
+                PoseStamped, "~/probe_pose", self._on_pose, pose_qos(), qos_overriding_options=OVERRIDES()
+            )
 
     def destroy(self) -> None:
         """Stop listening."""

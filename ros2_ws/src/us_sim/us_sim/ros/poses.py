@@ -9,7 +9,7 @@ from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
 
 from us_sim.core.errors import PoseError
-from us_sim.core.transforms import Matrix
+from us_sim.core.geometry.transforms import Matrix
 from us_sim.ros.conversions import nanoseconds, pose_matrix
 
 RESTART_NS = 1_000_000_000  # a stamp this much older than the last one: a bag was started again

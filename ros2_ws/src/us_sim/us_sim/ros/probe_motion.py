@@ -19,14 +19,14 @@ from us_sim_msgs.msg import ProbeInfo
 
 from us_sim.core import assembly
 from us_sim.core.config import SimConfig, check_ranges, setting
-from us_sim.core.motion import MOTIONS, motion
+from us_sim.core.robot.motion import MOTIONS, motion
 from us_sim.ros import parameters
 from us_sim.ros.conversions import pose_message
 from us_sim.ros.outputs import latched_qos, stream_qos
 from us_sim.ros.running import run
 
 if TYPE_CHECKING:
-    from us_sim.core.patient import Patient
+    from us_sim.core.patient.patient import Patient
 
 PATIENT = ("ct", "labels", "label_scheme", "seed")
 
@@ -105,7 +105,8 @@ class ProbeMotion(Node):
             self._compared = info.patient_sha256
             self.get_logger().warning(
                 f"the motion was made for {self._patient.name}, but the simulator shows {info.patient}; "
-                "start probe_motion with the same ct and labels")
+                "start probe_motion with the same ct and labels"
+            )
 
 
 def main(args: list[str] | None = None) -> int:

@@ -62,7 +62,8 @@ class Recorder(Node):
     def _listen(self, kind: type[Any], name: str, qos: QoSProfile) -> None:
         topic = self.resolve_topic_name(f"us_sim/{name}")
         self.create_subscription(
-            kind, f"us_sim/{name}", partial(self._write, topic), qos, qos_overriding_options=OVERRIDES())
+            kind, f"us_sim/{name}", partial(self._write, topic), qos, qos_overriding_options=OVERRIDES()
+        )
 
     def _write(self, topic: str, message: Any) -> None:
         received = self.get_clock().now()

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from us_sim.core.config import ImageSettings
-from us_sim.core.mechanics import MechanicsSettings
-from us_sim.core.probe import ProbeGeometry
+from us_sim.core.contact.mechanics import MechanicsSettings
+from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.simulator import Simulator
 
 

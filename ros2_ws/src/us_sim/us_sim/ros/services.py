@@ -16,9 +16,9 @@ from us_sim_msgs.srv import LoadGenerator, LoadPatient, RenderFrame
 from us_sim.core import assembly
 from us_sim.core.config import RENDERERS, SimConfig
 from us_sim.core.errors import ConfigError, DeviceError
-from us_sim.core.shipped import shipped
+from us_sim.core.generator.shipped import shipped
+from us_sim.core.geometry.transforms import Matrix
 from us_sim.core.tissue import TissueClass
-from us_sim.core.transforms import Matrix
 from us_sim.ros import parameters
 from us_sim.ros.conversions import (
     contact_message,
@@ -35,7 +35,7 @@ from us_sim.ros.scene import Scene
 from us_sim.ros.worker import in_worker
 
 if TYPE_CHECKING:
-    from us_sim.core.patient import Patient
+    from us_sim.core.patient.patient import Patient
     from us_sim.core.simulator import Frame, Simulator
     from us_sim.ros.node import UsSim
 
@@ -200,8 +200,13 @@ class Job:
     def _fill(self, message: RenderedFrame, place: int, frame: Frame, arrival: float) -> None:
         header = message.info.header
         message.info = frame_info_message(
-            frame, header, sequence=place, ct_frame=self._config.ct_frame_id, config_id=self.scene.config_id,
-            arrival=arrival)
+            frame,
+            header,
+            sequence=place,
+            ct_frame=self._config.ct_frame_id,
+            config_id=self.scene.config_id,
+            arrival=arrival,
+        )
         message.contact = contact_message(frame.contact, header)
         for name in self._wanted:
             pixels = getattr(frame, name)

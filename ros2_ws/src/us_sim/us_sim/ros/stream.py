@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from std_msgs.msg import Float32, Header
 
-from us_sim.core.breathing import phase_at
+from us_sim.core.contact.force import wrench
 from us_sim.core.errors import DeviceError
 from us_sim.core.faults import FaultSettings, delay, dried, flipped, is_lost, lines_left, misplaced
-from us_sim.core.force import wrench
+from us_sim.core.geometry.transforms import Matrix
+from us_sim.core.patient.breathing import phase_at
 from us_sim.core.tissue import CLASS_COLORS
-from us_sim.core.transforms import Matrix
 from us_sim.ros.analysis import Analyst, Shown
 from us_sim.ros.cloud import frame_cloud
 from us_sim.ros.conversions import (
@@ -38,9 +38,9 @@ from us_sim.ros.poses import ProbePose
 from us_sim.ros.scene import Scene
 
 if TYPE_CHECKING:
-    from us_sim.core.indentation import Indentation
-    from us_sim.core.patient import Patient
-    from us_sim.core.segmenter import Segmenter
+    from us_sim.core.analysis.segmenter import Segmenter
+    from us_sim.core.contact.indentation import Indentation
+    from us_sim.core.patient.patient import Patient
     from us_sim.core.simulator import Frame
 
 STILL_NS = 80_000_000  # without a pose for so long, a breathing patient is drawn again
@@ -186,8 +186,10 @@ class FrameStream:
         analysed = wanted.analysis or wanted.confidence
         left = lines_left(faults, seed, scene.simulator.probe.scan_lines)
         outputs = {
-            "image": wanted.image or analysed, "ct_slice": wanted.ct_slice,
-            "labels": wanted.labels or (wanted.analysis and segmenter is None), "times": [seconds(pose.stamp)],
+            "image": wanted.image or analysed,
+            "ct_slice": wanted.ct_slice,
+            "labels": wanted.labels or (wanted.analysis and segmenter is None),
+            "times": [seconds(pose.stamp)],
             "coupling": left,
         }
         actual = self._actual(pose)
@@ -223,9 +225,17 @@ class FrameStream:
             out.ct_view.publish(image_message(soft_window(frame.ct_slice), header))
         if frame.image is not None and listened(out.cloud):
             out.cloud.publish(frame_cloud(frame.image, probe, frame.ct_from_probe, ct_frame, pose.stamp))
-        out.frame_info.publish(frame_info_message(
-            frame, header, sequence=self._sequence, ct_frame=ct_frame,
-            config_id=scene.config_id, arrival=pose.arrival, frozen=pose.frozen))
+        out.frame_info.publish(
+            frame_info_message(
+                frame,
+                header,
+                sequence=self._sequence,
+                ct_frame=ct_frame,
+                config_id=scene.config_id,
+                arrival=pose.arrival,
+                frozen=pose.frozen,
+            )
+        )
         self._sequence += 1
 
     def _header(self, pose: ProbePose) -> Header:

@@ -13,7 +13,7 @@ from rclpy.time import Time as RosTime
 from std_msgs.msg import Header
 
 from us_sim.core.errors import PoseError
-from us_sim.core.transforms import Matrix
+from us_sim.core.geometry.transforms import Matrix
 from us_sim.ros.conversions import pose_matrix, transform_message
 from us_sim.ros.poses import PendingError, RefusedError
 
@@ -60,8 +60,11 @@ class TransformTree:
         """Tell TF where the probe is, for those who show it."""
         if self._tf2 is not None:
             header = Header(stamp=stamp, frame_id=self._ct_frame)
-            self._broadcaster.sendTransform(TransformStamped(
-                header=header, child_frame_id=self._probe_frame, transform=transform_message(ct_from_probe)))
+            self._broadcaster.sendTransform(
+                TransformStamped(
+                    header=header, child_frame_id=self._probe_frame, transform=transform_message(ct_from_probe)
+                )
+            )
 
     def destroy(self) -> None:
         """Stop listening and sending."""

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from us_sim.core.probe import ProbeGeometry
+from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.tissue import TissueClass
 from us_sim.viewer.hand import Hand, SkinMesh
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 from trimesh.triangles import closest_point
 
-from us_sim.core.transforms import Matrix, pose_on_skin, rigid
+from us_sim.core.geometry.transforms import Matrix, pose_on_skin, rigid
 
 Array = NDArray[np.float64]
 

@@ -19,19 +19,19 @@ from sensor_msgs.msg import Image
 from us_sim_msgs.msg import Contact, FrameInfo, ProbeInfo
 from visualization_msgs.msg import Marker, MarkerArray
 
+from us_sim.client.frames import Collector
+from us_sim.client.recording import Recorder
 from us_sim.core.errors import ProbeError
-from us_sim.core.probe import ProbeGeometry
+from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.ros import parameters
 from us_sim.ros.conversions import MM_PER_M, pixels_of, point_array, pose_matrix, probe_geometry
 from us_sim.ros.outputs import latched_qos, stream_qos
 from us_sim.ros.running import run
 from us_sim.viewer import finding, pictures, readout
 from us_sim.viewer.config import ViewerConfig
-from us_sim.viewer.frames import Collector
 from us_sim.viewer.hand import SkinMesh
 from us_sim.viewer.page import Page
 from us_sim.viewer.pictures import Pixels
-from us_sim.viewer.recording import Recorder
 from us_sim.viewer.remote import Remote
 from us_sim.viewer.scene import RGB
 from us_sim.viewer.steering import Steering
@@ -126,10 +126,14 @@ class Viewer(Node):
         """Subscribe to frames while somebody looks: the simulator does not compute what nobody wants."""
         if wanted and not self._heard:
             hear = {part: (kind, partial(self._collector.add, part)) for part, kind in FRAME.items()}
-            hear |= {name: (kind, partial(self._felt.__setitem__, name))
-                     for name, kind in (("contact", Contact), ("wrench", WrenchStamped))}
-            self._heard = [self.create_subscription(kind, f"us_sim/{name}", take, stream_qos())
-                           for name, (kind, take) in hear.items()]
+            hear |= {
+                name: (kind, partial(self._felt.__setitem__, name))
+                for name, kind in (("contact", Contact), ("wrench", WrenchStamped))
+            }
+            self._heard = [
+                self.create_subscription(kind, f"us_sim/{name}", take, stream_qos())
+                for name, (kind, take) in hear.items()
+            ]
         elif not wanted and self._heard:
             for subscription in self._heard:
                 self.destroy_subscription(subscription)
@@ -163,7 +167,8 @@ class Viewer(Node):
             areas = pictures.areas(pixels_of(self._shown["labels"]), self._probe)
             panel.bars.content = readout.bars(
                 readout.Organ(name, self._meshes[name][1], float(areas[number]))
-                for name, number in self._organs().items())
+                for name, number in self._organs().items()
+            )
         if self._info is not None and self._remote.wishes.quiet:
             self.page.show_settings(self._info)
         frozen = self._newest is not None and self._newest["frame_info"].frozen

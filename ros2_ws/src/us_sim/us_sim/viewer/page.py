@@ -19,14 +19,14 @@ import viser
 from numpy.typing import NDArray
 from us_sim_msgs.msg import ProbeInfo
 
-from us_sim.core.probe import ProbeGeometry
-from us_sim.core.transforms import Matrix
+from us_sim.client.recording import Recorder
+from us_sim.core.geometry.probe import ProbeGeometry
+from us_sim.core.geometry.transforms import Matrix
 from us_sim.ros.conversions import MM_PER_M
 from us_sim.viewer import pictures
 from us_sim.viewer.hand import SkinMesh
 from us_sim.viewer.panel import CHOOSE, SPANS, Panel
 from us_sim.viewer.pictures import Pixels
-from us_sim.viewer.recording import Recorder
 from us_sim.viewer.scene import RGB, Scene
 from us_sim.viewer.steering import Steering, degrees
 from us_sim.viewer.wishes import QUIET
@@ -104,7 +104,12 @@ class Page:
         self.scene.show_probe(probe).on_drag("left")(self._dragged)
 
     def show_frame(
-        self, image: Pixels, ct_view: Pixels, labels: Pixels, probe: ProbeGeometry, colors: NDArray[np.uint8],
+        self,
+        image: Pixels,
+        ct_view: Pixels,
+        labels: Pixels,
+        probe: ProbeGeometry,
+        colors: NDArray[np.uint8],
         organs: list[int],
     ) -> None:
         """Show the newest frame; images are (H, W), colours (256, 3), organs the classes that may be outlined."""
@@ -112,7 +117,8 @@ class Page:
         if self.panel.outlines.value:
             outlines = np.where(np.isin(labels, organs), labels, np.uint8(0))
         self.panel.show_pictures(
-            pictures.b_mode(image, probe, outlines, colors), pictures.side_by_side(ct_view, labels, probe, colors))
+            pictures.b_mode(image, probe, outlines, colors), pictures.side_by_side(ct_view, labels, probe, colors)
+        )
         self.scene.show_frame(image)
 
     def show_hold(self) -> None:
@@ -127,8 +133,12 @@ class Page:
     def show_settings(self, info: ProbeInfo) -> None:
         """Set the image's controls to what holds."""
         _set(self.panel.renderer, info.renderer)
-        values = {"gain": info.gain, "dynamic_range": info.dynamic_range, "frequency": info.frequency * 1e-6,
-                  "depth": info.depth * MM_PER_M}
+        values = {
+            "gain": info.gain,
+            "dynamic_range": info.dynamic_range,
+            "frequency": info.frequency * 1e-6,
+            "depth": info.depth * MM_PER_M,
+        }
         for name, value in values.items():
             slider = self.panel.settings[name]
             _set(slider, min(slider.max, max(slider.min, round(value, 1))))

@@ -43,7 +43,8 @@ class Panel:
         with gui.add_folder("Probe"):
             gui.add_markdown(HELP)
             self.mine = gui.add_checkbox(
-                "In my hand", False, hint="off: the demo or another program moves the probe, the page follows")
+                "In my hand", False, hint="off: the demo or another program moves the probe, the page follows"
+            )
             self.organ = gui.add_dropdown("Find", (CHOOSE,), hint="put the probe where it sees most of an organ")
             self.turns = {
                 name: gui.add_slider(label, low, high, step, max(low, min(high, 0.0)), hint=hint)
@@ -57,10 +58,13 @@ class Panel:
             self.renderer = gui.add_dropdown("Renderer", RENDERERS, initial_value="physics")
             self.settings = {
                 name: gui.add_slider(
-                    label, rules[name]["low"], rules[name]["high"], step, value, hint=rules[name]["description"])
+                    label, rules[name]["low"], rules[name]["high"], step, value, hint=rules[name]["description"]
+                )
                 for name, label, step, value in (
-                    ("gain", "Gain dB", 1.0, 0.0), ("dynamic_range", "Dyn. range dB", 1.0, 60.0),
-                    ("frequency", "Freq. MHz", 0.1, 3.5))
+                    ("gain", "Gain dB", 1.0, 0.0),
+                    ("dynamic_range", "Dyn. range dB", 1.0, 60.0),
+                    ("frequency", "Freq. MHz", 0.1, 3.5),
+                )
             }
             self.settings["depth"] = gui.add_slider("Depth mm", *DEPTHS, 5.0, 180.0, hint="imaging depth")
             self.freeze = gui.add_checkbox("Freeze", False)

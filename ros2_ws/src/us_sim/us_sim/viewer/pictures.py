@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from us_sim.core.probe import ProbeGeometry
+from us_sim.core.geometry.probe import ProbeGeometry
 
 Pixels = NDArray[np.uint8]
 

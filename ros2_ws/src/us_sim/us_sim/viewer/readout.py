@@ -33,7 +33,8 @@ def bars(organs: Iterable[Organ]) -> str:
             f'<span style="background:#8883;border-radius:3px;height:9px;align-self:center">'
             f'<span style="display:block;height:9px;border-radius:3px;width:{length:.1f}%;'
             f'background:rgb{organ.color};outline:1px solid #8886"></span></span>'
-            f'<span style="text-align:right;{_faint(organ.area)}">{area}</span></div>')
+            f'<span style="text-align:right;{_faint(organ.area)}">{area}</span></div>'
+        )
     columns = "grid-template-columns:58px 1fr 64px 58px 1fr 60px"
     return f'<div style="{_BOX}display:grid;{columns};gap:1px 6px;white-space:nowrap">{"".join(rows)}</div>'
 
@@ -52,8 +53,10 @@ def contact(coupling: ArrayLike, penetration: float, force: float | None) -> str
     words = [f"contact {100 * float(lines.mean()) if len(lines) else 0:.0f} %", f"pressed in {penetration:.1f} mm"]
     if force is not None:
         words.append(f"force {force:.1f} N")
-    return (f'<div style="{_BOX}"><div style="display:flex;height:7px;border-radius:3px;overflow:hidden" '
-            f'title="coupling of the scan lines">{strip}</div>{_row(words)}</div>')
+    return (
+        f'<div style="{_BOX}"><div style="display:flex;height:7px;border-radius:3px;overflow:hidden" '
+        f'title="coupling of the scan lines">{strip}</div>{_row(words)}</div>'
+    )
 
 
 def line(words: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from std_msgs.msg import Header
 from std_srvs.srv import SetBool
 from us_sim_msgs.srv import RenderFrame
 
-from us_sim.core.transforms import Matrix
+from us_sim.core.geometry.transforms import Matrix
 from us_sim.ros.conversions import pixels_of, pose_message
 from us_sim.ros.outputs import stream_qos
 from us_sim.viewer.pictures import Pixels

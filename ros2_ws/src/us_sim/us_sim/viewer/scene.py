@@ -10,8 +10,8 @@ import viser
 from numpy.typing import NDArray
 from trimesh.visual.material import PBRMaterial
 
-from us_sim.core.probe import ProbeGeometry
-from us_sim.core.transforms import Matrix, quaternion_from_rotation
+from us_sim.core.geometry.probe import ProbeGeometry
+from us_sim.core.geometry.transforms import Matrix, quaternion_from_rotation
 from us_sim.ros.markers import fan_outline
 from us_sim.viewer.hand import SkinMesh
 from us_sim.viewer.pictures import MARKER, Pixels, see_through
@@ -48,8 +48,12 @@ class Scene:
                 self._patient[what].remove()
             glass = trimesh.Scene([_glass(mesh, color, OPACITY[what]) for mesh, color in parts.values()])
             self._patient[what] = self._server.scene.add_glb(
-                f"/patient/{what}", glass.export(file_type="glb"), visible=self._visible[what],
-                cast_shadow=False, receive_shadow=False)
+                f"/patient/{what}",
+                glass.export(file_type="glb"),
+                visible=self._visible[what],
+                cast_shadow=False,
+                receive_shadow=False,
+            )
 
     def show(self, what: str, visible: bool) -> None:
         """Show or hide `skin` or `organs`."""
@@ -76,10 +80,12 @@ class Scene:
         scene = self._server.scene
         housing = _housing(probe)
         self.body = scene.add_mesh_simple(
-            "/probe/body", housing.vertices, housing.faces, color=BODY, cast_shadow=False, receive_shadow=False)
+            "/probe/body", housing.vertices, housing.faces, color=BODY, cast_shadow=False, receive_shadow=False
+        )
         side = float(housing.vertices[:, 0].min())
         scene.add_icosphere(
-            "/probe/marker", 4.0, color=MARKER, position=(0.85 * side, 0.0, NECK + 6.0), cast_shadow=False)
+            "/probe/marker", 4.0, color=MARKER, position=(0.85 * side, 0.0, NECK + 6.0), cast_shadow=False
+        )
         outline = fan_outline(probe)
         segments = np.stack([outline[:-1], outline[1:]], axis=1)
         scene.add_line_segments("/probe/fan", segments, FAN, thickness=2.0)
@@ -88,8 +94,16 @@ class Scene:
         turn = (math.cos(math.pi / 4), math.sin(math.pi / 4), 0.0, 0.0)  # the picture's y is the probe's z
         blank = np.zeros((probe.height, probe.width, 4), dtype=np.uint8)
         self._picture = scene.add_image(
-            "/probe/frame", blank, probe.width * dx, probe.height * dz, format="png", position=middle, wxyz=turn,
-            cast_shadow=False, receive_shadow=False)
+            "/probe/frame",
+            blank,
+            probe.width * dx,
+            probe.height * dz,
+            format="png",
+            position=middle,
+            wxyz=turn,
+            cast_shadow=False,
+            receive_shadow=False,
+        )
         return self.body
 
     def place(self, ct_from_probe: Matrix) -> None:
@@ -108,8 +122,11 @@ class Scene:
 def _glass(mesh: SkinMesh, color: RGB, opacity: float) -> trimesh.Trimesh:
     """The mesh of a material that hides nothing, for glTF blends without writing depth; BELOW belongs to no face."""
     shape = trimesh.Trimesh(np.append(mesh.vertices, [BELOW], axis=0), mesh.faces, process=False)
-    shape.visual = trimesh.visual.TextureVisuals(material=PBRMaterial(
-        baseColorFactor=[*color, round(255 * opacity)], alphaMode="BLEND", metallicFactor=0.0, roughnessFactor=0.7))
+    shape.visual = trimesh.visual.TextureVisuals(
+        material=PBRMaterial(
+            baseColorFactor=[*color, round(255 * opacity)], alphaMode="BLEND", metallicFactor=0.0, roughnessFactor=0.7
+        )
+    )
     return shape
 
 

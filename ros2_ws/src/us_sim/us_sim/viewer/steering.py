@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from us_sim.core.transforms import Matrix
+from us_sim.core.geometry.transforms import Matrix
 from us_sim.viewer.hand import Hand, SkinMesh
 
 

@@ -1,0 +1,1 @@
+"""Training data: CT and ultrasound sources, on-disk layouts, splits."""

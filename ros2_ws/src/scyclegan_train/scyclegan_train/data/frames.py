@@ -1,0 +1,220 @@
+"""Frames of real machines: any folder of images, with or without masks, resampled to the card's grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scyclegan_train.data.fan_fit import fan_of
+from scyclegan_train.data.fans import FanGeometry, Resampler, fan_in_frame
+from scyclegan_train.data.faults import DataError, Faults
+from scyclegan_train.data.frame_files import Item, images_in, paired, read_grey, shown, size_of
+from scyclegan_train.data.samples import REAL, UsBatch
+from scyclegan_train.data.us_masks import read_mask
+from us_sim.core.generator.card import Card
+
+Size = tuple[int, int]
+
+WEAK = 0.4  # of the frame's usual brightness, below which a scan line counts as not coupled
+NEAR_FIELD = (20.0, 100.0)  # mm, where a line's brightness is judged
+SMOOTHED = 16  # part of the fan over which that brightness is averaged
+OVERLAP = 0.5  # share of a mask's pixels that have to lie in the fan
+
+
+class Frames:
+    """Frames held in memory on the card's grid; an epoch shows each of them once, in an order of its own.
+
+    Args:
+        items: files.
+        card: the grid.
+        fan: of the frames, in their pixels; None to find it, for each size of frames by itself.
+        source: PHYSICS or REAL.
+        seed: of the order.
+        faults: takes files that cannot be used.
+        weak_lines: share of the usual brightness below which a scan line is not valid; 0 keeps all.
+        device: where batches go.
+
+    Raises:
+        DataError: no frame is left, no fan is found, or faults are strict.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        card: Card,
+        fan: FanGeometry | None,
+        *,
+        source: int = REAL,
+        seed: int = 0,
+        faults: Faults | None = None,
+        weak_lines: float = WEAK,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.faults = faults or Faults()
+        sized = self._sized(items)
+        loaders = self._loaders(sized, card, fan, weak_lines)
+        jobs = [(item, loaders[size]) for item, size in sized if size in loaders]
+        with ThreadPoolExecutor() as pool:
+            cells = list(pool.map(lambda job: _try(job[1], job[0]), jobs))
+        kept: list[tuple[Item, Cell]] = []
+        for (item, _), cell in zip(jobs, cells, strict=True):
+            if isinstance(cell, Fault):
+                self.faults.add(*cell.args)
+            else:
+                kept.append((item, cell))
+        if not kept:
+            raise DataError(f"no usable frames among {len(items)} files; the first faults: {self.faults.found[:3]}")
+        self.items = [item for item, _ in kept]
+        self._known = torch.tensor([item.mask is not None for item in self.items])
+        self._image, self._tissue, self._valid = (torch.stack([c[i] for _, c in kept]) for i in range(3))
+        self._seed, self._source, self._device = seed, source, torch.device(device)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def batch(self, indices: Sequence[int], epoch: int = 0) -> UsBatch:
+        order = np.random.default_rng([self._seed, epoch]).permutation(len(self))
+        rows = torch.from_numpy(order[[index % len(self) for index in indices]])
+        source = torch.full((len(rows),), self._source)
+        image, tissue = self._image[rows].float(), self._tissue[rows]
+        return UsBatch(image, tissue, self._known[rows], self._valid[rows], source).to(self._device)
+
+    def _sized(self, items: Sequence[Item]) -> list[tuple[Item, Size]]:
+        sized = []
+        for item in items:
+            try:
+                sized.append((item, size_of(item.image)))
+            except DataError as error:
+                self.faults.add(item.image, str(error))
+        return sized
+
+    def _loaders(
+        self, sized: Sequence[tuple[Item, Size]], card: Card, fan: FanGeometry | None, weak: float
+    ) -> dict[Size, Loader]:
+        """What loads frames of each size. A fan that is given fits one size only: that of most frames."""
+        sizes = [size for _, size in sized]
+        usual = max(sorted(set(sizes)), key=sizes.count, default=None)
+        loaders: dict[Size, Loader] = {}
+        for size in dict.fromkeys(sizes):
+            members = [item.image for item, other in sized if other == size]
+            try:
+                if fan is not None and size != usual:
+                    raise DataError(f"its size {shown(size)} is not that of the others")
+                loaders[size] = Loader(card, fan or fan_of(members), weak)
+            except DataError as error:
+                for path in members:
+                    self.faults.add(path, str(error))
+        return loaders
+
+
+class FrameFolder(Frames):
+    """All frames of a folder, or some of them by place in the sorted list.
+
+    Args:
+        folder: of images.
+        card, fan, options: as for Frames.
+        masks: folder of masks with the images' names.
+        places: which of the sorted frames; None for all.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        card: Card,
+        fan: FanGeometry | None,
+        *,
+        masks: Path | str | None = None,
+        places: Sequence[int] | None = None,
+        faults: Faults | None = None,
+        source: int = REAL,
+        seed: int = 0,
+        weak_lines: float = WEAK,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        files = images_in(Path(folder))
+        if places is not None:
+            if not all(0 <= place < len(files) for place in places):
+                raise DataError(f"{folder}: holds {len(files)} frames; places up to {max(places)} were asked for")
+            files = [files[place] for place in places]
+        faults = faults or Faults()
+        items = paired(files, Path(masks) if masks is not None else None, faults)
+        super().__init__(
+            items, card, fan, source=source, seed=seed, faults=faults, weak_lines=weak_lines, device=device
+        )
+
+
+Cell = tuple[Tensor, Tensor, Tensor]  # grey levels and classes, uint8, and valid, on the card's grid
+
+
+class Fault(Exception):
+    """Path and reason of a file that cannot be used."""
+
+
+class Loader:
+    """Brings frames of one size and fan onto a card's grid."""
+
+    def __init__(self, card: Card, fan: FanGeometry, weak: float) -> None:
+        self._card, self._fan, self._weak = card, fan, weak
+        self._to_card = Resampler(card.probe, fan, card.grid == "polar")
+        self._to_lines = Resampler(card.probe, fan, polar=True)
+
+    def __call__(self, item: Item) -> Cell:
+        """Load a frame.
+
+        Raises:
+            Fault: naming the image or the mask that cannot be used.
+        """
+        path = item.image
+        try:
+            image = read_grey(path)
+            grey = self._to_card.image(image[None])[0].round().to(torch.uint8)
+            valid = self._to_card.valid(image.shape)
+            if self._weak > 0:
+                valid = valid & self._coupled(image)
+            tissue = torch.zeros_like(grey)
+            if item.mask is not None:
+                path = item.mask
+                tissue = self._to_card.classes(self._checked(read_mask(path), image)[None])[0]
+        except DataError as error:
+            raise Fault(path, str(error)) from error
+        return grey, tissue, valid
+
+    def _coupled(self, image: NDArray[np.uint8]) -> Tensor:
+        """(H, W) whether a scan line is about as bright as the others of its frame between 20 and 100 mm.
+
+        Without this, a side of the probe that was lifted in the real frames would teach generators to paint it.
+        """
+        probe = self._card.probe
+        near = (probe.sample_depths > NEAR_FIELD[0]) & (probe.sample_depths < NEAR_FIELD[1])
+        level = self._to_lines.image(image[None])[:, near].mean(dim=1, keepdim=True)
+        width = probe.scan_lines // SMOOTHED | 1
+        level = torch.nn.functional.avg_pool1d(level, width, 1, width // 2, count_include_pad=False)[0, 0]
+        good = level > self._weak * level.quantile(0.75)
+        if self._card.grid == "polar":
+            return good.expand(self._card.size)
+        line = np.rint(probe.polar_of_pixel[..., 0]).clip(0, probe.scan_lines - 1).astype(np.int64)
+        return good[torch.from_numpy(line)]
+
+    def _checked(self, mask: NDArray[np.uint8], image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The mask, if it can be that of the image."""
+        if mask.shape != image.shape:
+            raise DataError(f"its size {shown(mask.shape)} is not that of its image, {shown(image.shape)}")
+        labelled = mask > 0
+        inside = np.count_nonzero(labelled & fan_in_frame(self._fan, mask.shape))
+        if inside < OVERLAP * np.count_nonzero(labelled):
+            share = 100 * inside / np.count_nonzero(labelled)
+            raise DataError(f"only {share:.0f} % of its labels lie in the image's fan: is it of another image?")
+        return mask
+
+
+def _try(load: Loader, item: Item) -> Cell | Fault:
+    try:
+        return load(item)
+    except Fault as fault:
+        return fault

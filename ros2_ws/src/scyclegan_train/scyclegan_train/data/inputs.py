@@ -1,0 +1,186 @@
+"""From a run's configuration to its batches: which samples each step of each process sees."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from scyclegan_train.config import DataConfig, SourceConfig
+from scyclegan_train.data.augment import Augmented
+from scyclegan_train.data.aus_rus import AusRus
+from scyclegan_train.data.fans import LIVER_SWEEP, FanGeometry, read_fan
+from scyclegan_train.data.faults import Faults
+from scyclegan_train.data.frame_files import images_in
+from scyclegan_train.data.frames import FrameFolder
+from scyclegan_train.data.patient_source import PatientCt
+from scyclegan_train.data.phantom_source import PhantomCt
+from scyclegan_train.data.physics_source import PhysicsUs
+from scyclegan_train.data.repeated import Repeated
+from scyclegan_train.data.samples import CtBatch, CtSource, UsBatch, UsSource, joined
+from scyclegan_train.data.slices import PreparedCt
+from scyclegan_train.data.sources import Mixed, Source
+from scyclegan_train.data.teacher import Teacher
+from us_sim.core.errors import ConfigError
+from us_sim.core.generator.artifact import load_generator
+from us_sim.core.generator.card import Card
+from us_sim.core.patient.patient import load_patient
+
+Given = TypeVar("Given", CtBatch, UsBatch)
+
+
+class Inputs:
+    """Both domains. Position p of the run is sample p mod N of epoch p div N in each of them.
+
+    Args:
+        ct, us: the sources.
+        batch: samples of a step and process.
+        rank, world: this process and their number; processes take turns in the positions.
+    """
+
+    def __init__(self, ct: CtSource, us: UsSource, batch: int, rank: int = 0, world: int = 1) -> None:
+        self.ct, self.us = ct, us
+        self.batch, self._rank, self._world = batch, rank, world
+
+    def at(self, step: int) -> tuple[CtBatch, UsBatch]:
+        """Return what this process sees in a step; a matter of step, rank and seed alone."""
+        first = (step * self._world + self._rank) * self.batch
+        positions = range(first, first + self.batch)
+        return _at(self.ct, positions), _at(self.us, positions)
+
+    def steps_of_epoch(self) -> int:
+        """Steps in which the CT source is seen once."""
+        return max(1, len(self.ct) // (self.batch * self._world))
+
+    def stream(self, first: int, end: int, ahead: int) -> Iterator[tuple[CtBatch, UsBatch]]:
+        """Yield the batches of steps `first` to `end` − 1, made `ahead` steps early in a background thread."""
+        if ahead == 0:
+            yield from (self.at(step) for step in range(first, end))
+            return
+        coming: deque[Future[tuple[CtBatch, UsBatch]]] = deque()
+        with ThreadPoolExecutor(1, "batches") as worker:
+            try:
+                for step in range(first, end + ahead):
+                    if step < end:
+                        coming.append(worker.submit(self._pinned, step))
+                    if step >= first + ahead and coming:
+                        yield coming.popleft().result()
+            finally:
+                worker.shutdown(wait=False, cancel_futures=True)
+
+    def _pinned(self, step: int) -> tuple[CtBatch, UsBatch]:
+        ct, us = self.at(step)
+        return (ct.pin(), us.pin()) if ct.hu.device.type == "cpu" else (ct, us)
+
+
+def _at(source: Source[Given], positions: Sequence[int]) -> Given:
+    epochs: dict[int, list[int]] = {}
+    for position in positions:
+        epochs.setdefault(position // len(source), []).append(position % len(source))
+    parts = [source.batch(indices, epoch) for epoch, indices in epochs.items()]
+    return joined(parts) if len(parts) > 1 else parts[0]
+
+
+def open_inputs(
+    config: DataConfig, card: Card, batch: int, device: torch.device | str, seed: int, rank: int = 0, world: int = 1
+) -> Inputs:
+    """Open the sources of a configuration.
+
+    Several sources are mixed with the same draws in both domains: where the weights agree, sample i comes from the
+    n-th source of both, so that poses can be chosen to suit the frames.
+
+    Raises:
+        UsSimError: a file or folder that cannot be used.
+    """
+    opened = [_Opener(card, torch.device(device), seed + i, Faults(config.strict)) for i in (0, 1)]
+    ct = [_shaped(opened[0].ct(source), source, card, seed) for source in config.ct]
+    us = [_shaped(opened[1].us(source), source, card, seed) for source in config.us]
+    for opener in opened:
+        opener.faults.report()
+    return Inputs(
+        ct[0] if len(ct) == 1 else Mixed(ct, [s.weight for s in config.ct], length=_LENGTH, seed=seed),
+        us[0] if len(us) == 1 else Mixed(us, [s.weight for s in config.us], length=_LENGTH, seed=seed),
+        batch, rank, world,
+    )  # fmt: skip
+
+
+_LENGTH = 1024  # samples of an epoch of mixed sources; the same in both domains
+
+
+class _Opener:
+    def __init__(self, card: Card, device: torch.device, seed: int, faults: Faults) -> None:
+        self._card, self._device, self._seed, self.faults = card, device, seed, faults
+
+    def ct(self, source: SourceConfig) -> CtSource:
+        if source.kind == "phantoms":
+            return self._taught(PhantomCt(range(*source.seeds), self._card, **self._drawn(source)), source)
+        if source.kind == "patient":
+            path, labels = expanded(source.path), expanded(source.labels) if source.labels else None
+            cases = [lambda: load_patient(path, labels)]
+            return self._taught(PatientCt(cases, self._card, degrade=False, **self._drawn(source)), source)
+        if source.kind == "prepared":
+            folder = expanded(source.path)
+            return PreparedCt(folder, self._card, split=source.split, seed=self._seed, device=self._device)
+        raise ConfigError(f"kind {source.kind!r} gives no CT; expected phantoms, patient or prepared")
+
+    def us(self, source: SourceConfig) -> UsSource:
+        if source.kind == "phantoms":
+            options = self._drawn(source) | {"jitter": source.jitter}
+            return PhysicsUs(range(*source.seeds), self._card, **options)
+        if source.kind == "frames":
+            folder = expanded(source.path)
+            count = len(images_in(folder))
+            places = [place for place in range(*source.frames) if place < count]
+            return FrameFolder(
+                folder, self._card, known_fan(folder), places=places, faults=self.faults, seed=self._seed,
+                device=self._device,
+            )  # fmt: skip
+        if source.kind in ("aus", "rus"):
+            return AusRus(
+                expanded(source.path), source.split, self._card, part=source.kind.upper(), faults=self.faults,
+                seed=self._seed, device=self._device,
+            )  # fmt: skip
+        raise ConfigError(f"kind {source.kind!r} gives no ultrasound; expected phantoms, frames, aus or rus")
+
+    def _taught(self, patients: PatientCt, source: SourceConfig) -> PatientCt:
+        if source.teacher:
+            patients.teacher = Teacher(load_generator(expanded(source.teacher), self._device), self._card)
+        return patients
+
+    def _drawn(self, source: SourceConfig) -> dict[str, Any]:
+        return {
+            "length": source.samples, "at_once": source.at_once, "liver_view": source.liver_view,
+            "device": self._device, "seed": self._seed,
+        }  # fmt: skip
+
+
+def _shaped(source: Source[Given], config: SourceConfig, card: Card, seed: int) -> Source[Given]:
+    """A source with what its configuration adds: repeats from memory, then flips and rotations."""
+    if config.repeat:
+        source = Repeated(source, config.repeat, seed)
+    return Augmented(source, card, seed=seed) if config.augment else source
+
+
+def known_fan(folder: Path) -> FanGeometry | None:
+    """The fan of a folder of frames: `fan.json` in it or beside it; the public liver sweep's; None: found in them."""
+    for candidate in (folder / "fan.json", folder.parent / "fan.json"):
+        if candidate.is_file():
+            return read_fan(candidate)
+    return LIVER_SWEEP if folder.parent.name == "us_liver_sweep" else None
+
+
+def expanded(path: str) -> Path:
+    """Return a path with ${NAME} and ~ replaced.
+
+    Raises:
+        ConfigError: a variable that is not set.
+    """
+    text = os.path.expanduser(os.path.expandvars(path))
+    if "$" in text:
+        raise ConfigError(f"path {path!r}: a variable in it is not set; export it or give the path itself")
+    return Path(text)

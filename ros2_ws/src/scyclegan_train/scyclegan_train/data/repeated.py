@@ -1,0 +1,41 @@
+"""Samples that are costly to make, kept in memory and seen again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from scyclegan_train.data.samples import CtBatch, UsBatch, joined
+from scyclegan_train.data.sources import Source
+
+AnyBatch = TypeVar("AnyBatch", CtBatch, UsBatch)
+
+
+class Repeated(Generic[AnyBatch]):
+    """The first epochs of a source over and over, in another order each time.
+
+    Args:
+        source: gives each sample once.
+        epochs: that are different.
+        seed: of the order.
+    """
+
+    def __init__(self, source: Source[AnyBatch], epochs: int, seed: int = 0) -> None:
+        self._source: Source[AnyBatch] = source
+        self._epochs, self._seed = epochs, seed
+        self._kept: dict[tuple[int, int], AnyBatch] = {}
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def batch(self, indices: Sequence[int], epoch: int = 0) -> AnyBatch:
+        """Return samples of epoch `epoch` modulo the number of different ones."""
+        order = np.random.default_rng([self._seed, epoch]).permutation(len(self))
+        kept, chosen = epoch % self._epochs, [int(order[index]) for index in indices]
+        missing = [index for index in dict.fromkeys(chosen) if (kept, index) not in self._kept]
+        if missing:
+            made = self._source.batch(missing, kept)
+            self._kept.update({(kept, index): made.pick([row]) for row, index in enumerate(missing)})
+        return joined([self._kept[kept, index] for index in chosen])

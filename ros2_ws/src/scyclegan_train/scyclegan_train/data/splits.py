@@ -1,0 +1,54 @@
+"""Who is trained on and who is held out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+from scyclegan_train.data.faults import DataError
+
+SPLITS = ("train", "val", "test")
+
+
+def split_of(patient: str, shares: tuple[float, float] = (0.1, 0.1), seed: int = 0) -> str:
+    """Return the split of a patient by name alone: shards and later runs agree without talking to each other.
+
+    Args:
+        patient: name of the patient, the same for all of their scans.
+        shares: of patients in `val` and `test`.
+        seed: another one gives another split.
+    """
+    digest = hashlib.sha256(f"{seed}:{patient}".encode()).digest()
+    place = int.from_bytes(digest[:8], "big") / 2**64
+    return "val" if place < shares[0] else "test" if place < sum(shares) else "train"
+
+
+def check_apart(splits: Mapping[str, Iterable[str]]) -> None:
+    """Refuse a patient who is in two splits.
+
+    Raises:
+        DataError: naming patient and splits.
+    """
+    seen: dict[str, str] = {}
+    for split, patients in splits.items():
+        for patient in patients:
+            if seen.setdefault(patient, split) != split:
+                raise DataError(f"patient {patient} is in two splits, {seen[patient]} and {split}")
+
+
+def held_out_frames(count: int, first: int, last: int, gap: int) -> tuple[list[int], list[int]]:
+    """Split a sweep into places for training and held-out ones.
+
+    Args:
+        count: frames of the sweep.
+        first, last: held out, both included.
+        gap: frames before and after them that are used for neither, since neighbours look alike.
+
+    Raises:
+        DataError: nothing is left on one side.
+    """
+    held = [place for place in range(count) if first <= place <= last]
+    training = [place for place in range(count) if place < first - gap or place > last + gap]
+    if not held or not training:
+        raise DataError(f"holding out frames {first} to {last} of {count} with a gap of {gap} leaves one side empty")
+    return training, held

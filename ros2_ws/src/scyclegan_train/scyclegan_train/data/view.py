@@ -1,0 +1,144 @@
+"""A patient on a card's grid: CT slice, classes, scatterers, and the physics renderer's frame of the same pose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scyclegan_train.data.samples import PHYSICS, CtBatch, UsBatch
+from us_sim.core.config import ImageSettings
+from us_sim.core.contact.contact import contact
+from us_sim.core.generator.card import Card
+from us_sim.core.geometry.transforms import Matrix
+from us_sim.core.patient.patient import Patient
+from us_sim.core.physics import speckle
+from us_sim.core.physics.b_mode import polar_frame, transmission, with_gel
+from us_sim.core.physics.imaging import Formation, formation
+from us_sim.core.physics.scan_conversion import conversion_grid, scan_convert
+from us_sim.core.sampling.anatomy import Anatomy
+from us_sim.core.sampling.reslice import elevation_beam
+from us_sim.core.sampling.sampler import Sampler
+
+HEARD = -20.0  # dB below what the TGC makes up for, down to which tissue still shows
+NOISES = 8  # different electronic noises: one alone would be a pattern that stays with the screen
+
+
+class CardView:
+    """Everything of a card's grid that no pose changes.
+
+    Args:
+        card: grid, probe.
+        device: where batches are made.
+        jitter: ultrasound with drawn focus, frequency, gain, dynamic range, TGC and number of looks, for
+            segmenters that should not depend on them; otherwise the settings that the node starts with.
+        seed: of noise and settings.
+    """
+
+    def __init__(self, card: Card, device: torch.device, jitter: bool = False, seed: int = 0) -> None:
+        self.card, self.probe, self.device, self.jitter = card, card.probe, device, jitter
+        self._polar = card.grid == "polar"
+        self._lines = torch.from_numpy(self.probe.polar_points).to(device)
+        points = self.probe.polar_points.transpose(1, 0, 2) if self._polar else self.probe.pixel_points
+        self._points = torch.from_numpy(np.ascontiguousarray(points)).to(device)
+        self._grid, fan = conversion_grid(self.probe, device)
+        self.fan = torch.ones(card.size, dtype=torch.bool, device=device) if self._polar else fan
+        self._beam = elevation_beam(self.probe.slice_thickness, self.probe.elevation_planes)
+        rng = np.random.default_rng(seed)
+        settings = [_settings(rng) if jitter else ImageSettings() for _ in range(NOISES)]
+        self._forms = [formation(self.probe, s, seed + i, device) for i, s in enumerate(settings)]
+
+    def coupling(self, patient: Patient, poses: Matrix) -> Tensor:
+        """(B, L) coupling of the scan lines."""
+        lines = [contact(patient.skin, self.probe, pose).line_coupling for pose in poses]
+        return torch.from_numpy(np.stack(lines)).to(self.device)
+
+    @torch.no_grad()
+    def ct(self, scanned: Sampler, body: Sampler, patient: Patient, poses: Matrix, draws: Sequence[int]) -> CtBatch:
+        """What a generator is fed, and its physics twin.
+
+        Args:
+            scanned: the CT as it is fed.
+            body: the same patient as sound meets it; finer than the CT for phantoms.
+            patient: for the contact.
+            poses: (B, 4, 4).
+            draws: one seed a pose.
+        """
+        hu, tissue = scanned.slice(self._points, poses, self._beam)
+        anatomy = body.anatomy(self._lines, poses, self._beam)
+        coupling = self.coupling(patient, poses)
+        valid = self._valid(coupling)
+        heard = self._on_grid(_heard(anatomy, self._forms[0]).float()) > 0.5
+        twin = torch.cat([
+            polar_frame(one, torch.ones_like(coupling[:1]), self._forms[draw % NOISES])
+            for one, draw in zip(_singles(anatomy), draws, strict=True)
+        ])  # fmt: skip
+        scatter = self._on_grid(speckle.texture(anatomy, self._forms[0]))
+        return CtBatch(hu, tissue, valid, valid & heard, scatter, self._on_grid(twin))
+
+    @torch.no_grad()
+    def plain(self, scanned: Sampler, poses: Matrix) -> CtBatch:
+        """Slices through the whole fan, wherever the skin lies: no contact, no shadows, no physics twin."""
+        hu, tissue = scanned.slice(self._points, poses, self._beam)
+        valid = self.fan.expand(len(poses), -1, -1)
+        anatomy = scanned.anatomy(self._lines, poses, self._beam)
+        return CtBatch(hu, tissue, valid, valid, self._on_grid(speckle.texture(anatomy, self._forms[0])))
+
+    @torch.no_grad()
+    def us(self, body: Sampler, patient: Patient, poses: Matrix, draws: Sequence[int]) -> UsBatch:
+        """Frames of the physics renderer with their masks; arguments as for `ct`."""
+        _, tissue = body.slice(self._points, poses, self._beam)
+        anatomy = body.anatomy(self._lines, poses, self._beam)
+        coupling = self.coupling(patient, poses)
+        frames = []
+        for one, line_coupling, draw in zip(_singles(anatomy), coupling, draws, strict=True):
+            form = self._forms[draw % NOISES]
+            if self.jitter:
+                one, form = _jittered(one, form, draw)
+            frames.append(polar_frame(one, line_coupling[None], form))
+        image, count = self._on_grid(torch.cat(frames)), len(poses)
+        known = torch.ones(count, dtype=torch.bool, device=self.device)
+        source = torch.full((count,), PHYSICS, device=self.device)
+        return UsBatch(image, tissue * self.fan, known, self._valid(coupling), source)
+
+    def _on_grid(self, polar: Tensor) -> Tensor:
+        """(B, L, S) on the card's grid."""
+        return polar.transpose(1, 2).contiguous() if self._polar else scan_convert(polar, self._grid, self.fan)
+
+    def _valid(self, coupling: Tensor) -> Tensor:
+        lines = (coupling > 0.5).float()[..., None].expand(-1, -1, self.probe.samples)
+        return (self._on_grid(lines) > 0.5) & self.fan
+
+
+def _heard(anatomy: Anatomy, form: Formation) -> Tensor:
+    """(B, L, S) where enough of the sound comes back."""
+    left = transmission(*with_gel(anatomy, form), form)
+    return 20 * torch.log10(left.clamp(min=1e-9)) + form.tgc > HEARD
+
+
+def _singles(anatomy: Anatomy) -> list[Anatomy]:
+    """The batch one by one, each as a batch of 1."""
+    parts = [getattr(anatomy, name) for name in Anatomy.__dataclass_fields__]
+    return [Anatomy(*(part[b : b + 1] for part in parts)) for b in range(len(parts[0]))]
+
+
+def _settings(rng: np.random.Generator) -> ImageSettings:
+    return ImageSettings(frequency=float(rng.uniform(3.0, 4.2)), focus=float(rng.uniform(45, 110)))
+
+
+def _jittered(anatomy: Anatomy, form: Formation, draw: int) -> tuple[Anatomy, Formation]:
+    """Other gain, dynamic range and TGC sliders, and fewer looks compounded."""
+    rng = np.random.default_rng(draw)
+    settings = replace(form.settings, gain=float(rng.uniform(-6, 6)), dynamic_range=float(rng.uniform(50, 80)))
+    sliders = torch.from_numpy(rng.normal(0, 2.0, 6).astype(np.float32)).to(form.tgc.device)
+    tgc = torch.nn.functional.interpolate(sliders[None, None], len(form.tgc), mode="linear", align_corners=True)
+    looks = anatomy.scatter.shape[-1] // 2
+    kept = 1 + int(rng.integers(looks))
+    pick = [*range(kept), *range(looks, looks + kept)]
+    form = replace(
+        form, settings=settings, tgc=form.tgc + tgc[0, 0], noise=form.noise[..., pick], clutter=form.clutter[..., pick]
+    )
+    return replace(anatomy, scatter=anatomy.scatter[..., pick]), form

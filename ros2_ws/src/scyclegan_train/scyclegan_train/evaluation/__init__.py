@@ -1,0 +1,1 @@
+"""Evaluation: metrics, held-out patients, statistics and the report."""

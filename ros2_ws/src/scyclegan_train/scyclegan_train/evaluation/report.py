@@ -1,0 +1,305 @@
+"""The evaluation's report: tables as Markdown and JSON, and figures."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scyclegan_train.evaluation.by_method import cell, methods, spread
+from scyclegan_train.evaluation.held_out import PHYSICS
+from scyclegan_train.evaluation.intervals import Interval, clustered
+from scyclegan_train.evaluation.likeness import Blocks, beside
+from scyclegan_train.evaluation.measure import DEPTH_BINS, Findings
+
+REAL = "real"
+TRUSTED = 0.3  # Dice of organs on physics frames, below which the segmenter is no judge
+UNTESTED = (
+    "Real patients' CT: the held-out patients are phantoms.",
+    "Real frames of other people: those at hand are of one person, so likeness is to a style, not to a population.",
+)
+TITLES = {
+    "dice": "Anatomy: Dice of a segmenter trained apart, on visible pixels",
+    "gCNR": "Contrast across borders: gCNR, 1 to 6 mm from them",
+    "invented ridges": "Bright ridges more than 5 mm from any interface, share of those pixels",
+    "shuffled": "Fed with permuted organ labels",
+    "SSIM": "Beside the physics frame of the same pose, on visible pixels",
+    "cycle": "There and back by both generators, L1",
+    "flicker": "Slow sweep, 0.6 mm a frame: compensated change, grey levels; correlation of texture after 3 mm",
+}
+
+
+@dataclass
+class Report:
+    """Everything that an evaluation found.
+
+    Attributes:
+        findings: by renderer; physics first.
+        kid: of each renderer's liver views, and of seen real frames, to the held-out real frames.
+        real_blocks, real_greys: of the held-out real frames; empty without them.
+        deterministic: by renderer.
+        milliseconds, step: of a frame and of a step of its training, median, by renderer.
+        fid: of each renderer's liver views to the held-out real frames.
+        use: Dice of segmenters on real frames, by what they were trained on.
+        about: seeds, poses, files, segmenter.
+    """
+
+    findings: dict[str, Findings]
+    about: dict[str, Any]
+    kid: dict[str, Interval] = field(default_factory=dict)
+    real_blocks: Blocks = field(default_factory=dict)
+    real_greys: Findings | None = None
+    deterministic: dict[str, bool] = field(default_factory=dict)
+    milliseconds: dict[str, float] = field(default_factory=dict)
+    step: dict[str, float] = field(default_factory=dict)
+    fid: dict[str, float] = field(default_factory=dict)
+    use: dict[str, float] = field(default_factory=dict)
+
+
+def untested(report: Report) -> list[str]:
+    """What the report cannot say, and what it would need."""
+    lines = list(UNTESTED)
+    if not any(name.startswith("cycle") for findings in report.findings.values() for name in findings.metrics()):
+        lines.append("Cycle L1 and the time of a training step: an artifact holds one direction only; give --run.")
+    if not report.fid:
+        lines.append("FID: needs real frames and, by --inception, an Inception network, which is not shipped.")
+    if not report.use:
+        lines.append("Segmenters trained on real and on synthetic frames: needs real masks, by --masked.")
+    if not report.real_blocks:
+        lines.append("Likeness to real frames: no folder of frames was given.")
+    return lines
+
+
+def means(findings: Findings) -> dict[str, Interval]:
+    """Mean over patients with its interval, by metric."""
+    names = dict.fromkeys(str(row["metric"]) for row in findings.rows)
+    found = {}
+    for name in names:
+        rows = [row for row in findings.rows if row["metric"] == name]
+        found[name] = clustered([float(r["value"]) for r in rows], [str(r["patient"]) for r in rows])
+    return found
+
+
+def difference(findings: Findings, physics: Findings, metric: str) -> Interval:
+    """A renderer's mean less that of physics, paired by patient."""
+    values, patients = [], []
+    by_patient = [_by_patient(part, metric) for part in (findings, physics)]
+    for patient in by_patient[0].keys() & by_patient[1].keys():
+        values.append(by_patient[0][patient] - by_patient[1][patient])
+        patients.append(patient)
+    return clustered(values, patients)
+
+
+def _by_patient(findings: Findings, metric: str) -> dict[str, float]:
+    kept: dict[str, list[float]] = {}
+    for row in findings.rows:
+        if row["metric"] == metric and math.isfinite(float(row["value"])):
+            kept.setdefault(str(row["patient"]), []).append(float(row["value"]))
+    return {patient: float(np.mean(values)) for patient, values in kept.items()}
+
+
+def criteria(report: Report, name: str) -> list[tuple[str, str, bool | None]]:
+    """What a reviewer asks of a generator: the criterion, what was found, and whether it is met (None: unknown).
+
+    Dice counts only if the segmenter finds organs in physics frames, which it was trained on.
+    """
+    own, physics = means(report.findings[name]), means(report.findings[PHYSICS])
+    organs, ridges = (difference(report.findings[name], report.findings[PHYSICS], metric).value
+                      for metric in ("dice organs", "invented ridges"))  # fmt: skip
+    printed = own["shuffled labels: dice to shuffled map"].value
+    flicker = own["flicker"].value / physics["flicker"].value if physics["flicker"].value else math.nan
+    rows = beside(report.findings[name].blocks, report.real_blocks)
+    inside = float(np.mean([_within(r) for r in rows])) if rows else math.nan
+    if not physics["dice organs"].value >= TRUSTED:
+        organs = printed = math.nan
+    found = [
+        ("Dice of organs at least that on the physics frame less 0.03", organs, organs >= -0.03, "{:+.3f}"),
+        ("Dice to the shuffled map below 0.2", printed, printed < 0.2, "{:.3f}"),
+        ("invented ridges at most physics + 2 points", 100 * ridges, ridges <= 0.02, "{:+.2f} points"),
+        ("motion-compensated change at most 1.2 times physics", flicker, flicker <= 1.2, "{:.2f} times"),
+        ("liver blocks within the real range", inside, inside == 1, "{:.0%} of the statistics"),
+    ]
+    lines = [(text, shape.format(v), bool(met)) if math.isfinite(v) else (text, "not measured", None)
+             for text, v, met, shape in found]  # fmt: skip
+    same = report.deterministic.get(name)
+    return [*lines, ("the same pose gives the same frame, bit for bit", str(same), same)]
+
+
+def _within(row: dict[str, Any]) -> bool:
+    return bool(row["low"] <= row["value"] <= row["high"])
+
+
+# -- Markdown ------------------------------------------------------------------------------------------
+
+
+def markdown(report: Report) -> str:
+    """Return the report as Markdown."""
+    names = list(report.findings)
+    lines = ["# Evaluation", "", *(f"- {key}: {value}" for key, value in report.about.items()), ""]
+    lines += ["Means over patients with 95 % intervals of resampled patients; — is too little to measure.", ""]
+    lines += [f"## Criteria: {name}\n\n{_criteria_table(report, name)}\n" for name in names if name != PHYSICS]
+    lines += _method_lines(report)
+    lines += ["## Numbers", "", _number_table(report, names), ""]
+    lines += ["## Likeness to held-out real frames", "", *_likeness(report, names)]
+    lines += ["## Speed and determinism", "", _table(
+        ["renderer", "ms a frame, median", "deterministic"],
+        [[n, f"{report.milliseconds[n]:.0f}", str(report.deterministic[n])] for n in report.milliseconds],
+    ), ""]  # fmt: skip
+    for title, head, values in (
+        ("Time of a training step", "ms, median", report.step),
+        ("FID of liver views to the held-out real frames", "FID", report.fid),
+        ("Use: Dice on real test frames by what the segmenter learned from", "Dice of organs", report.use),
+    ):
+        if values:
+            lines += [f"## {title}", "", _table(["", head], [[n, f"{v:.3g}"] for n, v in values.items()]), ""]
+    lines += ["## Figures", "", "![frames](frames.png)", "", "![grey by depth](depth.png)", ""]
+    lines += ["## Not tested", "", *(f"- {text}" for text in untested(report))]
+    return "\n".join(lines) + "\n"
+
+
+def _criteria_table(report: Report, name: str) -> str:
+    said = {True: "yes", False: "**no**", None: "unknown"}
+    rows = [[text, found, said[met]] for text, found, met in criteria(report, name)]
+    return _table(["criterion", "found", "met"], rows)
+
+
+def _number_table(report: Report, names: Sequence[str]) -> str:
+    tables = {name: means(report.findings[name]) for name in names}
+    metrics = dict.fromkeys(m for name in names for m in tables[name])
+    rows: list[list[str]] = []
+    for metric in metrics:
+        title = next((f"*{text}*" for start, text in TITLES.items() if metric.startswith(start)), "")
+        if title and title not in (row[0] for row in rows):
+            rows.append([title, *[""] * (2 * len(names) - 1)])
+        row = [metric, *(shown(tables[name].get(metric)) for name in names)]
+        row += [shown(difference(report.findings[n], report.findings[PHYSICS], metric)) for n in names if n != PHYSICS]
+        rows.append(row)
+    return _table(["", *names, *(f"{n} less physics" for n in names if n != PHYSICS)], rows)
+
+
+def _method_lines(report: Report) -> list[str]:
+    """Methods trained with several seeds, beside physics."""
+    groups = methods(list(report.findings))
+    if not groups:
+        return []
+    columns = {PHYSICS: [PHYSICS], **groups}
+    metrics = dict.fromkeys(m for names in groups.values() for m in report.findings[names[0]].metrics())
+    body = [[m, *(cell([report.findings[n] for n in names], m) for names in columns.values())] for m in metrics]
+    body.append(["KID", *(_kid_of(report, names) for names in columns.values())])
+    rows = {name: beside(found.blocks, report.real_blocks) for name, found in report.findings.items()}
+    inside = {name: 100 * float(np.mean([_within(r) for r in rs])) for name, rs in rows.items() if rs}
+    body.append(["liver statistics within the real range, %",
+                 *(spread([inside[n] for n in names]) if inside else "—" for names in columns.values())])  # fmt: skip
+    heads = [f"{method}, {len(names)} seeds" if method in groups else method for method, names in columns.items()]
+    return ["## By method", "", _table(["", *heads], body), ""]
+
+
+def _kid_of(report: Report, names: Sequence[str]) -> str:
+    found = [report.kid[name].value for name in names if name in report.kid]
+    return "—" if not found else spread(found) if len(found) > 1 else f"{found[0]:.3g}"
+
+
+def _likeness(report: Report, names: Sequence[str]) -> list[str]:
+    if not report.real_blocks:
+        return ["Not tested: no folder of real frames was given.", ""]
+    lines = ["KID of features of the segmenter (0: the same distribution), liver views against held-out real frames:",
+             "", _table(["", "KID"], [[name, shown(value)] for name, value in report.kid.items()]), "",
+             "Liver blocks, median against the 5th to 95th percentile of real blocks; grain in samples and lines:",
+             ""]  # fmt: skip
+    tables = {name: beside(report.findings[name].blocks, report.real_blocks) for name in names}
+    rows = {(r["depth"], r["statistic"]): r for table in tables.values() for r in table}
+    body = []
+    for (depth, statistic), real in sorted(rows.items(), key=str):
+        row = [f"{depth:.0f} mm", str(statistic), f"{real['low']:.2f} to {real['high']:.2f}"]
+        for name in names:
+            own = next((r for r in tables[name] if (r["depth"], r["statistic"]) == (depth, statistic)), None)
+            row.append("—" if own is None else f"{own['value']:.2f}{'' if _within(own) else ' !'}")
+        body.append(row)
+    return [*lines, _table(["depth", "statistic", REAL, *names], body), "", "`!` lies outside the real range.", ""]
+
+
+def shown(interval: Interval | None) -> str:
+    """A value with its interval, in three figures."""
+    if interval is None or not math.isfinite(interval.value):
+        return "—"
+    if not math.isfinite(interval.low):
+        return f"{interval.value:.3g}"
+    return f"{interval.value:.3g} ({interval.low:.3g} to {interval.high:.3g})"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+# -- files ---------------------------------------------------------------------------------------------
+
+
+def write(report: Report, folder: Path, frames: NDArray[np.uint8]) -> None:
+    """Write report.md, report.json and the figures."""
+    from PIL import Image
+
+    (folder / "report.md").write_text(markdown(report))
+    (folder / "report.json").write_text(json.dumps(_plain(as_json(report)), indent=1))
+    Image.fromarray(frames).save(folder / "frames.png")
+    _draw_depths(report, folder / "depth.png")
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The same as plain values, with every patient's rows."""
+    return {
+        "about": report.about,
+        "renderers": {
+            name: {
+                "means": {metric: asdict(value) for metric, value in means(findings).items()},
+                "minus physics": {m: asdict(difference(findings, report.findings[PHYSICS], m))
+                                  for m in means(findings)},
+                "blocks": beside(findings.blocks, report.real_blocks),
+                "deterministic": report.deterministic.get(name),
+                "milliseconds": report.milliseconds.get(name),
+                "rows": findings.rows,
+            }
+            for name, findings in report.findings.items()
+        },
+        "criteria": {
+            name: [{"criterion": t, "found": f, "met": m} for t, f, m in criteria(report, name)]
+            for name in report.findings if name != PHYSICS
+        },
+        "kid": {name: asdict(value) for name, value in report.kid.items()},
+        "step milliseconds": report.step, "fid": report.fid, "use": report.use,
+        "not tested": untested(report),
+    }  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    """NaN as null: JSON has none."""
+    if isinstance(value, dict):
+        return {name: _plain(v) for name, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _draw_depths(report: Report, path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    parts = dict(report.findings) | ({REAL: report.real_greys} if report.real_greys else {})
+    middle = (DEPTH_BINS[1:] + DEPTH_BINS[:-1]) / 2
+    for name, findings in parts.items():
+        levels = np.full((3, len(middle)), math.nan)
+        for k, pieces in enumerate(findings.greys):
+            if sum(map(len, pieces)) > 100:
+                levels[:, k] = np.percentile(np.concatenate(pieces), (10, 50, 90))
+        (line,) = axes.plot(middle, levels[1], label=name)
+        axes.fill_between(middle, levels[0], levels[2], color=line.get_color(), alpha=0.15)
+    axes.set(xlabel="depth / mm", ylabel="grey level", title="Liver views: median, and 10th to 90th percentile")
+    axes.legend()
+    figure.savefig(path, dpi=120)

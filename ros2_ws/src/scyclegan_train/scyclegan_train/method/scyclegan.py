@@ -1,0 +1,226 @@
+"""S-CycleGAN: one step of training, as Algorithm 1 of Song & Chong has it, and our variants of it by option."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scyclegan_train.config import Config
+from scyclegan_train.data.samples import PHYSICS, REAL, CtBatch, UsBatch
+from scyclegan_train.method import feeding, losses
+from scyclegan_train.method.feeding import Real
+from scyclegan_train.method.image_pool import Fakes
+from scyclegan_train.method.jitter import jittered
+from scyclegan_train.method.translator import Translation, Translator, frozen
+
+SOURCES = {"physics": PHYSICS, "real": REAL}
+Losses = dict[str, Tensor]
+
+
+class SCycleGan(Translator):
+    """The networks, and the three phases of a step that train them.
+
+    Args:
+        config, device, autocast: as for Translator.
+        average: replaces gradients by their mean over all processes, in place.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        device: torch.device | str = "cpu",
+        autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        average: Callable[[list[Tensor]], None] = lambda gradients: None,
+    ) -> None:
+        super().__init__(config, device, autocast)
+        self._average = average
+        self.optimizers = {
+            "generators": self._adam(self.G_ct2us, self.G_us2ct),
+            "critics": self._adam(self.D_us, self.D_ct),
+            "segmenters": self._adam(self.S_us, self.S_ct),
+        }
+        self.draws = torch.Generator().manual_seed(config.loop.seed)
+        self.fakes_us, self.fakes_ct = Fakes(self.method.pool, self.draws), Fakes(self.method.pool, self.draws)
+
+    # -- one step -----------------------------------------------------------------------------------
+
+    def step(self, ct: CtBatch, us: UsBatch, progress: float = 0.0) -> Losses:
+        """Algorithm 1. Returns every loss, unweighted.
+
+        Args:
+            ct, us: batches of the same size; a fake US meets the discriminator of its partner's source.
+            progress: 0 to 1 through adversarial training, for weights that change.
+        """
+        x, y = self.see(ct, us)
+        with frozen(self.S_us, self.S_ct, self.D_us, self.D_ct):
+            made = self.translate(x, y, ct.scatter)
+            generators = self.generator_losses(x, y, made, ct, us, progress)
+            self._descend("generators", generators, self._generator_weights(progress))
+        self._follow()
+        with frozen(self.G_ct2us, self.G_us2ct, self.S_us, self.S_ct):
+            critics = self.critic_losses(x, y, made, us, progress)
+            self._descend("critics", critics)
+        with frozen(self.G_ct2us, self.G_us2ct, self.D_us, self.D_ct):
+            segmenters = self.segmenter_losses(x, y, us)
+            self._descend("segmenters", segmenters)
+        return _detached(generators | critics | segmenters)
+
+    def pretrain(self, ct: CtBatch, us: UsBatch) -> Losses:
+        """Train the segmenters alone, on the real pairs."""
+        found = self.segmenter_losses(*self.see(ct, us), us)
+        self._descend("segmenters", found)
+        return _detached(found)
+
+    def warm_up(self, ct: CtBatch, us: UsBatch) -> Losses:
+        """Train the generators on pairs of CT and physics frame of the same pose."""
+        x, _ = self.see(ct, us)
+        twin = self._twin(ct)
+        fake_us = self.ct2us(x.image, x.mask, ct.scatter)
+        found = {"pair": losses.pair(fake_us, twin, x.where, self.method.pair_blur)}
+        if self.method.warm_up_sharp:
+            found["pair_sharp"] = losses.l1(fake_us, twin, x.where)
+        if self.method.goes_back:
+            found["pair_ct"] = losses.l1(self.us2ct(twin, x.mask, x.where), x.image, ct.visible)
+        self._descend("generators", found, {"pair_sharp": self.method.warm_up_sharp})
+        self._follow()
+        return _detached(found)
+
+    # -- losses of the three phases -----------------------------------------------------------------
+
+    def generator_losses(
+        self, x: Real, y: Real, made: Translation, ct: CtBatch, us: UsBatch, progress: float
+    ) -> Losses:
+        """Losses of both generators, unweighted."""
+        method, found = self.method, {}
+        both = x.where & y.where
+        for i, rows in self._critics(us, progress):
+            found[f"adversarial_us_{i}"] = self._judge(self.D_us[i], made.fake_us, True, both & rows)
+        if method.ct_critic and made.fake_ct is not None:
+            found["adversarial_ct"] = self._judge(self.D_ct, made.fake_ct, True, both)
+        if made.rec_ct is not None:
+            where = ct.visible if method.cycle_visible else x.where
+            found["cycle_ct"] = losses.l1(made.rec_ct, x.image, where)
+        if made.rec_us is not None:
+            rec, real = (losses.blurred(losses.shown(i, y.where), method.cycle_blur) for i in (made.rec_us, y.image))
+            found["cycle_us"] = losses.l1(rec, real, y.where)
+        found |= self._segmentation(x, y, made, ct, us)
+        if method.pair:
+            found["pair"] = losses.pair(made.fake_us, self._twin(ct), x.where, method.pair_blur)
+        return found
+
+    def _segmentation(self, x: Real, y: Real, made: Translation, ct: CtBatch, us: UsBatch) -> Losses:
+        """L_seg: what the segmenters see in the fakes, against the labels of their sources."""
+        if not self.method.segmentation:
+            return {}
+        heard = ct.visible if self.method.segmentation_visible else x.where
+        known = y.where & us.has_mask[:, None, None]
+        found = {}
+        if made.seen_us is not None:
+            found["segmentation_us"] = losses.segmentation(made.seen_us, x.mask, heard)
+        if made.seen_ct is not None:
+            found["segmentation_ct"] = losses.segmentation(made.seen_ct, y.mask, known)
+        if self.method.segment_reconstruction and made.rec_ct is not None:
+            seen = self.segment(self.S_ct, made.rec_ct, x.where)
+            found["segmentation_rec_ct"] = losses.segmentation(seen, x.mask, heard)
+        if self.method.segment_reconstruction and made.rec_us is not None:
+            seen = self.segment(self.S_us, made.rec_us, y.where)
+            found["segmentation_rec_us"] = losses.segmentation(seen, y.mask, known)
+        return found
+
+    def critic_losses(self, x: Real, y: Real, made: Translation, us: UsBatch, progress: float) -> Losses:
+        """Losses of the discriminators: real frames against fakes of now and before."""
+        found = {}
+        fake, where = self.fakes_us.exchange(made.fake_us.detach(), x.where)
+        for i, rows in self._critics(us, progress):
+            both = where & y.where & rows
+            found[f"critic_us_{i}"] = 0.5 * (
+                self._judge(self.D_us[i], y.image, True, both) + self._judge(self.D_us[i], fake, False, both)
+            )
+        if self.method.ct_critic and made.fake_ct is not None:
+            fake, where = self.fakes_ct.exchange(made.fake_ct.detach(), y.where)
+            both = where & x.where
+            found["critic_ct"] = 0.5 * (
+                self._judge(self.D_ct, x.image, True, both) + self._judge(self.D_ct, fake, False, both)
+            )
+        return found
+
+    def segmenter_losses(self, x: Real, y: Real, us: UsBatch) -> Losses:
+        """Losses of the segmenters on the real pairs."""
+        if not self.method.segments:
+            return {}
+        known = y.where & us.has_mask[:, None, None]
+        return {
+            "segmenter_us": losses.segmentation(self.segment(self.S_us, y.image, y.where), y.mask, known),
+            "segmenter_ct": losses.segmentation(self.segment(self.S_ct, x.image, x.where), x.mask, x.where),
+        }
+
+    def _critics(self, us: UsBatch, progress: float) -> Iterator[tuple[int, Tensor]]:
+        """Discriminators of ultrasound that take part now, each with the (B, 1, 1) rows that it judges."""
+        for i, critic in enumerate(self.method.critics):
+            if _at(critic.weight, progress) == 0:
+                continue
+            rows = torch.ones_like(us.has_mask) if critic.source == "any" else us.source == SOURCES[critic.source]
+            yield i, rows[:, None, None]
+
+    def _judge(self, critic: nn.Module, image: Tensor, real: bool, where: Tensor) -> Tensor:
+        """Adversarial loss of images of which a discriminator sees only what counts, the same on both sides."""
+        image = losses.shown(image, where)
+        if self.method.critic_jitter:
+            image, where = jittered(image, where, self.noise)
+        return losses.adversarial(self.method.adversarial, self._run(critic, image), real, where)
+
+    def _generator_weights(self, progress: float) -> dict[str, float]:
+        method = self.method
+        weights = {f"adversarial_us_{i}": _at(c.weight, progress) for i, c in enumerate(method.critics)}
+        segmentation = {f"segmentation_{name}": method.segmentation for name in ("us", "ct", "rec_us", "rec_ct")}
+        return weights | segmentation | {
+            "adversarial_ct": method.ct_critic, "cycle_ct": method.cycle_ct, "cycle_us": method.cycle_us,
+            "pair": method.pair,
+        }  # fmt: skip
+
+    # -- details ------------------------------------------------------------------------------------
+
+    def set_rates(self, generators: float, critics: float, segmenters: float) -> None:
+        """Set the learning rates."""
+        for optimizer, rate in zip(self.optimizers.values(), (generators, critics, segmenters), strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+
+    def _twin(self, ct: CtBatch) -> Tensor:
+        if ct.physics is None:
+            raise ValueError("warm-up and pair loss need a CT source with physics frames")
+        return feeding.us_image(ct.physics)
+
+    def _adam(self, *trained: nn.Module) -> torch.optim.Adam:
+        parameters = list(chain.from_iterable(network.parameters() for network in trained))
+        schedule = self.config.schedule
+        return torch.optim.Adam(parameters, schedule.rate, (schedule.beta1, 0.999), fused=True)
+
+    def _descend(self, name: str, found: Losses, weights: dict[str, float] | None = None) -> None:
+        """One step of an optimiser down the weighted sum of losses."""
+        if not found:
+            return
+        optimizer = self.optimizers[name]
+        optimizer.zero_grad(set_to_none=True)
+        total = torch.stack([(weights or {}).get(n, 1.0) * value for n, value in found.items()]).sum()
+        total.backward()
+        trained = chain.from_iterable(group["params"] for group in optimizer.param_groups)
+        self._average([p.grad for p in trained if p.grad is not None])
+        optimizer.step()
+
+    def _follow(self) -> None:
+        for name, average in self.averages.items():
+            average.update(getattr(self, name))
+
+
+def _at(weight: Sequence[float], progress: float) -> float:
+    return weight[0] + (weight[1] - weight[0]) * progress
+
+
+def _detached(found: Losses) -> Losses:
+    return {name: value.detach() for name, value in found.items()}

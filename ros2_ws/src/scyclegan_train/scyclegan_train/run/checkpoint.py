@@ -1,0 +1,157 @@
+"""Checkpoints: weights in safetensors, the rest of the state as plain tensors; written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from scyclegan_train.method.scyclegan import SCycleGan
+from us_sim.core.errors import UsSimError
+
+WEIGHTS, STATE = "weights.safetensors", "state.pt"
+
+
+class CheckpointError(UsSimError, ValueError):
+    """A checkpoint is missing, damaged, or of another run."""
+
+
+def weights_of(model: SCycleGan) -> dict[str, Tensor]:
+    """Every network's weights, and the averaged ones as `average.<name>`."""
+    networks = model.networks | {f"average.{name}": a.network for name, a in model.averages.items()}
+    return {f"{name}.{key}": value for name, n in networks.items() for key, value in n.state_dict().items()}
+
+
+def save_checkpoint(
+    folder: Path, step: int, model: SCycleGan, progress: dict[str, Any], config: str, keep: int,
+    rank: int = 0, wait: Callable[[], object] = lambda: None,
+) -> Path:  # fmt: skip
+    """Write the checkpoint of a step; every process calls it.
+
+    Args:
+        folder: of the run's checkpoints.
+        step: steps done.
+        model: networks, optimisers, pools and random numbers.
+        progress: of the loop, plain values and tensors.
+        config: of the run as YAML, kept with the weights.
+        keep: number of checkpoints to keep.
+        rank: this process; each writes its own pools and random numbers, 0 the rest.
+        wait: returns when all processes have called it.
+
+    Returns:
+        The checkpoint's folder.
+    """
+    final, partial = folder / f"step_{step:07d}", folder / f"step_{step:07d}.partial"
+    partial.mkdir(parents=True, exist_ok=True)
+    torch.save(_own_state(model), partial / f"rank_{rank}.pt")
+    if rank == 0:
+        weights = {name: value.detach().cpu().contiguous() for name, value in weights_of(model).items()}
+        save_file(weights, partial / WEIGHTS, metadata={"config": config, "step": str(step)})
+        torch.save(_shared_state(model) | {"step": step, "progress": progress}, partial / STATE)
+    wait()
+    if rank == 0:
+        for file in partial.iterdir():
+            _flush(file)
+        if final.exists():
+            shutil.rmtree(final)
+        partial.replace(final)
+        for old in checkpoints(folder)[:-keep]:
+            shutil.rmtree(old)
+    wait()
+    return final
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Whole checkpoints of a run, oldest first."""
+    return sorted(p for p in folder.glob("step_*") if p.is_dir() and p.suffix != ".partial")
+
+
+def load_checkpoint(path: Path, model: SCycleGan, rank: int = 0, world: int = 1) -> tuple[int, dict[str, Any]]:
+    """Bring a model to the state of a checkpoint.
+
+    Returns:
+        Steps done, and the loop's progress.
+
+    Raises:
+        CheckpointError: damaged, or of networks or processes that are not the run's.
+    """
+    written = len(list(path.glob("rank_*.pt")))
+    if written != world:
+        raise CheckpointError(f"{path}: was written by {written} processes; resume with as many, not {world}")
+    weights, _ = read_weights(path)
+    wanted = weights_of(model)
+    different = sorted(n for n in wanted.keys() | weights.keys() if _shape(wanted.get(n)) != _shape(weights.get(n)))
+    if different:
+        raise CheckpointError(f"{path}: does not fit the configuration: {', '.join(different[:3])} differ")
+    with torch.no_grad():
+        for name, value in wanted.items():
+            value.copy_(weights[name])
+    shared, own = _read_state(path / STATE), _read_state(path / f"rank_{rank}.pt")
+    for name, optimizer in model.optimizers.items():
+        optimizer.load_state_dict(shared["optimizers"][name])
+    for name, steps in shared["averages"].items():
+        model.averages[name].steps = steps
+    model.fakes_us.load_state(own["fakes_us"], model.device)
+    model.fakes_ct.load_state(own["fakes_ct"], model.device)
+    model.draws.set_state(own["draws"])
+    model.noise.set_state(own["noise"])
+    return shared["step"], shared["progress"]
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
+    """Return a checkpoint's weights and its run's configuration as YAML.
+
+    Raises:
+        CheckpointError: missing or damaged.
+    """
+    file = path / WEIGHTS
+    if not file.is_file():
+        raise CheckpointError(f"{path}: no checkpoint; expected a folder step_… that holds {WEIGHTS}")
+    try:
+        with safe_open(file, framework="pt") as content:
+            config = (content.metadata() or {}).get("config")
+            weights = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118, not a dict
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{file}: damaged ({error}); use an earlier checkpoint") from error
+    if config is None:
+        raise CheckpointError(f"{file}: holds no configuration; it is not a checkpoint of this trainer")
+    return weights, config
+
+
+def _shared_state(model: SCycleGan) -> dict[str, Any]:
+    return {
+        "optimizers": {name: optimizer.state_dict() for name, optimizer in model.optimizers.items()},
+        "averages": {name: average.steps for name, average in model.averages.items()},
+    }
+
+
+def _own_state(model: SCycleGan) -> dict[str, Any]:
+    return {
+        "fakes_us": model.fakes_us.state(), "fakes_ct": model.fakes_ct.state(),
+        "draws": model.draws.get_state(), "noise": model.noise.get_state(),
+    }  # fmt: skip
+
+
+def _read_state(file: Path) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises many kinds
+        raise CheckpointError(f"{file}: damaged ({error}); use an earlier checkpoint") from error
+    return state
+
+
+def _flush(file: Path) -> None:
+    """Wait until a file is on disk: a rename before that could outlive its content."""
+    with file.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def _shape(value: Tensor | None) -> tuple[int, ...] | None:
+    return None if value is None else tuple(value.shape)

@@ -1,0 +1,54 @@
+"""How long something takes, for the benchmark and the profile."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from us_sim.core.compute.cores import cores
+
+Row = dict[str, float]  # `median` and `p95` in ms, and what else was measured
+Input = TypeVar("Input")
+
+
+def milliseconds(work: Callable[[Input], object], inputs: Sequence[Input]) -> Row:
+    """Median and 95th percentile over the inputs, after one warm-up."""
+    return in_turns([work], inputs)[0]
+
+
+def in_turns(works: Sequence[Callable[[Input], object]], inputs: Sequence[Input]) -> list[Row]:
+    """Return the same of several works that take turns on each input: what else runs slows all of them alike."""
+    times = np.zeros((len(works), 1 + len(inputs)))
+    for column, one in enumerate([inputs[0], *inputs]):
+        for row, work in enumerate(works):
+            start = time.perf_counter()
+            work(one)
+            times[row, column] = 1e3 * (time.perf_counter() - start)
+    return [summary(row) for row in times[:, 1:]]
+
+
+def summary(times: NDArray[np.float64]) -> Row:
+    """Median and 95th percentile of (N,) times; NaN of none."""
+    median, p95 = np.percentile(times, (50, 95)) if len(times) else (np.nan, np.nan)
+    return {"median": float(median), "p95": float(p95)}
+
+
+def machine() -> dict[str, Any]:
+    """What figures were measured on, and how busy it was with other things."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line]
+        model = names[0] if names else model
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
+    return {"cpu": model, "cores": cores(), "load": round(os.getloadavg()[0], 1), "gpu": gpu,
+            "python": platform.python_version(), "torch": torch.__version__,
+            "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "")}  # fmt: skip

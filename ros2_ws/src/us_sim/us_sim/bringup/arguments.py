@@ -1,0 +1,142 @@
+"""The arguments of `make sim` and of the launch file: one table, derived from the settings dataclasses.
+
+An argument left out is not passed on: each node has the same default of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any
+
+from us_sim.core.config import check_ranges, setting
+from us_sim.core.errors import ConfigError
+from us_sim.core.robot.placement import HOLDER, HOLDER_ORDER, TABLE_ORDER, six_numbers
+from us_sim.ros.parameters import CONFIGS
+from us_sim.viewer.config import ViewerConfig
+
+Value = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class LaunchConfig:
+    """What is started beside the node, and where."""
+
+    motion: str = setting(
+        "liver_sweep", "how the demo moves the probe", choices=("liver_sweep", "fan_tilt", "rotation", "none")
+    )
+    rate: float = setting(30.0, "poses per second: of the demo, or taken from TF (pose_source tf), Hz", 1.0, 200.0)
+    period: float = setting(12.0, "duration of one round of the demo motion, s", 1.0, 600.0)
+    viewer: bool = setting(True, "serve a page that shows everything and takes the probe by the mouse")
+    rviz: bool = setting(False, "show everything in rviz2 (needs a ROS 2 installation)")
+    namespace: str = setting("", "namespace of the nodes, for several simulators at once")
+    arm: bool = setting(False, "a fake arm with seven axes carries the probe on its motion")
+    world_from_ct: str = setting(
+        "", f"pose of the CT in frame world: '{TABLE_ORDER}', m and rad (without arm it needs tf2_ros); empty for none"
+    )
+    flange_frame_id: str = setting("", "frame of your arm's flange, which holds the probe (needs tf2_ros)")
+    flange_calibration: str = setting(HOLDER, f"pose of the probe in the flange: '{HOLDER_ORDER}', m and rad")
+    preset: str = setting("none", "stand in for a scanner's driver", choices=("none", "clarius"))
+    use_sim_time: bool = setting(False, "take the time from /clock")
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.world_from_ct:
+            six_numbers("world_from_ct", self.world_from_ct, TABLE_ORDER)
+        six_numbers("flange_calibration", self.flange_calibration, HOLDER_ORDER)
+        if self.arm and self.motion == "none":
+            raise ConfigError("arm is true, but motion is 'none'; choose a motion for the arm, or leave the arm out")
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One `name:=value`; its type is that of the default."""
+
+    name: str
+    default: Value
+    description: str
+    choices: tuple[str, ...]
+    config: type
+
+    @property
+    def text(self) -> str:
+        """The default as one would write it; empty where the namespace decides (frames)."""
+        if self.name.endswith("_frame_id"):
+            return ""
+        return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
+
+
+_ALL: tuple[type[Any], ...] = (*CONFIGS, LaunchConfig, ViewerConfig)
+
+ARGUMENTS = {
+    item.name: Argument(
+        item.name, getattr(config, item.name), item.metadata["description"], item.metadata["choices"], config
+    )
+    for config in _ALL
+    for item in fields(config)
+}
+
+NODE = {"use_sim_time", *(item.name for config in CONFIGS for item in fields(config))}
+VIEWER = {"use_sim_time", *(item.name for item in fields(ViewerConfig))}
+MOTION = {"motion", "rate", "period", "ct_frame_id", "ct", "labels", "label_scheme", "seed", "use_sim_time"}
+ARM = {*MOTION, "world_from_ct", "flange_calibration", "output"}
+# What clarius_ros2 (github.com/idra-lab/clarius_ros2) calls its image, its frame and the service that stops it.
+CLARIUS_FRAME = "clarius_probe"
+CLARIUS_NAMES = {"us_sim/image": "us_image", "us_sim/freeze": "enable_freeze"}
+
+
+def parse(words: Iterable[str]) -> dict[str, Value]:
+    """Return the values of `name:=value` words.
+
+    Raises:
+        ConfigError: not of that form, an unknown name, or a value of the wrong type, range or choice.
+    """
+    pairs = [word.partition(":=") for word in words]
+    for name, sign, _ in pairs:
+        if not sign:
+            raise ConfigError(f"{name!r} is not an argument; expected name:=value, as in renderer:=physics")
+    return convert({name: text for name, _, text in pairs})
+
+
+def convert(texts: dict[str, str]) -> dict[str, Value]:
+    """Return typed values of arguments given as text; an empty one counts as left out.
+
+    Raises:
+        ConfigError: an unknown name, or a value of the wrong type, range or choice.
+    """
+    for name in texts:
+        if name not in ARGUMENTS:
+            raise ConfigError(f"unknown argument {name!r}; known are {', '.join(sorted(ARGUMENTS))}")
+    values = {name: _typed(ARGUMENTS[name], text) for name, text in texts.items() if text}
+    for config in {ARGUMENTS[name].config for name in values}:
+        config(**{name: value for name, value in values.items() if ARGUMENTS[name].config is config})
+    return _as_a_scanner(values) if values.get("preset") == "clarius" else values
+
+
+def remappings(values: dict[str, Value]) -> dict[str, str]:
+    """Return the new names, by the old ones, that hold for all nodes."""
+    return CLARIUS_NAMES if values.get("preset") == "clarius" else {}
+
+
+def _as_a_scanner(values: dict[str, Value]) -> dict[str, Value]:
+    """Set what the preset says wherever the default, which `ros2 launch` writes out, stands."""
+    frame = f"{str(values.get('namespace', '')).strip('/')}/{CLARIUS_FRAME}".strip("/")
+    said: dict[str, Value] = {"image_encoding": "bgra8", "probe_frame_id": frame}
+    return {
+        **values,
+        **{name: value for name, value in said.items() if values.get(name) in (None, ARGUMENTS[name].default)},
+    }
+
+
+def given(values: dict[str, Value], names: set[str]) -> dict[str, Value]:
+    """Return the part of the values that one node understands."""
+    return {name: value for name, value in values.items() if name in names}
+
+
+def _typed(argument: Argument, text: str) -> Value:
+    kind = type(argument.default)
+    try:
+        return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+    except (ValueError, KeyError):
+        expected = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
+        raise ConfigError(f"{argument.name} is {text!r}; expected {expected}") from None

@@ -1,0 +1,81 @@
+"""Start node, demo motion and browser view without `ros2 launch`: python -m us_sim.bringup.sim [name:=value ...]
+
+Takes the launch file's arguments. Ends everything when it is interrupted or when one process ends.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from us_sim.bringup.arguments import ARGUMENTS, ARM, MOTION, NODE, VIEWER, Value, given, parse, remappings
+from us_sim.bringup.processes import python_main, run
+from us_sim.core.errors import ConfigError
+
+INSTALLATION = "needs a ROS 2 installation (rviz2, tf2_ros); source its setup file first"
+
+
+def command(module: str, values: dict[str, Value], parameters: set[str]) -> list[str]:
+    """Return the command line that runs `main` of a module as a node with those of the values that it understands."""
+    words = [*python_main(module), "--ros-args"]
+    if namespace := str(values.get("namespace", "")).strip("/"):
+        words += ["-r", f"__ns:=/{namespace}"]
+    for old, new in remappings(values).items():
+        words += ["-r", f"{old}:={new}"]
+    for name, value in given(values, parameters).items():
+        # JSON is YAML: strings stay strings, floats floats.
+        words += ["-p", f"{name}:={json.dumps(value, ensure_ascii=False)}"]
+    return words
+
+
+def processes(values: dict[str, Value]) -> dict[str, list[str]]:
+    """Return name and command line of everything that these arguments start.
+
+    Raises:
+        ConfigError: rviz or a static transform is asked for.
+    """
+    for name in ("rviz", "flange_frame_id", *(() if values.get("arm") else ("world_from_ct",))):
+        if values.get(name):
+            raise ConfigError(f"{name} {INSTALLATION}")
+    commands = {"us_sim": command("us_sim.ros.node", values, NODE)}
+    if values.get("arm"):
+        commands["fake_arm"] = command("us_sim.ros.fake_arm", values, ARM)
+    elif values.get("motion") != "none":
+        commands["probe_motion"] = command("us_sim.ros.probe_motion", values, MOTION)
+    if values.get("viewer", True):
+        commands["us_sim_viewer"] = command("us_sim.viewer.node", values, VIEWER)
+    return commands
+
+
+def greeting(values: dict[str, Value]) -> str:
+    """Return what is shown, and where."""
+    value = {name: values.get(name, argument.default) for name, argument in ARGUMENTS.items()}
+    namespace = f"/{str(value['namespace']).strip('/')}/".replace("//", "/")
+    node, image = f"{namespace}us_sim", namespace + remappings(values).get("us_sim/image", "us_sim/image")
+    page = "\nIn the browser: the address follows; there you drag the probe over the skin." if value["viewer"] else ""
+    mover = "fake_arm" if value["arm"] else "probe_motion"
+    moved = "moved by you" if value["motion"] == "none" else f"moved by {mover} ({value['motion']})"
+    return f"""\
+Patient: {value["ct"] or "the built-in phantom"}. Probe: {value["probe"]}, {moved}. Image: {value["renderer"]}.
+  {image:<{len(node) + 14}}B-mode frames (sensor_msgs/Image)
+  {node}/ct_view      the CT slice under the probe; {node}/labels its tissue classes
+  {node}/contact      coupling and penetration
+  {node}/probe_pose   moves the probe (geometry_msgs/PoseStamped); with motion:=none it is all yours{page}
+The same topics in another terminal: source env.sh. Pictures as files, without ROS: us_sim_render --help.
+Ctrl-C ends it."""
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run the simulator until it is interrupted; return the exit code, 2 for a wrong argument."""
+    try:
+        values = parse(sys.argv[1:] if words is None else words)
+        commands = processes(values)
+    except ConfigError as error:
+        print(f"us_sim: {error}", file=sys.stderr)
+        return 2
+    print(greeting(values), flush=True)
+    return run(commands)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

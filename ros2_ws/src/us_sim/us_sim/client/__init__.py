@@ -1,0 +1,1 @@
+"""What every client of the node shares: frames matched by stamp, recordings of sweeps."""

@@ -1,0 +1,1 @@
+"""How things are computed: device, processor cores, compiled kernels, the lattice of smooth fields."""

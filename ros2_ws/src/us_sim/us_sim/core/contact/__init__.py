@@ -1,0 +1,1 @@
+"""Probe–skin contact: coupling, indentation, tissue deformation, force and torque."""

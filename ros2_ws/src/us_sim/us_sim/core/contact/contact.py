@@ -1,0 +1,65 @@
+"""Contact of probe and skin: which scan lines are coupled, how deep the face is pressed in, and where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from us_sim.core.geometry.probe import ProbeGeometry
+from us_sim.core.geometry.transforms import apply
+from us_sim.core.patient.surface import Skin
+
+BRIDGED = 2.0  # mm of gel that a scan line crosses without loss
+LIFTED = 5.0  # mm of gap beyond which air is in the way
+
+
+@dataclass(frozen=True, eq=False)
+class Contact:
+    """How the probe touches the skin.
+
+    Attributes:
+        in_contact: at least one scan line is coupled.
+        coupling: mean of `line_coupling`.
+        line_coupling: (L,) float32, 0 lifted to 1 coupled.
+        line_distance: (L,) float64 mm from the skin to where the line leaves the face, negative pressed in.
+        penetration: mm that the face is pressed in at its deepest line, at least 0.
+        point: (3,) deepest, or without contact nearest, point of the face, mm in `probe`.
+        normal: (3,) unit skin normal at `point`, out of the body, in `probe`; NaN without contact.
+    """
+
+    in_contact: bool
+    coupling: float
+    line_coupling: NDArray[np.float32]
+    line_distance: NDArray[np.float64]
+    penetration: float
+    point: NDArray[np.float64]
+    normal: NDArray[np.float64]
+
+
+def contact(skin: Skin, probe: ProbeGeometry, ct_from_probe: ArrayLike) -> Contact:
+    """Return the contact of a probe at one pose, (4, 4) rigid, mm.
+
+    A line is coupled while its gap is at most BRIDGED; beyond, coupling falls linearly to 0 at LIFTED. A line
+    that points out of the body is not coupled, however deep its origin lies. So every pose has an answer: far
+    away nothing is coupled, and deep inside the body the lines that run away from the nearest skin are.
+    """
+    pose = np.asarray(ct_from_probe, dtype=np.float64)
+    origins = apply(pose, probe.line_origins)
+    distance = skin.distance_at(origins)
+    normals = skin.normal_at(origins) @ pose[:3, :3]  # rows in probe
+    inward = (normals * probe.line_directions).sum(axis=-1) < 0
+    bridged = np.clip((LIFTED - distance) / (LIFTED - BRIDGED), 0.0, 1.0)
+    line_coupling = np.where(inward, bridged, 0.0).astype(np.float32)
+    nearest = int(distance.argmin())
+    in_contact = bool(line_coupling.any())
+    return Contact(
+        in_contact=in_contact,
+        coupling=float(line_coupling.mean(dtype=np.float64)),
+        line_coupling=line_coupling,
+        line_distance=distance,
+        penetration=max(0.0, -float(distance[nearest])),
+        point=probe.line_origins[nearest].copy(),
+        normal=normals[nearest].copy() if in_contact else np.full(3, np.nan),
+    )

@@ -1,0 +1,232 @@
+"""Tissue that gives way to the probe: a smooth displacement of everything that is sampled.
+
+A point x of the deformed patient shows the tissue that lay at X = x − u(x). In the image plane the displacement is
+the curl of a stream function, so that tissue keeps its volume whatever the shapes:
+
+    ψ(x, z) = G(x) f(ζ),   u_z = ∂ψ/∂x,   u_x = −∂ψ/∂z,   G' = g,   f(ζ) = (1 − ζ)² (1 + 2ζ)
+
+ζ runs from 0 at the deformed skin to 1 at the bone, z = top(x) + ζ h(x); f' vanishes at both, so that the skin sticks
+to the face (u_z = g, u_x = 0) and bone stays (u = 0). With a flat top and constant h these are the plain
+u_z = g f and u_x = −f' ∫g / h. The profile g is the penetration where the face presses, falls off beside the face over
+SHOULDER, and takes the same area out again as a wide, shallow bulge: nothing moves far away.
+
+Thin tissue over ribs cannot let much through: there |G| stays below LEAST_SHEAR h² and the rest of the tissue leaves
+across the plane, which maps onto itself: with G' = g̃ ≠ g,
+
+    u_z = g f + G f' ∂ζ/∂x,   u_x = −G f' / h,   u_y = −y (g − g̃) f' / h,   again free of divergence.
+
+Across the plane the field holds through the width of the face; w(y) u with any w, where u_y = 0, is free of divergence
+as well, so that fading beyond the face needs no more terms, and no frame shows it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numba
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from us_sim.core.compute.kernels import kernel
+from us_sim.core.contact import indentation
+from us_sim.core.contact.indentation import BESIDE, Indentation
+from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
+
+NODES = 257  # of the profile, about 1 mm apart
+SHOULDER = 25.0  # mm beside a pressed-in edge over which the skin comes up again
+MOST = 0.4  # of the thickness over the bone that is pressed in; what is more shows in the force alone
+AROUND_BONE = 12.0  # mm to either side of bone that stay with it
+MARGIN = 2.0  # mm above bone, as it is looked for in steps
+LEAST_THICKNESS = 2.0  # mm
+LEAST_SHEAR = 0.125  # of h² that may flow through: a shear of at most 0.75
+NARROW = 20.0  # mm to either side in which the thinnest place decides how much flows
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Displacement:
+    """The field of one indentation, as a table over x.
+
+    Attributes:
+        left, step: x of the first node and their distance, mm.
+        table: (NODES, 7) float32: g, G, top, its slope, 1/h, slope of h over h, g − g̃; in between it is linear.
+    """
+
+    left: float
+    step: float
+    table: NDArray[np.float32]
+    _tensors: dict[torch.device, Tensor] = field(default_factory=dict, repr=False)
+
+    def source(self, points: Tensor) -> Tensor:
+        """Return where the tissue at (..., 3) float32 points lay before it was pressed, mm in `probe`."""
+        if points.device.type == "cpu":
+            flat = points.reshape(-1, 3).contiguous()
+            out = torch.empty_like(flat)
+            _move(self.left, self.step, self.table, flat.numpy(), out.numpy())
+            return out.reshape(points.shape)
+        if points.device not in self._tensors:
+            self._tensors[points.device] = torch.from_numpy(self.table).to(points.device)
+        return move(self.left, self.step, self._tensors[points.device], points)
+
+
+def displacement(state: Indentation, probe: ProbeGeometry) -> Displacement | None:
+    """Return the field of an indentation of `face_of(probe)`; None where nothing is pressed in."""
+    plane = state.face.plane
+    if not state.penetration[plane].any():
+        return None
+    x, face, outside = _profile(probe)
+    starts = state.face.points[plane]
+    skin, bone = starts[:, 2] + state.skin[plane], starts[:, 2] + state.bone[plane]
+    table = _table(x, face, outside, np.ascontiguousarray(starts[:, 0]), skin, bone, state.penetration[plane])
+    return Displacement(float(x[0]), float(x[1] - x[0]), table) if len(table) else None
+
+
+@lru_cache(maxsize=8)
+def _profile(probe: ProbeGeometry) -> tuple[Array, Array, Array]:
+    """Nodes x, the face's z there (its edge's beside it), and how far a node lies outside the face, (NODES,) mm."""
+    convex = probe.kind is ProbeKind.CONVEX
+    half = probe.apex * math.sin(0.5 * probe.field_of_view) if convex else 0.5 * probe.aperture
+    x = np.linspace(-half - BESIDE, half + BESIDE, NODES)
+    inner = np.clip(x, -half, half)
+    face = np.sqrt(probe.apex**2 - inner**2) - probe.apex if convex else np.zeros(NODES)
+    return x, face, np.abs(x) - np.abs(inner)
+
+
+@numba.njit(nogil=True, cache=True)
+def _table(x, face, outside, columns, skin_at, bone_at, penetration):  # type: ignore[no-untyped-def]
+    """`Displacement.table` from skin, bone and penetration at the columns of tissue; empty where nothing moves."""
+    step = x[1] - x[0]
+    skin = _rising(np.interp(x, columns, skin_at), x)
+    bone = _lowest(np.interp(x, columns, bone_at), AROUND_BONE, step) - MARGIN
+    inward = np.interp(x, columns, (penetration > 0).astype(np.float64)) > 0
+    pressed = np.where(inward & (outside == 0), np.maximum(face - skin, 0.0), 0.0)
+    pressed += _shoulders(pressed, x, outside)
+    free = np.maximum(bone - skin, 0.0)
+    pressed = np.minimum(pressed, MOST * free / (1 + MOST))  # MOST of what is left over
+    bulge = free * np.sin(np.pi * np.minimum(outside / BESIDE, 1.0)) ** 2
+    passing = LEAST_SHEAR * _lowest(free, NARROW, step) ** 2
+    area = _integral(pressed, step)[-1]
+    table = np.empty((len(x), 7), np.float32)
+    if area <= 0 or not bulge.any():
+        return table[:0]
+    share = min(1.0, 2 * passing[pressed > 0].min() / area)  # of the tissue that stays in the plane
+    bulge *= share * area / _integral(bulge, step)[-1]
+    flow = np.minimum(np.maximum(_integral(share * pressed - bulge, step), -passing), passing)
+    g = pressed - bulge
+    top = skin + g
+    thickness = np.maximum(bone - top, LEAST_THICKNESS)
+    table[:, 0], table[:, 1], table[:, 2] = g, flow, top
+    table[:, 3], table[:, 4] = _slope(top, step), 1 / thickness
+    table[:, 5], table[:, 6] = _slope(thickness, step) / thickness, g - _slope(flow, step)
+    return table
+
+
+@numba.njit(nogil=True, cache=True)
+def _shoulders(pressed, x, outside):  # type: ignore[no-untyped-def]
+    """Penetration that goes on beside the face, from that of its edges to 0 over SHOULDER."""
+    on_face = np.flatnonzero(outside == 0)
+    edge = np.where(x < 0, pressed[on_face[0]], pressed[on_face[-1]])
+    return edge * 0.5 * (1 + np.cos(np.pi * np.minimum(outside / SHOULDER, 1.0))) * (outside > 0)
+
+
+@numba.njit(nogil=True, cache=True)
+def _rising(skin, x):  # type: ignore[no-untyped-def]
+    """The skin where it falls off by less than 45°; beside steeper flanks, a line through the air outside."""
+    risen = skin.copy()
+    for n in range(1, len(x)):
+        risen[n] = min(risen[n], risen[n - 1] + x[n] - x[n - 1])
+    for n in range(len(x) - 2, -1, -1):
+        risen[n] = min(risen[n], risen[n + 1] + x[n + 1] - x[n])
+    return risen
+
+
+@numba.njit(nogil=True, cache=True)
+def _lowest(values, around, step):  # type: ignore[no-untyped-def]
+    """A smooth line that nowhere lies above the values: the least within `around` mm, evened out."""
+    nodes, last = round(0.5 * around / step), len(values) - 1
+    lowest = np.empty_like(values)
+    for n in range(len(values)):
+        lowest[n] = values[max(n - 2 * nodes, 0) : n + 2 * nodes + 1].min()
+    for _ in range(2):
+        mean = np.empty_like(values)
+        for n in range(len(values)):
+            total = 0.0
+            for m in range(n - nodes, n + nodes + 1):
+                total += lowest[min(max(m, 0), last)]
+            mean[n] = total / (2 * nodes + 1)
+        lowest = mean
+    return lowest
+
+
+@numba.njit(nogil=True, cache=True)
+def _integral(values, step):  # type: ignore[no-untyped-def]
+    """Running integral, (N,), from the first node, by trapezoids."""
+    total = np.zeros(len(values))
+    total[1:] = np.cumsum(0.5 * step * (values[1:] + values[:-1]))
+    return total
+
+
+@numba.njit(nogil=True, cache=True)
+def _slope(values, step):  # type: ignore[no-untyped-def]
+    """Derivative, (N,), by central differences, one-sided at the ends."""
+    slope = np.empty_like(values)
+    slope[1:-1] = (values[2:] - values[:-2]) / (2 * step)
+    slope[0], slope[-1] = (values[1] - values[0]) / step, (values[-1] - values[-2]) / step
+    return slope
+
+
+def ready() -> None:
+    """Compile the loops that a first touch would wait for."""
+    points, nodes = np.zeros((1, 3), np.float32), np.linspace(-200, 200, NODES)
+    _move(0.0, 1.0, np.zeros((2, 7), np.float32), points, points)
+    indentation.ready()
+    still = np.zeros(2)
+    _table(nodes, np.zeros(NODES), np.zeros(NODES), still, still, still, still)
+
+
+# -- applied to points: compiled on the CPU, tensors elsewhere ------------------------------------------------
+
+
+@kernel
+def _move(left, step, table, points, out):  # type: ignore[no-untyped-def]
+    last, scale = np.float32(len(table) - 1.001), np.float32(1 / step)
+    first, one, six = np.float32(left), np.float32(1), np.float32(6)
+    for p in numba.prange(points.shape[0]):
+        x, z = points[p, 0], points[p, 2]
+        place = min(max((x - first) * scale, np.float32(0)), last)
+        i = int(place)
+        w = place - np.float32(i)
+        v = one - w
+        g = v * table[i, 0] + w * table[i + 1, 0]
+        flow = v * table[i, 1] + w * table[i + 1, 1]
+        thinness = v * table[i, 4] + w * table[i + 1, 4]
+        zeta = (z - (v * table[i, 2] + w * table[i + 1, 2])) * thinness
+        zeta = min(max(zeta, np.float32(0)), one)
+        fall = (one - zeta) * (one - zeta) * (one + zeta + zeta)
+        slope = six * zeta * (one - zeta)
+        top_slope = v * table[i, 3] + w * table[i + 1, 3]
+        widening = v * table[i, 5] + w * table[i + 1, 5]
+        shear = slope * flow
+        out[p, 0] = x - shear * thinness
+        out[p, 1] = points[p, 1] * (one - slope * thinness * (v * table[i, 6] + w * table[i + 1, 6]))
+        out[p, 2] = z - g * fall - shear * (top_slope * thinness + zeta * widening)
+
+
+def move(left: float, step: float, table: Tensor, points: Tensor) -> Tensor:
+    """The same on any torch device: (..., 3) points to where they lay before."""
+    x, y, z = points.unbind(-1)
+    place = ((x - left) / step).clamp(0, len(table) - 1.001)
+    index = place.long()
+    w = (place - index)[..., None]
+    nodes = (1 - w) * table[index] + w * table[index + 1]
+    g, flow, top, top_slope, thinness, widening, leaving = nodes.unbind(-1)
+    zeta = ((z - top) * thinness).clamp(0, 1)
+    slope = 6 * zeta * (1 - zeta)
+    shear = slope * flow
+    down = g * (1 - zeta) ** 2 * (1 + 2 * zeta) + shear * (top_slope * thinness + zeta * widening)
+    return torch.stack([x - shear * thinness, y * (1 - slope * thinness * leaving), z - down], dim=-1)

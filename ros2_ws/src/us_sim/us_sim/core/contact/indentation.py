@@ -1,0 +1,208 @@
+"""One state of the pressed-in probe, from which both force and deformation follow.
+
+Columns of tissue run along +z of `probe`: from the skin, through each patch of the face that presses it in, to the
+first bone. The pressure under a patch is that of springs in series, with the load spreading 2:1 (the width of what
+carries it grows by 1 for each 2 of depth on either side; Terzaghi & Peck 1948, §41):
+
+    p = k δ,   1/k = ∫₀ᴴ s(z) dz / E(z) / (1 + 2S²),   s(z) = B L / ((B + z)(L + z))
+
+with the penetration δ, the free thickness H of the tissue over the bone and the face of B × L. Thin tissue that
+sticks to face and bone is stiffer by 1 + 2S², S the face's area over the free sides (Gent & Lindley 1959). Under
+force, but not in the image, bone yields a little. Patches do not know of each other: a Winkler foundation.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from us_sim.core.contact.elasticity import elasticity_table
+from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
+from us_sim.core.geometry.transforms import Matrix, apply, inverse
+from us_sim.core.patient.patient import Patient
+from us_sim.core.patient.signed_distance import distance_at
+
+FACE_WIDTH = 15.0  # mm, elevational width of the face
+COLUMNS, ROWS = 16, 3  # patches of the face, lateral × elevational; odd rows: one lies in the image plane
+BESIDE, BESIDE_STEP = 96.0, 6.0  # mm that columns reach beyond the face's edges, and their distance
+REACH = 120.0  # mm below the face to which bone is looked for; tissue further down does not move
+DEEPEST = 60.0  # mm, greatest penetration: beyond, the probe stands in the patient and touches nothing
+STEP = 2.0  # mm along a column
+THINNEST = 3.0  # mm of tissue that are left between face and bone, however hard it is pressed
+CAGE = 25.0  # kPa/mm, what bone yields as a whole: 20 N/mm under a face, as a chest does (Tsitlik et al. 1983)
+LEAST_COMPRESSED = 0.25  # smallest C = compressed over free thickness that the law of stiffening is asked for
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """Where columns of tissue start, P in all: patches of the face, then the image plane beside it.
+
+    Attributes:
+        points: (P, 3) middles of the patches, mm in `probe`; beside the face, at the height of its edge.
+        normals: (P, 3) unit, out of the face, into the patient.
+        areas: (P,) mm²; 0 beside the face.
+        plane: (K,) the columns in the image plane, from left to right.
+        size: chord and elevational width of the face, mm.
+    """
+
+    points: Array
+    normals: Array
+    areas: Array
+    plane: NDArray[np.int_]
+    size: tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Indentation:
+    """How a face stands in the tissue at one pose.
+
+    Attributes:
+        face: where the columns start.
+        ct_from_probe: (4, 4) the pose, mm.
+        skin: (P,) mm along z from the column's start to the undeformed skin, negative where pressed in.
+        penetration: (P,) mm that a patch is pressed in, along z; 0 beside the face.
+        bone: (P,) mm along z from the column's start to the first bone, at most REACH.
+        stiffness: (P,) k, kPa/mm; 0 where nothing is pressed in.
+    """
+
+    face: Face
+    ct_from_probe: Matrix
+    skin: Array
+    penetration: Array
+    bone: Array
+    stiffness: Array
+
+    @property
+    def pressed(self) -> bool:
+        """Whether any patch is pressed in."""
+        return bool(self.penetration.any())
+
+    @property
+    def pressure(self) -> Array:
+        """(P,) kPa at rest."""
+        return self.stiffness * self.penetration
+
+
+@lru_cache(maxsize=8)
+def face_of(probe: ProbeGeometry, width: float = FACE_WIDTH, columns: int = COLUMNS, rows: int = ROWS) -> Face:
+    """Return the columns under and beside a probe's face; `rows` is odd."""
+    place = (np.arange(columns) + 0.5) / columns - 0.5
+    if probe.kind is ProbeKind.CONVEX:
+        angle = probe.field_of_view * place
+        x, z = probe.apex * np.sin(angle), probe.apex * (np.cos(angle) - 1)
+        half, edge = (probe.apex * f(0.5 * probe.field_of_view) for f in (math.sin, math.cos))
+        drop, arc = edge - probe.apex, probe.apex * probe.field_of_view
+    else:
+        angle = np.zeros(columns)
+        x, z = probe.aperture * place, np.zeros(columns)
+        half, drop, arc = 0.5 * probe.aperture, 0.0, probe.aperture
+    y = width * ((np.arange(rows) + 0.5) / rows - 0.5)
+    patches = np.stack(np.broadcast_arrays(x[:, None], y, z[:, None]), axis=-1)
+    normals = np.stack(np.broadcast_arrays(np.sin(angle)[:, None], 0 * y, np.cos(angle)[:, None]), axis=-1)
+    off = half + BESIDE_STEP * (np.arange(int(BESIDE / BESIDE_STEP)) + 0.5)
+    beside = np.stack([np.concatenate([-off[::-1], off]), np.zeros(2 * len(off)), np.full(2 * len(off), drop)], -1)
+    points = np.concatenate([patches.reshape(-1, 3), beside])
+    areas = np.zeros(len(points))
+    areas[: columns * rows] = arc * width / (columns * rows)
+    in_plane = np.flatnonzero(np.abs(points[:, 1]) < 1e-9)
+    plane = in_plane[np.argsort(points[in_plane, 0])]
+    sides = np.broadcast_to([0.0, 0.0, 1.0], beside.shape)
+    return Face(points, np.concatenate([normals.reshape(-1, 3), sides]), areas, plane, (2 * half, width))
+
+
+def indentation(patient: Patient, face: Face, ct_from_probe: Matrix) -> Indentation:
+    """Return how a face stands in a patient at one pose, (4, 4) rigid, mm. Every finite pose has an answer."""
+    skin, found = _skin_along_z(patient, face, ct_from_probe)
+    on_face = face.areas > 0
+    penetration = np.where(on_face & found, np.clip(-skin, 0.0, None), 0.0)
+    bone, stiffness = np.full(len(skin), REACH), np.zeros(len(skin))
+    voxel_from_probe = inverse(patient.volume.ct_from_voxel) @ ct_from_probe
+    _walk(
+        patient.volume.tissue, elasticity_table(), voxel_from_probe, face.points, skin, penetration,
+        np.array(face.size), bone, stiffness,
+    )  # fmt: skip
+    return Indentation(face, ct_from_probe, skin, penetration, bone, stiffness)
+
+
+def _skin_along_z(patient: Patient, face: Face, ct_from_probe: Matrix) -> tuple[Array, NDArray[np.bool_]]:
+    """Distance along z from each column's start to the skin, (P,) mm in ±DEEPEST, and whether there is skin."""
+    starts, skin = apply(ct_from_probe, face.points), patient.skin
+    distance = skin.distance_at(starts)
+    if (distance[face.areas > 0] > 0).all():
+        return np.clip(distance, -DEEPEST, DEEPEST), np.zeros(len(starts), dtype=bool)
+    along = np.ascontiguousarray(ct_from_probe[:3, 2])
+    way, left = _followed(skin.distance, skin.ct_from_grid, starts, along, distance)
+    return way, np.abs(left) < 0.5
+
+
+def ready() -> None:
+    """Compile the loops that a first touch would wait for."""
+    none, nothing, eye = np.zeros((0, 3)), np.zeros(0), np.eye(4)
+    _followed(np.zeros((2, 2, 2), np.float32), eye, none, np.zeros(3), nothing)
+    tissue = np.zeros((2, 2, 2), np.uint8)
+    _walk(tissue, elasticity_table(), eye, none, nothing, nothing, np.ones(2), nothing, nothing)
+
+
+@numba.njit(nogil=True, cache=True)
+def _followed(grid, ct_from_grid, starts, along, distance):  # type: ignore[no-untyped-def]
+    """Way to the skin along each column, by the secant rule, and how far from the skin it ends, mm.
+
+    Where the way in is not the way out (a face that looks away from the body) it ends off the skin.
+    """
+    way, slope = np.zeros(len(starts)), np.ones(len(starts))
+    for _ in range(4):
+        step = np.minimum(np.maximum(distance / slope, -DEEPEST), DEEPEST)
+        new = np.minimum(np.maximum(way + step, -DEEPEST), DEEPEST)
+        reached = distance_at(grid, ct_from_grid, starts + new.reshape(-1, 1) * along)
+        for n in range(len(way)):
+            moved = new[n] - way[n]
+            fall = (distance[n] - reached[n]) / moved if abs(moved) > 1e-3 else 1.0
+            slope[n] = min(max(fall, 0.3), 1.0)
+        way, distance = new, reached
+    return way, distance
+
+
+@numba.njit(nogil=True, cache=True)
+def _walk(tissue, elasticity, m, points, skin, penetration, size, bone, stiffness):  # type: ignore[no-untyped-def]
+    length, width = size
+    for p in range(len(points)):
+        x, y, z = points[p]
+        free = REACH - skin[p]
+        for n in range(int(free / STEP)):
+            t = skin[p] + n * STEP
+            if np.isinf(elasticity[_class_at(tissue, m, x, y, z + t), 0]):
+                bone[p], free = t, n * STEP
+                break
+        if penetration[p] <= 0:
+            continue
+        free = max(free, THINNEST)
+        compressed = max(1 - penetration[p] / free, LEAST_COMPRESSED)
+        compliance, steps = 0.0, int(free / STEP) + 1
+        step = free / steps
+        for n in range(steps):
+            depth = (n + 0.5) * step
+            modulus, exponent = elasticity[_class_at(tissue, m, x, y, z + skin[p] + depth)]
+            spread = length * width / ((length + depth) * (width + depth))
+            if not np.isinf(modulus):
+                compliance += spread * step / (modulus * compressed ** (-exponent))
+        shape = length * width / (2 * free * (length + width))
+        compliance /= 1 + 2 * shape * shape
+        stiffness[p] = 1 / (compliance + (1 / CAGE if bone[p] < REACH else 0.0))
+
+
+@numba.njit(inline="always")
+def _class_at(tissue, m, x, y, z):  # type: ignore[no-untyped-def]
+    """Class of the nearest voxel; 0 outside the volume."""
+    a = m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3] + 0.5
+    b = m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3] + 0.5
+    c = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3] + 0.5
+    if a >= 0 and b >= 0 and c >= 0 and a < tissue.shape[0] and b < tissue.shape[1] and c < tissue.shape[2]:
+        return tissue[int(a), int(b), int(c)]
+    return np.uint8(0)

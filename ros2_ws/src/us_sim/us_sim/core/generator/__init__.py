@@ -1,0 +1,1 @@
+"""The learned renderer: U-Net, artifact and its card, input encoding, inference backends."""

@@ -1,0 +1,133 @@
+"""A network's file: weights and card in one safetensors file, never a pickle."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from us_sim.core.errors import ArtifactError
+from us_sim.core.generator.backend import GeneratorBackend, TorchBackend
+from us_sim.core.generator.card import Card
+from us_sim.core.generator.unet import Norm, UNet
+
+
+@dataclass(frozen=True, eq=False)
+class Generator:
+    """A trained generator, ready to run on one device.
+
+    Attributes:
+        network: in single precision, as it was trained.
+        card: how it wants to be fed.
+        name: what the user calls it.
+        sha256: of its file.
+        backend: what runs the network.
+        file: where it was read from; None if it was made in memory.
+    """
+
+    network: UNet
+    card: Card
+    name: str
+    sha256: str
+    backend: GeneratorBackend
+    file: Path | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where it wants its input."""
+        return self.backend.device
+
+
+def build(card: Card) -> UNet:
+    """Return the untrained network that a card describes."""
+    norm = cast(Norm, card.norm)
+    if card.kind == "segmenter":
+        return UNet(card.channels, len(card.classes), card.width, norm, bounded=False)
+    return UNet(card.channels, width=card.width, norm=norm)
+
+
+def save_generator(path: str | Path, network: UNet, card: Card) -> None:
+    """Write weights and card of a generator, or of a segmenter; the file appears whole or not at all."""
+    target = Path(path)
+    partial = target.with_name(target.name + ".partial")
+    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    save_file(weights, partial, metadata={"card": card.to_json()})
+    partial.chmod(0o644)  # the library leaves it readable to its owner alone, but artifacts are shared
+    partial.replace(target)
+
+
+def load_generator(path: str | Path, device: torch.device | str = "cpu") -> Generator:
+    """Read a generator; PyTorch runs it, the reference.
+
+    Args:
+        path: a `.safetensors` file that `save_generator` wrote.
+        device: where it shall run.
+
+    Raises:
+        ArtifactError: naming the file and what is wrong: missing, pickle, truncated, no card, a bad card, or
+            weights that do not fit the card.
+    """
+    file = Path(path).expanduser()
+    network, card, digest = load_network(file, "generator")
+    backend = TorchBackend(network.to(device), torch.device(device))
+    return Generator(network, card, file.stem, digest, backend, file)
+
+
+def load_network(file: Path, kind: str) -> tuple[UNet, Card, str]:
+    """Read a network of a card's kind; return it with its card and the SHA-256 of the file.
+
+    Raises:
+        ArtifactError: as `load_generator`, or the file holds a network of another kind.
+    """
+    weights, card = _read(file, kind)
+    if card.kind != kind:
+        raise ArtifactError(f"{file}: holds a {card.kind}; expected a {kind}, as the trainer's export writes it")
+    network = build(card)
+    _check_weights(file, weights, network.state_dict())
+    network.load_state_dict(weights)
+    network.eval().requires_grad_(False)
+    return network, card, hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _read(file: Path, kind: str) -> tuple[dict[str, Tensor], Card]:
+    if not file.is_file():
+        raise ArtifactError(f"{file}: no such file; give the path of a .safetensors {kind}")
+    with file.open("rb") as stream:
+        start = stream.read(9)  # of a safetensors file: the header's length, which may begin as pickles do, and "{"
+    if start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
+        raise ArtifactError(
+            f"{file}: a pickle or PyTorch checkpoint, which may run code when loaded; export the {kind} to .safetensors"
+        )
+    try:
+        with safe_open(file, framework="pt") as content:
+            text = (content.metadata() or {}).get("card")
+            weights = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118, not a dict
+    except (SafetensorError, OSError) as error:
+        raise ArtifactError(f"{file}: not a whole safetensors file ({error}); export or copy it again") from error
+    if text is None:
+        raise ArtifactError(f"{file}: holds no card; only files written by this project's export can be used")
+    try:
+        return weights, Card.from_json(text)
+    except ArtifactError as error:
+        raise ArtifactError(f"{file}: {error}") from error
+
+
+def _check_weights(file: Path, found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    missing, surplus = expected.keys() - found.keys(), found.keys() - expected.keys()
+    if missing or surplus:
+        raise ArtifactError(
+            f"{file}: weights do not fit the card: missing {sorted(missing)[:3]}, unexpected {sorted(surplus)[:3]}"
+        )
+    for name, value in found.items():
+        if value.shape != expected[name].shape:
+            raise ArtifactError(
+                f"{file}: weight {name} has shape {tuple(value.shape)}; the card asks for {tuple(expected[name].shape)}"
+            )
+        if value.is_floating_point() and not value.isfinite().all():
+            raise ArtifactError(f"{file}: weight {name} holds NaN or Inf; export the generator again")

@@ -1,0 +1,40 @@
+"""How a generator's network is run: what draws does not know what computes."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+CPU = torch.device("cpu")
+
+
+class GeneratorBackend(Protocol):
+    """Runs one network on one device.
+
+    Attributes:
+        name: library and precision, as in `openvino bf16`.
+        reason: why it was chosen, for the log and for diagnostics.
+        device: where input and output lie.
+    """
+
+    name: str
+    reason: str
+    device: torch.device
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) float32 -> (B, 3, H, W) float32, the caller's own; threads may call at the same time."""
+
+
+class TorchBackend:
+    """Eager PyTorch in single precision: the reference that the others are compared with."""
+
+    name = "torch fp32"
+
+    def __init__(self, network: nn.Module, device: torch.device = CPU, reason: str = "the reference") -> None:
+        self.device, self.reason, self._network = device, reason, network
+
+    def __call__(self, x: Tensor) -> Tensor:
+        drawn: Tensor = self._network(x)
+        return drawn

@@ -1,0 +1,61 @@
+"""A network on the CPU through OpenVINO: bf16, or int8 from post-training quantisation."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+
+import openvino as ov
+import torch
+from torch import Tensor, nn
+
+from us_sim.core.compute.cores import cores
+from us_sim.core.generator.backend import CPU
+
+
+class OpenVinoBackend:
+    """A compiled model of one frame; a batch is a loop, for one frame keeps all cores busy.
+
+    So a frame is the same in a batch and alone, to the last bit.
+
+    Args:
+        model: (1, C, H, W) -> (1, 3, H, W).
+        kind: what it was made for, `bf16` or `int8`.
+        reason: why it was chosen.
+    """
+
+    def __init__(self, model: ov.Model, kind: str, reason: str) -> None:
+        self.device = CPU
+        core = ov.Core()
+        bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self.name = f"openvino {kind if bf16 or kind == 'int8' else 'fp32'}"
+        self.reason = reason if bf16 else f"{reason}; this CPU has no bf16, fp32 stands in"
+        compiled = core.compile_model(model, "CPU", {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
+            "INFERENCE_NUM_THREADS": cores(),
+            "ENABLE_CPU_PINNING": False,  # a pinned thread waits for whoever else has its core
+        })  # fmt: skip
+        self._request = compiled.create_infer_request()
+        # Passing arrays with each call costs more than to copy them into its own.
+        with torch.inference_mode(mode=False):
+            self._read, self._drawn = (torch.empty(*end(0).shape) for end in (compiled.input, compiled.output))
+        self._request.set_input_tensor(ov.Tensor(self._read.numpy(), shared_memory=True))
+        self._request.set_output_tensor(ov.Tensor(self._drawn.numpy(), shared_memory=True))
+        self._lock = threading.Lock()  # a request has one input
+
+    def __call__(self, x: Tensor) -> Tensor:
+        drawn = torch.empty(len(x), *self._drawn.shape[1:])
+        with self._lock:
+            for one, into in zip(x.split(1), drawn.split(1), strict=True):
+                self._read.copy_(one.detach())
+                self._request.infer()
+                into.copy_(self._drawn)
+        return drawn
+
+
+def converted(network: nn.Module, shape: tuple[int, ...]) -> ov.Model:
+    """Return the model of a network for one frame of (C, H, W)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the tracer, about itself
+        return ov.convert_model(network, example_input=torch.zeros(1, *shape), input=[(1, *shape)])

@@ -1,0 +1,107 @@
+"""From a generator's output to the probe's frame: grey levels, gain, scan conversion, lines without coupling."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+from us_sim.core.compute.kernels import kernel
+from us_sim.core.config import ImageSettings
+from us_sim.core.generator.card import Card
+from us_sim.core.geometry.probe import ProbeGeometry
+from us_sim.core.physics.scan_conversion import bilinear, cell, conversion_grid, scan_convert, scan_convert_by_tensors
+
+
+class Composition:
+    """Brings what a generator draws onto the frame of one probe.
+
+    Args:
+        card: of the generator.
+        probe: whose frame it is; of no more depth than the card's.
+        uncoupled: (L, S) grey levels of the card's probe in air.
+        device: where the generator runs.
+    """
+
+    def __init__(self, card: Card, probe: ProbeGeometry, uncoupled: Tensor, device: torch.device) -> None:
+        self._polar = card.grid == "polar"
+        self._lines, self._fan = line_grid(probe, card.probe, device)
+        self._bare = scan_convert(uncoupled[None], self._lines, self._fan)[0]
+        self._drawn = self._lines.flip(-1) if self._polar else pixel_grid(probe, card.probe, device)
+
+    def __call__(self, output: Tensor, coupling: Tensor, settings: ImageSettings) -> Tensor:
+        """Return (B, H, W) grey levels, 0 to 255, exactly 0 outside the fan.
+
+        Args:
+            output: (B, 3, h, w) in [−1, 1], learned at the default settings; grey is the channels' mean.
+            coupling: (B, L) of evenly spread scan lines; where it is lost, the probe's own reverberation shows.
+            settings: gain and dynamic range to show it at.
+        """
+        if output.device.type != "cpu":
+            return self.by_tensors(output, coupling, settings)
+        assert len(coupling) == len(output), "coupling and output of different poses"
+        slope, offset = map(np.float32, _tone(settings))
+        grey, frame = torch.empty(len(output), *output.shape[2:]), torch.empty(len(output), *self._fan.shape)
+        _compose(
+            output.numpy(), slope, offset, self._drawn.numpy(), self._lines.numpy(), self._fan.numpy(),
+            coupling.numpy(), self._bare.numpy(), grey.numpy(), frame.numpy(),
+        )  # fmt: skip
+        return frame
+
+    def by_tensors(self, output: Tensor, coupling: Tensor, settings: ImageSettings) -> Tensor:
+        """The same on any torch device."""
+        slope, offset = _tone(settings)
+        grey = 255 * (output.float().mean(dim=1) * slope + offset).clamp(0, 1)
+        share = scan_convert_by_tensors(coupling[..., None], self._lines, self._fan)
+        shown = scan_convert_by_tensors(grey, self._drawn, self._fan)
+        return shown * share + self._bare * (1 - share)
+
+
+def _tone(settings: ImageSettings) -> tuple[float, float]:
+    """Factor and offset from a generator's output to the share of white: dB are linear in both."""
+    usual = ImageSettings()
+    slope = 0.5 * usual.dynamic_range / settings.dynamic_range
+    return slope, 1 - slope + (settings.gain - usual.gain) / settings.dynamic_range
+
+
+def line_grid(probe: ProbeGeometry, drawn: ProbeGeometry, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return what `scan_convert` needs to bring scan lines of `drawn` onto the frame of a probe of no more depth."""
+    lines = replace(probe, scan_lines=drawn.scan_lines, samples=drawn.samples)
+    grid, fan = conversion_grid(lines, device)
+    grid[..., 0] = (grid[..., 0] + 1) * (probe.depth / drawn.depth) - 1
+    return grid, fan
+
+
+def pixel_grid(probe: ProbeGeometry, drawn: ProbeGeometry, device: torch.device) -> Tensor:
+    """Return (1, H, W, 2), where the probe's pixels lie on a picture with the pixels of `drawn`, normalised."""
+    (dx, dz), (x0, z0) = drawn.pixel_spacing, drawn.first_pixel
+    x, _, z = torch.from_numpy(probe.pixel_points).unbind(-1)
+    column, row = (2 * (x - x0) / dx + 1) / drawn.width - 1, (2 * (z - z0) / dz + 1) / drawn.height - 1
+    return torch.stack([column, row], dim=-1)[None].to(device)
+
+
+@kernel
+def _compose(  # type: ignore[no-untyped-def]
+    output, slope, offset, drawn, lines, fan, coupling, bare, grey, frame
+):
+    white, third, one = np.float32(255), np.float32(1 / 3), np.float32(1)
+    rows = output.shape[2]
+    for r in numba.prange(len(output) * rows):
+        b, y = r // rows, r % rows
+        for x in range(output.shape[3]):
+            mean = (output[b, 0, y, x] + output[b, 1, y, x] + output[b, 2, y, x]) * third
+            grey[b, y, x] = white * min(max(mean * slope + offset, np.float32(0)), one)
+    height, width = fan.shape
+    for r in numba.prange(len(output) * height):
+        b, y = r // height, r % height
+        for x in range(width):
+            if not fan[y, x]:
+                frame[b, y, x] = 0
+                continue
+            near, far, w = cell(lines[0, y, x, 1], coupling.shape[1])
+            share = coupling[b, near] + w * (coupling[b, far] - coupling[b, near])
+            shown = bilinear(grey, b, drawn[0, y, x, 0], drawn[0, y, x, 1])
+            frame[b, y, x] = shown * share + bare[y, x] * (one - share)

@@ -1,0 +1,67 @@
+"""The files that come with the software: generators, a segmenter, and the arm of the demo."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from us_sim.core.errors import ArmError, ArtifactError
+from us_sim.core.robot.urdf import attached
+
+DEFAULT = "abdomen"
+
+
+def shipped() -> dict[str, Path]:
+    """Return the shipped artifacts by name: beside the sources, or where the workspace has installed them."""
+    found: dict[str, Path] = {}
+    for folder in _folders("models"):
+        for file in sorted(folder.glob("*.safetensors")):
+            found.setdefault(file.stem, file)
+    return found
+
+
+def artifact_of(name: str) -> Path:
+    """Return the file that the parameter `generator` names: a path, a shipped one's name, or nothing for the default.
+
+    Raises:
+        ArtifactError: the shipped artifacts are not there.
+    """
+    known = shipped()
+    if name in known:
+        return known[name]
+    if name:
+        return Path(name)
+    if DEFAULT not in known:
+        raise ArtifactError(f"the shipped generator {DEFAULT!r} is not installed; build the workspace again, or name "
+                            "an artifact")  # fmt: skip
+    return known[DEFAULT]
+
+
+def segmenter_of(name: str) -> Path:
+    """Return the file that the parameter `segmenter` names: a path, or a shipped one's name."""
+    for folder in _folders("segmenters"):
+        if (folder / f"{name}.safetensors").is_file() and Path(name).name == name:
+            return folder / f"{name}.safetensors"
+    return Path(name)
+
+
+def shipped_arm(flange_calibration: Sequence[float] | None = None) -> str:
+    """Return the URDF of the demo's arm with the probe in its flange.
+
+    Args:
+        flange_calibration: x, y, z, roll, pitch, yaw of `probe` in the flange, m and rad; None for the files' own.
+
+    Raises:
+        ArmError: the files are not there.
+    """
+    for folder in _folders("urdf"):
+        arm, probe = folder / "arm.urdf", folder / "probe.urdf"
+        if arm.exists() and probe.exists():
+            return attached(arm.read_text(), probe.read_text(), "flange", flange_calibration)
+    raise ArmError("the shipped arm.urdf and probe.urdf are not installed; build the workspace again")
+
+
+def _folders(name: str) -> list[Path]:
+    prefixes = [Path(prefix) for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if prefix]
+    return [Path(__file__).parents[3] / name, *(prefix / "share" / "us_sim" / name for prefix in prefixes)]

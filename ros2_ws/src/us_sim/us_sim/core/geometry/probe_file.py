@@ -1,0 +1,52 @@
+"""A probe by name or from a user's own YAML file."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import yaml
+
+from us_sim.core.errors import ProbeError
+from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind, preset
+
+
+def load_probe(name: str) -> ProbeGeometry:
+    """Return a preset by name, or the probe that a YAML file describes.
+
+    The file's keys are the fields of `ProbeGeometry` with their units (mm, rad); `kind` is convex, linear or phased.
+
+    Args:
+        name: a preset's name, or a path that ends in .yaml or .yml.
+
+    Raises:
+        ProbeError: unknown preset; a file that is missing, no YAML, has unknown keys or values out of range.
+    """
+    if not name.endswith((".yaml", ".yml")):
+        return preset(name)
+    path = Path(name)
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ProbeError(f"{path}: cannot be read as YAML ({error})") from error
+    if not isinstance(content, dict):
+        raise ProbeError(f"{path}: holds {type(content).__name__}; expected lines of the form `depth: 180.0`")
+    known = [field.name for field in fields(ProbeGeometry)]
+    unknown = sorted(map(str, content.keys() - set(known)))
+    if unknown:
+        raise ProbeError(f"{path}: unknown keys {', '.join(unknown)}; expected some of {', '.join(known)}")
+    try:
+        return _probe(content)
+    except ProbeError as error:
+        raise ProbeError(f"{path}: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise ProbeError(f"{path}: a value is missing or of the wrong type ({error})") from error
+
+
+def _probe(content: dict[str, object]) -> ProbeGeometry:
+    kinds = {kind.name.lower(): kind for kind in ProbeKind}
+    kind = kinds.get(str(content.get("kind")))
+    if kind is None:
+        raise ProbeError(f"kind is {content.get('kind')!r}; expected one of {', '.join(kinds)}")
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
+    return ProbeGeometry(**{**values, "kind": kind})  # type: ignore[arg-type]

@@ -1,0 +1,130 @@
+"""Breathing: organs slide towards the feet and rise a little with every breath; skin and bone stay.
+
+The breath follows sin⁴ with a rest at the end of expiration (Lujan et al. 1999, Med. Phys. 26, 715: cos²ⁿ, n about 2),
+when the CT is taken to be made. Livers slide by 10 to 25 mm in quiet breathing and rise by a quarter of it, kidneys by
+0.6 to 0.7 of the diaphragm (Song et al. 2011, PMC4539151): they lie closer to spine and ribs. The share of the whole
+motion grows from 0 at skin and bone to 1 deep between them, so that organs slide past ribs, spine and body wall.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numba
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+from torch import Tensor
+
+from us_sim.core.compute.kernels import kernel
+from us_sim.core.compute.lattice import FAR, Lattice, blended
+from us_sim.core.geometry.transforms import Matrix, apply, inverse
+from us_sim.core.patient.surface import Skin
+from us_sim.core.patient.volume import CtVolume
+from us_sim.core.tissue import TissueClass
+
+RISE = 0.25  # anterior over caudal motion
+UNDER_SKIN = (12.0, 45.0)  # mm below the skin between which the share grows from 0 to 1
+FROM_BONE = (3.0, 30.0)  # mm from the nearest bone, likewise
+SPACING = 5.0  # mm, at least, of the grid of shares
+
+
+def phase_at(seconds: float, period: float) -> float:
+    """Return the phase of the breath, 0 (end of expiration) to 1, at a time in s."""
+    return math.fmod(seconds, period) / period
+
+
+def inspired(phase: float) -> float:
+    """Return how far the breath is drawn in, 0 to 1, at a phase."""
+    return math.sin(math.pi * phase) ** 4
+
+
+@dataclass(frozen=True, eq=False)
+class Mobility:
+    """Which share of the breath's motion each place takes part in.
+
+    Attributes:
+        share: (X, Y, Z) float32, 0 to 1.
+        grid_from_ct: (4, 4) mm in `ct` to index.
+    """
+
+    share: NDArray[np.float32]
+    grid_from_ct: Matrix
+    _tensors: dict[torch.device, tuple[Tensor, Lattice]] = field(default_factory=dict, repr=False)
+
+    def source(self, points: Tensor, ct_from_probe: Matrix, caudal: float) -> Tensor:
+        """Return where the tissue at points lay at the end of expiration.
+
+        Args:
+            points: (..., 3) float32 mm in `probe`.
+            ct_from_probe: (4, 4) the pose, mm.
+            caudal: mm by which what moves wholly has slid towards the feet.
+        """
+        motion = caudal * (ct_from_probe[:3, :3].T @ np.array([0.0, RISE, -1.0]))  # in probe
+        grid_from_probe = self.grid_from_ct @ ct_from_probe
+        if points.device.type == "cpu":
+            flat = points.reshape(-1, 3).contiguous()
+            out = torch.empty_like(flat)
+            _breathe(self.share, grid_from_probe, motion, flat.numpy(), out.numpy())
+            return out.reshape(points.shape)
+        if points.device not in self._tensors:
+            lattice = Lattice(self.share.shape, points.device)
+            self._tensors[points.device] = (torch.from_numpy(self.share).to(points.device).flatten(), lattice)
+        return breathe(*self._tensors[points.device], grid_from_probe, motion, points)
+
+
+def mobility_of(volume: CtVolume, skin: Skin) -> Mobility:
+    """Return the shares of a patient, on every n-th node of the skin's grid."""
+    step = math.ceil(SPACING / skin.spacing)
+    distance = skin.distance[::step, ::step, ::step]
+    ct_from_grid = skin.ct_from_grid @ np.diag([step, step, step, 1.0])
+    nodes = np.stack(np.meshgrid(*map(np.arange, distance.shape), indexing="ij"), axis=-1)
+    voxels = np.rint(apply(inverse(volume.ct_from_voxel) @ ct_from_grid, nodes)).astype(int)
+    inside = np.all((voxels >= 0) & (voxels < volume.tissue.shape), axis=-1)
+    i, j, k = np.moveaxis(np.where(inside[..., None], voxels, 0), -1, 0)
+    bone = inside & (volume.tissue[i, j, k] == TissueClass.BONE)
+    from_bone = step * skin.spacing * distance_transform_edt(~bone) if bone.any() else np.full(bone.shape, np.inf)
+    share = _growing(-distance, *UNDER_SKIN) * _growing(from_bone, *FROM_BONE)
+    mobility = Mobility(np.ascontiguousarray(share, dtype=np.float32), inverse(ct_from_grid))
+    mobility.source(torch.zeros(1, 3), np.eye(4), 0.0)  # compiled now: no frame waits for it
+    return mobility
+
+
+def _growing(values: NDArray, low: float, high: float) -> NDArray:
+    """0 below `low`, 1 above `high`, smooth in between."""
+    t = np.clip((values - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+@kernel
+def _breathe(share, m, motion, points, out):  # type: ignore[no-untyped-def]
+    for p in numba.prange(points.shape[0]):
+        x, y, z = points[p, 0], points[p, 1], points[p, 2]
+        a = m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]
+        b = m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]
+        c = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]
+        weight = 0.0
+        if a > 0 and b > 0 and c > 0 and a < share.shape[0] - 1 and b < share.shape[1] - 1 and c < share.shape[2] - 1:
+            i, j, k = int(a), int(b), int(c)
+            u, v, w = a - i, b - j, c - k
+            near = (share[i, j, k] * (1 - w) + share[i, j, k + 1] * w) * (1 - v)
+            near += (share[i, j + 1, k] * (1 - w) + share[i, j + 1, k + 1] * w) * v
+            far = (share[i + 1, j, k] * (1 - w) + share[i + 1, j, k + 1] * w) * (1 - v)
+            far += (share[i + 1, j + 1, k] * (1 - w) + share[i + 1, j + 1, k + 1] * w) * v
+            weight = near * (1 - u) + far * u
+        out[p, 0] = x - weight * motion[0]
+        out[p, 1] = y - weight * motion[1]
+        out[p, 2] = z - weight * motion[2]
+
+
+def breathe(
+    share: Tensor, lattice: Lattice, grid_from_probe: Matrix, motion: NDArray[np.float64], points: Tensor
+) -> Tensor:
+    """The same on any torch device; `share` is flat, its samples lie on the lattice."""
+    rows = np.concatenate([grid_from_probe[:3, :3].T, grid_from_probe[:3, 3:].T.clip(-FAR, FAR), motion[None]])
+    matrix = torch.from_numpy(rows.astype(np.float32)).to(points.device)
+    place = points @ matrix[:3] + matrix[3]
+    weight = blended(share, *lattice.corners(lattice.kept(place))) * lattice.hold(place)
+    return points - weight[..., None] * matrix[4]

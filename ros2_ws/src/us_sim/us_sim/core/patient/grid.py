@@ -1,0 +1,126 @@
+"""Voxel grids: what makes one usable, and coarser copies for what needs no full resolution."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+from us_sim.core.errors import PatientError
+from us_sim.core.geometry.transforms import Matrix
+
+MAX_VOXELS = 2**29  # 512 × 512 × 2048; HU and tissue of it take 1.5 GiB
+SPACING_RANGE = (0.02, 50.0)  # mm; a CT outside it has its affine in other units
+
+
+def check_grid(shape: tuple[int, ...], ct_from_voxel: ArrayLike, source: object) -> Matrix:
+    """Return the affine as float64 (4, 4) after checking that shape and affine make a volume.
+
+    Args:
+        shape: voxels along each axis.
+        ct_from_voxel: (4, 4), voxel index to mm in `ct`.
+        source: file or folder that a message names.
+
+    Raises:
+        PatientError: not 3-D, empty, a single slice, too large; an affine that is not finite, is singular,
+            or gives voxels of an impossible size.
+    """
+    if len(shape) != 3:
+        raise PatientError(f"{source}: has {len(shape)} dimensions {shape}; expected 3: extract one volume")
+    if min(shape) < 1:
+        raise PatientError(f"{source}: is empty, shape {shape}; expected at least 2 voxels along each axis")
+    if min(shape) < 2:
+        raise PatientError(f"{source}: is a single slice, shape {shape}; expected a volume: give all slices")
+    if np.prod(shape, dtype=np.float64) > MAX_VOXELS:
+        raise PatientError(f"{source}: shape {shape} is over {MAX_VOXELS:,} voxels; crop or resample it")
+    affine = np.asarray(ct_from_voxel, dtype=np.float64)
+    if not np.isfinite(affine).all():
+        raise PatientError(f"{source}: the affine holds NaN or Inf; rewrite the file with a valid affine")
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    if abs(np.linalg.det(affine[:3, :3])) <= 1e-3 * spacing.prod():
+        raise PatientError(f"{source}: the affine is singular (its voxel axes span no volume); rewrite the file")
+    if spacing.min() < SPACING_RANGE[0] or spacing.max() > SPACING_RANGE[1]:
+        raise PatientError(
+            f"{source}: voxels of {np.round(spacing, 5).tolist()} mm; expected {SPACING_RANGE[0]} to "
+            f"{SPACING_RANGE[1]} mm: is the affine in millimetres?"
+        )
+    return affine
+
+
+def coarse_steps(ct_from_voxel: Matrix, size: float) -> tuple[int, int, int]:
+    """Return how many voxels along each axis make a block of about `size` mm, at least 1."""
+    i, j, k = np.maximum(1, np.rint(size / np.linalg.norm(ct_from_voxel[:3, :3], axis=0))).astype(int)
+    return int(i), int(j), int(k)
+
+
+def coarsen(values: NDArray[np.int16], steps: tuple[int, int, int]) -> NDArray[np.float32]:
+    """Return the float32 means over blocks of (i, j, k) voxels; the last blocks of an axis may be smaller."""
+    total: NDArray[Any] = values
+    counts = np.ones(1)
+    for axis, step in enumerate(steps):
+        starts = np.arange(0, values.shape[axis], step)
+        total = np.add.reduceat(total, starts, axis=axis, dtype=np.int32)
+        counts = np.multiply.outer(counts, np.diff(np.append(starts, values.shape[axis])))
+    return (total / counts[0]).astype(np.float32)
+
+
+def refine(blocks: NDArray[np.bool_], steps: tuple[int, int, int], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return the (I, J, K) mask in which every voxel takes its block's value: undoes `coarsen`."""
+    for axis, step in enumerate(steps):
+        blocks = np.repeat(blocks, step, axis=axis)
+    return np.ascontiguousarray(blocks[: shape[0], : shape[1], : shape[2]])
+
+
+def ball(ct_from_voxel: Matrix, radius: float) -> NDArray[np.intp]:
+    """Return the (N, 3) voxel offsets whose length in `ct` is at most `radius` mm, 0 included."""
+    reach = np.ceil(radius * np.linalg.norm(np.linalg.inv(ct_from_voxel[:3, :3]), axis=1)).astype(int)
+    box = np.array(list(itertools.product(*(range(-r, r + 1) for r in reach))), dtype=np.intp)
+    return box[np.linalg.norm(box @ ct_from_voxel[:3, :3].T, axis=1) <= radius]
+
+
+def ball_element(ct_from_voxel: Matrix, radius: float) -> NDArray[np.bool_]:
+    """Return `ball` as a structuring element, (odd, odd, odd) bool."""
+    offsets = ball(ct_from_voxel, radius)
+    reach = offsets.max(axis=0)
+    element = np.zeros(2 * reach + 1, dtype=bool)
+    element[tuple((offsets + reach).T)] = True
+    return element
+
+
+def axial_axis(ct_from_voxel: Matrix) -> int:
+    """Return the voxel axis that runs closest to head–foot (z of `ct`): its slices are the axial ones."""
+    directions = ct_from_voxel[:3, :3] / np.linalg.norm(ct_from_voxel[:3, :3], axis=0)
+    return int(np.abs(directions[2]).argmax())
+
+
+def fill_slices(mask: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
+    """Return the (I, J, K) mask with the holes filled in each slice across `axis`."""
+    slices = [ndimage.binary_fill_holes(one) for one in np.moveaxis(mask, axis, 0)]
+    return np.moveaxis(np.stack(slices), 0, axis)
+
+
+def grow(mask: NDArray[np.bool_], ct_from_voxel: Matrix, radius: float) -> NDArray[np.bool_]:
+    """Return the (I, J, K) mask with all voxels whose centre lies within `radius` mm of a centre in it.
+
+    The same as a dilation with `ball_element`, at the cost of the mask's surface instead of the volume.
+    """
+    grown = mask.copy()
+    centres, last = np.argwhere(mask & ~_eroded(mask)), np.array(mask.shape) - 1
+    for offset in ball(ct_from_voxel, radius):
+        moved = centres + offset
+        inside = ((moved >= 0) & (moved <= last)).all(axis=1)
+        grown[tuple(moved[inside].T)] = True
+    return grown
+
+
+def _eroded(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the mask without the voxels that share a face with one outside it; the border does not count."""
+    eroded = mask.copy()
+    for axis in range(3):
+        target, source = np.moveaxis(eroded, axis, 0), np.moveaxis(mask, axis, 0)
+        target[1:] &= source[:-1]
+        target[:-1] &= source[1:]
+    return eroded

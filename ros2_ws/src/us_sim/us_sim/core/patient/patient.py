@@ -1,0 +1,80 @@
+"""The patient: a CT with its classes, its skin, and the meshes that show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import trimesh
+
+from us_sim.core.patient.breathing import Mobility, mobility_of
+from us_sim.core.patient.phantom.build import phantom
+from us_sim.core.patient.surface import Skin, alignment_error, organ_meshes, skin_mesh, skin_of
+from us_sim.core.patient.volume import CtVolume, load_volume
+from us_sim.core.tissue import TissueClass
+
+
+@dataclass(frozen=True, eq=False)
+class Patient:
+    """What lies on the table. Meshes are made when they are first asked for."""
+
+    volume: CtVolume
+    skin: Skin
+
+    @property
+    def name(self) -> str:
+        """What the user calls the patient."""
+        return self.volume.name
+
+    @property
+    def sha256(self) -> str:
+        """Hash of HU, classes and affine."""
+        return self.volume.sha256
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Findings that do not stop the use."""
+        return self.volume.warnings
+
+    @cached_property
+    def skin_mesh(self) -> trimesh.Trimesh:
+        """Closed mesh of the skin in `ct`, mm, normals outward."""
+        return skin_mesh(self.skin)
+
+    def misalignment(self) -> str | None:
+        """Return what is wrong if skin mesh and CT lie more than a voxel apart, or None.
+
+        The mesh comes from the distance grid, so a voxel counts at least the grid's spacing.
+        """
+        error = alignment_error(self.skin_mesh, self.volume)
+        allowed = max(float(self.volume.spacing.max()), float(self.skin.ct_from_grid[0, 0]))
+        if error <= allowed:
+            return None
+        return f"skin mesh and CT of {self.name} lie {error:.1f} mm apart; expected at most {allowed:.1f} mm"
+
+    @cached_property
+    def mobility(self) -> Mobility:
+        """Which share of the breath's motion each place takes part in."""
+        return mobility_of(self.volume, self.skin)
+
+    @cached_property
+    def organ_meshes(self) -> dict[TissueClass, trimesh.Trimesh]:
+        """Mesh in `ct`, mm, of every organ that the volume holds."""
+        return organ_meshes(self.volume)
+
+
+def load_patient(ct: str | Path, labels: str | Path | None = None, label_scheme: str | None = None) -> Patient:
+    """Return the patient of a NIfTI file or DICOM folder, with a label map if there is one.
+
+    Raises:
+        PatientError: as `load_volume`, or no body is found in the CT.
+    """
+    volume = load_volume(ct, labels, label_scheme)
+    return Patient(volume, skin_of(volume))
+
+
+def builtin_patient(seed: int = 0) -> Patient:
+    """Return the procedural abdomen of a seed."""
+    volume = phantom(seed)
+    return Patient(volume, skin_of(volume))

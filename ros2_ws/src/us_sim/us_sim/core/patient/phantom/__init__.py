@@ -1,0 +1,1 @@
+"""The built-in phantom: a procedural abdomen by seed, organ by organ, scanned as a CT."""

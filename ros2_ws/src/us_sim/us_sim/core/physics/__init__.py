@@ -1,0 +1,1 @@
+"""The physics renderer: B-mode from tissue properties along scan lines."""

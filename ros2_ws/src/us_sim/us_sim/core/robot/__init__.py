@@ -1,0 +1,1 @@
+"""What moves the probe: demo motions over the skin, a seven-axis arm and its URDF."""

@@ -1,0 +1,1 @@
+"""The patient at given points: CT slices, tissue properties along scan lines, tissue-anchored scatterers."""

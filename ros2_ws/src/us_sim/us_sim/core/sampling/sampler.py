@@ -1,0 +1,61 @@
+"""Where samples of the patient come from: compiled loops over arrays on the CPU, gathers over tensors elsewhere."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from us_sim.core.geometry.transforms import Matrix
+from us_sim.core.patient.patient import Patient
+from us_sim.core.sampling.anatomy import Anatomy, property_table, sample_anatomy
+from us_sim.core.sampling.reslice import Beam, nearest_classes, reslice
+from us_sim.core.sampling.scatterers import scatterer_tile
+from us_sim.core.sampling.tensor_sampler import TensorSampler
+
+Slice = tuple[Tensor, Tensor]  # HU, float32, and classes, uint8, of one shape
+
+
+class Sampler(Protocol):
+    """Samples one patient at points that are fixed to the probe; results are tensors on `device`."""
+
+    device: torch.device
+
+    def slice(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Slice:
+        """Return HU and classes, (B, ...), at (..., 3) points in mm for (B, 4, 4) poses."""
+
+    def classes(self, points: Tensor, ct_from_probe: Matrix) -> Tensor:
+        """Return the classes of `slice` alone: half the memory that is read for both."""
+
+    def anatomy(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Anatomy:
+        """Return acoustic properties and scatterers at (L, S, 3) points in mm for (B, 4, 4) poses."""
+
+
+class CpuSampler:
+    """Reads the patient's own arrays; nothing is copied."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, patient: Patient, seed: int) -> None:
+        self._patient = patient
+        self._table, self._tile = property_table(patient.volume), scatterer_tile(seed)
+
+    def slice(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Slice:
+        hu, tissue = reslice(self._patient.volume, points.numpy(), ct_from_probe, beam)
+        return torch.from_numpy(hu), torch.from_numpy(tissue)
+
+    def classes(self, points: Tensor, ct_from_probe: Matrix) -> Tensor:
+        return torch.from_numpy(nearest_classes(self._patient.volume, points.numpy(), ct_from_probe))
+
+    def anatomy(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Anatomy:
+        volume, skin = self._patient.volume, self._patient.skin
+        arrays = sample_anatomy(volume, skin, self._table, self._tile, points.numpy(), ct_from_probe, beam)
+        return Anatomy(*(torch.from_numpy(array) for array in arrays))
+
+
+def sampler_on(device: torch.device, patient: Patient, seed: int) -> Sampler:
+    """Return the sampler that suits the device."""
+    if device.type == "cpu":
+        return CpuSampler(patient, seed)
+    return TensorSampler(patient, seed, device)

@@ -1,0 +1,109 @@
+"""The patient as tensors: the same samples as the compiled kernels give, on any torch device, differing by rounding.
+
+A GPU spends more time on being told what to do than on doing it: operations are few and large, and all that no pose
+changes lies on the device beforehand.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from us_sim.core.compute.lattice import FAR, Lattice, blended
+from us_sim.core.geometry.transforms import Matrix, inverse
+from us_sim.core.patient.volume import AIR_HU
+from us_sim.core.sampling import anatomy as a
+from us_sim.core.sampling.anatomy import Anatomy, joined, property_table
+from us_sim.core.sampling.reslice import Beam
+from us_sim.core.sampling.scatterers import SCALE, TILE, scatterer_tile, tile_from_ct
+
+if TYPE_CHECKING:
+    from us_sim.core.patient.patient import Patient
+
+AT_ONCE = 8  # poses: the neighbours of the samples of one take 120 MB
+
+
+class TensorSampler:
+    """Holds HU, classes, skin distance and scatterers on the device; poses are the only traffic per frame."""
+
+    def __init__(self, patient: Patient, seed: int, device: torch.device) -> None:
+        self.device = device
+        volume, skin = patient.volume, patient.skin
+        self._hu = torch.from_numpy(volume.hu).to(device).flatten()
+        self._tissue = torch.from_numpy(volume.tissue).to(device).flatten()
+        self._distance = torch.from_numpy(skin.distance).to(device).flatten()
+        self._tile = torch.from_numpy(scatterer_tile(seed)).to(device).flatten(0, 2)
+        self._table = torch.from_numpy(property_table(volume)).to(device)
+        self._voxels, self._cells = Lattice(volume.hu.shape, device), Lattice(skin.distance.shape, device)
+        self._tiles = Lattice((TILE, TILE, TILE), device, periodic=True)
+        self._voxel_from_ct = inverse(volume.ct_from_voxel)
+        self._grid_from_ct = inverse(skin.ct_from_grid)
+
+    def slice(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> tuple[Tensor, Tensor]:
+        hu = torch.zeros((), device=self.device)
+        for offset, weight in zip(*beam, strict=True):
+            voxels = self._map(self._voxel_from_ct @ ct_from_probe, points, float(offset))
+            plane = blended(self._hu, *self._voxels.corners(voxels))
+            hu = hu + float(weight) * torch.where(self._voxels.hold(voxels), plane, float(AIR_HU))
+        return hu, self.classes(points, ct_from_probe)
+
+    def classes(self, points: Tensor, ct_from_probe: Matrix) -> Tensor:
+        voxels = self._map(self._voxel_from_ct @ ct_from_probe, points, 0.0)
+        return torch.where(self._voxels.hold(voxels), self._tissue[self._voxels.nearest(voxels)], 0)
+
+    def anatomy(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Anatomy:
+        starts = range(0, len(ct_from_probe), AT_ONCE)
+        return joined([self._anatomy(points, ct_from_probe[start : start + AT_ONCE], beam) for start in starts])
+
+    def _anatomy(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Anatomy:
+        planes = [self._plane(points, ct_from_probe, float(o), float(w)) for o, w in zip(*beam, strict=True)]
+        properties, warp, layered, scatter, hu = (torch.stack(parts).sum(dim=0) for parts in zip(*planes, strict=True))
+        impedance, attenuation, _, _, specularity, layering, _, _ = properties.unbind(-1)
+        grid = self._cells.kept(self._map(self._grid_from_ct @ ct_from_probe, points, 0.0))
+        distance = blended(self._distance, *self._cells.corners(grid))
+        tissue, warp = self.classes(points, ct_from_probe), warp / layered.clamp(min=1e-6)
+        return Anatomy(impedance, attenuation, specularity, layering, distance, warp, scatter, hu, tissue)
+
+    def _plane(
+        self, points: Tensor, ct_from_probe: Matrix, offset: float, share: float
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Of one elevational plane, weighted: properties (…, 8), warp, the weight where tissue is layered, scatter
+        (…, 2 LOOKS) and HU."""
+        voxels = self._map(self._voxel_from_ct @ ct_from_probe, points, offset)
+        within, (index, weights) = self._voxels.hold(voxels), self._voxels.corners(voxels)
+        properties = (weights[..., None] * self._table[self._tissue[index].int()]).sum(dim=-2)
+        properties = torch.where(within[..., None], properties, self._table[0])
+        hu = blended(self._hu, index, weights)
+        tile = self._map(tile_from_ct() @ ct_from_probe, points, offset)
+        patch, cluster = self._noise(tile * a.PATCH, 0), self._noise(tile * a.CLUSTER, 1)
+        warp = self._noise(tile * a.WARP, 2)
+        span = float(a.TEXTURE_SPAN)
+        lesion = float(a.HU_TEXTURE) * (hu - properties[..., 7]).clamp(-span, span)
+        bright = float(a.CLUSTER_GAIN) * (cluster - float(a.CLUSTER_ONSET)).clamp(min=0)
+        level = properties[..., 3] * patch + properties[..., 6] * (bright + lesion)
+        amplitude = share * properties[..., 2] * torch.exp(level * float(a.NEPER)) * within
+        slice_hu = torch.where(within, hu, float(AIR_HU))
+        scatter = amplitude[..., None] * self._noise(tile)
+        layered = share * (properties[..., 5] > 0)
+        return share * properties, layered * warp, layered, scatter, share * slice_hu
+
+    def _map(self, to_from_probe: Matrix, points: Tensor, offset: float) -> Tensor:
+        """(B, ..., 3) points shifted along the elevation, in the target's index space."""
+        shift = to_from_probe[:, :3, 1] * offset + to_from_probe[:, :3, 3]
+        shift = np.nan_to_num(shift, nan=FAR).clip(-FAR, FAR)
+        rows = np.concatenate([to_from_probe[:, :3, :3].transpose(0, 2, 1), shift[:, None]], axis=1)
+        matrix = torch.from_numpy(rows.astype(np.float32)).to(self.device)
+        flat = points.reshape(1, -1, 3).expand(len(matrix), -1, -1)
+        return torch.baddbmm(matrix[:, 3:], flat, matrix[:, :3]).reshape(len(matrix), *points.shape)
+
+    def _noise(self, position: Tensor, channel: int | None = None) -> Tensor:
+        """(...) samples of one channel of the periodic tile, or (..., 2 LOOKS) of all, of unit variance everywhere."""
+        index, weights = self._tiles.corners(position)
+        # Σ of the squared weights of the eight corners is the product over the axes of u² + (1 − u)².
+        scaled = weights / (weights.square().sum(dim=-1, keepdim=True).sqrt() * float(SCALE))
+        if channel is None:
+            return (scaled[..., None] * self._tile[index]).sum(dim=-2)
+        return blended(self._tile[:, channel], index, scaled)

@@ -1,0 +1,1 @@
+"""Rendering without ROS: replay of trajectories, contact sheets, films and datasets (`us_sim_render`)."""

@@ -1,0 +1,232 @@
+"""Command `us_sim_render`: the simulator without ROS, poses in; PNGs, a dataset or a film out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import Field, fields
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from us_sim.core.assembly import open_simulator
+from us_sim.core.config import ImageSettings, SimConfig
+from us_sim.core.contact.mechanics import MechanicsSettings
+from us_sim.core.errors import ConfigError, UsSimError
+from us_sim.core.faults import FaultSettings
+from us_sim.core.geometry.probe import ProbeGeometry
+from us_sim.core.geometry.probe_file import load_probe
+from us_sim.core.robot.motion import MOTIONS, motion
+from us_sim.offline.dataset import SHARD, Dataset, card_of
+from us_sim.offline.film import check_film, write_film
+from us_sim.offline.replay import Replay, Shot
+from us_sim.offline.sheet import contact_sheet, pictures
+from us_sim.poses.trajectory import paced, read_trajectory
+
+COUNT = 12  # frames of a motion; of a film, as many as a round of ROUND s has
+ROUND = 12.0  # s
+CONFIGS: tuple[type[Any], ...] = (SimConfig, ImageSettings, MechanicsSettings, FaultSettings)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status: 0, 2 after one line that says what was wrong, 130 after Ctrl-C."""
+    options = vars(_parser().parse_args(argv))
+    console = Console(stderr=True)
+    try:
+        _check(options)
+        _render(options, console)
+    except (UsSimError, OSError) as error:
+        print(f"us_sim_render: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        again = "; the same command goes on where it stopped" if options["batch"] else ""
+        print(f"us_sim_render: interrupted{again}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _check(options: dict[str, Any]) -> None:
+    """Raise ConfigError for options that do not go together, before anything is loaded."""
+    out, film, batch = options["out"], options["film"], options["batch"]
+    if out is None and film is None:
+        raise ConfigError("nothing to make; expected --out DIR for pictures or a dataset, or --film FILE")
+    if out is None and options["sheet"]:
+        raise ConfigError("--sheet is written to a folder; expected --out DIR with it")
+    if film is not None:
+        check_film(film)
+    if batch is None:
+        return
+    if out is None or film is not None or options["sheet"]:
+        raise ConfigError("--batch writes a dataset; expected --out DIR with it, and neither --film nor --sheet")
+    if not 1 <= batch <= SHARD:
+        raise ConfigError(f"batch is {batch}; expected 1 to {SHARD}")
+
+
+def _render(options: dict[str, Any], console: Console) -> None:
+    config, settings, mechanics, faults = (_settings(config, options) for config in CONFIGS)
+    given = None
+    if options["poses"]:
+        given = read_trajectory(
+            options["poses"], rate=options["rate"], topic=options["topic"], ct_frame=options["ct_frame"]
+        )
+    with console.status("opening the patient"):
+        simulator = open_simulator(config, settings, load_probe(config.probe), mechanics)
+    patient = simulator.patient
+    for warning in patient.warnings:
+        _say(console, f"{patient.name}: {warning}")
+    if given is None:
+        usual = round(ROUND * options["rate"]) if options["film"] else COUNT
+        count = usual if options["count"] is None else options["count"]
+        trajectory = paced(motion(options["motion"], patient, count), options["rate"])
+    else:
+        trajectory = given.spread(options["count"])
+    replay = Replay(simulator, trajectory, faults, lambda text: _say(console, text))
+    if options["batch"]:
+        _dataset(replay, options, console)
+    else:
+        _pictures_and_film(replay, options, console)
+
+
+def _dataset(replay: Replay, options: dict[str, Any], console: Console) -> None:
+    out, ct_slice, source = options["out"], options["ct_slice"], {"motion": options["motion"]}
+    if options["poses"]:
+        source = {"file": options["poses"].name}
+    dataset = Dataset(out, card_of(replay, source, ct_slice=ct_slice))
+    there = len(replay.trajectory) - sum(map(len, dataset.missing()))
+    if there:
+        _say(console, f"{there} of {len(replay.trajectory)} poses are there already")
+    with _progress(console) as progress:
+        task = progress.add_task("rendering", total=len(replay.trajectory), completed=there)
+        for done in dataset.fill(replay, options["batch"], ct_slice=ct_slice):
+            progress.advance(task, done)
+    _say(console, f"{len(replay.trajectory)} poses in {out}")
+
+
+def _pictures_and_film(replay: Replay, options: dict[str, Any], console: Console) -> None:
+    trajectory, probe, out = replay.trajectory, replay.simulator.probe, options["out"]
+    source = options["poses"].name if options["poses"] else options["motion"]
+    kept: list[Shot] = []
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+
+    def shots() -> Iterator[Shot]:
+        with _progress(console) as progress:
+            task = progress.add_task("rendering", total=len(trajectory))
+            for shot in replay.shots(0, len(trajectory)):
+                progress.update(task, completed=shot.number + 1)
+                if out is not None:
+                    _write(shot, probe, out)
+                if options["sheet"]:
+                    kept.append(shot)
+                yield shot
+
+    if options["film"]:
+        forces = [max(0.0, -float(replay.wrench(number).force[2])) for number in range(len(trajectory))]
+        title = f"{replay.simulator.patient.name}, {source}: {replay.simulator.renderer}"
+        count = write_film(options["film"], shots(), trajectory.stamps.tolist(), forces, probe, title)
+        _say(console, f"{count} pictures in {options['film']}")
+    else:
+        for _ in shots():
+            pass
+    if options["sheet"]:
+        title = f"{replay.simulator.patient.name}, {source}: {replay.simulator.renderer}, CT, labels"
+        contact_sheet([shot.frame for shot in kept], probe, title).save(out / "sheet.png")
+    if out is not None:
+        _say(console, f"{len(trajectory)} frames in {out}")
+
+
+def _write(shot: Shot, probe: ProbeGeometry, out: Path) -> None:
+    """Write the three pictures of a frame; the PNGs' resolution carries the size of their pixels."""
+    dx, dz = probe.pixel_spacing
+    for name, picture in zip(("image", "slice", "labels"), pictures(shot.frame, probe), strict=True):
+        picture.save(out / f"{name}_{shot.number:03d}.png", dpi=(25.4 / dx, 25.4 / dz))
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False)
+
+
+def _progress(console: Console) -> Progress:
+    """How far it is, and how long it takes."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    return Progress(*columns, TextColumn("left:"), TimeRemainingColumn(), console=console)
+
+
+# -- command line ---------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="us_sim_render",
+        description="Render B-mode ultrasound, CT slice and labels of a patient along a motion or given poses: as "
+        "pictures, as a dataset, as a film.",
+    )
+    paths = parser.add_mutually_exclusive_group()
+    paths.add_argument("--motion", default="liver_sweep", help=f"one of {', '.join(MOTIONS)} (%(default)s)")
+    paths.add_argument(
+        "--poses",
+        type=Path,
+        metavar="FILE",
+        help="recorded poses: MCAP, rosbag2 folder, or CSV of ct_from_probe, a pose a line: 16 numbers, row-major, "
+        "mm; or x y z in mm and qx qy qz qw",
+    )
+    parser.add_argument("--topic", default="", help="of the poses in a recording (the only one)")
+    parser.add_argument("--ct-frame", default="ct", help="frame_id of the patient in a recording (%(default)s)")
+    parser.add_argument(
+        "--rate", type=_rate, default=30.0, help="poses a second of a motion or CSV, which have no stamps (%(default)g)"
+    )
+    parser.add_argument(
+        "--count",
+        type=int,
+        help=f"frames, evenly spread (all poses of a file; {COUNT} of a motion, {ROUND:g} s of it for a film)",
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the PNGs or the dataset; made if missing")
+    parser.add_argument("--sheet", action="store_true", help="write sheet.png, all frames with slice and labels")
+    parser.add_argument("--film", type=Path, metavar="FILE", help="write a film with the force's trace: .mp4 or .gif")
+    parser.add_argument(
+        "--batch",
+        type=int,
+        metavar="N",
+        help="write a dataset of .npz instead of PNGs, rendering N poses at once; started again, it goes on",
+    )
+    parser.add_argument("--ct-slice", action="store_true", help="the dataset holds the HU of the CT slice as well")
+    for config in CONFIGS:
+        for item in fields(config):
+            _add_setting(parser, item)
+    return parser
+
+
+def _add_setting(parser: argparse.ArgumentParser, item: Field[Any]) -> None:
+    rule, name = item.metadata, f"--{item.name.replace('_', '-')}"
+    span = "" if rule["low"] is None else f", {rule['low']:.10g} to {rule['high']:.10g}"
+    text = f"{rule['description']}{span} ({item.default if item.default != '' else 'empty'})"
+    if isinstance(item.default, bool):
+        parser.add_argument(name, action=argparse.BooleanOptionalAction, default=item.default, help=text)
+    else:
+        kind, choices = type(item.default), rule["choices"] or None
+        parser.add_argument(name, type=kind, default=item.default, choices=choices, help=text)
+
+
+def _rate(text: str) -> float:
+    rate = float(text)
+    if not 0.1 <= rate <= 1000:
+        raise argparse.ArgumentTypeError(f"{text}; expected 0.1 to 1000 poses a second")
+    return rate
+
+
+def _settings(config: type[Any], options: dict[str, Any]) -> Any:
+    return config(**{item.name: options[item.name] for item in fields(config)})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Recorded poses, read without ROS: CSV, MCAP and rosbag2."""

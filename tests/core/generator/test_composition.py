@@ -1,0 +1,70 @@
+"""From a generator's output to the frame, against tensors and against what can be said beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from us_sim.core.config import ImageSettings
+from us_sim.core.generator.card import Card
+from us_sim.core.generator.composition import Composition
+from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
+
+PROBE = ProbeGeometry(ProbeKind.CONVEX, 120.0, 50.0, 1.0, width=64, height=64, scan_lines=32, samples=96)
+CARDS = {"cartesian": Card(PROBE), "polar": Card(PROBE, encoding="rich", grid="polar")}
+FRAMES = {"own": PROBE, "shallower and finer": replace(PROBE.with_depth(75.0), width=80, height=72, scan_lines=48)}
+CPU = torch.device("cpu")
+LOUDER = ImageSettings(gain=9.0, dynamic_range=45.0)
+
+
+def drawn(card: Card, batch: int = 2) -> Tensor:
+    return 2 * torch.rand(batch, 3, *card.size, generator=torch.Generator().manual_seed(0)) - 1
+
+
+def uncoupled() -> Tensor:
+    return 40 * torch.rand(PROBE.scan_lines, PROBE.samples, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("grid", CARDS)
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize("settings", [ImageSettings(), LOUDER], ids=["default", "louder"])
+def test_tensors_give_what_the_compiled_loop_gives(grid: str, frame: str, settings: ImageSettings) -> None:
+    card, probe = CARDS[grid], FRAMES[frame]
+    compose = Composition(card, probe, uncoupled(), CPU)
+    coupling = torch.rand(2, probe.scan_lines, generator=torch.Generator().manual_seed(2))
+    shown = compose(drawn(card), coupling, settings)
+    assert shown.shape == (2, probe.height, probe.width)
+    assert (shown[:, ~torch.from_numpy(probe.fan_mask)] == 0).all()
+    torch.testing.assert_close(shown, compose.by_tensors(drawn(card), coupling, settings), atol=1e-3, rtol=0)
+
+
+def test_on_its_own_pixels_the_picture_stays_as_it_is() -> None:
+    """Grey is the mean of the channels, from black at −1 to white at 1; all lines are coupled."""
+    card = CARDS["cartesian"]
+    shown = Composition(card, PROBE, uncoupled(), CPU)(drawn(card), torch.ones(2, PROBE.scan_lines), ImageSettings())
+    fan = torch.from_numpy(PROBE.fan_mask)
+    expected = 127.5 * (drawn(card).mean(dim=1) + 1)
+    torch.testing.assert_close(shown[:, fan], expected[:, fan], atol=1e-2, rtol=0)
+
+
+def test_half_the_coupling_shows_half_of_each() -> None:
+    card = CARDS["polar"]
+    compose = Composition(card, PROBE, torch.full((PROBE.scan_lines, PROBE.samples), 20.0), CPU)
+    white = torch.ones(1, 3, *card.size)
+    fan = torch.from_numpy(PROBE.fan_mask)
+    for share, grey in ((1.0, 255.0), (0.5, 137.5), (0.0, 20.0)):
+        shown = compose(white, torch.full((1, PROBE.scan_lines), share), ImageSettings())
+        torch.testing.assert_close(shown[0, fan], torch.full((int(fan.sum()),), grey), atol=1e-3, rtol=0)
+
+
+def test_a_frame_is_the_same_in_a_batch_and_alone() -> None:
+    card = CARDS["polar"]
+    compose, coupling = Composition(card, PROBE, uncoupled(), CPU), torch.ones(2, PROBE.scan_lines)
+    coupling[1, :9] = 0.3
+    batch = compose(drawn(card), coupling, LOUDER)
+    for i in range(2):
+        alone = compose(drawn(card)[i : i + 1], coupling[i : i + 1], LOUDER)
+        assert torch.equal(alone[0], batch[i])

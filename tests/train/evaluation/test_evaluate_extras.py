@@ -1,0 +1,190 @@
+"""What a report can go into beyond generators and phantoms: cycles of a run, FID, the use of the frames."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.train.data.test_frames import LIVER, annotation, disc, frame, save
+from tests.train.synthetic import config
+
+from scyclegan_train import evaluate
+from scyclegan_train.config import to_yaml
+from scyclegan_train.data.faults import DataError
+from scyclegan_train.evaluation import cycle, judge, report, use
+from scyclegan_train.evaluation.fid import Inception, fid, fid_table
+from scyclegan_train.evaluation.measure import Findings
+from scyclegan_train.evaluation.use import Masked
+from scyclegan_train.method.scyclegan import SCycleGan
+from scyclegan_train.run.checkpoint import CheckpointError, save_checkpoint
+from us_sim.core.errors import ConfigError
+
+# -- cycles of a run ---------------------------------------------------------------------------------------
+
+
+def run_of(folder: Path, **method: object) -> Path:
+    """A run that has just begun: generators whose heads are zero, so that every picture is middle grey."""
+    made = config(method=method)
+    model = SCycleGan(made)
+    for average in model.averages.values():
+        torch.nn.init.zeros_(average.network.head.weight)  # type: ignore[arg-type,union-attr]
+        torch.nn.init.zeros_(average.network.head.bias)  # type: ignore[arg-type,union-attr]
+    save_checkpoint(folder / "checkpoints", 1, model, {}, to_yaml(made), 1)
+    lines = [{"phase": phase, "seconds_per_step": s} for phase, s in (("warm_up", 9), ("adversarial", 0.5),
+                                                                      ("adversarial", 0.7))]  # fmt: skip
+    (folder / "stats.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+def test_a_cycle_through_grey_pictures_loses_the_mean_distance_from_grey(tmp_path: Path) -> None:
+    """|0 − image|: at most 1, which is 200 HU of the window −150 to 250 and 127.5 grey levels."""
+    (found,) = cycle.there_and_back(run_of(tmp_path), [2000], 2)
+    assert set(found) == {"cycle CT, HU", "cycle US, grey levels"}
+    assert 20 < found["cycle CT, HU"] < 200
+    assert 60 < found["cycle US, grey levels"] < 127.5  # most of a frame is darker than the middle
+
+
+def test_a_run_that_does_not_go_back_has_no_cycle(tmp_path: Path) -> None:
+    assert cycle.there_and_back(run_of(tmp_path, cycle_ct=0, cycle_us=0, ct_critic=0), [2000], 2) == []
+
+
+def test_time_of_a_step_is_the_median_of_adversarial_training(tmp_path: Path) -> None:
+    assert cycle.milliseconds_of_a_step(run_of(tmp_path)) == pytest.approx(600)
+    assert cycle.milliseconds_of_a_step(tmp_path / "checkpoints" / "step_0000001") == pytest.approx(600)
+    assert np.isnan(cycle.milliseconds_of_a_step(tmp_path / "none"))
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="holds no checkpoint; give the folder of a run"):
+        cycle.there_and_back(tmp_path, [2000], 2)
+
+
+# -- FID ---------------------------------------------------------------------------------------------------
+
+
+class Corners(torch.nn.Module):
+    """In the place of Inception: means of the four quarters."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.adaptive_avg_pool2d(x.float().mean(dim=1), (2, 2)).flatten(1)
+
+
+@pytest.fixture
+def inception(tmp_path: Path) -> Inception:
+    torch.jit.script(Corners()).save(str(tmp_path / "corners.pt"))
+    return Inception(tmp_path / "corners.pt")
+
+
+def test_fid_of_known_normal_distributions() -> None:
+    """Means 3 apart and standard deviations 1 and 2 on each of 2 axes: 9 + 2 · (1 + 4 − 2 · 2) = 11."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((200_000, 2)), 2 * rng.standard_normal((200_000, 2)) + [3, 0]
+    assert fid(x, y) == pytest.approx(11, rel=0.02)
+    assert fid(x, x) == pytest.approx(0, abs=1e-6)
+
+
+def test_features_are_of_whole_frames(inception: Inception) -> None:
+    quarters = np.kron(np.array([[10.0, 20], [30, 40]]), np.ones((64, 80))).astype(np.float64)
+    np.testing.assert_allclose(inception.features(quarters[None]), np.array([[10, 20, 30, 40]]), atol=0.5)
+    rng = np.random.default_rng(0)
+    real, near, far = (rng.normal(level, 5, (12, 32, 40)) for level in (100, 100, 160))
+    found = fid_table(inception, real, {"near": list(near), "far": list(far), "none": []})
+    assert found["near"] < 50 < 10_000 < found["far"]
+    assert set(found) == {"near", "far"}
+
+
+def test_other_files_than_an_inception_network_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none.pt: no such file; give the TorchScript file"):
+        Inception(tmp_path / "none.pt")
+    (tmp_path / "text.pt").write_text("hello")
+    with pytest.raises(ConfigError, match=r"text.pt: cannot be used as an Inception network"):
+        Inception(tmp_path / "text.pt")
+    torch.jit.script(torch.nn.Flatten(0)).save(str(tmp_path / "flat.pt"))
+    with pytest.raises(ConfigError, match=r"flat.pt: answers with shape \(536406,\); expected \(N, features\)"):
+        Inception(tmp_path / "flat.pt")
+
+
+# -- use of the frames -------------------------------------------------------------------------------------
+
+
+def blocks(seed: int, count: int = 12) -> Masked:
+    """Bright liver of a drawn place in dark frames, as the judge sees them."""
+    rng, size = np.random.default_rng(seed), (32, 24)
+    grey, tissue = np.full((count, *size), -0.9, np.float32), np.zeros((count, *size), np.int64)
+    for k in range(count):
+        row, column = rng.integers(0, 16), rng.integers(0, 10)
+        grey[k, row : row + 14, column : column + 12], tissue[k, row : row + 14, column : column + 12] = 0.5, 1
+    mask = torch.nn.functional.one_hot(torch.from_numpy(tissue), len(judge.CLASSES)).permute(0, 3, 1, 2).float()
+    image = torch.from_numpy(grey)[:, None].expand(-1, 3, -1, -1).contiguous()
+    return Masked(image, mask, torch.ones(count, *size, dtype=torch.bool))
+
+
+def test_frames_like_the_real_ones_teach_a_segmenter_and_others_do_not() -> None:
+    like, empty = blocks(1), blocks(2)
+    empty = Masked(empty.image, torch.roll(empty.mask, 1, dims=1), empty.where)  # all labels are wrong
+    found = use.experiment((blocks(3), blocks(4)), {"good": like, "bad": empty}, 40, say=lambda line: None)
+    assert found["real frames alone"] > 0.8
+    assert found["good: synthetic alone"] > 0.8 > 0.2 > found["bad: synthetic alone"]
+    assert found["good: synthetic, then real"] > 0.8
+    assert list(found)[1:] == [f"{name}: {how}" for name in ("good", "bad")
+                               for how in ("synthetic alone", "synthetic, then real")]  # fmt: skip
+
+
+def test_synthetic_frames_come_with_their_masks() -> None:
+    found = use.synthetic_frames(None, 2, seeds=[2000])
+    assert found.image.shape == (2, 3, 128, 96)
+    assert found.mask.shape == (2, len(judge.CLASSES), 128, 96)
+    assert (found.mask.sum(dim=1) == 1).all()
+    assert found.mask[:, 1].sum() > 100  # the first is a liver view
+    assert not found.mask[:, 5:].any()  # the paper's organs only, as in the real masks
+
+
+def dataset(root: Path, masked: int) -> Path:
+    for split, count in (("train", 2), ("test", 4)):
+        for n in range(count):
+            save(root / "RUS" / "images" / split / f"{split}{n}.png", frame(10 * n + len(split)))
+        for n in range(masked if split == "test" else 0):
+            save(root / "RUS" / "annotations" / split / f"{split}{n}.png", annotation(liver=(LIVER, disc(150, 0))))
+    return root
+
+
+def test_real_frames_with_masks_are_parted(tmp_path: Path) -> None:
+    train, test = use.masked_frames(dataset(tmp_path, 3))
+    assert (len(train), len(test)) == (2, 1)
+    assert train.mask[:, 1].flatten(1).any(dim=1).all()
+
+
+def test_too_few_masks_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="RUS has 1 frames with masks; expected 3 or more to train and test"):
+        use.masked_frames(dataset(tmp_path, 1))
+    with pytest.raises(DataError, match="no folder RUS/images"):
+        use.masked_frames(tmp_path / "none")
+
+
+# -- in the report -----------------------------------------------------------------------------------------
+
+
+def test_the_report_says_what_the_extras_found(tmp_path: Path) -> None:
+    own = Findings()
+    for metric in ("shuffled labels: dice to shuffled map", "flicker"):
+        own.add("phantom-2000", metric, 0.1)
+    physics = Findings(list(own.rows))
+    for metric in ("dice organs", "invented ridges"):
+        physics.add("phantom-2000", metric, 0.1)
+    found = report.Report({"physics": physics, "own": own}, {})
+    before = report.untested(found)
+    assert [line.split(":")[0] for line in before[2:]] == [
+        "Cycle L1 and the time of a training step", "FID", "Segmenters trained on real and on synthetic frames",
+        "Likeness to real frames",
+    ]  # fmt: skip
+    evaluate.beside_run(found, "own", run_of(tmp_path), [2000], 2)
+    found.fid, found.use = {"own": 12.34}, {"real frames alone": 0.5}
+    text = report.markdown(found)
+    assert "| own | 600 |" in text
+    assert "| own | 12.3 |" in text
+    assert "| real frames alone | 0.5 |" in text
+    assert "| cycle CT, HU | — |" in text  # physics has none
+    assert len(report.untested(found)) == len(before) - 3
