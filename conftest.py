@@ -1,4 +1,4 @@
-"""Every code block of README and docs is run: Python in one namespace a page, shell lines by bash, data parsed.
+"""Every code block of the texts is run: Python in one namespace a page, shell lines by bash, data parsed.
 
 A block that cannot run here stands behind `<!-- skip: next "reason" -->`. Each page has a folder of its own, with a
 small CT, its segmentation and a recording, under the names that the pages use.
@@ -66,7 +66,7 @@ pytest_collect_file = Sybil(
         CodeBlockParser("xml", parse_xml),
         CodeBlockParser("cpp", lambda example: "C++ is not compiled here: give a reason to skip it"),
     ],
-    patterns=["README.md", "docs/*.md"],
+    patterns=["README.md", "CONTRIBUTING.md", "docs/*.md"],
     setup=enter,
     teardown=leave,
 ).pytest()
