@@ -33,5 +33,5 @@ bench:
 	@. ./env.sh && exec python -m us_sim.bench.suite $(ARGS)
 
 clean:
-	rm -rf .venv ros2_ws/build ros2_ws/install ros2_ws/log .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv ros2_ws/{build,install,log} ros2_ws/src/*/{build,dist,*.egg-info} .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,18 +1,26 @@
-"""Install scyclegan_train as an ament_python package."""
+"""Install scyclegan_train, by pip or as an ament_python package."""
+
+from pathlib import Path
+from xml.etree import ElementTree
 
 from setuptools import find_packages, setup
 
 NAME = "scyclegan_train"
+XML = ElementTree.parse("package.xml")  # name, version and the like are told once
 
 setup(
     name=NAME,
-    version="0.1.0",
-    description="Training of the S-CycleGAN generator that us_sim renders with",
-    license="Apache-2.0",
-    maintainer="The us_sim authors",
-    maintainer_email="us_sim@users.noreply.github.com",
+    version=XML.findtext("version"),
+    description=XML.findtext("description"),
+    long_description=Path("README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license=XML.findtext("license"),
+    maintainer=XML.findtext("maintainer"),
+    maintainer_email=XML.find("maintainer").attrib["email"],
+    python_requires=">=3.10,<3.14",
+    install_requires=[f"us_sim[train]=={XML.findtext('version')}"],
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["py.typed", "configs/*.yaml"]},
+    package_data={"": ["*.pyi"], NAME: ["py.typed", "configs/*.yaml"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
