@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = [*sorted(ROOT.glob("requirements*.txt")), *sorted(ROOT.glob("ros2_ws/src/us_sim/requirements*.txt"))]
@@ -91,3 +92,20 @@ def test_every_list_of_the_package_is_installed_by_a_list_of_the_repository() ->
 
 def test_the_launch_folder_is_the_packages_own() -> None:
     assert (ROOT / "launch").resolve() == ROOT / "ros2_ws" / "src" / "us_sim" / "launch"
+
+
+def test_every_yaml_file_can_be_read() -> None:
+    files = [file for file in tracked() if file.suffix in (".yaml", ".yml", ".cff")]
+    assert {"ci.yml", "CITATION.cff", "bug.yml"} <= {file.name for file in files}
+    assert [file for file in files if not isinstance(yaml.safe_load(file.read_text()), dict)] == []
+
+
+def test_the_workflow_runs_what_contributors_run() -> None:
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
+    commands = {name: [step.get("run", "") for step in job["steps"]] for name, job in jobs.items()}
+    assert "make test" in commands["test"]
+    assert "scripts/test_install.sh" in commands["install"]
+    assert jobs["test"]["strategy"]["matrix"]["python"] == ["3.10", "3.11", "3.12", "3.13"]
+    assert jobs["ros"]["strategy"]["matrix"]["distribution"] == ["jazzy", "kilted"]
+    for words in ("rosdep install", "colcon build", "colcon test "):
+        assert any(words in command for command in commands["ros"]), words

@@ -19,6 +19,7 @@ setup(
     maintainer_email=XML.find("maintainer").attrib["email"],
     python_requires=">=3.10,<3.14",
     install_requires=[f"us_sim[train]=={XML.findtext('version')}"],
+    extras_require={"test": ["pytest", "us_sim[test]"]},  # colcon test looks for pytest
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     package_data={"": ["*.pyi"], NAME: ["py.typed", "configs/*.yaml"]},
     data_files=[

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 from setuptools import find_packages, setup
 
 NAME = "us_sim"
-EXTRAS = ("int8", "viewer", "train", "bench")
+EXTRAS = ("int8", "viewer", "train", "bench", "test")  # colcon test looks for pytest in the last one
 XML = ElementTree.parse("package.xml")  # name, version and the like are told once
 
 
