@@ -6,13 +6,14 @@ from xml.etree import ElementTree
 from setuptools import find_packages, setup
 
 NAME = "scyclegan_train"
-XML = ElementTree.parse("package.xml")  # name, version and the like are told once
+HERE = Path(__file__).resolve().parent  # colcon runs a link to this file in its build folder
+XML = ElementTree.parse(HERE / "package.xml")  # version, description and the like are told once
 
 setup(
     name=NAME,
     version=XML.findtext("version"),
     description=XML.findtext("description"),
-    long_description=Path("README.md").read_text(),
+    long_description=(HERE / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license=XML.findtext("license"),
     maintainer=XML.findtext("maintainer"),

@@ -7,7 +7,8 @@ from setuptools import find_packages, setup
 
 NAME = "us_sim"
 EXTRAS = ("int8", "viewer", "train", "bench", "test")  # colcon test looks for pytest in the last one
-XML = ElementTree.parse("package.xml")  # name, version and the like are told once
+HERE = Path(__file__).resolve().parent  # colcon runs a link to this file in its build folder
+XML = ElementTree.parse(HERE / "package.xml")  # version, description and the like are told once
 
 
 def shared(folder: str, source: str) -> tuple[str, list[str]]:
@@ -17,14 +18,14 @@ def shared(folder: str, source: str) -> tuple[str, list[str]]:
 
 def requirements(file: str) -> list[str]:
     """Return the lines of a requirements file, comments aside."""
-    return [line for line in Path(file).read_text().splitlines() if line and not line.startswith("#")]
+    return [line for line in (HERE / file).read_text().splitlines() if line and not line.startswith("#")]
 
 
 setup(
     name=NAME,
     version=XML.findtext("version"),
     description=XML.findtext("description"),
-    long_description=Path("README.md").read_text(),
+    long_description=(HERE / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license=XML.findtext("license"),
     maintainer=XML.findtext("maintainer"),
