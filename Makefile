@@ -37,5 +37,5 @@ docs:
 	@. ./env.sh && exec python -m mkdocs build --strict $(ARGS)
 
 clean:
-	rm -rf site .cache .venv ros2_ws/build ros2_ws/install ros2_ws/log .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf site .cache .venv ros2_ws/{build,install,log} ros2_ws/src/*/{build,dist,*.egg-info} .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,12 @@
-"""A simulated ultrasound probe: `core` is free of ROS, `ros` holds the node."""
+"""A simulated ultrasound probe: the pose of a probe in, the B-mode frame of a patient made from CT out.
 
-import importlib
+The names here are what most programs need; each is imported when it is first used. `us_sim.core` computes and knows
+no ROS, `us_sim.ros` holds the node.
+"""
+
 import os
+
+import lazy_loader
 
 # Two OpenMP pools live here, torch's and numba's, and both read this once, when torch is imported. Threads that
 # spin while they wait take the cores from one another and from other processes: with both of two cores busy,
@@ -12,18 +17,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # frame, and a stream of 30 frames a second fell to 3. One thread solves them in 5 ms.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-_HOMES = {
-    "load_patient": "core.patient.patient",
-    "builtin_patient": "core.patient.patient",
-    "preset": "core.geometry.probe",
-    "Simulator": "core.simulator",
-    "open_generator": "core.assembly",
-    "motion": "core.robot.motion",
-}
+__version__ = "0.2.0"
 
-
-def __getattr__(name: str) -> object:
-    """Import a public name when it is first used: `import us_sim` stays quick."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__all__ += ["__version__"]
