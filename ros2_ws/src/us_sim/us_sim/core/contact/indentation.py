@@ -21,6 +21,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from us_sim.core.compute.grids import mapped, nearest
 from us_sim.core.contact.elasticity import elasticity_table
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
 from us_sim.core.geometry.transforms import Matrix, apply, inverse
@@ -199,10 +200,6 @@ def _walk(tissue, elasticity, m, points, skin, penetration, size, bone, stiffnes
 
 @numba.njit(inline="always")
 def _class_at(tissue, m, x, y, z):  # type: ignore[no-untyped-def]
-    """Class of the nearest voxel; 0 outside the volume."""
-    a = m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3] + 0.5
-    b = m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3] + 0.5
-    c = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3] + 0.5
-    if a >= 0 and b >= 0 and c >= 0 and a < tissue.shape[0] and b < tissue.shape[1] and c < tissue.shape[2]:
-        return tissue[int(a), int(b), int(c)]
-    return np.uint8(0)
+    """Class of the voxel nearest to a point in `probe`, mm."""
+    a, b, c = mapped(m, x, y, z)
+    return nearest(tissue, a, b, c)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from us_sim.core.compute.grids import classes_at
 from us_sim.core.errors import ConfigError
 from us_sim.core.geometry.probe import PRESETS
 from us_sim.core.geometry.transforms import Matrix, apply, inverse, pose_on_skin, rigid
@@ -113,10 +114,7 @@ def _view(volume: CtVolume, ct_from_probe: Matrix, wanted: TissueClass) -> float
     """Share of the default fan that shows the wanted class, with nothing opaque before it."""
     points = PRESETS["c5_2"].polar_points[6::12, 8::16]
     voxel_from_probe = inverse(volume.ct_from_voxel) @ ct_from_probe
-    voxels = np.rint(apply(voxel_from_probe, points)).astype(int)
-    inside = np.all((voxels >= 0) & (voxels < volume.tissue.shape), axis=-1, keepdims=True)
-    i, j, k = np.moveaxis(np.where(inside, voxels, 0), -1, 0)
-    tissue = np.where(inside[..., 0], volume.tissue[i, j, k], TissueClass.BACKGROUND)
+    tissue = classes_at(volume.tissue, apply(voxel_from_probe, points))
     clear = ~np.logical_or.accumulate(np.isin(tissue, _OPAQUE), axis=1)
     return float((clear & (tissue == wanted)).mean())
 
