@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from us_sim.core.geometry.transforms import Matrix, inverse, rigid
+from us_sim.core.geometry.transforms import Matrix, inverse, rigid, rotation_from_vector, vector_from_rotation
 
 DAMPING = 0.3  # N s/mm: on tissue of k N/mm the force settles with the time constant DAMPING / k
 FASTEST_PRESS = 10.0  # mm/s towards the patient or away from it
@@ -66,7 +66,7 @@ def turn_rate(normal: Array, wanted_x: Array | None = None) -> Array:
 
 def moved(ct_from_probe: Matrix, velocity: Array, rate: Array, seconds: float) -> Matrix:
     """Return the pose after a time with constant velocity, (3,) mm/s, and turn rate, (3,) rad/s, both in `probe`."""
-    return np.asarray(ct_from_probe @ rigid(_rotation(rate * seconds), velocity * seconds))
+    return np.asarray(ct_from_probe @ rigid(rotation_from_vector(rate * seconds), velocity * seconds))
 
 
 def led(
@@ -97,30 +97,10 @@ def lifted(ct_from_probe: Matrix, way: float) -> Matrix:
 def carried(ct_from_probe: Matrix, target: Matrix, way: float, angle: float) -> Matrix:
     """Return the pose on the straight way to a target, at most `way` mm and `angle` rad farther."""
     step = inverse(ct_from_probe) @ target
-    turn = rotation_vector(step[:3, :3])
+    turn = vector_from_rotation(step[:3, :3])
     share = 1.0
     for size, most in ((np.linalg.norm(step[:3, 3]), way), (np.linalg.norm(turn), angle)):
         share = min(share, most / float(size)) if size > max(most, NOTHING) else share
     if share == 1.0:
         return target
     return moved(ct_from_probe, step[:3, 3], turn, share)
-
-
-def rotation_vector(rotation: Array) -> Array:
-    """Return the (3,) axis of a (3, 3) rotation times its angle, 0 to π rad."""
-    angle = math.acos(float(np.clip((np.trace(rotation) - 1) / 2, -1.0, 1.0)))
-    if angle > math.pi - 1e-3:  # the antisymmetric part vanishes: the axis is the eigenvector of 1
-        values, vectors = np.linalg.eigh(rotation + rotation.T)
-        return np.asarray(angle * vectors[:, int(values.argmax())])
-    odd = np.array([rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]])
-    return odd * (0.5 * angle / math.sin(angle) if angle > 1e-9 else 0.5)
-
-
-def _rotation(vector: Array) -> Array:
-    """(3, 3) rotation of a (3,) axis times angle, rad (Rodrigues)."""
-    angle = float(np.linalg.norm(vector))
-    if angle < 1e-12:
-        return np.eye(3)
-    x, y, z = vector / angle
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.asarray(np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross)

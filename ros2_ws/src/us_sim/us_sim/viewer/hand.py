@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 from trimesh.triangles import closest_point
 
-from us_sim.core.geometry.transforms import Matrix, pose_on_skin, rigid
+from us_sim.core.geometry.transforms import Matrix, pose_on_skin, rigid, rotation_from_vector
 
 Array = NDArray[np.float64]
 
@@ -89,7 +89,9 @@ class Hand:
         """Return the (4, 4) `ct_from_probe`, mm."""
         normal = skin.normal(self.point)
         upright = _upright(self.point - self.press * normal, normal)
-        return upright @ rigid(_turn(2, self.rotate) @ _turn(0, self.tilt) @ _turn(1, self.rock), (0.0, 0.0, 0.0))
+        x, y, z = np.eye(3)
+        turns = (self.rotate * z, self.tilt * x, self.rock * y)
+        return upright @ rigid(np.linalg.multi_dot([rotation_from_vector(turn) for turn in turns]), (0.0, 0.0, 0.0))
 
     def moved(self, skin: SkinMesh, towards: ArrayLike) -> Hand:
         """Return the hand at the place of the skin nearest to a (3,) point, held as before."""
@@ -115,12 +117,3 @@ def _upright(point: Array, normal: Array) -> Matrix:
     """Pose along the normal, transverse to the body; on its top and bottom, along the patient's right to left."""
     lateral = np.cross(CRANIAL, normal)
     return pose_on_skin(point, normal, lateral if np.linalg.norm(lateral) > 1e-3 else [-1.0, 0.0, 0.0])
-
-
-def _turn(axis: int, angle: float) -> Array:
-    """(3, 3) rotation about an axis of the probe."""
-    first, second = (axis + 1) % 3, (axis + 2) % 3
-    turn = np.eye(3)
-    turn[[first, second], [first, second]] = math.cos(angle)
-    turn[second, first], turn[first, second] = math.sin(angle), -math.sin(angle)
-    return turn

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from us_sim.core.config import SOFT_WINDOW
 from us_sim.core.errors import ArtifactError
 from us_sim.core.generator.unet import STRIDE
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
@@ -49,7 +50,7 @@ class Card:
     encoding: str = "paper"
     grid: str = "cartesian"
     source: str = "ct"
-    windows: tuple[tuple[float, float], ...] = ((-150.0, 250.0),)
+    windows: tuple[tuple[float, float], ...] = (SOFT_WINDOW,)
     classes: tuple[int, ...] = PAPER_CLASSES
     width: float = 1.0
     norm: str = "instance"

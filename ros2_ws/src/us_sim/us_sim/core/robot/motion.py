@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter
 from us_sim.core.compute.grids import classes_at
 from us_sim.core.errors import ConfigError
 from us_sim.core.geometry.probe import PRESETS
-from us_sim.core.geometry.transforms import Matrix, apply, inverse, pose_on_skin, rigid
+from us_sim.core.geometry.transforms import Matrix, apply, inverse, pose_on_skin, rigid, rotation_from_vector
 from us_sim.core.patient.patient import Patient
 from us_sim.core.patient.surface import Skin
 from us_sim.core.patient.volume import CtVolume
@@ -75,11 +75,7 @@ MOTIONS: dict[str, Callable[[Patient, NDArray[np.float64]], NDArray[np.float64]]
 
 def _turn(axis: int, angle: float) -> Matrix:
     """Rotation about the probe's x (0), y (1) or z (2), at the middle of its face."""
-    first, second = (axis + 1) % 3, (axis + 2) % 3
-    turn = np.eye(3)
-    turn[[first, second], [first, second]] = math.cos(angle)
-    turn[second, first], turn[first, second] = math.sin(angle), -math.sin(angle)
-    return rigid(turn, [0, 0, 0])
+    return rigid(rotation_from_vector(angle * np.eye(3)[axis]), (0, 0, 0))
 
 
 # -- where the probe stands -----------------------------------------------------------------------------
