@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -96,7 +95,7 @@ def fan_of(card: Card, device: torch.device | str) -> Tensor:
     """Return (H, W) bool: pixels in the fan; all of them on a polar grid."""
     if card.grid == "polar":
         return torch.ones(card.size, dtype=torch.bool, device=device)
-    return torch.from_numpy(np.ascontiguousarray(card.probe.fan_mask)).to(device)
+    return torch.tensor(card.probe.fan_mask).to(device)
 
 
 def _views(card: Card) -> int:

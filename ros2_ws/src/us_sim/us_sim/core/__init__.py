@@ -1,6 +1,1 @@
 """CT, probe, slice, contact and image formation in millimetres; never imports ROS."""
-
-import sys
-
-# OpenVINO and NNCF tell their maker when they are imported and used; without this module both take a stub.
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
