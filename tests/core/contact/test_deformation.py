@@ -14,7 +14,7 @@ from scipy.ndimage import minimum_filter1d, uniform_filter1d
 from tests.core.patients import HALF_BOX, grid_points, on_the_box, patient_of
 
 from us_sim.core.contact import deformation
-from us_sim.core.contact.deformation import BESIDE, MOST, Displacement, displacement, move
+from us_sim.core.contact.deformation import LATERAL_MARGIN, MOST, Displacement, displacement, move
 from us_sim.core.contact.indentation import REACH, Indentation, face_of, indentation
 from us_sim.core.geometry.probe import PRESETS, ProbeGeometry, ProbeKind
 from us_sim.core.geometry.transforms import Matrix, apply
@@ -178,7 +178,7 @@ def test_tissue_goes_aside_and_comes_up_beside_the_face(liver: Patient) -> None:
     assert abs(g.sum()) < 1e-3 * np.abs(g).sum()  # of equal area: g vanishes at both ends
     ends = np.array([[x[0] - 5, 0, 20], [x[-1] + 5, 0, 20], [x[0], 0, 20]])
     np.testing.assert_allclose(shift(field, ends), 0, atol=1e-4)
-    assert x[-1] == pytest.approx(CURVED.radius_of_curvature / 2 + BESIDE, abs=1e-6)
+    assert x[-1] == pytest.approx(CURVED.radius_of_curvature / 2 + LATERAL_MARGIN, abs=1e-6)
 
 
 def test_only_a_part_of_thin_tissue_gives_way() -> None:

@@ -1,4 +1,4 @@
-"""The simulator with a patient that gives way and breathes; without force and breath, nothing changes."""
+"""The simulator with tissue deformation and breathing; without contact and breath, nothing changes."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from scyclegan_train.data.samples import CtBatch, UsBatch
 from scyclegan_train.method.losses import NOTHING
 from scyclegan_train.method.networks import mask_channels
 from us_sim.core.generator.card import Card
-from us_sim.core.generator.encoding import class_index, encode, sound_left
+from us_sim.core.generator.encoding import class_index, encode, transmission
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ def ct_input(card: Card, image: Tensor, mask: Tensor | None, scatter: Tensor | N
     if mask is None:
         return _widened(torch.cat(read, dim=1), card.channels)
     layers = _written(card, mask * fan)
-    return torch.cat([*read, *(sound_left(card, layers) if card.encoding == "rich" else []), layers], dim=1)
+    return torch.cat([*read, *(transmission(card, layers) if card.encoding == "rich" else []), layers], dim=1)
 
 
 def us_input(card: Card, image: Tensor, mask: Tensor | None, where: Tensor, fan: Tensor) -> Tensor:

@@ -109,8 +109,8 @@ def frames(name: str, generator: Generator, patient: Patient, repeats: int) -> d
     if device == "cpu":
         measuring = simulator.replace(generator=replace(generator, backend=timed))
         found[f"{what}, with slice and labels, all but the network"] = besides(measuring, timed, poses)
-        giving_way = measuring.replace(mechanics=MechanicsSettings())
-        found[f"{what}, in tissue that gives way, all but the network"] = besides(giving_way, timed, poses)
+        deforming = measuring.replace(mechanics=MechanicsSettings())
+        found[f"{what}, with tissue deformation, all but the network"] = besides(deforming, timed, poses)
     else:
         batches = [motion("liver_sweep", patient, BATCH)] * max(2, repeats // BATCH)
         row = milliseconds(partial(simulator.render_batch, ct_slice=False, labels=False), batches)

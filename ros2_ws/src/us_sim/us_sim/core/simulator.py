@@ -135,7 +135,7 @@ class Simulator:
         same = not changes.keys() & {"patient", "device", "seed"}
         arguments["_sampler"] = self._sampler if same else None
         if not changes.keys() & {"probe", "generator", "device", "seed"} and self._learned is not None:
-            arguments["_learned"] = self._learned.toned(changes.get("settings", self.settings))
+            arguments["_learned"] = self._learned.with_settings(changes.get("settings", self.settings))
         arguments["device_reason"] = "" if "device" in changes else self.device_reason
         return Simulator(**{**arguments, **changes})
 

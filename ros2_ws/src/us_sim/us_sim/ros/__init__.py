@@ -1,1 +1,1 @@
-"""The ROS 2 side: the only room that imports rclpy, and the only one in metres."""
+"""The node `us_sim` and the ROS 2 programs around it; messages are in metres, converted in `conversions`."""

@@ -1,4 +1,4 @@
-"""Core objects to ROS messages and back: the only place where metres and millimetres meet."""
+"""Core objects to ROS messages and back, millimetres to metres; poses come in by `transforms.pose_from_metres`."""
 
 from __future__ import annotations
 

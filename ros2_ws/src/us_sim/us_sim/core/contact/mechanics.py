@@ -1,4 +1,4 @@
-"""How the patient's body gives way and breathes: settings of force, deformation and breathing."""
+"""Mechanics of the patient: settings of contact force, tissue deformation and breathing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from us_sim.core.config import check_ranges, setting
 
 @dataclass(frozen=True)
 class MechanicsSettings:
-    """How soft the patient is; all of it changes live.
+    """Stiffness, damping, friction and breathing of the patient; all of it changes live.
 
     Raises:
         ConfigError: a value outside its range, named with the range.

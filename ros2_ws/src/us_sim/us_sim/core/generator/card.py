@@ -32,7 +32,7 @@ class Card:
     Attributes:
         probe: the fan that it was trained on, with its grids.
         encoding: `paper`: one window in 3 equal channels and the label index / (classes − 1); `rich`: two windows,
-            speckle of the scatterers, on a polar grid the level of sound that is left, one-hot labels.
+            speckle of the scatterers, on a polar grid the TGC-compensated transmission, one-hot labels.
         grid: `cartesian`: the frame's pixels; `polar`: scan lines × samples.
         source: the image fed: CT slice, or the physics frame of the two-stage pipeline.
         windows: HU mapped to −1 and 1, for each windowed channel.

@@ -47,7 +47,7 @@ class LearnedRenderer:
         self._training = formation(grid, ImageSettings(), seed, device)
         self._compose = Composition(card, probe, uncoupled(self._training), device)
 
-    def toned(self, settings: ImageSettings) -> LearnedRenderer:
+    def with_settings(self, settings: ImageSettings) -> LearnedRenderer:
         """Return the same renderer at another gain or dynamic range; all that is made once is shared."""
         other = copy(self)
         other._settings = settings
