@@ -125,7 +125,7 @@ def draw_grid(axes: Axes, simulator: Simulator, pose: Matrix) -> None:
     probe = simulator.probe
     field = displacement(simulator.indentation(pose), probe)
     assert field is not None
-    points = torch.from_numpy(probe.pixel_points)
+    points = torch.tensor(probe.pixel_points)
     lain = field.source(points).numpy()
     x, z = probe.pixel_points[0, :, 0], probe.pixel_points[:, 0, 2]
     for axis in (0, 2):

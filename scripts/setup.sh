@@ -45,6 +45,7 @@ install() {
 
 build() (
     cd ros2_ws
+    rm -rf {build,install}/{us_sim,scyclegan_train}   # colcon stumbles over links to files that have moved
     if [[ $ros == wheels ]]; then
         export AMENT_PREFIX_PATH=$venv CMAKE_PREFIX_PATH=$venv
     fi

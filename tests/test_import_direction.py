@@ -18,7 +18,7 @@ LAWS = tuple(f"us_sim.control.{name}" for name in ("admittance", "guard", "raste
 
 # From the ground up. A module imports from its own room and from floors below; rooms of one floor are strangers.
 FLOORS = (
-    ("us_sim.core.errors", "us_sim.core.tissue"),
+    ("us_sim.core.errors", "us_sim.core.files", "us_sim.core.tissue"),
     ("us_sim.core.config", "us_sim.core.geometry"),
     ("us_sim.core.compute",),
     ("us_sim.core.patient",),
@@ -201,7 +201,7 @@ def test_an_import_against_the_design_is_found(importer: str, source: str) -> No
         ("us_sim.ros.node", "import rclpy\nfrom us_sim.core.geometry import probe"),
         ("us_sim.viewer.page", "from us_sim_msgs.msg import FrameInfo"),
         ("us_sim.control.robot", "from us_sim.ros.conversions import pose_matrix\nfrom us_sim.client import frames"),
-        ("us_sim.control.guard", "from us_sim.control.admittance import Felt\nfrom us_sim.core.config import setting"),
+        ("us_sim.control.guard", "from us_sim.control.admittance import moved\nfrom us_sim.core.config import setting"),
         ("us_sim.core.physics.b_mode", "from . import speckle\nfrom ..errors import UsSimError\nimport torch"),
         ("scyclegan_train.run.loop", "from scyclegan_train.method import losses\nfrom us_sim.core import tissue"),
     ],

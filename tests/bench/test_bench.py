@@ -70,7 +70,7 @@ def test_frames_are_timed_whole_and_without_their_network() -> None:
     assert list(rows) == [
         "frame by small, slow", "frame by small, slow, with slice and labels",
         "frame by small, slow, with slice and labels, all but the network",
-        "frame by small, slow, in tissue that gives way, all but the network",
+        "frame by small, slow, with tissue deformation, all but the network",
     ]  # fmt: skip
     _, whole, besides, _ = (row["median"] for row in rows.values())
     assert whole > 20

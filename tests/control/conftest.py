@@ -12,7 +12,7 @@ import pytest
 from geometry_msgs.msg import Point, PoseStamped, Vector3, Wrench, WrenchStamped
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from tests.control.flat import Ball, feel
+from tests.control.flat import Ball, contact_at
 from tests.ros.conftest import World, world
 from us_sim_msgs.msg import Analysis, Contact, FrameInfo, OrganView, ProbeInfo
 
@@ -61,10 +61,12 @@ class FlatSim(Node):
         self.poses.append(pose)
         if self.mute:
             return
-        felt = feel(pose)
-        x, y, z = felt.normal.tolist()
-        self._out["contact"].publish(Contact(header=header, in_contact=felt.in_contact, normal=Vector3(x=x, y=y, z=z)))
-        force = Vector3(z=-felt.force)
+        sensed = contact_at(pose)
+        x, y, z = sensed.normal.tolist()
+        self._out["contact"].publish(
+            Contact(header=header, in_contact=sensed.in_contact, normal=Vector3(x=x, y=y, z=z))
+        )
+        force = Vector3(z=-sensed.force)
         self._out["wrench"].publish(WrenchStamped(header=header, wrench=Wrench(force=force)))
         self._out["frame_info"].publish(FrameInfo(header=header, ct_from_probe=message.pose))
         if len(self.poses) % 3 == 0:

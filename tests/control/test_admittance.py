@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from tests.control.flat import feel, upright
+from tests.control.flat import contact_at, upright
 
 from us_sim.control.admittance import (
     ALIGN,
@@ -14,16 +14,15 @@ from us_sim.control.admittance import (
     FASTEST_PRESS,
     FASTEST_TURN,
     IN_AIR,
-    Felt,
-    carried,
-    led,
-    lifted,
+    ContactState,
+    admittance_step,
     moved,
+    moved_towards,
     press_velocity,
-    rotation_vector,
+    retracted,
     turn_rate,
 )
-from us_sim.core.geometry.transforms import check_pose, rigid
+from us_sim.core.geometry.transforms import check_pose, rigid, vector_from_rotation
 
 STILL = np.zeros(2)
 X, Y, Z = np.eye(3)
@@ -41,9 +40,9 @@ def test_the_speed_of_pressing_is_the_missing_force_over_the_damping(force: floa
 def test_on_a_spring_the_force_settles_at_5_n_and_never_passes_it(stiffness: float, step: float) -> None:
     pose, forces = upright(z=-20.0), []
     for _ in range(round(8.0 / step)):
-        felt = feel(pose, stiffness)
-        forces.append(felt.force)
-        pose = led(pose, felt, STILL, 5.0, step)
+        sensed = contact_at(pose, stiffness)
+        forces.append(sensed.force)
+        pose = admittance_step(pose, sensed, STILL, 5.0, step)
     assert max(forces) <= 5.0 + 1e-9
     # 3 s through the air and to where pressing is no longer at its fastest, then the time constant DAMPING / k
     settled = round((2.0 + 5.0 / stiffness / FASTEST_PRESS + 5 * DAMPING / stiffness) / step)
@@ -53,8 +52,8 @@ def test_on_a_spring_the_force_settles_at_5_n_and_never_passes_it(stiffness: flo
 
 def test_near_the_wanted_force_each_step_leaves_the_share_of_the_error_that_theory_says() -> None:
     pose = upright(z=4.0)  # 4 N on 1 N/mm
-    pose = led(pose, feel(pose), STILL, 5.0, 0.02)
-    assert feel(pose).force == pytest.approx(5.0 - (5.0 - 4.0) * (1 - 0.02 / DAMPING))
+    pose = admittance_step(pose, contact_at(pose), STILL, 5.0, 0.02)
+    assert contact_at(pose).force == pytest.approx(5.0 - (5.0 - 4.0) * (1 - 0.02 / DAMPING))
 
 
 def test_the_beam_turns_onto_the_normal() -> None:
@@ -70,7 +69,7 @@ def test_the_beam_turns_onto_the_normal() -> None:
 def test_a_tilted_and_turned_probe_ends_square_to_the_skin() -> None:
     pose = moved(upright(z=2.0), np.zeros(3), np.array([0.3, -0.2, 0.5]), 1.0)
     for _ in range(200):
-        pose = led(pose, feel(pose), STILL, 5.0, 0.02, lateral=X)
+        pose = admittance_step(pose, contact_at(pose), STILL, 5.0, 0.02, lateral=X)
     np.testing.assert_allclose(pose[:3, :3], np.eye(3), atol=1e-3)
     check_pose(pose)
 
@@ -80,32 +79,32 @@ def test_a_pose_moves_and_turns_in_the_probes_own_frame() -> None:
     np.testing.assert_allclose(moved(quarter, np.array([2.0, 0.0, 1.0]), np.zeros(3), 3.0)[:3, 3], [10.0, 6.0, 3.0])
     turned = moved(upright(), np.zeros(3), np.array([0.0, 0.0, math.pi / 4]), 2.0)
     np.testing.assert_allclose(turned[:3, :3], quarter[:3, :3], atol=1e-12)
-    np.testing.assert_allclose(lifted(quarter, 30.0)[:3, 3], [10.0, 0.0, -30.0])
+    np.testing.assert_allclose(retracted(quarter, 30.0)[:3, 3], [10.0, 0.0, -30.0])
 
 
 def test_sliding_waits_for_the_force_and_yields_to_too_much() -> None:
     def way(force: float) -> float:
-        felt = Felt(force, True, -Z)
-        return float(led(upright(), felt, np.array([20.0, 0.0]), 5.0, 0.1)[0, 3])
+        sensed = ContactState(force, True, -Z)
+        return float(admittance_step(upright(), sensed, np.array([20.0, 0.0]), 5.0, 0.1)[0, 3])
 
     assert way(0.0) == 0.0
     assert way(1.25) == pytest.approx(1.0)  # half of the share at which it is free
     assert way(5.0) == pytest.approx(2.0)
     assert way(10.0) == pytest.approx(1.0)
     assert way(13.0) == 0.0
-    assert led(upright(), IN_AIR, np.array([20.0, 0.0]), 5.0, 0.1)[0, 3] == 0.0
+    assert admittance_step(upright(), IN_AIR, np.array([20.0, 0.0]), 5.0, 0.1)[0, 3] == 0.0
 
 
 def test_a_probe_is_carried_no_faster_than_allowed_and_arrives() -> None:
     target = moved(upright(), np.array([30.0, 40.0, 0.0]), np.array([0.0, 0.0, 0.5]), 1.0)
-    np.testing.assert_allclose(carried(upright(), target, 10.0, 9.9)[:3, 3], [6.0, 8.0, 0.0])
-    np.testing.assert_allclose(rotation_vector(carried(upright(), target, 99.0, 0.1)[:3, :3]), [0, 0, 0.1])
-    assert carried(upright(), target, 51.0, 0.6) is target
-    assert carried(target, target, 0.0, 0.0) is target
+    np.testing.assert_allclose(moved_towards(upright(), target, 10.0, 9.9)[:3, 3], [6.0, 8.0, 0.0])
+    np.testing.assert_allclose(vector_from_rotation(moved_towards(upright(), target, 99.0, 0.1)[:3, :3]), [0, 0, 0.1])
+    assert moved_towards(upright(), target, 51.0, 0.6) is target
+    assert moved_towards(target, target, 0.0, 0.0) is target
 
 
 @pytest.mark.parametrize("vector", [(0.0, 0.0, 0.0), (1e-10, 0, 0), (0.3, -1.2, 0.4), (0, math.pi - 1e-9, 0)])
 def test_a_rotation_vector_is_that_of_the_rotation(vector: tuple[float, float, float]) -> None:
     rotation = moved(np.eye(4), np.zeros(3), np.array(vector), 1.0)[:3, :3]
-    again = moved(np.eye(4), np.zeros(3), rotation_vector(rotation), 1.0)[:3, :3]
+    again = moved(np.eye(4), np.zeros(3), vector_from_rotation(rotation), 1.0)[:3, :3]
     np.testing.assert_allclose(again, rotation, atol=1e-6)

@@ -36,11 +36,11 @@ def goal(**changes: Any) -> Scan.Goal:
 
 def test_a_goal_becomes_a_scan_in_millimetres() -> None:
     scan = scan_of(goal(), INFO, 25.0)
-    assert (scan.speed, scan.course.length) == pytest.approx((10.0, 20.0))
-    assert (scan.guard.wanted, scan.guard.tolerance, scan.guard.limit) == (5.0, 2.0, 25.0)
+    assert (scan.speed, scan.path.length) == pytest.approx((10.0, 20.0))
+    assert (scan.guard.target, scan.guard.tolerance, scan.guard.limit) == (5.0, 2.0, 25.0)
     corners = [waypoint(0, 0), waypoint(20, 0), waypoint(20, 10)]
     scan = scan_of(goal(pattern=Scan.Goal.RASTER, waypoints=corners, line_spacing=0.005), INFO, 25.0)
-    np.testing.assert_allclose(scan.course.points[:, 1], [0, 0, 5, 5, 10, 10], atol=1e-9)
+    np.testing.assert_allclose(scan.path.points[:, 1], [0, 0, 5, 5, 10, 10], atol=1e-9)
 
 
 @pytest.mark.parametrize(

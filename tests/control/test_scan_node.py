@@ -64,7 +64,7 @@ class Client:
         return future.result()
 
     def under_way(self, progress: float = 0.1) -> None:
-        """Wait until a part of the course is done."""
+        """Wait until a part of the path is done."""
         self._world.until(lambda: self.feedback and self.feedback[-1].progress > progress)
 
 
@@ -183,7 +183,7 @@ def test_goals_that_cannot_be_move_nothing_and_the_next_one_is_taken(
 def test_a_recording_holds_the_frames_of_the_course(
     world: World, scan_node: Start, client: Client, tmp_path: Path
 ) -> None:
-    """With the simulator's own node, on its ball of a patient: frames lie between the ends of the course."""
+    """With the simulator's own node, on its ball of a patient: frames lie between the ends of the path."""
     world.start()
     ready(world, scan_node())
     places = [waypoint(x, 0.0, -60.0) for x in (-5.0, 5.0)]

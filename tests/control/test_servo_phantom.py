@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from us_sim.bringup.servo_table import HELD, PERIOD, WITHIN, Trial, Truth, right_kidney, starts
-from us_sim.control.admittance import Felt, led
+from us_sim.control.admittance import ContactState, admittance_step
 from us_sim.control.guard import Guard
-from us_sim.control.visual_servo import Phase, Seen, Servo
+from us_sim.control.visual_servo import Observation, Phase, Servo
 from us_sim.core.analysis.organ_views import organ_views
 from us_sim.core.contact.force import wrench
 from us_sim.core.contact.mechanics import MechanicsSettings
@@ -35,23 +35,23 @@ def steps(simulator: Simulator, servo: Servo, pose: Matrix) -> Iterator[tuple[fl
         pressed = simulator.indentation(pose)
         force = wrench(pressed, simulator.mechanics, before, STEP).force
         contact = simulator.contact(pose)
-        felt, before = Felt(-float(force[2]), contact.in_contact, contact.normal), pressed
-        assert not guard.feel(felt, STEP)
-        if servo.phase is Phase.PRESS and guard.stands:
+        sensed, before = ContactState(-float(force[2]), contact.in_contact, contact.normal), pressed
+        assert not guard.update(sensed, STEP)
+        if servo.phase is Phase.PRESS and guard.settled:
             servo.begin()
         if number % EVERY == 0:
-            servo.see(kidney(simulator, pose, seconds))
+            servo.observe(kidney(simulator, pose, seconds))
         yield seconds, pose
-        pose = led(pose, felt, servo.slide(pose, STEP), 5.0, STEP, servo.lateral)
+        pose = admittance_step(pose, sensed, servo.slide(pose, STEP), 5.0, STEP, servo.lateral)
 
 
-def kidney(simulator: Simulator, pose: Matrix, seconds: float) -> Seen:
+def kidney(simulator: Simulator, pose: Matrix, seconds: float) -> Observation:
     """What `~/analysis` would tell of the kidney."""
     labels = simulator.render(pose, image=False, ct_slice=False, times=[seconds]).labels
     assert labels is not None
     views = organ_views(labels, np.zeros(labels.shape, dtype=bool), pose, simulator.probe)
     view = next(view for view in views if view.organ == TissueClass.KIDNEY)
-    return Seen(view.area, view.centroid_ct, pose)
+    return Observation(view.area, view.centroid_ct, pose)
 
 
 @pytest.mark.parametrize(("seed", "number", "breathing"), [(0, 0, 0.0), (0, 1, 15.0)])

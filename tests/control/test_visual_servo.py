@@ -7,17 +7,28 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from tests.control.flat import Ball, feel, upright
+from tests.control.flat import Ball, contact_at, upright
 
-from us_sim.control.admittance import led
-from us_sim.control.visual_servo import AHEAD, ALPHA, BETA, SEARCH, SWEEP_SPEED, Follower, Phase, Seen, Servo, SliceSum
+from us_sim.control.admittance import admittance_step
+from us_sim.control.visual_servo import (
+    AHEAD,
+    ALPHA,
+    BETA,
+    SEARCH,
+    SWEEP_SPEED,
+    AlphaBetaFilter,
+    Observation,
+    Phase,
+    Servo,
+    VolumeCentroid,
+)
 from us_sim.core.geometry.transforms import Matrix, rigid
 
 STEP = 0.02
 
 
 def run(
-    servo: Servo, start: Matrix, look: Callable[[Matrix, float], Seen], until: Phase, every: int = 3
+    servo: Servo, start: Matrix, look: Callable[[Matrix, float], Observation], until: Phase, every: int = 3
 ) -> tuple[Matrix, float]:
     """Step until a phase; a frame comes with every third pose. Return pose and time."""
     pose, step = start, 0
@@ -25,15 +36,15 @@ def run(
     while servo.phase is not until:
         assert step * STEP < 60, servo.phase
         if step % every == 0:
-            servo.see(look(pose, step * STEP))
-        pose = led(pose, feel(pose), servo.slide(pose, STEP), 5.0, STEP, servo.lateral)
+            servo.observe(look(pose, step * STEP))
+        pose = admittance_step(pose, contact_at(pose), servo.slide(pose, STEP), 5.0, STEP, servo.lateral)
         step += 1
     return pose, step * STEP
 
 
 def test_slices_add_up_to_the_centroid_of_the_volume() -> None:
     ball = Ball()
-    total = SliceSum()
+    total = VolumeCentroid()
     for y in np.arange(0.0, 80.0, 0.5):
         total.add(ball.seen(upright(y=y)))
     np.testing.assert_allclose(total.centroid, ball.centre, atol=0.3)
@@ -41,7 +52,7 @@ def test_slices_add_up_to_the_centroid_of_the_volume() -> None:
 
 
 def test_uneven_steps_and_no_slice_at_all() -> None:
-    ball, total = Ball(), SliceSum()
+    ball, total = Ball(), VolumeCentroid()
     assert np.isnan(total.centroid).all()
     steps = np.random.default_rng(0).uniform(0.1, 1.5, 200).cumsum()
     for y in steps:
@@ -69,20 +80,20 @@ def test_the_picture_is_turned_along_the_body_by_the_shorter_way(turn: float, al
     assert servo.lateral is None
     servo.begin()
     for y in np.arange(-40.0, 40.0, 0.5):  # one way over the organ, to its edge
-        servo.see(ball_at(y, facing))
+        servo.observe(ball_at(y, facing))
         servo.slide(facing, 0.02)
     for y in np.arange(40.0, -40.0, -0.5):
-        servo.see(ball_at(y, facing))
+        servo.observe(ball_at(y, facing))
         servo.slide(facing, 0.02)
     assert servo.phase is Phase.CENTRE
     assert servo.lateral is not None
     np.testing.assert_array_equal(servo.lateral, [0, 0, along])
 
 
-def ball_at(y: float, facing: Matrix) -> Seen:
+def ball_at(y: float, facing: Matrix) -> Observation:
     """A slice of a ball from a probe moved by y along its own y."""
     pose = facing @ upright(y=y)
-    return Seen(math.pi * (625 - y * y) if abs(y) < 25 else 0.0, pose[:3, 3], pose)
+    return Observation(math.pi * (625 - y * y) if abs(y) < 25 else 0.0, pose[:3, 3], pose)
 
 
 def test_what_moves_in_the_picture_is_followed() -> None:
@@ -92,19 +103,19 @@ def test_what_moves_in_the_picture_is_followed() -> None:
     for step in range(500):
         moved = Ball(ball.centre + 6.0 * np.sin(2 * np.pi * step * STEP / 4.0) * np.array([1.0, 0.0, 0.0]))
         if step % 3 == 0:
-            servo.see(moved.seen(pose))
+            servo.observe(moved.seen(pose))
         errors.append(moved.centre[0] - pose[0, 3])
-        pose = led(pose, feel(pose), servo.slide(pose, STEP), 5.0, STEP, servo.lateral)
+        pose = admittance_step(pose, contact_at(pose), servo.slide(pose, STEP), 5.0, STEP, servo.lateral)
     assert np.abs(errors[200:]).max() < 1.0  # of 6 mm; a gain of 4/s alone would lag 2.4 mm behind its 9.4 mm/s
 
 
 def test_without_frames_no_search_goes_on() -> None:
     servo = Servo()
     servo.begin()
-    servo.see(Seen(0.0, np.full(3, np.nan), upright()))
+    servo.observe(Observation(0.0, np.full(3, np.nan), upright()))
     assert servo.slide(upright(), 0.5).any()
     assert not servo.slide(upright(), 0.6).any()
-    servo.see(Ball().seen(upright(y=35.0)))
+    servo.observe(Ball().seen(upright(y=35.0)))
     assert servo.phase is Phase.SWEEP
     assert servo.slide(upright(y=35.0), 0.5).any()
     assert not servo.slide(upright(y=35.0), 0.6).any()
@@ -115,7 +126,7 @@ def test_an_organ_that_is_gone_on_the_way_back_is_absent() -> None:
     pose, _ = run(
         servo,
         start,
-        lambda pose, seconds: Ball().seen(pose) if seconds < 2.5 else Seen(0.0, np.full(3, np.nan), pose),
+        lambda pose, seconds: Ball().seen(pose) if seconds < 2.5 else Observation(0.0, np.full(3, np.nan), pose),
         Phase.ABSENT,
     )
     assert np.isnan(servo.centre).all()
@@ -124,7 +135,7 @@ def test_an_organ_that_is_gone_on_the_way_back_is_absent() -> None:
 
 def test_images_that_come_late_are_taken_for_what_they_were() -> None:
     """Something at 10 mm/s, seen every 0.1 s, 0.2 s late: after some frames it is expected where it is."""
-    follower = Follower()
+    follower = AlphaBetaFilter()
     for number in range(60):
         seen = 0.1 * number
         follower.add(np.array([10.0 * seen, 0.0, 50.0]), seen)
@@ -137,7 +148,7 @@ def test_images_that_come_late_are_taken_for_what_they_were() -> None:
 
 
 def test_a_first_surprise_goes_into_place_and_velocity() -> None:
-    follower = Follower()
+    follower = AlphaBetaFilter()
     follower.add(np.zeros(3), 0.0)
     follower.add(np.array([1.0, 0.0, 0.0]), 0.1)
     np.testing.assert_allclose(follower.place, [ALPHA, 0.0, 0.0])
@@ -147,13 +158,13 @@ def test_a_first_surprise_goes_into_place_and_velocity() -> None:
 def test_another_organ_of_that_name_far_beside_does_not_lead_astray() -> None:
     servo, ball = Servo(), Ball()
     pose, _ = run(servo, upright(z=5.0), lambda pose, _: ball.seen(pose), Phase.HOLD)
-    servo.see(Seen(900.0, ball.centre + np.array([55.0, 0.0, 0.0]), pose))
+    servo.observe(Observation(900.0, ball.centre + np.array([55.0, 0.0, 0.0]), pose))
     np.testing.assert_allclose(servo.offset(pose), 0.0, atol=2.0)
 
 
 def test_an_organ_that_is_not_there_ends_the_search() -> None:
     servo = Servo()
-    pose, seconds = run(servo, upright(z=5.0), lambda pose, _: Seen(0.0, np.full(3, np.nan), pose), Phase.ABSENT)
+    pose, seconds = run(servo, upright(z=5.0), lambda pose, _: Observation(0.0, np.full(3, np.nan), pose), Phase.ABSENT)
     length = sum(np.hypot(*leg) for leg in SEARCH)
     assert seconds == pytest.approx(length / SWEEP_SPEED, abs=0.3)
     end = np.sum(SEARCH, axis=0)
@@ -163,7 +174,7 @@ def test_an_organ_that_is_not_there_ends_the_search() -> None:
 
 def test_before_it_begins_and_with_frames_that_stay_away_nothing_slides() -> None:
     servo = Servo()
-    servo.see(Ball().seen(upright()))
+    servo.observe(Ball().seen(upright()))
     assert not servo.slide(upright(), STEP).any()
     assert servo.phase is Phase.PRESS
 

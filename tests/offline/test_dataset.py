@@ -124,7 +124,7 @@ def test_an_interrupted_dataset_goes_on_to_the_same_bytes(simulator: Simulator, 
         next(steps)
     steps.close()  # as an exception in the loop does
     assert [file.name for file in sorted((tmp_path / "cut").iterdir())] == ["card.json", "shard_00000.npz"]
-    (tmp_path / "cut" / "shard_00001.npz.partial").write_bytes(b"half a shard")
+    (tmp_path / "cut" / ".shard_00001.1.partial.npz").write_bytes(b"half a shard")
     assert [list(shard) for shard in made.missing()] == [[4, 5, 6, 7], [8, 9]]
     again = Dataset(tmp_path / "cut", card_of(of, {"motion": "liver_sweep"}, ct_slice=True))
     assert sum(again.fill(of, 2, ct_slice=True)) == 6

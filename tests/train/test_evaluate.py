@@ -50,7 +50,7 @@ def test_every_way_to_the_labels_is_shuffled() -> None:
     """Also that of the scan lines, which a generator on a polar grid is fed from; HU and sound stay."""
     own = sampler_on(torch.device("cpu"), builtin_patient(0), 0)
     pose = motion("liver_sweep", builtin_patient(0), 3)[1:2]
-    points, table = torch.from_numpy(PROBE.polar_points), torch.from_numpy(shuffle_table())
+    points, table = torch.tensor(PROBE.polar_points), torch.from_numpy(shuffle_table())
     shuffled = Shuffled(own)
     tissue = own.classes(points, pose)
     expected = table[tissue.long()]

@@ -165,7 +165,7 @@ def test_transverse_slices_lie_as_in_the_paper() -> None:
     patient, card = box_patient(noise=0), tiny_card("cartesian")
     batch = slices_of(patient, card, "transverse", 3, 0)
     assert batch.physics is None
-    assert torch.equal(batch.valid[0], torch.from_numpy(card.probe.fan_mask))
+    assert torch.equal(batch.valid[0], torch.tensor(card.probe.fan_mask))
     # The bone lies at x = -22 (the patient's left, so the image's right) and y = 34 (anterior, so the upper half).
     bone = [torch.nonzero(tissue == T.BONE).float() for tissue in batch.tissue]
     rows, columns = torch.cat(bone).mean(dim=0)

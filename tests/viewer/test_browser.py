@@ -22,8 +22,8 @@ from us_sim.core.geometry.transforms import rotation_from_quaternion
 from us_sim.core.simulator import Simulator
 from us_sim.ros.conversions import pixels_of, pose_matrix, pose_message
 from us_sim.ros.node import UsSim
-from us_sim.viewer.hand import Hand
 from us_sim.viewer.node import Viewer
+from us_sim.viewer.placement import Placement
 
 if TYPE_CHECKING:
     from tests.ros.conftest import World
@@ -128,7 +128,7 @@ def test_dragging_the_probe_slides_it_over_the_skin(world: World, page: Viewer, 
     poses = world.client.create_publisher(PoseStamped, "us_sim/probe_pose", 1)
     skin = page.steering._skin
     assert skin is not None
-    start = PoseStamped(pose=pose_message(Hand(skin.nearest((0.0, 100.0, 0.0))).pose(skin)))
+    start = PoseStamped(pose=pose_message(Placement(skin.nearest((0.0, 100.0, 0.0))).pose(skin)))
     start.header.frame_id = "ct"
 
     def followed() -> bool:
@@ -147,7 +147,7 @@ def test_dragging_the_probe_slides_it_over_the_skin(world: World, page: Viewer, 
             grip = shown[:3, 3] - 80.0 * shown[:3, 2]
             browser.drag(on_screen(page, browser, grip), on_screen(page, browser, grip - 30.0 * shown[:3, 0]))
             tried = time.monotonic()
-        return page.steering.driving and bool(shown[0, 3] > 15.0)
+        return page.steering.in_control and bool(shown[0, 3] > 15.0)
 
     world.until(dragged)
     world.until(lambda: pose_matrix(infos[-1].ct_from_probe)[0, 3] > 15.0)

@@ -80,9 +80,9 @@ def test_bars_and_words() -> None:
     assert "width:50.0%" in html
     assert "&lt;b&gt;" in html
     assert "force" not in readout.contact([1.0, 0.0], 3.0, None)
-    felt = readout.contact([1.0, 0.0], 3.04, 5.25)
-    assert all(word in felt for word in ("contact 50 %", "pressed in 3.0 mm", "force 5.2 N"))
-    assert "contact 0 %" in readout.contact([], 0.0, None)
+    shown = readout.contact([1.0, 0.0], 3.04, 5.25)
+    assert all(word in shown for word in ("coupling 50 %", "indentation 3.0 mm", "force 5.2 N"))
+    assert "coupling 0 %" in readout.contact([], 0.0, None)
 
 
 def test_what_lies_behind_bone_is_not_seen() -> None:

@@ -81,7 +81,7 @@ def test_the_hand_moves_the_probe_and_the_page_shows_its_frames(world: World, vi
     world.until(lambda: place_of(node)()[1] < 50.0)
     by_user(page.page.panel.turns["tilt"], 30.0)
     world.until(lambda: abs(node.stream._shown.ct_from_probe[1, 2] + math.cos(math.radians(30))) < 0.02)
-    held = page.steering.held()
+    held = page.steering.placement()
     assert held is not None
     assert held.tilt == pytest.approx(math.radians(30))
 
@@ -119,11 +119,11 @@ def test_the_demo_yields_to_the_hand_and_goes_on_after_it(world: World, viewer: 
     page = viewer()
     ready(world, page)
     world.until(lambda: page._remote.demo_there)
-    by_user(page.page.panel.mine, True)
+    by_user(page.page.panel.mouse_control, True)
     world.until(lambda: runs == [False])
-    by_user(page.page.panel.mine, False)
+    by_user(page.page.panel.mouse_control, False)
     world.until(lambda: runs[-1:] == [True])
-    assert not page.steering.driving
+    assert not page.steering.in_control
 
 
 @pytest.mark.usefixtures("watched")
@@ -142,7 +142,7 @@ def test_it_outlives_the_simulator(world: World, viewer: Start, told: list[str])
     world.until(lambda: "no simulator; waiting for one" in words.content)
     second = world.start(seed=3)
     world.until(lambda: "phantom-3" in words.content)
-    world.until(lambda: place_of(second)() is not None)  # the hand still holds the probe
+    world.until(lambda: place_of(second)() is not None)  # the placement still holds the probe
 
 
 @pytest.mark.usefixtures("watched")

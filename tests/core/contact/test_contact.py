@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from us_sim.core.contact.contact import BRIDGED, LIFTED, contact
+from us_sim.core.contact.contact import AIR_GAP, COUPLED_GAP, contact
 from us_sim.core.geometry.probe import PRESETS, ProbeGeometry, ProbeKind
 from us_sim.core.geometry.transforms import pose_on_skin, rigid
 from us_sim.core.patient.surface import Skin
@@ -46,7 +46,7 @@ def box() -> Skin:
 
 
 def line_gap_coupling(gap: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.clip((LIFTED - gap) / (LIFTED - BRIDGED), 0, 1)
+    return np.clip((AIR_GAP - gap) / (AIR_GAP - COUPLED_GAP), 0, 1)
 
 
 def tilted(angle: float, y: float) -> NDArray[np.float64]:

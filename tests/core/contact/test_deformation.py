@@ -14,7 +14,7 @@ from scipy.ndimage import minimum_filter1d, uniform_filter1d
 from tests.core.patients import HALF_BOX, grid_points, on_the_box, patient_of
 
 from us_sim.core.contact import deformation
-from us_sim.core.contact.deformation import BESIDE, MOST, Displacement, displacement, move
+from us_sim.core.contact.deformation import LATERAL_MARGIN, MOST, Displacement, displacement, move
 from us_sim.core.contact.indentation import REACH, Indentation, face_of, indentation
 from us_sim.core.geometry.probe import PRESETS, ProbeGeometry, ProbeKind
 from us_sim.core.geometry.transforms import Matrix, apply
@@ -178,7 +178,7 @@ def test_tissue_goes_aside_and_comes_up_beside_the_face(liver: Patient) -> None:
     assert abs(g.sum()) < 1e-3 * np.abs(g).sum()  # of equal area: g vanishes at both ends
     ends = np.array([[x[0] - 5, 0, 20], [x[-1] + 5, 0, 20], [x[0], 0, 20]])
     np.testing.assert_allclose(shift(field, ends), 0, atol=1e-4)
-    assert x[-1] == pytest.approx(CURVED.radius_of_curvature / 2 + BESIDE, abs=1e-6)
+    assert x[-1] == pytest.approx(CURVED.radius_of_curvature / 2 + LATERAL_MARGIN, abs=1e-6)
 
 
 def test_only_a_part_of_thin_tissue_gives_way() -> None:
@@ -222,7 +222,7 @@ def test_the_field_fades_as_the_probe_lifts(liver: Patient) -> None:
 def test_tensors_and_compiled_loop_agree(liver: Patient) -> None:
     for probe in (CURVED, FLAT):
         field = field_of(liver, probe, on_the_box(pressed=9.0))
-        points = torch.from_numpy(probe.polar_points).clone()  # the probe's own are shared by all
+        points = torch.tensor(probe.polar_points)
         table = torch.from_numpy(field.table)
         torch.testing.assert_close(move(field.left, field.step, table, points), field.source(points), atol=2e-3, rtol=0)
         points[..., 1] = 2.0
@@ -232,7 +232,7 @@ def test_tensors_and_compiled_loop_agree(liver: Patient) -> None:
 def test_on_cuda_it_is_the_same(liver: Patient) -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    field, points = field_of(liver, CURVED, on_the_box(pressed=9.0)), torch.from_numpy(CURVED.polar_points)
+    field, points = field_of(liver, CURVED, on_the_box(pressed=9.0)), torch.tensor(CURVED.polar_points)
     moved = field.source(points.cuda())
     assert moved.is_cuda
     torch.testing.assert_close(moved.cpu(), field.source(points), atol=2e-3, rtol=0)
@@ -244,7 +244,7 @@ def test_all_that_is_sampled_moves_together(plated: Patient) -> None:
     pose = on_the_box(pressed=9.0)
     field = field_of(plated, FLAT, pose)
     moved = MovedSampler(sampler, [None, field.source])
-    poses, points = np.stack([pose, pose]), torch.from_numpy(FLAT.polar_points)
+    poses, points = np.stack([pose, pose]), torch.tensor(FLAT.polar_points)
     hu, tissue = moved.slice(points, poses, THIN)
     expected_hu, expected_tissue = sampler.slice(field.source(points), pose[None], THIN)
     rest_hu, rest_tissue = sampler.slice(points, pose[None], THIN)
@@ -260,7 +260,7 @@ def test_all_that_is_sampled_moves_together(plated: Patient) -> None:
 def test_state_field_and_points_stay_under_a_millisecond(liver: Patient) -> None:
     """160 × 384 points on one core."""
     probe = replace(CURVED, scan_lines=160, samples=384)
-    points, pose, face = torch.from_numpy(probe.polar_points), on_the_box(pressed=8.0), face_of(probe)
+    points, pose, face = torch.tensor(probe.polar_points), on_the_box(pressed=8.0), face_of(probe)
     assert points.shape[:2] == (160, 384)
     spent = []
     for _ in range(50):

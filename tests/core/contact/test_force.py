@@ -11,13 +11,13 @@ import pytest
 from numpy.typing import NDArray
 from tests.core.patients import ANTERIOR, HALF_BOX, LEFT, box_patient, grid_points, on_the_box, patient_of
 
-from us_sim.core.contact.elasticity import ELASTICITIES, TONE
+from us_sim.core.contact.elasticity import ELASTICITIES, STIFFNESS_FACTOR
 from us_sim.core.contact.force import Wrench, wrench
 from us_sim.core.contact.indentation import (  # fmt: skip
-    CAGE,
     DEEPEST,
     FACE_WIDTH,
     REACH,
+    RIB_CAGE,
     Face,
     Indentation,
     face_of,
@@ -102,7 +102,7 @@ def test_deep_tissue_acts_as_springs_in_series_under_a_spreading_load(box: Patie
     state = indentation(box, face, on_the_box(pressed=4.0))
     on_face = face.areas > 0
     deep = 120 + 4.0  # as far as columns are followed
-    elastic = TONE * ELASTICITIES[TissueClass.LIVER].modulus * (1 - 4 / deep) ** -0.36
+    elastic = STIFFNESS_FACTOR * ELASTICITIES[TissueClass.LIVER].modulus * (1 - 4 / deep) ** -0.36
     integral = 600 / 25 * math.log(40 * (15 + deep) / (15 * (40 + deep)))
     shape = 600 / (2 * deep * 55)
     np.testing.assert_allclose(state.penetration[on_face], 4.0, atol=0.05)
@@ -118,14 +118,19 @@ def test_thin_tissue_on_bone_is_stiffer_and_bone_yields_a_little(plated: Patient
     thick = state.bone[middle] + state.penetration[middle]
     assert thick == pytest.approx(20, abs=2.5)  # voxels of 4 mm, steps of 2 mm
     integral = 24 * math.log(40 * (15 + thick) / (15 * (40 + thick)))
-    elastic = TONE * 5.4 * (1 - state.penetration[middle] / thick) ** -0.36 * (1 + 2 * (600 / (2 * thick * 55)) ** 2)
-    assert state.stiffness[middle] == pytest.approx(1 / (integral / elastic + 1 / CAGE), rel=0.02)
+    elastic = (
+        STIFFNESS_FACTOR
+        * 5.4
+        * (1 - state.penetration[middle] / thick) ** -0.36
+        * (1 + 2 * (600 / (2 * thick * 55)) ** 2)
+    )
+    assert state.stiffness[middle] == pytest.approx(1 / (integral / elastic + 1 / RIB_CAGE), rel=0.02)
 
 
 def test_stiffness_stays_finite_on_bare_bone(plated: Patient) -> None:
     """Pressed in by 30 mm, 10 mm into bone: not stiffer than the chest as a whole."""
     state = indentation(plated, face_of(FLAT), on_the_box(pressed=30.0))
-    assert 0 < state.stiffness[: 16 * 3].min() <= state.stiffness.max() <= CAGE
+    assert 0 < state.stiffness[: 16 * 3].min() <= state.stiffness.max() <= RIB_CAGE
 
 
 def test_the_built_in_phantom_is_as_stiff_as_people() -> None:

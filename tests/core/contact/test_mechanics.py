@@ -1,4 +1,4 @@
-"""The simulator with a patient that gives way and breathes; without force and breath, nothing changes."""
+"""The simulator with tissue deformation and breathing; without contact and breath, nothing changes."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_the_motion_is_one_of_the_patient_wherever_the_probe_stands(patient: Pat
 
 def test_compiled_and_tensors_agree(patient: Patient) -> None:
     mobility: Mobility = patient.mobility
-    points, pose = torch.from_numpy(PRESETS["c5_2"].polar_points), on_the_box()
+    points, pose = torch.tensor(PRESETS["c5_2"].polar_points), on_the_box()
     motion = 12.0 * (pose[:3, :3].T @ np.array([0, 0.25, -1.0]))
     lattice = Lattice(mobility.share.shape, torch.device("cpu"))
     share = torch.from_numpy(mobility.share).flatten()

@@ -40,7 +40,7 @@ def test_the_papers_card_is_the_default() -> None:
 def test_size_and_channels() -> None:
     assert Card(PROBE).size == (48, 64)  # rows, columns of the frame
     assert replace(FULL, probe=PROBE).size == (96, 32)  # rows are depth, columns scan lines
-    # two windows, speckle, on scan lines the sound left, six classes beside the background
+    # two windows, speckle, on scan lines the transmission, six classes beside the background
     assert FULL.channels == 2 + 1 + (FULL.grid == "polar") + 6
 
 

@@ -37,7 +37,7 @@ def test_tensors_give_what_the_compiled_loop_gives(grid: str, frame: str, settin
     coupling = torch.rand(2, probe.scan_lines, generator=torch.Generator().manual_seed(2))
     shown = compose(drawn(card), coupling, settings)
     assert shown.shape == (2, probe.height, probe.width)
-    assert (shown[:, ~torch.from_numpy(probe.fan_mask)] == 0).all()
+    assert (shown[:, ~torch.tensor(probe.fan_mask)] == 0).all()
     torch.testing.assert_close(shown, compose.by_tensors(drawn(card), coupling, settings), atol=1e-3, rtol=0)
 
 
@@ -45,7 +45,7 @@ def test_on_its_own_pixels_the_picture_stays_as_it_is() -> None:
     """Grey is the mean of the channels, from black at −1 to white at 1; all lines are coupled."""
     card = CARDS["cartesian"]
     shown = Composition(card, PROBE, uncoupled(), CPU)(drawn(card), torch.ones(2, PROBE.scan_lines), ImageSettings())
-    fan = torch.from_numpy(PROBE.fan_mask)
+    fan = torch.tensor(PROBE.fan_mask)
     expected = 127.5 * (drawn(card).mean(dim=1) + 1)
     torch.testing.assert_close(shown[:, fan], expected[:, fan], atol=1e-2, rtol=0)
 
@@ -54,7 +54,7 @@ def test_half_the_coupling_shows_half_of_each() -> None:
     card = CARDS["polar"]
     compose = Composition(card, PROBE, torch.full((PROBE.scan_lines, PROBE.samples), 20.0), CPU)
     white = torch.ones(1, 3, *card.size)
-    fan = torch.from_numpy(PROBE.fan_mask)
+    fan = torch.tensor(PROBE.fan_mask)
     for share, grey in ((1.0, 255.0), (0.5, 137.5), (0.0, 20.0)):
         shown = compose(white, torch.full((1, PROBE.scan_lines), share), ImageSettings())
         torch.testing.assert_close(shown[0, fan], torch.full((int(fan.sum()),), grey), atol=1e-3, rtol=0)

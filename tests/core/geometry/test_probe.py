@@ -240,3 +240,16 @@ def test_presets(name: str) -> None:
 def test_a_polar_grid_that_would_fill_the_memory_is_refused() -> None:
     with pytest.raises(ProbeError, match="1024 scan lines of 4096 samples are too many; expected at most 1048576"):
         replace(preset("c5_2"), scan_lines=1024, samples=4096)
+
+
+GRIDS = ("line_angles", "line_origins", "line_directions", "pixel_points", "sample_depths", "polar_points",
+         "polar_of_pixel", "fan_mask")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("probe", PRESETS.values(), ids=PRESETS)
+def test_the_grids_cannot_be_written_into(probe: ProbeGeometry, name: str) -> None:
+    grid = getattr(probe, name)
+    with pytest.raises(ValueError, match="read-only"):
+        grid[...] = 0
+    assert getattr(probe, name) is grid

@@ -20,6 +20,8 @@ from us_sim.core.geometry.transforms import (
     quaternion_from_rotation,
     rigid,
     rotation_from_quaternion,
+    rotation_from_vector,
+    vector_from_rotation,
 )
 
 parts = st.floats(-1, 1)
@@ -55,6 +57,23 @@ def test_quaternion_of_a_rotation(q: tuple[float, ...]) -> None:
     assert found[3] >= 0
     assert np.linalg.norm(found) == pytest.approx(1)
     np.testing.assert_allclose(Rotation.from_quat(found).as_matrix(), matrix, atol=1e-9)
+
+
+@given(st.tuples(parts, parts, parts), st.floats(0, np.pi))
+def test_rotation_of_a_vector_is_that_of_scipy_and_leads_back(axis: tuple[float, ...], angle: float) -> None:
+    length = np.linalg.norm(axis)
+    vector = angle * np.array(axis) / length if length > 1e-3 else np.zeros(3)
+    matrix = rotation_from_vector(vector)
+    np.testing.assert_allclose(matrix, Rotation.from_rotvec(vector).as_matrix(), atol=1e-12)
+    again = vector_from_rotation(matrix)
+    np.testing.assert_allclose(np.linalg.norm(again), angle if vector.any() else 0.0, atol=1e-8)
+    np.testing.assert_allclose(rotation_from_vector(again), matrix, atol=1e-8)  # half a turn has two axes
+
+
+@pytest.mark.parametrize("angle", [1e-9, 1e-4, 3.0, np.pi - 1e-5, np.pi - 1e-9])
+def test_the_axis_of_a_small_turn_and_of_nearly_half_a_turn(angle: float) -> None:
+    vector = angle * np.array([2.0, -3.0, 6.0]) / 7
+    np.testing.assert_allclose(vector_from_rotation(rotation_from_vector(vector)), vector, rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.parametrize("axis", np.eye(3))

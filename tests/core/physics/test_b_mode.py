@@ -180,7 +180,7 @@ def test_an_interface_reflects_less_the_more_it_leans() -> None:
     """½|∂ ln Z|·ℓ, mirror part falling as cos⁶ of the incidence: a ramp of impedance, tilted by hand."""
     probe = ProbeGeometry(ProbeKind.LINEAR, depth=60.0, aperture=40.0, scan_lines=192, samples=512)
     form = formed(probe)
-    x, z = (torch.from_numpy(probe.polar_points[None, ..., i]) for i in (0, 2))
+    x, z = (torch.tensor(probe.polar_points[None, ..., i]) for i in (0, 2))
     slope = 0.02  # 1/mm
     for tilt in (0.0, 0.3, 0.7):
         across = z * math.cos(tilt) + x * math.sin(tilt)

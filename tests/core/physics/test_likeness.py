@@ -50,7 +50,7 @@ def simulated_blocks(patient: Patient) -> Blocks:
     sampler, form = CpuSampler(patient, 0), formation(PROBE, ImageSettings(), 0, torch.device("cpu"))
     found: list[Blocks] = []
     for pose in motion("liver_sweep", patient, 8):
-        points = torch.from_numpy(PROBE.polar_points)
+        points = torch.tensor(PROBE.polar_points)
         anatomy = sampler.anatomy(points, pose[None], THIN)
         tissue = sampler.slice(points, pose[None], THIN)[1][0].numpy()
         left = transmission(*with_gel(anatomy, form), form)[0]

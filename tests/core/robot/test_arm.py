@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from us_sim.core.errors import ArmError
-from us_sim.core.geometry.transforms import rigid
-from us_sim.core.robot.arm import Arm, error, follow, loop, solve, turn
+from us_sim.core.geometry.transforms import rigid, rotation_from_vector
+from us_sim.core.robot.arm import Arm, error, follow, loop, solve
 from us_sim.core.robot.urdf import Joint, attached, chain
 
 FOLDER = Path(__file__).resolve().parents[3] / "ros2_ws" / "src" / "us_sim" / "us_sim" / "resources" / "urdf"
@@ -106,10 +106,11 @@ def test_the_jacobian_is_the_derivative(arm: Arm) -> None:
 
 
 def test_the_error_is_a_way_and_a_turn() -> None:
-    target = rigid(turn([0, 0, 0.5]), (1, 2, 3))
+    target = rigid(rotation_from_vector([0, 0, 0.5]), (1, 2, 3))
     np.testing.assert_allclose(error(target, np.eye(4)), [1, 2, 3, 0, 0, 0.5], atol=1e-12)
     np.testing.assert_allclose(error(np.eye(4), np.eye(4)), np.zeros(6))
-    assert np.linalg.norm(error(rigid(turn([0, math.pi, 0]), (0, 0, 0)), np.eye(4))) == pytest.approx(math.pi)
+    half_a_turn = rigid(rotation_from_vector([0, math.pi, 0]), (0, 0, 0))
+    assert np.linalg.norm(error(half_a_turn, np.eye(4))) == pytest.approx(math.pi)
 
 
 def test_reachable_poses_are_reached_within_the_limits(arm: Arm) -> None:

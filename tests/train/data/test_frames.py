@@ -131,7 +131,7 @@ def test_weak_lines_are_not_valid(tmp_path: Path) -> None:
         valid = FrameFolder(tmp_path, card, FAN).batch([0]).valid[0]
         x_mm, z_mm = card.probe.pixel_points[..., 0], card.probe.pixel_points[..., 2]
         angle = np.arctan2(x_mm, z_mm + 50.4) if grid == "cartesian" else np.tile(card.probe.line_angles, (64, 1))
-        fan = torch.from_numpy(card.probe.fan_mask) if grid == "cartesian" else torch.ones_like(valid)
+        fan = torch.tensor(card.probe.fan_mask) if grid == "cartesian" else torch.ones_like(valid)
         assert not valid[torch.from_numpy(angle < math.radians(-19))].any()
         assert valid[torch.from_numpy(angle > math.radians(-11)) & fan].all()
     assert FrameFolder(tmp_path, tiny_card(), FAN, weak_lines=0).batch([0]).valid.all()

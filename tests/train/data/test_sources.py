@@ -91,8 +91,8 @@ def test_a_cartesian_card_gets_its_frame_and_nothing_outside_the_fan(box: Patien
     batch, card = seen(box, [on_the_box()], "cartesian"), tiny_card("cartesian")
     assert batch.hu.shape == (1, 48, 48)
     assert batch.physics is not None
-    assert torch.equal(batch.valid[0] | torch.from_numpy(card.probe.fan_mask), torch.from_numpy(card.probe.fan_mask))
-    assert (batch.physics[0][~torch.from_numpy(card.probe.fan_mask)] == 0).all()
+    assert torch.equal(batch.valid[0] | torch.tensor(card.probe.fan_mask), torch.tensor(card.probe.fan_mask))
+    assert (batch.physics[0][~torch.tensor(card.probe.fan_mask)] == 0).all()
 
 
 def test_jitter_changes_grey_levels_but_not_masks(box: Patient) -> None:

@@ -46,7 +46,7 @@ def test_the_picture_is_the_teachers_on_the_students_grid() -> None:
 
 def test_the_teacher_is_fed_as_its_card_says() -> None:
     made, scanned, pose = generator(LARGER), sampler_on(CPU, box_patient(), 0), on_the_box()[None]
-    points = torch.from_numpy(np.ascontiguousarray(LARGER.probe.polar_points.transpose(1, 0, 2)))
+    points = torch.tensor(LARGER.probe.polar_points.transpose(1, 0, 2))
     hu, tissue = scanned.slice(points, pose, (np.zeros(1, np.float32), np.ones(1, np.float32)))
     drawn = decode(made.network(encode(LARGER, hu, tissue, None, torch.ones(64, 32, dtype=torch.bool))))
     same_grid = replace(LARGER, width=0.125)

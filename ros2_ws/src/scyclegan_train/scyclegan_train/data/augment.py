@@ -67,7 +67,7 @@ def _places(card: Card, angles: Tensor) -> Tensor:
         x = ((2 * lines + 1) / width - 1)[:, None].expand(-1, height, -1)
         y = ((2 * torch.arange(height) + 1) / height - 1)[None, :, None].expand_as(x)
         return torch.stack([x, y], dim=-1).float()
-    points = torch.from_numpy(card.probe.pixel_points)
+    points = torch.tensor(card.probe.pixel_points)
     across, along = points[..., 0], points[..., 2] + card.probe.apex
     cosine, sine = angles.cos()[:, None, None], angles.sin()[:, None, None]
     x, z = across * cosine - along * sine, across * sine + along * cosine - card.probe.apex

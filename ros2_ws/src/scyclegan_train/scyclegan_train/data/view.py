@@ -41,9 +41,9 @@ class CardView:
     def __init__(self, card: Card, device: torch.device, jitter: bool = False, seed: int = 0) -> None:
         self.card, self.probe, self.device, self.jitter = card, card.probe, device, jitter
         self._polar = card.grid == "polar"
-        self._lines = torch.from_numpy(self.probe.polar_points).to(device)
+        self._lines = torch.tensor(self.probe.polar_points).to(device)
         points = self.probe.polar_points.transpose(1, 0, 2) if self._polar else self.probe.pixel_points
-        self._points = torch.from_numpy(np.ascontiguousarray(points)).to(device)
+        self._points = torch.tensor(points).to(device)
         self._grid, fan = conversion_grid(self.probe, device)
         self.fan = torch.ones(card.size, dtype=torch.bool, device=device) if self._polar else fan
         self._beam = elevation_beam(self.probe.slice_thickness, self.probe.elevation_planes)

@@ -78,8 +78,8 @@ def scene(patient: Patient, poses: Matrix, liver_view: NDArray[np.bool_], probe:
     """Look up what the poses show."""
     simulator = Simulator(patient, probe, device="cpu")
     sampler, beam = sampler_on(torch.device("cpu"), patient, 0), beam_of(probe)
-    lines = torch.from_numpy(probe.polar_points)
-    points = torch.from_numpy(probe.pixel_points)
+    lines = torch.tensor(probe.polar_points)
+    points = torch.tensor(probe.pixel_points)
     tissue = sampler.slice(points, poses, beam)[1].numpy()
     coupled = torch.from_numpy(np.stack([simulator.contact(pose).line_coupling for pose in poses])) > 0.5
     form = formation(probe, ImageSettings(), 0, torch.device("cpu"))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +16,7 @@ from scyclegan_train.data.samples import CtBatch, UsBatch
 from scyclegan_train.method.losses import NOTHING
 from scyclegan_train.method.networks import mask_channels
 from us_sim.core.generator.card import Card
-from us_sim.core.generator.encoding import class_index, encode, sound_left
+from us_sim.core.generator.encoding import class_index, encode, transmission
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +80,7 @@ def ct_input(card: Card, image: Tensor, mask: Tensor | None, scatter: Tensor | N
     if mask is None:
         return _widened(torch.cat(read, dim=1), card.channels)
     layers = _written(card, mask * fan)
-    return torch.cat([*read, *(sound_left(card, layers) if card.encoding == "rich" else []), layers], dim=1)
+    return torch.cat([*read, *(transmission(card, layers) if card.encoding == "rich" else []), layers], dim=1)
 
 
 def us_input(card: Card, image: Tensor, mask: Tensor | None, where: Tensor, fan: Tensor) -> Tensor:
@@ -96,7 +95,7 @@ def fan_of(card: Card, device: torch.device | str) -> Tensor:
     """Return (H, W) bool: pixels in the fan; all of them on a polar grid."""
     if card.grid == "polar":
         return torch.ones(card.size, dtype=torch.bool, device=device)
-    return torch.from_numpy(np.ascontiguousarray(card.probe.fan_mask)).to(device)
+    return torch.tensor(card.probe.fan_mask).to(device)
 
 
 def _views(card: Card) -> int:

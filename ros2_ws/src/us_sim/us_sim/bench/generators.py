@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from us_sim.bench.timing import Row, in_turns, milliseconds, summary
 from us_sim.core.assembly import open_generator
 from us_sim.core.compute.device import choose_device
-from us_sim.core.config import ImageSettings
+from us_sim.core.config import SOFT_WINDOW, ImageSettings
 from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.generator.artifact import Generator, build, load_generator
 from us_sim.core.generator.backend import GeneratorBackend, TorchBackend
@@ -40,7 +40,7 @@ from us_sim.core.sampling.sampler import sampler_on
 from us_sim.core.simulator import Simulator
 
 LINES = partial(replace, preset("c5_2"))
-WINDOWS = ((-150.0, 250.0), (-1000.0, 1000.0))
+WINDOWS = (SOFT_WINDOW, (-1000.0, 1000.0))
 LITE = partial(Card, encoding="rich", grid="polar", windows=WINDOWS, classes=tuple(range(10)), width=0.25, norm="batch")
 PAPER = "paper-sized, 256 x 256"
 RANDOM = {  # sizes that are measured with random weights: speed does not depend on them
@@ -109,8 +109,8 @@ def frames(name: str, generator: Generator, patient: Patient, repeats: int) -> d
     if device == "cpu":
         measuring = simulator.replace(generator=replace(generator, backend=timed))
         found[f"{what}, with slice and labels, all but the network"] = besides(measuring, timed, poses)
-        giving_way = measuring.replace(mechanics=MechanicsSettings())
-        found[f"{what}, in tissue that gives way, all but the network"] = besides(giving_way, timed, poses)
+        deforming = measuring.replace(mechanics=MechanicsSettings())
+        found[f"{what}, with tissue deformation, all but the network"] = besides(deforming, timed, poses)
     else:
         batches = [motion("liver_sweep", patient, BATCH)] * max(2, repeats // BATCH)
         row = milliseconds(partial(simulator.render_batch, ct_slice=False, labels=False), batches)

@@ -19,6 +19,7 @@ from scipy.ndimage import map_coordinates
 
 from us_sim.bench import generators
 from us_sim.bench.timing import Row, machine, milliseconds
+from us_sim.core.files import atomic_write
 from us_sim.core.generator.shipped import shipped
 from us_sim.core.geometry.probe import preset
 from us_sim.core.geometry.transforms import Matrix, apply, inverse, rigid, rotation_from_quaternion
@@ -220,7 +221,8 @@ def main(argv: list[str] | None = None) -> int:
     console.print(about)
     console.print(table)
     if arguments.json:
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+        with atomic_write(arguments.json) as whole:
+            whole.write_text(json.dumps(report, indent=1) + "\n")
     if arguments.markdown:
         text = [" | ".join(line) for line in (COLUMNS, ["---"] * len(COLUMNS), *lines)]
         arguments.markdown.write_text("\n".join([about, "", *(f"| {line} |" for line in text), ""]))

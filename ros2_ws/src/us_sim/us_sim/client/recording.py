@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from PIL import Image
 from us_sim_msgs.msg import FrameInfo, ProbeInfo
 
+from us_sim.core.files import atomic_write
 from us_sim.ros.conversions import pixels_of
 from us_sim.ros.folders import recordings_folder
 
@@ -93,7 +94,8 @@ class Sweep:
         about = {name: getattr(info, name) for name in ABOUT}
         about["first_pixel"] = [info.first_pixel.x, info.first_pixel.y, info.first_pixel.z]
         about["classes"] = dict(zip(info.class_names, map(int, info.class_ids), strict=False))
-        (self.folder / "sweep.json").write_text(json.dumps(about, indent=2) + "\n")
+        with atomic_write(self.folder / "sweep.json") as partial:
+            partial.write_text(json.dumps(about, indent=2) + "\n")
         self.count = 0
         self._failed = failed
         self._frames: queue.SimpleQueue[Frame | None] = queue.SimpleQueue()
@@ -127,6 +129,7 @@ class Sweep:
             for part, name in zip(("image", "labels"), names, strict=True):
                 Image.fromarray(pixels_of(frame[part])).save(self.folder / name)
             rows.writerow([*names, *_row(frame["frame_info"])])
+            file.flush()  # pictures first, then their line: what the list names is whole
             number += 1
 
 

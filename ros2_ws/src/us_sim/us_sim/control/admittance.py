@@ -1,8 +1,8 @@
-"""A probe that is led along the skin: pressed on with a constant force, square to the skin, slid sideways.
+"""Admittance control of a probe on the skin: constant contact force, beam along the skin normal, free sliding.
 
-Admittance (Hogan 1985, J. Dyn. Sys. Meas. Control 107, 1; Keemink et al. 2018, Int. J. Robot. Res. 37, 1421): what
-is felt becomes motion. The virtual mass is left out: with a damping of 300 N s/m, one of 1 kg would matter for
-3 ms, less than the time between two commands. Units of the core: mm, N, s, rad.
+The measured force becomes motion (Hogan 1985, J. Dyn. Sys. Meas. Control 107, 1; Keemink et al. 2018, Int. J. Robot.
+Res. 37, 1421). The virtual mass is omitted: with a damping of 300 N s/m, one of 1 kg would matter for 3 ms, less than
+the time between two commands. Units of the core: mm, N, s, rad.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from us_sim.core.geometry.transforms import Matrix, inverse, rigid
+from us_sim.core.geometry.transforms import Matrix, inverse, rigid, rotation_from_vector, vector_from_rotation
 
 DAMPING = 0.3  # N s/mm: on tissue of k N/mm the force settles with the time constant DAMPING / k
-FASTEST_PRESS = 10.0  # mm/s towards the patient or away from it
-ALIGN, FASTEST_TURN = 5.0, 0.6  # 1/s, rad/s: how the probe is turned square to the skin
+FASTEST_PRESS = 10.0  # mm/s along the beam, either way
+ALIGN, FASTEST_TURN = 5.0, 0.6  # 1/s, rad/s: how the beam is aligned with the skin normal
 NOTHING = 1e-6  # mm or rad
-TOUCHES, PUSHES = 0.5, (1.5, 2.5)  # shares of the wanted force: below the first and above the others it slides slower
+LOW_FORCE, HIGH_FORCE = 0.5, (1.5, 2.5)  # of the target force: below and above, lateral speed is scaled down
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Felt:
-    """What the simulator says of the probe at one pose.
+class ContactState:
+    """What the sensors measure at one pose.
 
     Attributes:
-        force: N pressed onto the patient, along z of `probe`.
+        force: normal force on the patient, N, along z of `probe`.
         in_contact: at least one scan line is coupled.
         normal: (3,) unit, out of the skin, in `probe`; NaN without contact.
     """
@@ -39,88 +39,73 @@ class Felt:
     normal: Array
 
 
-IN_AIR = Felt(0.0, False, np.full(3, np.nan))
+IN_AIR = ContactState(0.0, False, np.full(3, np.nan))
 
 
-def press_velocity(force: float, wanted: float) -> float:
-    """Return the speed along z of `probe`, mm/s, at a felt and a wanted force, N: (wanted - force) / DAMPING."""
-    return float(np.clip((wanted - force) / DAMPING, -FASTEST_PRESS, FASTEST_PRESS))
+def press_velocity(force: float, target: float) -> float:
+    """Return the speed along z of `probe`, mm/s, at a measured and a target force, N: (target - force) / DAMPING."""
+    return float(np.clip((target - force) / DAMPING, -FASTEST_PRESS, FASTEST_PRESS))
 
 
-def turn_rate(normal: Array, wanted_x: Array | None = None) -> Array:
+def turn_rate(normal: Array, target_x: Array | None = None) -> Array:
     """Return the (3,) rate, rad/s in `probe`, that brings the beam onto the skin's normal.
 
     Args:
         normal: (3,) unit, out of the skin, in `probe`; NaN: no turn about x and y.
-        wanted_x: (3,) direction in `probe` that the lateral axis shall have as seen along the beam; None: any.
+        target_x: (3,) direction in `probe` that the lateral axis shall have as seen along the beam; None: any.
     """
     x, y, z = normal if np.isfinite(normal).all() else (0.0, 0.0, -1.0)
     angle = math.atan2(math.hypot(x, y), -z)
     axis = np.array([y, -x, 0.0]) / max(math.hypot(x, y), 1e-12)  # z × (-normal)
     rate = ALIGN * angle * axis
-    if wanted_x is not None:
-        rate[2] = ALIGN * math.atan2(wanted_x[1], wanted_x[0])
+    if target_x is not None:
+        rate[2] = ALIGN * math.atan2(target_x[1], target_x[0])
     length = float(np.linalg.norm(rate))
     return rate * min(1.0, FASTEST_TURN / length) if length else rate
 
 
 def moved(ct_from_probe: Matrix, velocity: Array, rate: Array, seconds: float) -> Matrix:
     """Return the pose after a time with constant velocity, (3,) mm/s, and turn rate, (3,) rad/s, both in `probe`."""
-    return np.asarray(ct_from_probe @ rigid(_rotation(rate * seconds), velocity * seconds))
+    return np.asarray(ct_from_probe @ rigid(rotation_from_vector(rate * seconds), velocity * seconds))
 
 
-def led(
-    ct_from_probe: Matrix, felt: Felt, slide: Array, wanted: float, seconds: float, lateral: Array | None = None
+def admittance_step(
+    ct_from_probe: Matrix,
+    sensed: ContactState,
+    slide: Array,
+    target: float,
+    seconds: float,
+    lateral: Array | None = None,
 ) -> Matrix:
-    """Return the next pose of a probe on the skin, mm.
+    """Return the next pose, mm, of a probe on the skin under admittance control.
 
     Args:
-        ct_from_probe: (4, 4) the pose at which `felt` was felt.
-        felt: force and normal there.
-        slide: (2,) speed along x and y of `probe`, mm/s; held back while the probe presses too little or too much.
-        wanted: force, N.
+        ct_from_probe: (4, 4) the pose at which `sensed` was measured.
+        sensed: force and normal there.
+        slide: (2,) speed along x and y of `probe`, mm/s; scaled down while the force is far from the target.
+        target: target force, N.
         seconds: until the next pose.
         lateral: (3,) direction in `ct` that the lateral axis shall have as seen along the beam; None: any.
     """
-    share = felt.force / wanted
-    freely = np.clip(share / TOUCHES, 0.0, 1.0) * np.clip((PUSHES[1] - share) / (PUSHES[1] - PUSHES[0]), 0.0, 1.0)
-    velocity = np.array([*(freely * slide), press_velocity(felt.force, wanted)])
-    wanted_x = None if lateral is None else ct_from_probe[:3, :3].T @ lateral
-    return moved(ct_from_probe, velocity, turn_rate(felt.normal, wanted_x), seconds)
+    share = sensed.force / target
+    freedom = float(np.interp(share, (0.0, LOW_FORCE, *HIGH_FORCE), (0.0, 1.0, 1.0, 0.0)))
+    velocity = np.array([*(freedom * slide), press_velocity(sensed.force, target)])
+    target_x = None if lateral is None else ct_from_probe[:3, :3].T @ lateral
+    return moved(ct_from_probe, velocity, turn_rate(sensed.normal, target_x), seconds)
 
 
-def lifted(ct_from_probe: Matrix, way: float) -> Matrix:
-    """Return the pose drawn back along the beam by a way, mm."""
+def retracted(ct_from_probe: Matrix, way: float) -> Matrix:
+    """Return the pose retracted along the beam by a distance, mm."""
     return np.asarray(ct_from_probe @ rigid(np.eye(3), (0.0, 0.0, -way)))
 
 
-def carried(ct_from_probe: Matrix, target: Matrix, way: float, angle: float) -> Matrix:
-    """Return the pose on the straight way to a target, at most `way` mm and `angle` rad farther."""
+def moved_towards(ct_from_probe: Matrix, target: Matrix, way: float, angle: float) -> Matrix:
+    """Return the pose on the straight line to a target, at most `way` mm and `angle` rad ahead."""
     step = inverse(ct_from_probe) @ target
-    turn = rotation_vector(step[:3, :3])
+    turn = vector_from_rotation(step[:3, :3])
     share = 1.0
     for size, most in ((np.linalg.norm(step[:3, 3]), way), (np.linalg.norm(turn), angle)):
         share = min(share, most / float(size)) if size > max(most, NOTHING) else share
     if share == 1.0:
         return target
     return moved(ct_from_probe, step[:3, 3], turn, share)
-
-
-def rotation_vector(rotation: Array) -> Array:
-    """Return the (3,) axis of a (3, 3) rotation times its angle, 0 to π rad."""
-    angle = math.acos(float(np.clip((np.trace(rotation) - 1) / 2, -1.0, 1.0)))
-    if angle > math.pi - 1e-3:  # the antisymmetric part vanishes: the axis is the eigenvector of 1
-        values, vectors = np.linalg.eigh(rotation + rotation.T)
-        return np.asarray(angle * vectors[:, int(values.argmax())])
-    odd = np.array([rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]])
-    return odd * (0.5 * angle / math.sin(angle) if angle > 1e-9 else 0.5)
-
-
-def _rotation(vector: Array) -> Array:
-    """(3, 3) rotation of a (3,) axis times angle, rad (Rodrigues)."""
-    angle = float(np.linalg.norm(vector))
-    if angle < 1e-12:
-        return np.eye(3)
-    x, y, z = vector / angle
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.asarray(np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross)

@@ -10,7 +10,7 @@ from us_sim_msgs.action import Scan
 from us_sim_msgs.msg import ProbeInfo
 
 from us_sim.control.guard import Guard
-from us_sim.control.raster import path, raster
+from us_sim.control.raster import raster, waypoint_path
 from us_sim.control.scanning import SkinScan
 from us_sim.core.errors import ConfigError, PoseError
 from us_sim.ros.conversions import MM_PER_M, pose_matrix
@@ -38,10 +38,10 @@ def scan_of(goal: Scan.Goal, info: ProbeInfo, force_limit: float) -> SkinScan:
     waypoints = _waypoints(goal, info.ct_frame)
     if goal.pattern == Scan.Goal.RASTER:
         _positive("line_spacing", goal.line_spacing, 1.0, "m")
-        course = raster(waypoints, goal.line_spacing * MM_PER_M)
+        path = raster(waypoints, goal.line_spacing * MM_PER_M)
     else:
-        course = path(waypoints)
-    return SkinScan(course, goal.speed * MM_PER_M, Guard(goal.force, goal.force_tolerance, force_limit))
+        path = waypoint_path(waypoints)
+    return SkinScan(path, goal.speed * MM_PER_M, Guard(goal.force, goal.force_tolerance, force_limit))
 
 
 def recording_folder(recordings: str, wished: str) -> Path | None:

@@ -1,31 +1,31 @@
-"""Watches force and contact: when the probe stands on the skin as wished, and when to give up."""
+"""Supervises force and contact: when contact is established, and when to abort."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from us_sim.control.admittance import Felt, press_velocity
+from us_sim.control.admittance import ContactState, press_velocity
 
-SETTLED = 0.5  # s within the tolerance after which the probe stands
+SETTLED = 0.5  # s within the tolerance after which contact counts as established
 DESCENT = 90.0  # mm of descent without contact after which the skin is not there
 LOST = 1.5  # s without contact, once there was some
-OUTSIDE = 5.0  # s of force outside the tolerance, once the probe stood
+OUTSIDE = 5.0  # s of force outside the tolerance, once contact was established
 
 
 @dataclass
 class Guard:
-    """Of one probe and one wanted force, N.
+    """Of one probe and one target force, N.
 
     Attributes:
-        wanted, tolerance: force and accepted deviation.
-        limit: force at which everything is given up.
-        stands: the force has been within the tolerance for SETTLED.
+        target, tolerance: force and accepted deviation.
+        limit: force at which the motion is aborted.
+        settled: the force has been within the tolerance for SETTLED.
     """
 
-    wanted: float
+    target: float
     tolerance: float
     limit: float
-    stands: bool = False
+    settled: bool = False
     _within: float = 0.0
     _outside: float = 0.0
     _apart: float = 0.0
@@ -34,29 +34,31 @@ class Guard:
 
     def holds(self, force: float) -> bool:
         """Whether a force lies within the tolerance."""
-        return abs(force - self.wanted) <= self.tolerance
+        return abs(force - self.target) <= self.tolerance
 
-    def too_strong(self, felt: Felt) -> str:
+    def too_strong(self, sensed: ContactState) -> str:
         """Return what is wrong with the force, or nothing."""
-        if felt.force <= self.limit:
+        if sensed.force <= self.limit:
             return ""
-        return f"the force is {felt.force:.1f} N, above the limit of {self.limit:g} N"
+        return f"the force is {sensed.force:.1f} N, above the limit of {self.limit:g} N"
 
-    def feel(self, felt: Felt, seconds: float) -> str:
-        """Take what is felt while the probe is led along the skin; return why to give up, or nothing."""
-        self._touched |= felt.in_contact
-        self._apart = 0.0 if felt.in_contact else self._apart + seconds
-        self._descended += 0.0 if self._touched else press_velocity(felt.force, self.wanted) * seconds
-        holds = felt.in_contact and self.holds(felt.force)
+    def update(self, sensed: ContactState, seconds: float) -> str:
+        """Take the state of contact while the probe is on the skin; return why to abort, or nothing."""
+        self._touched |= sensed.in_contact
+        self._apart = 0.0 if sensed.in_contact else self._apart + seconds
+        self._descended += 0.0 if self._touched else press_velocity(sensed.force, self.target) * seconds
+        holds = sensed.in_contact and self.holds(sensed.force)
         self._within = self._within + seconds if holds else 0.0
         self._outside = 0.0 if holds else self._outside + seconds
-        self.stands |= self._within >= SETTLED
-        if strong := self.too_strong(felt):
+        self.settled |= self._within >= SETTLED
+        if strong := self.too_strong(sensed):
             return strong
         if self._descended > DESCENT:
             return f"no skin within {DESCENT:g} mm along the beam; begin nearer to the skin, facing it"
         if self._touched and self._apart > LOST:
             return "contact with the skin is lost"
-        if self.stands and self._outside > OUTSIDE:
-            return f"the force is {felt.force:.1f} N, outside {self.wanted:g} ± {self.tolerance:g} N for {OUTSIDE:g} s"
+        if self.settled and self._outside > OUTSIDE:
+            return (
+                f"the force is {sensed.force:.1f} N, outside {self.target:g} ± {self.tolerance:g} N for {OUTSIDE:g} s"
+            )
         return ""

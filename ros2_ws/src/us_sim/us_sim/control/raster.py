@@ -1,4 +1,4 @@
-"""Courses over the skin: from waypoint to waypoint, or in parallel lines over the area that they span."""
+"""Paths of the probe over the skin: from waypoint to waypoint, or in parallel lines over the area that they span."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Course:
+class ScanPath:
     """A polyline near the skin, and how the probe is turned along it.
 
     Attributes:
@@ -45,8 +45,8 @@ class Course:
         return (1 - share) * self.points[i] + share * self.points[i + 1], lateral / max(np.linalg.norm(lateral), 1e-9)
 
 
-def path(waypoints: Array) -> Course:
-    """Return the course from waypoint to waypoint, (N, 4, 4) poses in mm.
+def waypoint_path(waypoints: Array) -> ScanPath:
+    """Return the path from waypoint to waypoint, (N, 4, 4) poses in mm.
 
     Raises:
         ConfigError: fewer than two different places.
@@ -55,10 +55,10 @@ def path(waypoints: Array) -> Course:
     kept = np.concatenate([[True], np.linalg.norm(np.diff(places, axis=0), axis=1) > 1e-6])
     if kept.sum() < 2:
         raise ConfigError(f"{len(waypoints)} waypoints hold {int(kept.sum())} place(s); a path needs 2 or more")
-    return Course(places[kept], waypoints[kept, :3, 0], waypoints[0])
+    return ScanPath(places[kept], waypoints[kept, :3, 0], waypoints[0])
 
 
-def raster(waypoints: Array, line_spacing: float) -> Course:
+def raster(waypoints: Array, line_spacing: float) -> ScanPath:
     """Return parallel lines, there and back, over the rectangle that waypoints, (N, 4, 4) poses in mm, span.
 
     Lines run as the first waypoint lies to the second; they are evenly spaced, by `line_spacing` mm or less. The plane
@@ -86,7 +86,7 @@ def raster(waypoints: Array, line_spacing: float) -> Course:
     nearest = int(np.linalg.norm(waypoints[:, :3, 3] - points[0], axis=1).argmin())
     start = waypoints[nearest].copy()
     start[:3, 3] = points[0]
-    return Course(points, np.tile(lateral, (len(points), 1)), start)
+    return ScanPath(points, np.tile(lateral, (len(points), 1)), start)
 
 
 def _flat(waypoints: Array) -> tuple[Array, Array]:

@@ -15,7 +15,7 @@ from std_msgs.msg import Header
 from std_srvs.srv import SetBool
 from us_sim_msgs.msg import Contact, FrameInfo, ProbeInfo
 
-from us_sim.control.admittance import Felt
+from us_sim.control.admittance import ContactState
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.ros.conversions import nanoseconds, pose_matrix, pose_message
 from us_sim.ros.outputs import latched_qos, stream_qos
@@ -28,12 +28,12 @@ REMEMBERED = 500  # poses
 
 class Robot:
     """Holds the probe. One pose goes out, and its force is waited for before the next: a busy computer slows the
-    probe down, and never lets it run ahead of what it feels.
+    probe down, and never lets it run ahead of the measured force.
 
     Attributes:
         info: probe and patient; None until the simulator was heard.
         shown: (4, 4) pose of the newest frame, mm, whoever sent it; None until there was one.
-        pose: (4, 4) the last pose sent, mm; None while the probe is left to others.
+        pose: (4, 4) the last pose sent, mm; None while others control the probe.
     """
 
     def __init__(self, node: Node) -> None:
@@ -76,10 +76,10 @@ class Robot:
         self._stamps.clear()
         self._send()
 
-    def felt(self) -> tuple[Felt, float] | None:
-        """Return what the last pose felt like, and the seconds since it was sent; None while the answer is out.
+    def sensed(self) -> tuple[ContactState, float] | None:
+        """Return the contact at the last pose, and the seconds since it was sent; None until the simulator answers.
 
-        What stays without an answer is sent again.
+        A pose that stays without an answer is sent again.
         """
         answers = (self._contact, self._wrench)
         if any(answer is None or nanoseconds(answer.header.stamp) not in self._stamps for answer in answers):
@@ -89,9 +89,11 @@ class Robot:
         assert self._contact is not None
         assert self._wrench is not None
         normal = self._contact.normal
-        felt = Felt(-self._wrench.wrench.force.z, self._contact.in_contact, np.array([normal.x, normal.y, normal.z]))
+        sensed = ContactState(
+            -self._wrench.wrench.force.z, self._contact.in_contact, np.array([normal.x, normal.y, normal.z])
+        )
         passed = (self._node.get_clock().now().nanoseconds - self._stamp) * 1e-9
-        return felt, min(max(passed, 0.0), LONGEST_STEP)
+        return sensed, min(max(passed, 0.0), LONGEST_STEP)
 
     @property
     def stamp(self) -> int:
@@ -109,7 +111,7 @@ class Robot:
         return self._wrench
 
     def leave(self) -> None:
-        """Leave the probe to others."""
+        """Stop controlling the probe."""
         self.pose = None
 
     def pose_at(self, stamp: int) -> Matrix | None:
@@ -127,10 +129,10 @@ class Robot:
         header = Header(stamp=now.to_msg(), frame_id=self.info.ct_frame)
         self._poses.publish(PoseStamped(header=header, pose=pose_message(self.pose)))
 
-    # -- beside it -----------------------------------------------------------------------------------------
+    # -- demo and parameters -----------------------------------------------------------------------------------------
 
     def hold_demo(self) -> None:
-        """Stop the demo motion; it is told again once a second, for it may have been started anew."""
+        """Stop the demo motion; repeated once a second, as it may have been restarted."""
         if time.monotonic() - self._held > 1.0 and self._demo.service_is_ready():
             self._held = time.monotonic()
             self._demo.call_async(SetBool.Request(data=False))

@@ -17,8 +17,8 @@ from us_sim_msgs.action import Scan
 from us_sim.control.config import ScanConfig
 from us_sim.control.goals import duration, recording_folder, scan_of
 from us_sim.control.robot import Robot
+from us_sim.control.scan_recorder import ScanRecorder
 from us_sim.control.scanning import SkinScan, Stage
-from us_sim.control.tape import Tape
 from us_sim.core.errors import ConfigError, UsSimError
 from us_sim.ros import parameters
 from us_sim.ros.conversions import pose_message
@@ -36,14 +36,14 @@ class Run:
     Attributes:
         done: fulfilled when the probe is off the skin, or the simulator is gone.
         handle: of the goal.
-        scan: its course and state.
-        tape: where it is recorded to; None if it is not.
+        scan: its path and state.
+        recorder: where it is recorded to; None if it is not.
         patient: SHA-256 of the patient it was begun on.
     """
 
-    def __init__(self, handle: ServerGoalHandle, scan: SkinScan, tape: Tape | None, patient: str) -> None:
+    def __init__(self, handle: ServerGoalHandle, scan: SkinScan, recorder: ScanRecorder | None, patient: str) -> None:
         self.done = Future()
-        self.handle, self.scan, self.tape, self.patient = handle, scan, tape, patient
+        self.handle, self.scan, self.recorder, self.patient = handle, scan, recorder, patient
         self.ends = time.monotonic() + (duration(handle.request) or float("inf"))
         self.told = 0.0
 
@@ -66,8 +66,8 @@ class ScanNode(Node):
 
     def destroy_node(self) -> None:
         """Finish a recording first."""
-        if self._run is not None and self._run.tape is not None:
-            self._run.tape.close()
+        if self._run is not None and self._run.recorder is not None:
+            self._run.recorder.close()
         self._server.destroy()
         super().destroy_node()
 
@@ -101,17 +101,17 @@ class ScanNode(Node):
             raise ConfigError(NO_SIMULATOR)
         scan = scan_of(goal, info, self._config.force_limit)
         folder = recording_folder(self._config.recordings, goal.recording)
-        tape = Tape(self, folder, info) if folder else None
-        run = Run(handle, scan, tape, info.patient_sha256)
+        recorder = ScanRecorder(self, folder, info) if folder else None
+        run = Run(handle, scan, recorder, info.patient_sha256)
         self._robot.hold_demo()
         self._robot.move(scan.begin(self._robot.shown))
         self._run = run  # from here on `_tick` moves the probe
         await run.done
         self._run = None
-        if tape is not None:
-            tape.stop_listening()
-            await in_worker(self.executor, tape.close)
-            if not (scan.failure or tape.count):
+        if recorder is not None:
+            recorder.stop_listening()
+            await in_worker(self.executor, recorder.close)
+            if not (scan.failure or recorder.count):
                 scan.failure = NO_FRAMES
         if not scan.failure:
             handle.succeed()
@@ -119,7 +119,7 @@ class ScanNode(Node):
             handle.canceled()
         else:
             handle.abort()
-        return _result(scan, tape)
+        return _result(scan, recorder)
 
     # -- step by step ----------------------------------------------------------------------------------------
 
@@ -129,7 +129,7 @@ class ScanNode(Node):
             return
         self._robot.hold_demo()
         self._watch(run)
-        answer = self._robot.felt()
+        answer = self._robot.sensed()
         if self._robot.silent:
             run.scan.stop("the simulator does not answer any more")
             run.done.set_result(None)
@@ -140,7 +140,7 @@ class ScanNode(Node):
             run.handle.publish_feedback(self._feedback(run))
 
     def _watch(self, run: Run) -> None:
-        """Break off for reasons that are not felt."""
+        """Abort for reasons other than force."""
         info = self._robot.info
         if run.handle.is_cancel_requested:
             run.scan.stop("cancelled")
@@ -148,16 +148,16 @@ class ScanNode(Node):
             run.scan.stop(f"the timeout of {duration(run.handle.request):g} s is over")
         elif info is not None and info.patient_sha256 != run.patient:
             run.scan.stop(f"the patient was changed to {info.patient}")
-        elif run.tape is not None and run.tape.failure:
-            run.scan.stop(run.tape.failure)
+        elif run.recorder is not None and run.recorder.failure:
+            run.scan.stop(run.recorder.failure)
 
     def _step(self, run: Run, *answer: Any) -> None:
         assert self._robot.pose is not None
         self._robot.move(run.scan.step(self._robot.pose, *answer))
-        if run.tape is not None and run.scan.stage is Stage.SCAN:
-            run.tape.begin(self._robot.stamp)
-        if run.tape is not None and run.scan.stage is Stage.LIFT:
-            run.tape.end(self._robot.stamp)
+        if run.recorder is not None and run.scan.stage is Stage.SCAN:
+            run.recorder.begin(self._robot.stamp)
+        if run.recorder is not None and run.scan.stage is Stage.LIFT:
+            run.recorder.end(self._robot.stamp)
         if run.scan.stage is Stage.DONE:
             run.done.set_result(None)
 
@@ -168,14 +168,15 @@ class ScanNode(Node):
             feedback.pose = PoseStamped(header=header, pose=pose_message(self._robot.pose))
         if self._robot.wrench is not None:
             feedback.wrench = self._robot.wrench
-        feedback.frames = run.tape.count if run.tape is not None else 0
+        feedback.frames = run.recorder.count if run.recorder is not None else 0
         return feedback
 
 
-def _result(scan: SkinScan, tape: Tape | None) -> Scan.Result:
+def _result(scan: SkinScan, recorder: ScanRecorder | None) -> Scan.Result:
     return Scan.Result(
         success=not scan.failure, message=scan.failure,
-        recording=str(tape.folder) if tape is not None else "", frames=tape.count if tape is not None else 0,
+        recording=str(recorder.folder) if recorder is not None else "",
+        frames=recorder.count if recorder is not None else 0,
         coverage=scan.progress, force_mean=float(scan.forces.mean), force_max=float(scan.forces.greatest),
     )  # fmt: skip
 

@@ -8,12 +8,12 @@ from rclpy.node import Node
 from std_msgs.msg import Header, String
 from us_sim_msgs.msg import Analysis
 
-from us_sim.control.admittance import Felt, carried, led, lifted
+from us_sim.control.admittance import ContactState, admittance_step, moved_towards, retracted
 from us_sim.control.config import ServoConfig
 from us_sim.control.guard import Guard
 from us_sim.control.robot import Robot
-from us_sim.control.scanning import CARRY, CARRY_TURN, STAND_OFF
-from us_sim.control.visual_servo import Phase, Seen, Servo
+from us_sim.control.scanning import STAND_OFF, TRANSIT, TRANSIT_TURN
+from us_sim.control.visual_servo import Observation, Phase, Servo
 from us_sim.core.geometry.transforms import Matrix, apply, inverse
 from us_sim.ros import parameters
 from us_sim.ros.conversions import MM_PER_M, nanoseconds, point_array, point_message
@@ -62,7 +62,7 @@ class ServoNode(Node):
         if pose is not None:
             area = view.area * MM_PER_M**2 if view.visible else 0.0
             age = (self.get_clock().now().nanoseconds - stamp) * 1e-9
-            self._servo.see(Seen(area, point_array([view.centroid_ct])[0], pose, max(0.0, age)))
+            self._servo.observe(Observation(area, point_array([view.centroid_ct])[0], pose, max(0.0, age)))
 
     # -- step by step ------------------------------------------------------------------------------------------
 
@@ -75,7 +75,7 @@ class ServoNode(Node):
         self._robot.hold_demo()
         if self._robot.silent:
             self._end("failed: the simulator does not answer any more")
-        elif (answer := self._robot.felt()) is not None:
+        elif (answer := self._robot.sensed()) is not None:
             if self._robot.info is not None and self._robot.info.patient_sha256 != self._patient:
                 self._give_up(f"failed: the patient was changed to {self._robot.info.patient}")
             (self._lift if self._why else self._step)(self._robot.pose, *answer)
@@ -90,9 +90,9 @@ class ServoNode(Node):
             self._robot.move(pose)
             self._tell(Phase.PRESS.value)
 
-    def _step(self, pose: Matrix, felt: Felt, seconds: float) -> None:
-        wrong = self._guard.feel(felt, seconds)
-        if self._servo.phase is Phase.PRESS and self._guard.stands:
+    def _step(self, pose: Matrix, sensed: ContactState, seconds: float) -> None:
+        wrong = self._guard.update(sensed, seconds)
+        if self._servo.phase is Phase.PRESS and self._guard.settled:
             if self._analysed:
                 self._servo.begin()
             else:
@@ -104,17 +104,17 @@ class ServoNode(Node):
             self._give_up(f"absent: no {self._config.organ} is seen from here; begin nearer to it")
         if wrong:
             self._give_up(f"failed: {wrong}")
-        self._robot.move(led(pose, felt, slide, self._config.force, seconds, self._servo.lateral))
+        self._robot.move(admittance_step(pose, sensed, slide, self._config.force, seconds, self._servo.lateral))
         if np.isfinite(self._servo.centre).all():
             self._tell_offset(pose)
 
     def _give_up(self, why: str) -> None:
         self._why = self._why or why
 
-    def _lift(self, pose: Matrix, felt: Felt, seconds: float) -> None:
+    def _lift(self, pose: Matrix, sensed: ContactState, seconds: float) -> None:
         if self._off is None:
-            self._off = lifted(pose, STAND_OFF)
-        new = carried(pose, self._off, CARRY * seconds, CARRY_TURN * seconds)
+            self._off = retracted(pose, STAND_OFF)
+        new = moved_towards(pose, self._off, TRANSIT * seconds, TRANSIT_TURN * seconds)
         self._robot.move(new)
         if new is self._off:
             self._end(self._why)

@@ -1,4 +1,4 @@
-"""Find an organ by its picture, put it in the middle, keep it there.
+"""Image-based visual servoing on an organ: find it, centre it, hold it.
 
 One image tells how far an organ lies off to the side, but not how far it reaches out of the image plane. So the probe
 sweeps once across the organ, and each frame adds a slice: with Aₖ the area that frame k shows of the organ, cₖ its
@@ -10,7 +10,7 @@ is the centroid of the organ's volume (Cavalieri). It needs neither a model of t
 which is flat exactly where the organ is in the middle. Then the image plane is turned along the body: breathing moves
 organs that way, so that images show where they are, and the probe follows them along its x. Along its y it goes by the
 sum. Images are old when they arrive; an alpha-beta filter (Benedict & Bordner 1962, IRE Trans. Autom. Control 7, 27)
-says where the organ is by now.
+extrapolates where the organ is by now.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ CENTRE_SPEED = 30.0  # mm/s at most
 GAIN = 4.0  # 1/s, speed over distance
 ALONG_BODY = np.array([0.0, 0.0, 1.0])  # in `ct`
 LEAST_AREA = 100.0  # mm² of an organ that count as seen
-PASSED = 10.0  # mm without the organ after which it is left behind
+PASSED = 10.0  # mm without the organ after which its edge counts as passed
 FARTHEST = 200.0  # mm of one pass over the organ
 NEAR = 40.0  # mm between what an image shows and the sum: more is another organ of that name, such as the other kidney
 NEWEST = 1.0  # s for which an image counts as what is seen now; without a newer one, no search goes on
-AHEAD = 0.3  # s: farther than this nothing is foretold
-ALPHA, BETA = 0.8, 0.5  # shares of a frame's surprise in place and velocity: BETA = ALPHA² / (2 - ALPHA)
+AHEAD = 0.3  # s, the longest extrapolation
+ALPHA, BETA = 0.8, 0.5  # gains on the innovation, for place and velocity: BETA = ALPHA² / (2 - ALPHA)
 CENTRED, HELD = 5.0, 2.0  # mm off, in either direction, and s: from then on the organ is held
 
 # Where to look for it: legs (x, y) of the probe, mm. Across the plane first, for one plane shows 10 cm to the sides.
@@ -54,7 +54,7 @@ class Phase(Enum):
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class Observation:
     """An organ in one frame.
 
     Attributes:
@@ -71,14 +71,14 @@ class Seen:
 
 
 @dataclass
-class SliceSum:
+class VolumeCentroid:
     """Centroid of a volume from slices through it."""
 
     volume: float = 0.0
     moment: Array = field(default_factory=lambda: np.zeros(3))
     last: Matrix | None = None
 
-    def add(self, seen: Seen) -> None:
+    def add(self, seen: Observation) -> None:
         """Take a frame."""
         if seen.area > 0 and self.last is not None:
             share = seen.area * abs(float(apply(inverse(self.last), seen.centroid)[1]))
@@ -93,8 +93,8 @@ class SliceSum:
 
 
 @dataclass
-class Follower:
-    """Where something that is seen now and then, and late, is by now: an alpha-beta filter.
+class AlphaBetaFilter:
+    """Position from intermittent, delayed observations: an alpha-beta filter.
 
     Attributes:
         place: (3,) mm; NaN before it was seen.
@@ -107,14 +107,14 @@ class Follower:
     time: float = -np.inf
 
     def add(self, place: Array, time: float) -> None:
-        """Take what was seen at a time; what is older than the last is left out, after a gap it begins anew."""
+        """Take an observation of a time; one older than the last is ignored, after a gap the filter starts anew."""
         passed = time - self.time
         if passed > NEWEST:
             self.place, self.velocity, self.time = place, np.zeros(3), time
         elif passed > 0:
-            surprise = place - self.at(time)
-            self.place = self.at(time) + ALPHA * surprise
-            self.velocity = self.velocity + BETA / passed * surprise
+            innovation = place - self.at(time)
+            self.place = self.at(time) + ALPHA * innovation
+            self.velocity = self.velocity + BETA / passed * innovation
             self.time = time
 
     def at(self, time: float) -> Array:
@@ -140,8 +140,8 @@ class Servo:
         self._pass_length = 0.0
         self._edge: Matrix | None = None  # last pose of this pass that saw the organ
         self._passed = 0.0  # mm, of the image plane since then
-        self._slices = SliceSum()
-        self._follower = Follower()
+        self._slices = VolumeCentroid()
+        self._filter = AlphaBetaFilter()
         self._now = self._looked = 0.0  # s; when the last frame came
         self._held = 0.0
         self._along: Array | None = None
@@ -150,11 +150,11 @@ class Servo:
         """Look for the organ: the probe stands on the skin."""
         self.phase = Phase.SEARCH
 
-    def see(self, seen: Seen) -> None:
+    def observe(self, seen: Observation) -> None:
         """Take a frame's organ."""
         self._looked = self._now
         if seen.area >= LEAST_AREA:
-            self._follower.add(seen.centroid, self._now - seen.age)
+            self._filter.add(seen.centroid, self._now - seen.age)
         if self.phase is Phase.SEARCH and seen.area >= LEAST_AREA:
             self.phase = Phase.SWEEP
             if self._legs[0][1]:
@@ -169,7 +169,7 @@ class Servo:
         """Return the (2,) place of the organ's middle along x and y of `probe`, mm: what is to become 0."""
         place = np.asarray(apply(inverse(ct_from_probe), self.centre)[:2])
         if self._visible:
-            x = apply(inverse(ct_from_probe), self._follower.at(self._now))[0]
+            x = apply(inverse(ct_from_probe), self._filter.at(self._now))[0]
             place[0] = x if abs(x - place[0]) < NEAR else place[0]
         return place
 
@@ -192,7 +192,7 @@ class Servo:
 
     @property
     def _visible(self) -> bool:
-        return self._now - self._follower.time <= NEWEST
+        return self._now - self._filter.time <= NEWEST
 
     def _search(self, seconds: float) -> Array:
         length = float(np.linalg.norm(self._legs[0]))
@@ -210,7 +210,7 @@ class Servo:
         self._pass_length += SWEEP_SPEED * seconds
         if self._passed > PASSED or self._pass_length > FARTHEST:
             self._turn_back(ct_from_probe)
-        seen = apply(inverse(ct_from_probe), self._follower.place)[0] if self._visible else 0.0
+        seen = apply(inverse(ct_from_probe), self._filter.place)[0] if self._visible else 0.0
         return np.array([_limited(GAIN * seen, SWEEP_SPEED), self._direction * SWEEP_SPEED])
 
     def _turn_back(self, ct_from_probe: Matrix) -> None:
@@ -220,7 +220,7 @@ class Servo:
         self._passed = self._pass_length = 0.0
         self._edge = None
         if self._passes == 1:
-            self._slices = SliceSum()
+            self._slices = VolumeCentroid()
         elif self._slices.volume == 0:
             self.phase = Phase.ABSENT  # it was seen on the way there only
         else:
@@ -235,9 +235,9 @@ class Servo:
             self.phase = Phase.HOLD
         elif not self._visible:
             self.phase = Phase.CENTRE
-        going = float(self._follower.velocity @ ct_from_probe[:3, 0]) if self._visible else 0.0
-        wish = GAIN * offset + np.array([going, 0.0])
-        return np.array([_limited(value, CENTRE_SPEED) for value in wish])
+        going = float(self._filter.velocity @ ct_from_probe[:3, 0]) if self._visible else 0.0
+        velocity = GAIN * offset + np.array([going, 0.0])
+        return np.array([_limited(value, CENTRE_SPEED) for value in velocity])
 
 
 def _limited(value: float, most: float) -> float:

@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from us_sim.core.config import check_ranges, setting
 from us_sim.core.contact.contact import Contact
-from us_sim.core.geometry.transforms import Matrix, rigid
+from us_sim.core.geometry.transforms import Matrix, rigid, rotation_from_vector
 
 PATCH = 0.06  # of the face: standard deviation that gel's patches are smoothed with
 EDGE = 0.02  # of the face's lines over which a patch without gel begins
@@ -68,9 +68,7 @@ def calibration_error(seed: int, distance: float, angle: float) -> Matrix:
         angle: of the turn, rad.
     """
     way, axis = _random(seed, 2).standard_normal((2, 3))
-    x, y, z = axis / np.linalg.norm(axis)
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    turn = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross  # Rodrigues
+    turn = rotation_from_vector(angle * axis / np.linalg.norm(axis))
     return rigid(turn, distance * way / np.linalg.norm(way))
 
 

@@ -113,8 +113,8 @@ class Simulator:
         generator, seed = self.generator, self.seed
         self._sampler = sampler or sampler_on(self._torch_device, self.patient, seed)
         self._beam = elevation_beam(self.probe.slice_thickness, self.probe.elevation_planes)
-        self._pixels = torch.from_numpy(self.probe.pixel_points).to(self._torch_device)
-        self._lines = torch.from_numpy(self.probe.polar_points).to(self._torch_device)
+        self._pixels = torch.tensor(self.probe.pixel_points).to(self._torch_device)
+        self._lines = torch.tensor(self.probe.polar_points).to(self._torch_device)
         self._grid, self._fan = conversion_grid(self.probe, self._torch_device)
         self._formation = formation(self.probe, self.settings, seed, self._torch_device)
         self._learned = learned
@@ -135,7 +135,7 @@ class Simulator:
         same = not changes.keys() & {"patient", "device", "seed"}
         arguments["_sampler"] = self._sampler if same else None
         if not changes.keys() & {"probe", "generator", "device", "seed"} and self._learned is not None:
-            arguments["_learned"] = self._learned.toned(changes.get("settings", self.settings))
+            arguments["_learned"] = self._learned.with_settings(changes.get("settings", self.settings))
         arguments["device_reason"] = "" if "device" in changes else self.device_reason
         return Simulator(**{**arguments, **changes})
 

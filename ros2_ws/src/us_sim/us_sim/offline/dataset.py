@@ -11,7 +11,6 @@ import platform
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from us_sim.core.contact.force import Wrench
 from us_sim.core.errors import RecordingError
+from us_sim.core.files import atomic_write, is_partial
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.tissue import TISSUES
 from us_sim.offline.replay import Replay, Shot
@@ -85,10 +85,10 @@ class Dataset:
         file = folder / CARD
         if file.exists():
             _compare(file, card)
-        elif any(found.name != f"{CARD}.partial" for found in folder.iterdir()):
+        elif not all(map(is_partial, folder.iterdir())):
             raise RecordingError(f"{folder} holds other files; expected an empty or new folder, or a dataset")
         else:
-            with _in_place_of(file) as partial_file:
+            with atomic_write(file) as partial_file:
                 partial_file.write_text(json.dumps(card, indent=2) + "\n")
 
     def missing(self) -> list[range]:
@@ -177,7 +177,7 @@ class Writer:
                 continue  # whoever renders is told at the next shard
             file, make = shard
             try:
-                with _in_place_of(file) as partial_file, partial_file.open("wb") as stream:
+                with atomic_write(file) as partial_file, partial_file.open("wb") as stream:
                     arrays: Any = make()  # its stubs take a mapping for `allow_pickle`
                     np.savez(stream, **arrays)
             except Exception as error:
@@ -210,14 +210,6 @@ def _differences(there: Any, here: Any, name: str = "") -> Iterator[str]:
                 yield from _differences(there.get(key), here.get(key), full)
     elif there != here:
         yield f"{name} is {there!r} there, {here!r} here"
-
-
-@contextmanager
-def _in_place_of(file: Path) -> Iterator[Path]:
-    """Give a file to write that takes the other's place once it is whole."""
-    partial_file = file.with_name(f"{file.name}.partial")
-    yield partial_file
-    partial_file.replace(file)
 
 
 def _version(package: str) -> str:

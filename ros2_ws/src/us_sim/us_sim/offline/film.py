@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from us_sim.core.errors import RecordingError
+from us_sim.core.files import atomic_write
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.tissue import CLASS_COLORS, TissueClass
 from us_sim.offline.replay import Shot
@@ -64,15 +65,10 @@ def write_film(
     if first is None:
         raise RecordingError("no frame for the film: faults have lost them all")
     shown = (canvas.draw(shot, second) for shot, second in chain([first], drawn))
-    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)
     write = _write_gif if path.suffix.lower() == ".gif" else _write_mp4
-    try:
-        count = write(partial, shown, rate)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return count
+    with atomic_write(path) as partial:
+        return write(partial, shown, rate)
 
 
 def at_rate(shots: Iterable[Shot], times: NDArray[np.float64], rate: float) -> Iterator[tuple[Shot, float]]:

@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.tissue import TissueClass
-from us_sim.viewer.hand import Hand, SkinMesh
+from us_sim.viewer.placement import Placement
+from us_sim.viewer.skin_mesh import SkinMesh
 
 AROUND = np.radians(np.linspace(-105.0, 105.0, 12))  # from anterior towards the patient's right; not from the table
 ALONG = (-60.0, -30.0, 0.0, 30.0, 60.0)  # mm cranial of the organ
@@ -17,17 +18,17 @@ FAR = 2000.0  # mm, outside of every patient
 OPAQUE = [TissueClass.BONE, TissueClass.GAS, TissueClass.LUNG, TissueClass.BACKGROUND]
 
 
-def candidates(skin: SkinMesh, middle: ArrayLike) -> list[Hand]:
-    """Return at most 60 hands on the skin around an organ whose middle, (3,) mm in `ct`, is given."""
-    hands = []
+def candidates(skin: SkinMesh, middle: ArrayLike) -> list[Placement]:
+    """Return at most 60 placements on the skin around an organ whose middle, (3,) mm in `ct`, is given."""
+    placements = []
     for along in ALONG:
         inside = np.asarray(middle, dtype=np.float64) + np.array([0.0, 0.0, along])
         for around in AROUND:
             outward = np.array([math.sin(around), math.cos(around), 0.0])
             point = skin.hit(inside + FAR * outward, -outward)
             if point is not None:
-                hands.append(Hand(point))
-    return hands
+                placements.append(Placement(point))
+    return placements
 
 
 def share_seen(labels: NDArray[np.uint8], probe: ProbeGeometry, organ: int) -> float:

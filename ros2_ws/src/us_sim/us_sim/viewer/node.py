@@ -29,11 +29,11 @@ from us_sim.ros.outputs import latched_qos, stream_qos
 from us_sim.ros.running import run
 from us_sim.viewer import finding, pictures, readout
 from us_sim.viewer.config import ViewerConfig
-from us_sim.viewer.hand import SkinMesh
 from us_sim.viewer.page import Page
 from us_sim.viewer.pictures import Pixels
 from us_sim.viewer.remote import Remote
 from us_sim.viewer.scene import RGB
+from us_sim.viewer.skin_mesh import SkinMesh
 from us_sim.viewer.steering import Steering
 
 PERIOD = 0.1  # s between two looks at what is new
@@ -116,7 +116,7 @@ class Viewer(Node):
         if not watched:
             return
         self._looks += 1
-        if self.steering.driving:
+        if self.steering.in_control:
             self._send()
         self._show_frame()
         if self._looks % SLOW == 0:
@@ -169,10 +169,10 @@ class Viewer(Node):
                 readout.Organ(name, self._meshes[name][1], float(areas[number]))
                 for name, number in self._organs().items()
             )
-        if self._info is not None and self._remote.wishes.quiet:
+        if self._info is not None and self._remote.parameters.quiet:
             self.page.show_settings(self._info)
         frozen = self._newest is not None and self._newest["frame_info"].frozen
-        self.page.show_state(self._recorder, not self.steering.driving, frozen)
+        self.page.show_state(self._recorder, not self.steering.in_control, frozen)
 
     def _organs(self) -> dict[str, int]:
         """Name and class of the organs that the patient has."""
@@ -183,9 +183,9 @@ class Viewer(Node):
     def _words(self) -> list[str]:
         if self._info is None or not self._remote.there:
             return ["no simulator; waiting for one"]
-        if not self._remote.takes_poses and self.steering.driving:
+        if not self._remote.takes_poses and self.steering.in_control:
             return ["the simulator takes its poses elsewhere (pose_source)"]
-        mover = "you" if self.steering.driving else "the demo" if self._remote.demo_there else "others"
+        mover = "you" if self.steering.in_control else "the demo" if self._remote.demo_there else "others"
         words = [self._info.patient, f"moved by {mover}"]
         if self._newest is not None:
             words.append(f"{1000 * self._newest['frame_info'].latency:.0f} ms, {self._rate:.0f}/s")
@@ -194,20 +194,20 @@ class Viewer(Node):
     # -- what the user does ----------------------------------------------------------------------------
 
     def steered(self) -> None:
-        """Send the pose of the hand at once; the demo yields to it."""
+        """Send the user's pose at once; the demo yields to it."""
         self._send()
 
     def release(self) -> None:
-        """Leave the probe to the demo or to others."""
+        """Give up control of the probe; the demo goes on."""
         self.steering.release()
         self._remote.run_demo()
 
-    def wish(self, name: str, value: float | str) -> None:
+    def set_parameter(self, name: str, value: float | str) -> None:
         """Set a parameter of the simulator."""
-        self._remote.wishes.wish(name, value)
+        self._remote.parameters.set(name, value)
 
     def freeze(self, frozen: bool) -> None:
-        """Hold the picture, or let it run."""
+        """Freeze the image, or resume."""
         self._remote.freeze(frozen)
 
     def record(self) -> None:
@@ -223,7 +223,7 @@ class Viewer(Node):
         if info is None or probe is None or number is None:
             return
         skin = self._meshes["skin"][0]
-        hands = finding.candidates(skin, self._meshes[organ][0].vertices.mean(axis=0))
+        placements = finding.candidates(skin, self._meshes[organ][0].vertices.mean(axis=0))
 
         def choose(frames: list[Pixels]) -> None:
             seen = [finding.share_seen(labels, probe, number) for labels in frames]
@@ -231,14 +231,14 @@ class Viewer(Node):
             if seen[best] == 0:
                 self._tell("Find", f"{organ} is hidden behind bone or gas from the places that were tried")
                 return
-            self.steering.put(hands[best])
+            self.steering.place(placements[best])
             self.page.moved()
 
-        self._remote.labels_at([hand.pose(skin) for hand in hands], info.ct_frame, choose)
+        self._remote.labels_at([placement.pose(skin) for placement in placements], info.ct_frame, choose)
 
     def _send(self) -> None:
         pose, info = self.steering.pose(), self._info
-        if pose is not None and info is not None and self.steering.driving:
+        if pose is not None and info is not None and self.steering.in_control:
             self._remote.hold_demo()
             self._remote.send(pose, info.ct_frame)
 

@@ -24,12 +24,12 @@ from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.ros.conversions import MM_PER_M
 from us_sim.viewer import pictures
-from us_sim.viewer.hand import SkinMesh
 from us_sim.viewer.panel import CHOOSE, SPANS, Panel
+from us_sim.viewer.parameter_client import QUIET
 from us_sim.viewer.pictures import Pixels
 from us_sim.viewer.scene import RGB, Scene
+from us_sim.viewer.skin_mesh import SkinMesh
 from us_sim.viewer.steering import Steering, degrees
-from us_sim.viewer.wishes import QUIET
 
 GOODBYE = 1.0  # s
 
@@ -38,16 +38,16 @@ class Actions(Protocol):
     """What the page asks of the simulator. Callable from any thread."""
 
     def steered(self) -> None:
-        """The probe has been moved, or taken in hand."""
+        """The user has moved the probe, or taken control of it."""
 
     def release(self) -> None:
-        """Leave the probe to the demo or to others."""
+        """Give up control of the probe."""
 
-    def wish(self, name: str, value: float | str) -> None:
+    def set_parameter(self, name: str, value: float | str) -> None:
         """Set a parameter."""
 
     def freeze(self, frozen: bool) -> None:
-        """Hold the picture, or let it run."""
+        """Freeze the image, or resume."""
 
     def find(self, organ: str) -> None:
         """Put the probe where it sees most of an organ."""
@@ -121,12 +121,12 @@ class Page:
         )
         self.scene.show_frame(image)
 
-    def show_hold(self) -> None:
-        """Set the sliders to how the probe is held, by whomever."""
-        hand = self._steering.held()
-        if hand is not None:
-            values = {name: degrees(getattr(hand, name)) for name in ("rotate", "tilt", "rock")}
-            for name, value in (*values.items(), ("press", hand.press)):
+    def show_placement(self) -> None:
+        """Set the sliders to the probe's placement, whoever controls it."""
+        placement = self._steering.placement()
+        if placement is not None:
+            values = {name: degrees(getattr(placement, name)) for name in ("rotate", "tilt", "rock")}
+            for name, value in (*values.items(), ("press", placement.press)):
                 low, high, step, *_ = SPANS[name]
                 _set(self.panel.turns[name], min(high, max(low, round(value / step) * step)))
 
@@ -144,12 +144,12 @@ class Page:
             _set(slider, min(slider.max, max(slider.min, round(value, 1))))
 
     def show_state(self, recorder: Recorder, follows: bool, frozen: bool) -> None:
-        """Show whether a sweep is recorded, who holds the probe, and whether the picture stands."""
+        """Show whether a sweep is recorded, who controls the probe, and whether the image is frozen."""
         self.panel.record.label = "Stop" if recorder.running else "Record"
         self.panel.recorded.content = recorder.words
-        _set(self.panel.mine, not follows)
+        _set(self.panel.mouse_control, not follows)
         if follows:
-            self.show_hold()
+            self.show_placement()
         if time.monotonic() - self._freeze_asked > QUIET:
             _set(self.panel.freeze, frozen)
 
@@ -164,13 +164,13 @@ class Page:
         for name, slider in panel.turns.items():
             slider.on_update(_by_user(partial(self._turned, name)))
         for name, slider in panel.settings.items():
-            slider.on_update(_by_user(partial(actions.wish, name)))
-        panel.renderer.on_update(_by_user(partial(actions.wish, "renderer")))
+            slider.on_update(_by_user(partial(actions.set_parameter, name)))
+        panel.renderer.on_update(_by_user(partial(actions.set_parameter, "renderer")))
         panel.freeze.on_update(_by_user(self._freeze))
         for what, box in panel.visible.items():
             box.on_update(_by_user(partial(self.scene.show, what)))
         panel.organ.on_update(_by_user(self._find))
-        panel.mine.on_update(_by_user(self._hold))
+        panel.mouse_control.on_update(_by_user(self._set_mouse_control))
         panel.upright.on_click(lambda _: self._upright())
         panel.record.on_click(lambda _: actions.record())
         self.server.scene.on_click()(self._clicked)
@@ -190,12 +190,12 @@ class Page:
         self._actions.steered()
 
     def moved(self) -> None:
-        """Show the probe, and how it is held, where the hand has put it, and send that."""
+        """Show the probe and its placement, and send the pose."""
         self._slid()
-        self.show_hold()
+        self.show_placement()
 
-    def _hold(self, mine: bool) -> None:
-        if mine:
+    def _set_mouse_control(self, by_mouse: bool) -> None:
+        if by_mouse:
             self._steering.take()
             self.moved()
         else:

@@ -1,4 +1,4 @@
-"""The page beside the 3-D view: pictures on the right, controls on the left."""
+"""The page around the 3-D view: pictures on the right, controls on the left."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from us_sim.viewer.pictures import Pixels
 from us_sim.viewer.scene import OPACITY
 
 CHOOSE = "choose"
-HELP = """**Drag the probe** over the skin, or **click the skin** where it shall stand.
-Drag beside the body turns the view, the wheel zooms."""
+HELP = """**Drag the probe** over the skin, or **click the skin** to place it there.
+Drag next to the body to orbit the view, scroll to zoom."""
 SPANS = {  # of the sliders, least, greatest, step; and what a sonographer calls it
     "rotate": (-180.0, 180.0, 1.0, "Rotate °", "about the beam; 0 is transverse, marker to the patient's right"),
-    "tilt": (-60.0, 60.0, 1.0, "Tilt °", "fan out of its plane"),
-    "rock": (-45.0, 45.0, 1.0, "Rock °", "heel to toe, in the plane of the fan"),
-    "press": (-10.0, 30.0, 0.5, "Press mm", "how deep the face is pressed in; below 0 it is lifted"),
+    "tilt": (-60.0, 60.0, 1.0, "Tilt °", "elevational: the image plane tilts out of itself"),
+    "rock": (-45.0, 45.0, 1.0, "Rock °", "heel to toe, within the image plane"),
+    "press": (-10.0, 30.0, 0.5, "Press mm", "indentation of the skin by the face; below 0, a gap"),
 }
 DEPTHS = (30.0, 300.0)  # mm, on the slider
 
@@ -42,8 +42,10 @@ class Panel:
     def _probe(self, gui: viser.GuiApi) -> None:
         with gui.add_folder("Probe"):
             gui.add_markdown(HELP)
-            self.mine = gui.add_checkbox(
-                "In my hand", False, hint="off: the demo or another program moves the probe, the page follows"
+            self.mouse_control = gui.add_checkbox(
+                "Mouse control",
+                False,
+                hint="off: the demo or another program moves the probe",
             )
             self.organ = gui.add_dropdown("Find", (CHOOSE,), hint="put the probe where it sees most of an organ")
             self.turns = {

@@ -41,7 +41,7 @@ def b_mode(image: Pixels, probe: ProbeGeometry, outlines: Pixels | None = None, 
 
 
 def side_by_side(ct_view: Pixels, labels: Pixels, probe: ProbeGeometry, colors: Pixels) -> Pixels:
-    """Return the CT slice through the soft window, left, and its classes in their colours, right; dark beside the fan.
+    """Return the CT slice through the soft window, left, and its classes in their colours, right; dark outside the fan.
 
     Args:
         ct_view, labels: (H, W).
@@ -51,10 +51,10 @@ def side_by_side(ct_view: Pixels, labels: Pixels, probe: ProbeGeometry, colors: 
     size = scaled(probe, WIDTH // 2 - 4)
     slice_ = np.asarray(Image.fromarray(ct_view).resize(size, Image.Resampling.BILINEAR))
     classes = np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
-    beside = ~_enlarged_fan(probe, size)
+    outside = ~_enlarged_fan(probe, size)
     pictures = [np.repeat(slice_[..., None], 3, axis=2), colors[classes]]
     for picture in pictures:
-        picture[beside] //= 3
+        picture[outside] //= 3
     gap = np.full((size[1], 8, 3), 18, dtype=np.uint8)
     pair = Image.fromarray(np.concatenate([pictures[0], gap, pictures[1]], axis=1))
     draw, font = ImageDraw.Draw(pair), ImageFont.load_default(13)
@@ -80,7 +80,7 @@ def _enlarged_fan(probe: ProbeGeometry, size: tuple[int, int]) -> NDArray[np.boo
 
 
 def _borders(classes: Pixels) -> NDArray[np.bool_]:
-    """Pixels of a class, other than 0, beside another one."""
+    """Pixels of a class, other than 0, next to another one."""
     border = np.zeros(classes.shape, dtype=bool)
     for axis in (0, 1):
         for step in (-1, 1):

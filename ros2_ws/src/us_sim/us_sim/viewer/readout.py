@@ -40,17 +40,17 @@ def bars(organs: Iterable[Organ]) -> str:
 
 
 def contact(coupling: ArrayLike, penetration: float, force: float | None) -> str:
-    """Return the coupling of the scan lines as a strip, left to right, and what the probe feels.
+    """Return the coupling of the scan lines as a strip, left to right, with penetration and force.
 
     Args:
         coupling: (L,) 0 to 1.
         penetration: mm.
-        force: N that presses the probe on the skin; None where nobody measures it.
+        force: contact force, N; None where it is not measured.
     """
     lines = np.asarray(coupling, dtype=np.float64)
     cells = [float(part.mean()) if len(part) else 0.0 for part in np.array_split(lines, CELLS)]
     strip = "".join(f'<span style="flex:1;background:{_traffic(cell)}"></span>' for cell in cells)
-    words = [f"contact {100 * float(lines.mean()) if len(lines) else 0:.0f} %", f"pressed in {penetration:.1f} mm"]
+    words = [f"coupling {100 * float(lines.mean()) if len(lines) else 0:.0f} %", f"indentation {penetration:.1f} mm"]
     if force is not None:
         words.append(f"force {force:.1f} N")
     return (
@@ -77,5 +77,5 @@ def _faint(area: float) -> str:
 
 
 def _traffic(share: float) -> str:
-    """From red, lifted, to green, coupled."""
+    """From red, uncoupled, to green, coupled."""
     return f"hsl({120 * share:.0f} 60% {38 + 6 * share:.0f}%)"

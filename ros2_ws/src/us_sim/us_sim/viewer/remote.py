@@ -1,4 +1,4 @@
-"""What the viewer asks of the simulator and of the demo. Callable from any thread."""
+"""Requests of the viewer to the simulator and to the demo. Callable from any thread."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from us_sim_msgs.srv import RenderFrame
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.ros.conversions import pixels_of, pose_message
 from us_sim.ros.outputs import stream_qos
+from us_sim.viewer.parameter_client import ParameterClient
 from us_sim.viewer.pictures import Pixels
-from us_sim.viewer.wishes import Wishes
 
 
 class Remote:
@@ -29,8 +29,8 @@ class Remote:
         self._freeze = node.create_client(SetBool, "us_sim/freeze")
         self._demo = node.create_client(SetBool, "probe_motion/run")
         self._render = node.create_client(RenderFrame, "us_sim/render")
-        self._held = 0.0  # when the demo was last told to stop
-        self.wishes = Wishes(node, refused)
+        self._held = 0.0  # when the demo was last asked to stop
+        self.parameters = ParameterClient(node, refused)
 
     @property
     def there(self) -> bool:
@@ -53,7 +53,7 @@ class Remote:
         self._poses.publish(PoseStamped(header=header, pose=pose_message(ct_from_probe)))
 
     def freeze(self, frozen: bool) -> None:
-        """Hold the picture, or let it run."""
+        """Freeze the image, or resume."""
         self._call(self._freeze, SetBool.Request(data=frozen), self._tell_if_failed)
 
     def run_demo(self) -> None:
@@ -63,13 +63,13 @@ class Remote:
             self._call(self._demo, SetBool.Request(data=True), self._tell_if_failed)
 
     def hold_demo(self) -> None:
-        """Stop the demo; it is told again once a second, for it may have been started anew."""
+        """Stop the demo; repeated once a second, as it may have been restarted."""
         if time.monotonic() - self._held > 1.0 and self.demo_there:
             self._held = time.monotonic()
             self._call(self._demo, SetBool.Request(data=False), self._tell_if_failed)
 
     def labels_at(self, poses: list[Matrix], ct_frame: str, then: Callable[[list[Pixels]], None]) -> None:
-        """Ask for the (H, W) labels at poses, mm, and hand them on."""
+        """Ask for the (H, W) labels at poses, mm, and placement them on."""
         stamped = [PoseStamped(header=Header(frame_id=ct_frame), pose=pose_message(pose)) for pose in poses]
 
         def answered(response: RenderFrame.Response) -> None:

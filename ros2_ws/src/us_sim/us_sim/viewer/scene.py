@@ -13,8 +13,8 @@ from trimesh.visual.material import PBRMaterial
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.geometry.transforms import Matrix, quaternion_from_rotation
 from us_sim.ros.markers import fan_outline
-from us_sim.viewer.hand import SkinMesh
 from us_sim.viewer.pictures import MARKER, Pixels, see_through
+from us_sim.viewer.skin_mesh import SkinMesh
 
 OPACITY = {"skin": 0.2, "organs": 0.55}
 # See-through things are drawn in the order of the middles of their boxes, farthest first. A corner far below the table

@@ -16,7 +16,8 @@ class Lattice:
     Args:
         shape: samples along the three axes; for a periodic grid, powers of two.
         device: where indices are computed.
-        periodic: the grid repeats; otherwise positions outside are for `hold` to tell and for `kept` to bring inside.
+        periodic: the grid repeats; otherwise `hold` tells which positions lie outside and `kept` brings them to the
+            border, by the rule of `grids`.
     """
 
     def __init__(self, shape: tuple[int, ...], device: torch.device, *, periodic: bool = False) -> None:
@@ -28,7 +29,6 @@ class Lattice:
         self._period = torch.tensor(shape, device=device) - 1 if periodic else None  # as a mask of bits
         self._last = torch.tensor(shape, dtype=torch.float32).to(device) - 1
         self._before_last = self._last - 1
-        self._kept = self._last - 0.001
 
     def hold(self, position: Tensor) -> Tensor:
         """Whether (..., 3) positions lie in the box of sample centres."""
@@ -36,7 +36,7 @@ class Lattice:
 
     def kept(self, position: Tensor) -> Tensor:
         """The nearest positions inside the box."""
-        return torch.minimum(position.clamp(min=0), self._kept)
+        return torch.minimum(position.clamp(min=0), self._last)
 
     def nearest(self, position: Tensor) -> Tensor:
         """(...) index of the nearest sample."""

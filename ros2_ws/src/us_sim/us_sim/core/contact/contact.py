@@ -11,8 +11,8 @@ from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.geometry.transforms import apply
 from us_sim.core.patient.surface import Skin
 
-BRIDGED = 2.0  # mm of gel that a scan line crosses without loss
-LIFTED = 5.0  # mm of gap beyond which air is in the way
+COUPLED_GAP = 2.0  # mm of gap that gel fills: a scan line crosses it without loss
+AIR_GAP = 5.0  # mm of gap from which on air uncouples a scan line
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,9 +22,9 @@ class Contact:
     Attributes:
         in_contact: at least one scan line is coupled.
         coupling: mean of `line_coupling`.
-        line_coupling: (L,) float32, 0 lifted to 1 coupled.
-        line_distance: (L,) float64 mm from the skin to where the line leaves the face, negative pressed in.
-        penetration: mm that the face is pressed in at its deepest line, at least 0.
+        line_coupling: (L,) float32, 0 uncoupled to 1 coupled.
+        line_distance: (L,) float64 mm from the skin to where the line leaves the face, negative below it.
+        penetration: mm of the face below the skin at its deepest line, at least 0.
         point: (3,) deepest, or without contact nearest, point of the face, mm in `probe`.
         normal: (3,) unit skin normal at `point`, out of the body, in `probe`; NaN without contact.
     """
@@ -41,7 +41,7 @@ class Contact:
 def contact(skin: Skin, probe: ProbeGeometry, ct_from_probe: ArrayLike) -> Contact:
     """Return the contact of a probe at one pose, (4, 4) rigid, mm.
 
-    A line is coupled while its gap is at most BRIDGED; beyond, coupling falls linearly to 0 at LIFTED. A line
+    A line is coupled while its gap is at most COUPLED_GAP; beyond, coupling falls linearly to 0 at AIR_GAP. A line
     that points out of the body is not coupled, however deep its origin lies. So every pose has an answer: far
     away nothing is coupled, and deep inside the body the lines that run away from the nearest skin are.
     """
@@ -50,8 +50,8 @@ def contact(skin: Skin, probe: ProbeGeometry, ct_from_probe: ArrayLike) -> Conta
     distance = skin.distance_at(origins)
     normals = skin.normal_at(origins) @ pose[:3, :3]  # rows in probe
     inward = (normals * probe.line_directions).sum(axis=-1) < 0
-    bridged = np.clip((LIFTED - distance) / (LIFTED - BRIDGED), 0.0, 1.0)
-    line_coupling = np.where(inward, bridged, 0.0).astype(np.float32)
+    by_gap = np.clip((AIR_GAP - distance) / (AIR_GAP - COUPLED_GAP), 0.0, 1.0)
+    line_coupling = np.where(inward, by_gap, 0.0).astype(np.float32)
     nearest = int(distance.argmin())
     in_contact = bool(line_coupling.any())
     return Contact(

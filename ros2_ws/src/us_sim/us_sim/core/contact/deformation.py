@@ -1,4 +1,4 @@
-"""Tissue that gives way to the probe: a smooth displacement of everything that is sampled.
+"""Tissue deformation under probe pressure: a smooth displacement of everything that is sampled.
 
 A point x of the deformed patient shows the tissue that lay at X = x − u(x). In the image plane the displacement is
 the curl of a stream function, so that tissue keeps its volume whatever the shapes:
@@ -33,7 +33,7 @@ from torch import Tensor
 
 from us_sim.core.compute.kernels import kernel
 from us_sim.core.contact import indentation
-from us_sim.core.contact.indentation import BESIDE, Indentation
+from us_sim.core.contact.indentation import LATERAL_MARGIN, Indentation
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
 
 NODES = 257  # of the profile, about 1 mm apart
@@ -91,7 +91,7 @@ def _profile(probe: ProbeGeometry) -> tuple[Array, Array, Array]:
     """Nodes x, the face's z there (its edge's beside it), and how far a node lies outside the face, (NODES,) mm."""
     convex = probe.kind is ProbeKind.CONVEX
     half = probe.apex * math.sin(0.5 * probe.field_of_view) if convex else 0.5 * probe.aperture
-    x = np.linspace(-half - BESIDE, half + BESIDE, NODES)
+    x = np.linspace(-half - LATERAL_MARGIN, half + LATERAL_MARGIN, NODES)
     inner = np.clip(x, -half, half)
     face = np.sqrt(probe.apex**2 - inner**2) - probe.apex if convex else np.zeros(NODES)
     return x, face, np.abs(x) - np.abs(inner)
@@ -108,7 +108,7 @@ def _table(x, face, outside, columns, skin_at, bone_at, penetration):  # type: i
     pressed += _shoulders(pressed, x, outside)
     free = np.maximum(bone - skin, 0.0)
     pressed = np.minimum(pressed, MOST * free / (1 + MOST))  # MOST of what is left over
-    bulge = free * np.sin(np.pi * np.minimum(outside / BESIDE, 1.0)) ** 2
+    bulge = free * np.sin(np.pi * np.minimum(outside / LATERAL_MARGIN, 1.0)) ** 2
     passing = LEAST_SHEAR * _lowest(free, NARROW, step) ** 2
     area = _integral(pressed, step)[-1]
     table = np.empty((len(x), 7), np.float32)

@@ -1,8 +1,8 @@
 """How stiff each tissue class is: Young's moduli at rest and how they grow under compression.
 
-Tissue is nearly incompressible, so that E = 3G. The moduli are those of quiet tissue under small strain; `TONE`
-makes up for what they leave out (skin tension, muscle tone, loading within a second) and is fitted to 0.4 N/mm of
-a curved abdominal probe on the belly of the built-in phantom.
+Tissue is nearly incompressible, so that E = 3G. The moduli are those of quiet tissue under small strain;
+`STIFFNESS_FACTOR` makes up for what they leave out (skin tension, muscle tone, loading within a second) and is fitted
+to 0.4 N/mm of a curved abdominal probe on the belly of the built-in phantom.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from us_sim.core.tissue import TissueClass
 
-TONE = 5.0  # effective over elastographic moduli
+STIFFNESS_FACTOR = 5.0  # effective over elastographic moduli
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Elasticity:
     """Elastic properties of one class.
 
     Attributes:
-        modulus: Young's modulus E at rest, kPa; inf where it does not yield.
+        modulus: Young's modulus E at rest, kPa; inf where it is rigid.
         stiffening: n of E(C) = E · C^(−n), C the compressed over the free thickness.
         source: where both come from.
     """
@@ -43,8 +43,8 @@ ELASTICITIES: dict[TissueClass, Elasticity] = {
     TissueClass.KIDNEY: Elasticity(7.5, 0.36, _ORGAN),
     TissueClass.SPLEEN: Elasticity(7.5, 0.36, _ORGAN),
     TissueClass.PANCREAS: Elasticity(4.0, 0.36, _ORGAN),
-    TissueClass.VESSEL: Elasticity(3.0, 0.36, "gives way like the organ around it"),
-    TissueClass.FLUID: Elasticity(3.0, 0.36, "gives way like the organ around it"),
+    TissueClass.VESSEL: Elasticity(3.0, 0.36, "as the organ around it"),
+    TissueClass.FLUID: Elasticity(3.0, 0.36, "as the organ around it"),
     TissueClass.BONE: Elasticity(np.inf, 0.0, "rigid"),
     TissueClass.GAS: Elasticity(2.3, 0.36, "in bowel, whose wall carries the load"),
     TissueClass.LUNG: Elasticity(2.3, 0.36, "behind ribs; judgement"),
@@ -57,5 +57,5 @@ ELASTICITIES: dict[TissueClass, Elasticity] = {
 
 def elasticity_table() -> NDArray[np.float64]:
     """Return (classes, 2): effective Young's modulus at rest, kPa, and the exponent of its stiffening."""
-    rows = [(TONE * ELASTICITIES[c].modulus, ELASTICITIES[c].stiffening) for c in TissueClass]
+    rows = [(STIFFNESS_FACTOR * ELASTICITIES[c].modulus, ELASTICITIES[c].stiffening) for c in TissueClass]
     return np.array(rows, dtype=np.float64)

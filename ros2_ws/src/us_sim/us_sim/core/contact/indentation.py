@@ -21,6 +21,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from us_sim.core.compute.grids import mapped, nearest
 from us_sim.core.contact.elasticity import elasticity_table
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
 from us_sim.core.geometry.transforms import Matrix, apply, inverse
@@ -29,12 +30,12 @@ from us_sim.core.patient.signed_distance import distance_at
 
 FACE_WIDTH = 15.0  # mm, elevational width of the face
 COLUMNS, ROWS = 16, 3  # patches of the face, lateral × elevational; odd rows: one lies in the image plane
-BESIDE, BESIDE_STEP = 96.0, 6.0  # mm that columns reach beyond the face's edges, and their distance
+LATERAL_MARGIN, LATERAL_STEP = 96.0, 6.0  # mm that columns reach beyond the face's edges, and their distance
 REACH = 120.0  # mm below the face to which bone is looked for; tissue further down does not move
 DEEPEST = 60.0  # mm, greatest penetration: beyond, the probe stands in the patient and touches nothing
 STEP = 2.0  # mm along a column
 THINNEST = 3.0  # mm of tissue that are left between face and bone, however hard it is pressed
-CAGE = 25.0  # kPa/mm, what bone yields as a whole: 20 N/mm under a face, as a chest does (Tsitlik et al. 1983)
+RIB_CAGE = 25.0  # kPa/mm, what bone yields as a whole: 20 N/mm under a face, as a chest does (Tsitlik et al. 1983)
 LEAST_COMPRESSED = 0.25  # smallest C = compressed over free thickness that the law of stiffening is asked for
 
 Array = NDArray[np.float64]
@@ -106,7 +107,7 @@ def face_of(probe: ProbeGeometry, width: float = FACE_WIDTH, columns: int = COLU
     y = width * ((np.arange(rows) + 0.5) / rows - 0.5)
     patches = np.stack(np.broadcast_arrays(x[:, None], y, z[:, None]), axis=-1)
     normals = np.stack(np.broadcast_arrays(np.sin(angle)[:, None], 0 * y, np.cos(angle)[:, None]), axis=-1)
-    off = half + BESIDE_STEP * (np.arange(int(BESIDE / BESIDE_STEP)) + 0.5)
+    off = half + LATERAL_STEP * (np.arange(int(LATERAL_MARGIN / LATERAL_STEP)) + 0.5)
     beside = np.stack([np.concatenate([-off[::-1], off]), np.zeros(2 * len(off)), np.full(2 * len(off), drop)], -1)
     points = np.concatenate([patches.reshape(-1, 3), beside])
     areas = np.zeros(len(points))
@@ -194,15 +195,11 @@ def _walk(tissue, elasticity, m, points, skin, penetration, size, bone, stiffnes
                 compliance += spread * step / (modulus * compressed ** (-exponent))
         shape = length * width / (2 * free * (length + width))
         compliance /= 1 + 2 * shape * shape
-        stiffness[p] = 1 / (compliance + (1 / CAGE if bone[p] < REACH else 0.0))
+        stiffness[p] = 1 / (compliance + (1 / RIB_CAGE if bone[p] < REACH else 0.0))
 
 
 @numba.njit(inline="always")
 def _class_at(tissue, m, x, y, z):  # type: ignore[no-untyped-def]
-    """Class of the nearest voxel; 0 outside the volume."""
-    a = m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3] + 0.5
-    b = m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3] + 0.5
-    c = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3] + 0.5
-    if a >= 0 and b >= 0 and c >= 0 and a < tissue.shape[0] and b < tissue.shape[1] and c < tissue.shape[2]:
-        return tissue[int(a), int(b), int(c)]
-    return np.uint8(0)
+    """Class of the voxel nearest to a point in `probe`, mm."""
+    a, b, c = mapped(m, x, y, z)
+    return nearest(tissue, a, b, c)

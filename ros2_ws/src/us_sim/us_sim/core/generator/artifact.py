@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from us_sim.core.errors import ArtifactError
+from us_sim.core.files import atomic_write
 from us_sim.core.generator.backend import GeneratorBackend, TorchBackend
 from us_sim.core.generator.card import Card
 from us_sim.core.generator.unet import Norm, UNet
@@ -55,11 +56,10 @@ def build(card: Card) -> UNet:
 def save_generator(path: str | Path, network: UNet, card: Card) -> None:
     """Write weights and card of a generator, or of a segmenter; the file appears whole or not at all."""
     target = Path(path)
-    partial = target.with_name(target.name + ".partial")
     weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    save_file(weights, partial, metadata={"card": card.to_json()})
-    partial.chmod(0o644)  # the library leaves it readable to its owner alone, but artifacts are shared
-    partial.replace(target)
+    with atomic_write(target) as partial:
+        save_file(weights, partial, metadata={"card": card.to_json()})
+        partial.chmod(0o644)  # the library leaves it readable to its owner alone, but artifacts are shared
 
 
 def load_generator(path: str | Path, device: torch.device | str = "cpu") -> Generator:

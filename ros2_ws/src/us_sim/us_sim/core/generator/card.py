@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from us_sim.core.config import SOFT_WINDOW
 from us_sim.core.errors import ArtifactError
 from us_sim.core.generator.unet import STRIDE
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
@@ -31,7 +32,7 @@ class Card:
     Attributes:
         probe: the fan that it was trained on, with its grids.
         encoding: `paper`: one window in 3 equal channels and the label index / (classes − 1); `rich`: two windows,
-            speckle of the scatterers, on a polar grid the level of sound that is left, one-hot labels.
+            speckle of the scatterers, on a polar grid the TGC-compensated transmission, one-hot labels.
         grid: `cartesian`: the frame's pixels; `polar`: scan lines × samples.
         source: the image fed: CT slice, or the physics frame of the two-stage pipeline.
         windows: HU mapped to −1 and 1, for each windowed channel.
@@ -49,7 +50,7 @@ class Card:
     encoding: str = "paper"
     grid: str = "cartesian"
     source: str = "ct"
-    windows: tuple[tuple[float, float], ...] = ((-150.0, 250.0),)
+    windows: tuple[tuple[float, float], ...] = (SOFT_WINDOW,)
     classes: tuple[int, ...] = PAPER_CLASSES
     width: float = 1.0
     norm: str = "instance"

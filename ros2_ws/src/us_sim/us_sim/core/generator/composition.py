@@ -78,7 +78,7 @@ def line_grid(probe: ProbeGeometry, drawn: ProbeGeometry, device: torch.device) 
 def pixel_grid(probe: ProbeGeometry, drawn: ProbeGeometry, device: torch.device) -> Tensor:
     """Return (1, H, W, 2), where the probe's pixels lie on a picture with the pixels of `drawn`, normalised."""
     (dx, dz), (x0, z0) = drawn.pixel_spacing, drawn.first_pixel
-    x, _, z = torch.from_numpy(probe.pixel_points).unbind(-1)
+    x, _, z = torch.tensor(probe.pixel_points).unbind(-1)
     column, row = (2 * (x - x0) / dx + 1) / drawn.width - 1, (2 * (z - z0) / dz + 1) / drawn.height - 1
     return torch.stack([column, row], dim=-1)[None].to(device)
 

@@ -18,7 +18,7 @@ from us_sim.core.physics.imaging import TGC_LIMIT
 from us_sim.core.tissue import CLASS_COUNT, TISSUES, TissueClass
 
 UNLABELLED = 0.65  # dB/(cm MHz), attenuation of body that is of no class of the card: fat, muscle
-LEAST_LEFT, MOST_LEFT = -40.0, 20.0  # dB
+LEAST_TRANSMISSION, MOST_TRANSMISSION = -40.0, 20.0  # dB
 
 
 def window(hu: Tensor, low: float, high: float) -> Tensor:
@@ -52,7 +52,7 @@ def encode_by_tensors(card: Card, image: Tensor, tissue: Tensor, scatter: Tensor
     if card.encoding == "paper" or scatter is None:
         return torch.stack([*views * 3, index / (len(card.classes) - 1)], dim=1)
     layers = (index[:, None] == torch.arange(1, len(card.classes), device=index.device)[:, None, None]).float()
-    return torch.cat([torch.stack([*views, 0.5 * scatter * fan], dim=1), *sound_left(card, layers), layers], dim=1)
+    return torch.cat([torch.stack([*views, 0.5 * scatter * fan], dim=1), *transmission(card, layers), layers], dim=1)
 
 
 def _windows(card: Card) -> tuple[tuple[float, float], ...]:
@@ -60,8 +60,8 @@ def _windows(card: Card) -> tuple[tuple[float, float], ...]:
     return card.windows if card.source == "ct" else ((0.0, 255.0),) * len(card.windows)
 
 
-def sound_left(card: Card, layers: Tensor) -> list[Tensor]:
-    """Level of the sound that comes back from each sample, TGC included, (B, 1, H, W) in units of 20 dB.
+def transmission(card: Card, layers: Tensor) -> list[Tensor]:
+    """TGC-compensated two-way transmission to each sample, a list of one (B, 1, H, W) in units of 20 dB.
 
     A convolution sees some dozen samples up the scan line, a rib's shadow reaches to the end of it. On a cartesian
     grid, where scan lines are no columns, there is no such channel and the list is empty.
@@ -74,7 +74,7 @@ def sound_left(card: Card, layers: Tensor) -> list[Tensor]:
         return []
     gain, loss = map(layers.new_tensor, _sound(card, layers.shape[2]))
     lost = loss[0] + torch.einsum("c,bchw->bhw", loss[1:] - loss[0], layers)
-    return [((gain[:, None] - torch.cumsum(lost, dim=1)).clamp(LEAST_LEFT, MOST_LEFT) / 20)[:, None]]
+    return [((gain[:, None] - torch.cumsum(lost, dim=1)).clamp(LEAST_TRANSMISSION, MOST_TRANSMISSION) / 20)[:, None]]
 
 
 def _sound(card: Card, samples: int) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -144,7 +144,7 @@ def _rich(image, tissue, fan, windows, place, scatter, gain, loss, encoded):  # 
     for r in numba.prange(batch * blocks):
         b, start = r // blocks, r % blocks * BLOCK
         end = min(start + BLOCK, width)
-        labels, spent = np.empty(BLOCK, np.int32), np.zeros(BLOCK)  # dB lost on the way
+        labels, lost = np.empty(BLOCK, np.int32), np.zeros(BLOCK)  # dB lost on the way
         for h in range(height):
             for w in range(start, end):
                 labels[w - start] = place[tissue[b, h, w]] if fan[h, w] else 0
@@ -153,9 +153,9 @@ def _rich(image, tissue, fan, windows, place, scatter, gain, loss, encoded):  # 
                 encoded[b, views, h, w] = half * scatter[b, h, w] if fan[h, w] else zero
             if len(gain):
                 for w in range(start, end):
-                    spent[w - start] += loss[labels[w - start]]
-                    left = min(max(gain[h] - spent[w - start], LEAST_LEFT), MOST_LEFT)
-                    encoded[b, views + 1, h, w] = left / 20
+                    lost[w - start] += loss[labels[w - start]]
+                    level = min(max(gain[h] - lost[w - start], LEAST_TRANSMISSION), MOST_TRANSMISSION)
+                    encoded[b, views + 1, h, w] = level / 20
             for layer in range(1, len(loss)):
                 for w in range(start, end):
                     encoded[b, first + layer - 1, h, w] = np.float32(labels[w - start] == layer)

@@ -5,7 +5,6 @@ Source: Jacob et al. 2018 for the arithmetic; Nagel et al. 2019 for the correcti
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from us_sim.core.config import ImageSettings
+from us_sim.core.files import atomic_write
 from us_sim.core.generator.artifact import Generator
 from us_sim.core.generator.renderer import LearnedRenderer
 from us_sim.core.patient.patient import builtin_patient
@@ -106,20 +106,17 @@ def _keep(generator: Generator, model: ov.Model) -> str:
     """Write the model where it can be written, whole or not at all; return what became of it."""
     refusals = []
     for file in _places(generator):
-        partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(partial, "w") as archive:
+            with tempfile.TemporaryDirectory() as folder, atomic_write(file) as partial:
                 xml = Path(folder) / PARTS[0]
                 ov.save_model(model, xml, compress_to_fp16=False)
-                for part in PARTS:
-                    archive.write(xml.with_name(part), part)
-            partial.replace(file)
+                with zipfile.ZipFile(partial, "w") as archive:
+                    for part in PARTS:
+                        archive.write(xml.with_name(part), part)
             return f"kept in {file}"
         except OSError as error:
             refusals.append(_line(error))
-            with suppress(OSError):
-                partial.unlink()
     return f"not kept ({'; '.join(refusals) or 'no folder'})"
 
 

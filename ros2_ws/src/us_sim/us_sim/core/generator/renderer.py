@@ -35,19 +35,19 @@ class LearnedRenderer:
         self._generator, self._settings = generator, settings
         self._polar = card.grid == "polar"
         grid = card.probe
-        self._lines = torch.from_numpy(grid.polar_points).to(device)
+        self._lines = torch.tensor(grid.polar_points).to(device)
         points = grid.polar_points.transpose(1, 0, 2) if self._polar else grid.pixel_points
-        self._points = torch.from_numpy(np.ascontiguousarray(points)).to(device)
+        self._points = torch.tensor(points).to(device)
         self.reads_frame = card.source == "ct" and np.array_equal(points, probe.pixel_points)
         self._fan = torch.ones(card.size, dtype=torch.bool, device=device)
         if not self._polar:
-            self._fan = torch.from_numpy(grid.fan_mask).to(device)
+            self._fan = torch.tensor(grid.fan_mask).to(device)
         self._card_grid = conversion_grid(grid, device)
         # The physics frame of the two-stage pipeline is the one the generator was trained on.
         self._training = formation(grid, ImageSettings(), seed, device)
         self._compose = Composition(card, probe, uncoupled(self._training), device)
 
-    def toned(self, settings: ImageSettings) -> LearnedRenderer:
+    def with_settings(self, settings: ImageSettings) -> LearnedRenderer:
         """Return the same renderer at another gain or dynamic range; all that is made once is shared."""
         other = copy(self)
         other._settings = settings

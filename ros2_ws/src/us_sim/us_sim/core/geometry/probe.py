@@ -15,6 +15,7 @@ import math
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from us_sim.core.errors import ProbeError
 
 Array = NDArray[np.float32]
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 _MOST_SAMPLES = 2**20  # of the polar grid: image formation holds some hundred bytes for each
 _ROUNDING = 1e-4  # of a scan line, a sample or a mm: pixels on the fan's border belong to it
@@ -37,7 +39,7 @@ class ProbeKind(IntEnum):
 
 @dataclass(frozen=True)
 class ProbeGeometry:
-    """A fan and its grids.
+    """A fan and its grids, arrays that are made once and are read-only: `torch.tensor` copies one, `from_numpy` warns.
 
     Attributes:
         kind: shape of the face.
@@ -93,7 +95,7 @@ class ProbeGeometry:
     def line_angles(self) -> NDArray[np.float64]:
         """(L,) angle of each scan line against +z, rad, from the image's left to its right."""
         half = 0.5 * self.field_of_view
-        return (np.arange(self.scan_lines) + 0.5) / self.scan_lines * 2 * half - half
+        return _fixed((np.arange(self.scan_lines) + 0.5) / self.scan_lines * 2 * half - half)
 
     @cached_property
     def line_origins(self) -> NDArray[np.float64]:
@@ -106,13 +108,13 @@ class ProbeGeometry:
             z = self.apex * (np.cos(self.line_angles) - 1)
         else:
             x = self.apex * np.tan(self.line_angles)
-        return np.stack([x, np.zeros_like(x), z], axis=-1)
+        return _fixed(np.stack([x, np.zeros_like(x), z], axis=-1))
 
     @cached_property
     def line_directions(self) -> NDArray[np.float64]:
         """(L, 3) unit direction of each scan line in `probe`."""
         angles = self.line_angles
-        return np.stack([np.sin(angles), np.zeros_like(angles), np.cos(angles)], axis=-1)
+        return _fixed(np.stack([np.sin(angles), np.zeros_like(angles), np.cos(angles)], axis=-1))
 
     @property
     def fan_size(self) -> tuple[float, float, float, float]:
@@ -148,20 +150,20 @@ class ProbeGeometry:
         """(H, W, 3) centres of the frame's pixels, mm in `probe`."""
         (dx, dz), (x0, z0) = self.pixel_spacing, self.first_pixel
         z, x = np.meshgrid(z0 + dz * np.arange(self.height), x0 + dx * np.arange(self.width), indexing="ij")
-        return np.stack([x, np.zeros_like(x), z], axis=-1).astype(np.float32)
+        return _fixed(np.stack([x, np.zeros_like(x), z], axis=-1).astype(np.float32))
 
     # -- scan lines × depth -------------------------------------------------------------------------
 
     @cached_property
     def sample_depths(self) -> Array:
         """(S,) distance of each sample from the face along its scan line, mm."""
-        return ((np.arange(self.samples) + 0.5) * self.sample_spacing).astype(np.float32)
+        return _fixed(((np.arange(self.samples) + 0.5) * self.sample_spacing).astype(np.float32))
 
     @cached_property
     def polar_points(self) -> Array:
         """(L, S, 3) samples of the scan lines, mm in `probe`."""
         along = self.line_directions[:, None, :] * self.sample_depths[None, :, None]
-        return (self.line_origins[:, None, :] + along).astype(np.float32)
+        return _fixed((self.line_origins[:, None, :] + along).astype(np.float32))
 
     @cached_property
     def polar_of_pixel(self) -> Array:
@@ -175,7 +177,7 @@ class ProbeGeometry:
             start = self.apex if self.kind is ProbeKind.CONVEX else self.apex / np.cos(angle)
             distance = np.hypot(x, z + self.apex) - start
         fraction = np.stack([line * self.scan_lines, distance / self.sample_spacing], axis=-1)
-        return (fraction - 0.5).astype(np.float32)
+        return _fixed((fraction - 0.5).astype(np.float32))
 
     @cached_property
     def fan_mask(self) -> NDArray[np.bool_]:
@@ -184,14 +186,20 @@ class ProbeGeometry:
         off_centre = np.abs(line + 0.5 - 0.5 * self.scan_lines)
         inside = (off_centre <= 0.5 * self.scan_lines + _ROUNDING) & (sample >= -0.5 - _ROUNDING)
         if self.kind is not ProbeKind.PHASED:
-            return np.asarray(inside & (sample <= self.samples - 0.5))
+            return _fixed(inside & (sample <= self.samples - 0.5))
         # A flat face under an arc: the outer lines are shorter than the central one.
         radius = np.hypot(self.pixel_points[..., 0], self.pixel_points[..., 2] + self.apex)
-        return np.asarray(inside & (radius <= self.apex + self.depth + _ROUNDING))
+        return _fixed(inside & (radius <= self.apex + self.depth + _ROUNDING))
 
     def with_depth(self, depth: float) -> ProbeGeometry:
         """Return the same probe looking to another depth in mm, its frame fitted to the new fan."""
         return replace(self, depth=depth, given_spacing=None, given_first_pixel=None)
+
+
+def _fixed(grid: NDArray[Scalar]) -> NDArray[Scalar]:
+    """Return a grid that cannot be written into: all who use the probe share it."""
+    grid.setflags(write=False)
+    return grid
 
 
 def _check(probe: ProbeGeometry) -> None:

@@ -55,6 +55,34 @@ def rotation_from_quaternion(x: float, y: float, z: float, w: float) -> NDArray[
     )
 
 
+def rotation_from_vector(vector: ArrayLike) -> NDArray[np.float64]:
+    """Return the (3, 3) rotation about a (3,) axis whose length is the angle in rad, by Rodrigues' formula
+
+    R = cos θ I + sin θ [a]ₓ + (1 − cos θ) a aᵀ.
+    """
+    v = np.asarray(vector, dtype=np.float64)
+    angle = float(np.linalg.norm(v))
+    if angle == 0:
+        return np.eye(3)
+    x, y, z = axis = v / angle
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    c, s = math.cos(angle), math.sin(angle)
+    return np.asarray(c * np.eye(3) + s * cross + (1 - c) * np.outer(axis, axis))
+
+
+def vector_from_rotation(rotation: ArrayLike) -> NDArray[np.float64]:
+    """Return the (3,) axis of a (3, 3) rotation times its angle, 0 to π rad: undoes `rotation_from_vector`."""
+    r = np.asarray(rotation, dtype=np.float64)
+    odd = 0.5 * np.array([r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1]])
+    sine, cosine = float(np.linalg.norm(odd)), 0.5 * (float(np.trace(r)) - 1)
+    angle = math.atan2(sine, cosine)
+    if cosine < 0 and sine < 1e-3:  # half a turn: the odd part vanishes, and the axis is the eigenvector of 1
+        values, vectors = np.linalg.eigh(r + r.T)
+        axis = vectors[:, int(values.argmax())]
+        return np.asarray(angle * (axis if axis @ odd >= 0 else -axis))
+    return odd * (angle / sine if sine > 1e-9 else 1.0)
+
+
 def pose_from_metres(position: Sequence[float], quaternion: Sequence[float]) -> Matrix:
     """Return the (4, 4) transform, mm, of a pose as ROS has it, live or recorded: (3,) m and (x, y, z, w).
 

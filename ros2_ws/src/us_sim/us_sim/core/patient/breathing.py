@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
+from us_sim.core.compute.grids import classes_at, inside, mapped, trilinear
 from us_sim.core.compute.kernels import kernel
 from us_sim.core.compute.lattice import FAR, Lattice, blended
 from us_sim.core.geometry.transforms import Matrix, apply, inverse
@@ -81,10 +82,7 @@ def mobility_of(volume: CtVolume, skin: Skin) -> Mobility:
     distance = skin.distance[::step, ::step, ::step]
     ct_from_grid = skin.ct_from_grid @ np.diag([step, step, step, 1.0])
     nodes = np.stack(np.meshgrid(*map(np.arange, distance.shape), indexing="ij"), axis=-1)
-    voxels = np.rint(apply(inverse(volume.ct_from_voxel) @ ct_from_grid, nodes)).astype(int)
-    inside = np.all((voxels >= 0) & (voxels < volume.tissue.shape), axis=-1)
-    i, j, k = np.moveaxis(np.where(inside[..., None], voxels, 0), -1, 0)
-    bone = inside & (volume.tissue[i, j, k] == TissueClass.BONE)
+    bone = classes_at(volume.tissue, apply(inverse(volume.ct_from_voxel) @ ct_from_grid, nodes)) == TissueClass.BONE
     from_bone = step * skin.spacing * distance_transform_edt(~bone) if bone.any() else np.full(bone.shape, np.inf)
     share = _growing(-distance, *UNDER_SKIN) * _growing(from_bone, *FROM_BONE)
     mobility = Mobility(np.ascontiguousarray(share, dtype=np.float32), inverse(ct_from_grid))
@@ -102,18 +100,8 @@ def _growing(values: NDArray, low: float, high: float) -> NDArray:
 def _breathe(share, m, motion, points, out):  # type: ignore[no-untyped-def]
     for p in numba.prange(points.shape[0]):
         x, y, z = points[p, 0], points[p, 1], points[p, 2]
-        a = m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]
-        b = m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]
-        c = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]
-        weight = 0.0
-        if a > 0 and b > 0 and c > 0 and a < share.shape[0] - 1 and b < share.shape[1] - 1 and c < share.shape[2] - 1:
-            i, j, k = int(a), int(b), int(c)
-            u, v, w = a - i, b - j, c - k
-            near = (share[i, j, k] * (1 - w) + share[i, j, k + 1] * w) * (1 - v)
-            near += (share[i, j + 1, k] * (1 - w) + share[i, j + 1, k + 1] * w) * v
-            far = (share[i + 1, j, k] * (1 - w) + share[i + 1, j, k + 1] * w) * (1 - v)
-            far += (share[i + 1, j + 1, k] * (1 - w) + share[i + 1, j + 1, k + 1] * w) * v
-            weight = near * (1 - u) + far * u
+        a, b, c = mapped(m, x, y, z)
+        weight = trilinear(share, a, b, c, np.float64) if inside(share, a, b, c) else 0.0
         out[p, 0] = x - weight * motion[0]
         out[p, 1] = y - weight * motion[1]
         out[p, 2] = z - weight * motion[2]

@@ -12,6 +12,8 @@ import math
 import numpy as np
 from numba import njit
 
+from us_sim.core.compute.grids import clamped, trilinear
+
 
 @njit(cache=True, nogil=True)
 def share_of_blocks(hu, tissue, block_i, block_j, block_k):  # type: ignore[no-untyped-def]
@@ -110,25 +112,13 @@ def _sweep(d, fixed, back_x, back_y, back_z):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _at(distance, ct_from_grid, px, py, pz):  # type: ignore[no-untyped-def]
     """Trilinear value at one point in `ct`, mm; outside the grid, the way to it is added."""
-    nx, ny, nz = distance.shape
     spacing = ct_from_grid[0, 0]
     x = (px - ct_from_grid[0, 3]) / spacing
     y = (py - ct_from_grid[1, 3]) / spacing
     z = (pz - ct_from_grid[2, 3]) / spacing
-    # Written so that NaN lands on 0 and never becomes an index; the way out is then NaN.
-    cx = min(x, nx - 1.0) if x > 0 else 0.0
-    cy = min(y, ny - 1.0) if y > 0 else 0.0
-    cz = min(z, nz - 1.0) if z > 0 else 0.0
-    way = spacing * math.sqrt((x - cx) ** 2 + (y - cy) ** 2 + (z - cz) ** 2)
-    i, j, k = min(int(cx), nx - 2), min(int(cy), ny - 2), min(int(cz), nz - 2)
-    fx, fy, fz = cx - i, cy - j, cz - k
-    low = (distance[i, j, k] * (1 - fz) + distance[i, j, k + 1] * fz) * (1 - fy) + (
-        distance[i, j + 1, k] * (1 - fz) + distance[i, j + 1, k + 1] * fz
-    ) * fy
-    high = (distance[i + 1, j, k] * (1 - fz) + distance[i + 1, j, k + 1] * fz) * (1 - fy) + (
-        distance[i + 1, j + 1, k] * (1 - fz) + distance[i + 1, j + 1, k + 1] * fz
-    ) * fy
-    return low * (1 - fx) + high * fx + way
+    cx, cy, cz = clamped(distance, x, y, z)
+    way = spacing * math.sqrt((x - cx) ** 2 + (y - cy) ** 2 + (z - cz) ** 2)  # NaN where the point is
+    return trilinear(distance, cx, cy, cz, np.float64) + way
 
 
 @njit(cache=True, nogil=True)

@@ -47,7 +47,7 @@ def formation(probe: ProbeGeometry, settings: ImageSettings, seed: int, device: 
 @lru_cache(maxsize=4)  # those of a probe and of a generator, and the ones before a change
 def _parts(probe: ProbeGeometry, settings: ImageSettings, seed: int, device: torch.device) -> tuple[Tensor, ...]:
     """The tensors of `Formation` in their order; they are shared, nobody writes to them."""
-    depths = torch.from_numpy(probe.sample_depths)
+    depths = torch.tensor(probe.sample_depths)
     spacing = line_spacing(probe, depths)
     generator = torch.Generator().manual_seed(seed)
     noise, clutter = torch.randn(2, probe.scan_lines, probe.samples, 2 * LOOKS, generator=generator)
@@ -79,7 +79,7 @@ def beam_width(depths: Tensor, settings: ImageSettings) -> Tensor:
 
 def lateral_psf(probe: ProbeGeometry, settings: ImageSettings, spacing: Tensor) -> Tensor:
     """Return (ZONES, L, L): row l mixes the scan lines that the beam of line l covers; speckle keeps its power."""
-    width = beam_width(torch.from_numpy(probe.sample_depths), settings)
+    width = beam_width(torch.tensor(probe.sample_depths), settings)
     psf = mixing(width / 2.355, spacing, probe.scan_lines)
     # Neighbouring lines see partly the same scatterers: their echoes add in amplitude, not only in power.
     lines = torch.arange(probe.scan_lines)

@@ -13,10 +13,10 @@ from us_sim.core.geometry.probe import ProbeGeometry
 
 def conversion_grid(probe: ProbeGeometry, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return what `scan_convert` needs for a probe: (1, H, W, 2) normalised (sample, line), (H, W) fan mask."""
-    polar = torch.from_numpy(probe.polar_of_pixel).to(device)
+    polar = torch.tensor(probe.polar_of_pixel).to(device)
     size = torch.tensor([probe.scan_lines, probe.samples], device=device)
     grid = (2 * polar + 1) / size - 1  # centre of cell i of n lies at (2 i + 1) / n − 1
-    mask = torch.from_numpy(probe.fan_mask).to(device)
+    mask = torch.tensor(probe.fan_mask).to(device)
     return grid.flip(-1)[None].contiguous(), mask
 
 

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import CubicSpline
 
 from us_sim.core.errors import ArmError
-from us_sim.core.geometry.transforms import Matrix, rigid
+from us_sim.core.geometry.transforms import Matrix, rigid, rotation_from_vector, vector_from_rotation
 from us_sim.core.robot.urdf import Joint
 
 ARM_LENGTH = 300.0  # mm of error that weigh as much as 1 rad
@@ -85,32 +85,15 @@ class Arm:
         for joint in self.joints:
             here = here @ joint.parent_from_joint
             if joint.axis is not None:
-                here = here @ rigid(turn(joint.axis * next(left)), (0, 0, 0))
+                here = here @ rigid(rotation_from_vector(joint.axis * next(left)), (0, 0, 0))
             frames.append(here)
         return [*frames, here]
-
-
-def turn(vector: ArrayLike) -> NDArray[np.float64]:
-    """Return the (3, 3) rotation about a (3,) axis whose length is the angle, rad (Rodrigues)."""
-    v = np.asarray(vector, dtype=np.float64)
-    angle = float(np.linalg.norm(v))
-    if angle == 0:
-        return np.eye(3)
-    x, y, z = v / angle
-    k = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + np.sin(angle) * k + (1 - np.cos(angle)) * (k @ k)
 
 
 def error(base_from_target: Matrix, base_from_tip: Matrix) -> NDArray[np.float64]:
     """Return the (6,) way from tip to target in the base's axes: mm, then a turn whose length is its angle, rad."""
     rotation = base_from_target[:3, :3] @ base_from_tip[:3, :3].T
-    skew = rotation - rotation.T
-    around = np.array([skew[2, 1], skew[0, 2], skew[1, 0]])
-    sine, cosine = 0.5 * float(np.linalg.norm(around)), 0.5 * (float(np.trace(rotation)) - 1)
-    angle = np.arctan2(sine, cosine)
-    # Half a turn has no sine and so no axis here; any small step leaves that point.
-    way = around * (0.5 * angle / sine) if sine > 1e-9 else np.array([angle, 0, 0])
-    return np.concatenate([base_from_target[:3, 3] - base_from_tip[:3, 3], way])
+    return np.concatenate([base_from_target[:3, 3] - base_from_tip[:3, 3], vector_from_rotation(rotation)])
 
 
 def solve(arm: Arm, base_from_target: Matrix, start: ArrayLike | None = None) -> NDArray[np.float64]:

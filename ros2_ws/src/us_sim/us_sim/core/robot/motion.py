@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from us_sim.core.compute.grids import classes_at
 from us_sim.core.errors import ConfigError
 from us_sim.core.geometry.probe import PRESETS
-from us_sim.core.geometry.transforms import Matrix, apply, inverse, pose_on_skin, rigid
+from us_sim.core.geometry.transforms import Matrix, apply, inverse, pose_on_skin, rigid, rotation_from_vector
 from us_sim.core.patient.patient import Patient
 from us_sim.core.patient.surface import Skin
 from us_sim.core.patient.volume import CtVolume
@@ -74,11 +75,7 @@ MOTIONS: dict[str, Callable[[Patient, NDArray[np.float64]], NDArray[np.float64]]
 
 def _turn(axis: int, angle: float) -> Matrix:
     """Rotation about the probe's x (0), y (1) or z (2), at the middle of its face."""
-    first, second = (axis + 1) % 3, (axis + 2) % 3
-    turn = np.eye(3)
-    turn[[first, second], [first, second]] = math.cos(angle)
-    turn[second, first], turn[first, second] = math.sin(angle), -math.sin(angle)
-    return rigid(turn, [0, 0, 0])
+    return rigid(rotation_from_vector(angle * np.eye(3)[axis]), (0, 0, 0))
 
 
 # -- where the probe stands -----------------------------------------------------------------------------
@@ -113,10 +110,7 @@ def _view(volume: CtVolume, ct_from_probe: Matrix, wanted: TissueClass) -> float
     """Share of the default fan that shows the wanted class, with nothing opaque before it."""
     points = PRESETS["c5_2"].polar_points[6::12, 8::16]
     voxel_from_probe = inverse(volume.ct_from_voxel) @ ct_from_probe
-    voxels = np.rint(apply(voxel_from_probe, points)).astype(int)
-    inside = np.all((voxels >= 0) & (voxels < volume.tissue.shape), axis=-1, keepdims=True)
-    i, j, k = np.moveaxis(np.where(inside, voxels, 0), -1, 0)
-    tissue = np.where(inside[..., 0], volume.tissue[i, j, k], TissueClass.BACKGROUND)
+    tissue = classes_at(volume.tissue, apply(voxel_from_probe, points))
     clear = ~np.logical_or.accumulate(np.isin(tissue, _OPAQUE), axis=1)
     return float((clear & (tissue == wanted)).mean())
 

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from us_sim.core import tissue
+from us_sim.core.compute.grids import inside, mapped, nearest, trilinear
 from us_sim.core.compute.kernels import kernel
 from us_sim.core.geometry.transforms import Matrix, inverse
 from us_sim.core.patient.surface import Skin
 from us_sim.core.patient.volume import AIR_HU, CtVolume
-from us_sim.core.sampling.reslice import THIN, Beam, inside, mapped, nearest, trilinear
+from us_sim.core.sampling.reslice import THIN, Beam
 from us_sim.core.sampling.scatterers import LOOKS, SCALE, TILE, tile_from_ct
 from us_sim.core.tissue import TissueClass
 
@@ -195,7 +196,7 @@ def _sample(  # type: ignore[no-untyped-def]
                 out[2, p] += share * table[0, 4]
                 out[6, p] += share * np.float32(AIR_HU)
                 continue
-            value = trilinear(hu, a, b, c)
+            value = trilinear(hu, a, b, c, np.float32)
             impedance, attenuation, amplitude, variability, specularity, layering, organ, usual = _properties(
                 tissue, table, a, b, c
             )

@@ -14,13 +14,12 @@ import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from us_sim.core.compute.grids import inside, mapped, nearest, trilinear
 from us_sim.core.compute.kernels import kernel
 from us_sim.core.geometry.transforms import Matrix, check_pose, inverse
 from us_sim.core.patient.volume import AIR_HU, CtVolume
 
 Beam = tuple[NDArray[np.float64], NDArray[np.float32]]
-
-NEXT = np.uintp(1)
 
 THIN: Beam = (np.zeros(1), np.ones(1, np.float32))
 
@@ -86,49 +85,6 @@ def _prepared(
     return inverse(volume.ct_from_voxel) @ poses.reshape(-1, 4, 4), flat, shape
 
 
-@numba.njit(inline="always")
-def mapped(m, x, y, z):  # type: ignore[no-untyped-def]
-    """A point through a (4, 4) matrix, inside a compiled loop."""
-    return (
-        m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3],
-        m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3],
-        m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3],
-    )
-
-
-@numba.njit(inline="always")
-def inside(hu, a, b, c):  # type: ignore[no-untyped-def]
-    """Whether a fractional voxel lies in the box of voxel centres, inside a compiled loop."""
-    # Written so that NaN counts as outside.
-    low = a >= 0 and b >= 0 and c >= 0
-    return low and a <= hu.shape[0] - 1 and b <= hu.shape[1] - 1 and c <= hu.shape[2] - 1
-
-
-@numba.njit(inline="always")
-def trilinear(hu, a, b, c):  # type: ignore[no-untyped-def]
-    """HU at a fractional voxel inside the box, inside a compiled loop."""
-    # Unsigned, or each access would ask whether an index counts from the end: a fifth of the time.
-    i = np.uintp(min(int(a), hu.shape[0] - 2))
-    j = np.uintp(min(int(b), hu.shape[1] - 2))
-    k = np.uintp(min(int(c), hu.shape[2] - 2))
-    i1, j1, k1 = i + NEXT, j + NEXT, k + NEXT
-    u, v, w = np.float32(a - np.float64(i)), np.float32(b - np.float64(j)), np.float32(c - np.float64(k))
-    h00 = hu[i, j, k] + w * (np.float32(hu[i, j, k1]) - hu[i, j, k])
-    h01 = hu[i, j1, k] + w * (np.float32(hu[i, j1, k1]) - hu[i, j1, k])
-    h10 = hu[i1, j, k] + w * (np.float32(hu[i1, j, k1]) - hu[i1, j, k])
-    h11 = hu[i1, j1, k] + w * (np.float32(hu[i1, j1, k1]) - hu[i1, j1, k])
-    h0, h1 = h00 + v * (h01 - h00), h10 + v * (h11 - h10)
-    return h0 + u * (h1 - h0)
-
-
-@numba.njit(inline="always")
-def nearest(tissue, a, b, c):  # type: ignore[no-untyped-def]
-    """Class of the nearest voxel, background outside the box, inside a compiled loop."""
-    if inside(tissue, a, b, c):
-        return tissue[np.uintp(int(a + 0.5)), np.uintp(int(b + 0.5)), np.uintp(int(c + 0.5))]
-    return np.uint8(0)
-
-
 @kernel
 def _nearest(tissue, voxel_from_probe, points, out):  # type: ignore[no-untyped-def]
     for p in numba.prange(points.shape[0]):
@@ -140,7 +96,7 @@ def _nearest(tissue, voxel_from_probe, points, out):  # type: ignore[no-untyped-
 def _thin(hu, tissue, voxel_from_probe, points, out_hu, out_tissue):  # type: ignore[no-untyped-def]
     for p in numba.prange(points.shape[0]):
         a, b, c = mapped(voxel_from_probe, points[p, 0], points[p, 1], points[p, 2])
-        out_hu[p] = trilinear(hu, a, b, c) if inside(hu, a, b, c) else np.float32(AIR_HU)
+        out_hu[p] = trilinear(hu, a, b, c, np.float32) if inside(hu, a, b, c) else np.float32(AIR_HU)
         out_tissue[p] = nearest(tissue, a, b, c)
 
 
@@ -153,7 +109,9 @@ def _thick(  # type: ignore[no-untyped-def]
         value = np.float32(0)
         for plane in range(len(offsets)):
             a, b, c = mapped(voxel_from_probe, x, y + offsets[plane], z)
-            value += weights[plane] * (trilinear(hu, a, b, c) if inside(hu, a, b, c) else np.float32(AIR_HU))
+            value += weights[plane] * (
+                trilinear(hu, a, b, c, np.float32) if inside(hu, a, b, c) else np.float32(AIR_HU)
+            )
         out_hu[p] = value
         a, b, c = mapped(voxel_from_probe, x, y, z)
         out_tissue[p] = nearest(tissue, a, b, c)

@@ -1,21 +1,15 @@
-"""The hand that holds the probe: a place on the skin, the turns of the probe there, and how deep it is pressed in."""
+"""The patient's skin as the view has it: a triangle mesh to project points and rays onto."""
 
 from __future__ import annotations
-
-import math
-from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 from trimesh.triangles import closest_point
 
-from us_sim.core.geometry.transforms import Matrix, pose_on_skin, rigid
-
 Array = NDArray[np.float64]
 
 FLATTENED = 15.0  # mm, radius over which the skin's normal is taken, about half a face
-CRANIAL = np.array([0.0, 0.0, 1.0])
 
 
 class SkinMesh:
@@ -65,62 +59,3 @@ class SkinMesh:
         near = self._middles.query_ball_point(p, FLATTENED) or [int(self._middles.query(p)[1])]
         total = self._areas[near].sum(axis=0)
         return np.asarray(total / np.linalg.norm(total))
-
-
-@dataclass(frozen=True, eq=False)
-class Hand:
-    """Where and how the probe is held. Turns in rad are about the middle of the face.
-
-    Attributes:
-        point: (3,) place on the skin, mm in `ct`.
-        rotate: about the beam; 0 is transverse with the marker towards the patient's right.
-        tilt: about the lateral axis: the fan leaves its plane.
-        rock: about the elevation axis: the fan swings in its plane.
-        press: mm that the face's middle lies below the skin.
-    """
-
-    point: Array
-    rotate: float = 0.0
-    tilt: float = 0.0
-    rock: float = 0.0
-    press: float = 5.0
-
-    def pose(self, skin: SkinMesh) -> Matrix:
-        """Return the (4, 4) `ct_from_probe`, mm."""
-        normal = skin.normal(self.point)
-        upright = _upright(self.point - self.press * normal, normal)
-        return upright @ rigid(_turn(2, self.rotate) @ _turn(0, self.tilt) @ _turn(1, self.rock), (0.0, 0.0, 0.0))
-
-    def moved(self, skin: SkinMesh, towards: ArrayLike) -> Hand:
-        """Return the hand at the place of the skin nearest to a (3,) point, held as before."""
-        return replace(self, point=skin.nearest(towards))
-
-    @staticmethod
-    def holding(ct_from_probe: Matrix, skin: SkinMesh) -> Hand:
-        """Return the hand that holds a probe at a pose, mm; beside the skin, `press` is negative."""
-        place = ct_from_probe[:3, 3]
-        point = skin.nearest(place)
-        normal = skin.normal(point)
-        turn = _upright(point, normal)[:3, :3].T @ ct_from_probe[:3, :3]
-        return Hand(
-            point,
-            rotate=math.atan2(-turn[0, 1], turn[1, 1]),
-            tilt=math.asin(float(np.clip(turn[2, 1], -1.0, 1.0))),
-            rock=math.atan2(-turn[2, 0], turn[2, 2]),
-            press=float((point - place) @ normal),
-        )
-
-
-def _upright(point: Array, normal: Array) -> Matrix:
-    """Pose along the normal, transverse to the body; on its top and bottom, along the patient's right to left."""
-    lateral = np.cross(CRANIAL, normal)
-    return pose_on_skin(point, normal, lateral if np.linalg.norm(lateral) > 1e-3 else [-1.0, 0.0, 0.0])
-
-
-def _turn(axis: int, angle: float) -> Array:
-    """(3, 3) rotation about an axis of the probe."""
-    first, second = (axis + 1) % 3, (axis + 2) % 3
-    turn = np.eye(3)
-    turn[[first, second], [first, second]] = math.cos(angle)
-    turn[second, first], turn[first, second] = math.sin(angle), -math.sin(angle)
-    return turn

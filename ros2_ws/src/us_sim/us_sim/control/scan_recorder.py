@@ -1,4 +1,4 @@
-"""Records the frames of a scan: those whose stamps lie between its first and its last pose on the course."""
+"""Records the frames of a scan: those whose stamps lie between its first and its last pose on the path."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from us_sim.ros.outputs import stream_qos
 PARTS = {"image": Image, "labels": Image, "frame_info": FrameInfo}
 
 
-class Tape:
+class ScanRecorder:
     """Listens to frames from construction until `close`, and writes them to a folder of their own in `folder`.
 
     Attributes:

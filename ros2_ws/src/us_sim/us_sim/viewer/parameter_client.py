@@ -1,4 +1,4 @@
-"""Parameters of the simulator, set one call at a time: while one is under way, only the newest wish is kept."""
+"""Sets parameters of the simulator, one call at a time: while one is under way, only the newest values are kept."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-QUIET = 1.0  # s after the last wish in which the page is not corrected: the user may still be dragging
+QUIET = 1.0  # s after the last change in which the page is not corrected: the user may still be dragging
 
 
-class Wishes:
-    """What the user wishes of the simulator. `refused(text)` tells why one was not granted."""
+class ParameterClient:
+    """Changes that the user makes. `refused(text)` tells why one was not accepted."""
 
     def __init__(self, node: Node, refused: Callable[[str], None]) -> None:
         self._client = node.create_client(SetParameters, "us_sim/set_parameters")
@@ -27,11 +27,11 @@ class Wishes:
 
     @property
     def quiet(self) -> bool:
-        """Whether no wish is open or fresh: the page may be set to what the simulator says."""
+        """Whether no change is pending or recent: the page may be set to what the simulator says."""
         return not self._open and self._asked is None and time.monotonic() - self._last > QUIET
 
-    def wish(self, name: str, value: float | str) -> None:
-        """Ask for a value, now or when the present call is answered."""
+    def set(self, name: str, value: float | str) -> None:
+        """Set a value, now or when the present call is answered."""
         with self._lock:
             self._open[name] = value
             self._last = time.monotonic()
@@ -42,13 +42,13 @@ class Wishes:
             lost = self._asked is not None and time.monotonic() - self._asked > 10.0  # the node went away
             if not self._open or (self._asked is not None and not lost):
                 return
-            wished, self._open = self._open, {}
+            pending, self._open = self._open, {}
             if not self._client.service_is_ready():
                 self._asked = None
                 self._refused("the simulator does not answer; is it running?")
                 return
             self._asked = time.monotonic()
-        parameters = [Parameter(name, value=value).to_parameter_msg() for name, value in wished.items()]
+        parameters = [Parameter(name, value=value).to_parameter_msg() for name, value in pending.items()]
         self._client.call_async(SetParameters.Request(parameters=parameters)).add_done_callback(self._answered)
 
     def _answered(self, future: Any) -> None:

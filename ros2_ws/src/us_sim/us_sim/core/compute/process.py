@@ -1,0 +1,30 @@
+"""What a process must be told before torch, numba, SciPy and OpenVINO are imported: they read it once."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+KEEP = "US_SIM_KEEP_ENVIRONMENT"
+DEFAULTS = {
+    # Two OpenMP pools live here, torch's and numba's. Threads that spin while they wait take the cores from one another
+    # and from other processes: with both of two cores busy, frames of 20 ms took up to 1 s spinning and stayed under
+    # 60 ms sleeping.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # OpenBLAS has threads of its own, and they always spin: the small equations of the confidence map woke them for
+    # each frame, and a stream of 30 frames a second fell to 3. One thread solves them in 5 ms.
+    "OPENBLAS_NUM_THREADS": "1",
+}
+
+
+def settle() -> None:
+    """Set the variables of DEFAULTS that are not set, and keep OpenVINO and NNCF from sending telemetry.
+
+    `import us_sim` calls it, as programs import torch together with their own modules. With US_SIM_KEEP_ENVIRONMENT=1
+    in the environment it does nothing, for who embeds us_sim in a process with settings of its own.
+    """
+    if os.environ.get(KEEP, "") not in ("", "0"):
+        return
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # without it both take a stub

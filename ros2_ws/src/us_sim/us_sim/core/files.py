@@ -1,0 +1,44 @@
+"""Files that appear whole or not at all, also when the process or the machine dies half-way."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PARTIAL = ".partial"  # in the names of files that are being written
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Give the name of a file to write; it takes the place of `path` when the block ends without an error.
+
+    It lies in the same folder, is hidden and keeps the suffix, from which many writers learn the format. Its content is
+    on disk before it is renamed, for a rename could outlive it. After an error it is gone, and `path` is as it was.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    partial = path.with_name(f".{path.stem}.{os.getpid()}{PARTIAL}{path.suffix}")
+    try:
+        yield partial
+        _flush(partial)
+        partial.replace(path)
+        _flush(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def is_partial(path: Path) -> bool:
+    """Return whether a file is what `atomic_write` left when its process was killed."""
+    return path.name.startswith(".") and PARTIAL in path.suffixes
+
+
+def _flush(path: Path) -> None:
+    """Wait until the content of a file or folder is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
