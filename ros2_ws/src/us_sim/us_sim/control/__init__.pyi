@@ -1,12 +1,12 @@
-from .admittance import Felt as Felt
+from .admittance import ContactState as ContactState
 from .admittance import press_velocity as press_velocity
 from .config import ScanConfig as ScanConfig
 from .config import ServoConfig as ServoConfig
 from .guard import Guard as Guard
-from .raster import path as path
+from .raster import waypoint_path as waypoint_path
 from .scanning import Forces as Forces
 from .scanning import SkinScan as SkinScan
 from .scanning import Stage as Stage
+from .visual_servo import Observation as Observation
 from .visual_servo import Phase as Phase
-from .visual_servo import Seen as Seen
 from .visual_servo import Servo as Servo
