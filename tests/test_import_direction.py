@@ -123,7 +123,6 @@ def test_a_module_lies_in_a_room(name: str) -> None:
     assert room_of(name) is not None or name in FACES
 
 
-@pytest.mark.xfail(reason="node, services and heartbeat know one another until they share a Session", strict=True)
 def test_no_room_holds_a_circle() -> None:
     graph = {}
     for name in MODULES:

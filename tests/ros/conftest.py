@@ -195,8 +195,8 @@ class World:
         overrides = [Parameter(name, value=value) for name, value in given.items()]
         node: Any = UsSim(context=self.context, namespace=namespace, parameter_overrides=overrides)
         self.add(node)
-        if node.scene is not None:
-            node.scene.simulator.log.clear()  # of the frame that warms it up
+        if node.session.scene is not None:
+            node.session.scene.simulator.log.clear()  # of the frame that warms it up
         return node
 
     def until(self, what: Callable[[], Any], seconds: float = 60.0) -> Any:
@@ -233,7 +233,7 @@ class World:
 
         def received() -> int:
             publisher.publish(pose)
-            return node.statistics.counts["received"]
+            return node.session.statistics.counts["received"]
 
         self.until(received)
         return publisher.publish

@@ -7,7 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from builtin_interfaces.msg import Time
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.node import Node
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool
 from us_sim_msgs.msg import RenderedFrame
@@ -31,13 +33,12 @@ from us_sim.ros.conversions import (
 from us_sim.ros.folders import allowed_folders, check_inside
 from us_sim.ros.parameters import RosConfig
 from us_sim.ros.poses import RefusedError, StampOrder, locate
-from us_sim.ros.scene import Scene
+from us_sim.ros.session import Session
 from us_sim.ros.worker import in_worker
 
 if TYPE_CHECKING:
     from us_sim.core.patient.patient import Patient
     from us_sim.core.simulator import Frame, Simulator
-    from us_sim.ros.node import UsSim
 
 MAX_POSES = 64  # in one call of ~/render: about 17 MB of answer at 256×256
 CHUNK = 8  # poses rendered at once: a long batch leaves room for the live stream
@@ -53,8 +54,8 @@ NOT_CONFIGURED = "the node is not configured; its log says why, or configure it"
 class Services:
     """~/load_patient, ~/load_generator, ~/render and ~/freeze of one node."""
 
-    def __init__(self, node: UsSim) -> None:
-        self._node = node
+    def __init__(self, node: Node, session: Session) -> None:
+        self._node, self._session = node, session
         loading, rendering = MutuallyExclusiveCallbackGroup(), MutuallyExclusiveCallbackGroup()
         node.create_service(LoadPatient, "~/load_patient", self.load_patient, callback_group=loading)
         node.create_service(LoadGenerator, "~/load_generator", self.load_generator, callback_group=loading)
@@ -74,10 +75,10 @@ class Services:
             _describe(patient, response)
             response.success = True
         except Exception as error:
-            response.message = node.failed("load_patient", error)
-            if node.scene is not None:
-                response.patient = node.scene.simulator.patient.name
-                response.patient_sha256 = node.scene.simulator.patient.sha256
+            response.message = self._session.log.failed("load_patient", error)
+            if (scene := self._session.scene) is not None:
+                response.patient = scene.simulator.patient.name
+                response.patient_sha256 = scene.simulator.patient.sha256
         return response
 
     async def load_generator(
@@ -93,8 +94,9 @@ class Services:
             await self._replace("generator", generator)
             response.success = True
         except Exception as error:
-            response.message = node.failed("load_generator", error)
-            generator = node.scene.simulator.generator if node.scene is not None else None
+            response.message = self._session.log.failed("load_generator", error)
+            scene = self._session.scene
+            generator = scene.simulator.generator if scene is not None else None
         if generator is not None:
             response.generator, response.generator_sha256 = generator.name, generator.sha256
             response.card = generator.card.to_json()
@@ -103,7 +105,7 @@ class Services:
 
     def _device(self) -> str:
         """What a generator is loaded for; a node that has given up its GPU stays on the CPU."""
-        scene = self._node.scene
+        scene = self._session.scene
         return "cpu" if scene and scene.simulator.device == "cpu" else parameters.read(self._node, SimConfig).device
 
     def _check_readable(self, *paths: str) -> None:
@@ -118,49 +120,52 @@ class Services:
 
     async def _replace(self, what: str, value: Any) -> None:
         """Put a loaded patient or generator in place: at once, or at the next `configure`."""
-        node = self._node
-        if node.scene is None:
-            node.keep(**{what: value})
+        session = self._session
+        if session.scene is None:
+            session.keep(**{what: value})
             return
-        replace = partial(node.scene.simulator.replace, **{what: value})
-        new: Simulator = await in_worker(node.executor, replace)
-        if node.scene is None:  # cleaned up meanwhile
-            node.keep(**{what: value})
+        replace = partial(session.scene.simulator.replace, **{what: value})
+        new: Simulator = await in_worker(self._node.executor, replace)
+        if session.scene is None:  # cleaned up meanwhile
+            session.keep(**{what: value})
             return
-        node.show(node.adapted(new))  # parameters may have changed meanwhile
+        session.show(session.adapted(new))  # parameters may have changed meanwhile
 
     # -- frames on demand ----------------------------------------------------------------------------
 
     def freeze(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         """Hold the picture, or let it run."""
-        response.success = self._node.freeze(request.data)
+        stream = self._session.stream
+        if stream is not None:
+            stream.freeze(request.data)
+        response.success = stream is not None
         response.message = "" if response.success else "the node is not active; there is no picture to freeze"
         return response
 
     async def render(self, request: RenderFrame.Request, response: RenderFrame.Response) -> RenderFrame.Response:
         """Render the poses of a request, apart from the streams; a bad pose spoils only its own frame."""
-        node, arrival = self._node, time.monotonic()
+        arrival, now = time.monotonic(), self._node.get_clock().now().to_msg()
         try:
-            if node.scene is None:
-                raise ConfigError(NOT_CONFIGURED)
-            job = Job(node, node.scene, request)
-            response.frames = await in_worker(node.executor, job.run, arrival)
-            response.probe_info = node.probe_info(job.scene)
+            job = Job(self._session, request, now)
+            response.frames = await in_worker(self._node.executor, job.run, arrival)
+            response.probe_info = self._session.probe_info(job.scene)
             bad = [i for i, frame in enumerate(response.frames) if not frame.valid]
             response.success = not bad
             if bad:
                 response.message = f"{len(bad)} of {len(response.frames)} poses are refused, the first: {bad[0]}"
         except Exception as error:
-            response.message = node.failed("render", error)
+            response.message = self._session.log.failed("render", error)
         return response
 
 
 class Job:
     """One request for frames: poses judged at once, in the executor's thread; frames made later, in a worker."""
 
-    def __init__(self, node: UsSim, scene: Scene, request: RenderFrame.Request) -> None:
+    def __init__(self, session: Session, request: RenderFrame.Request, now: Time) -> None:
+        if session.scene is None:
+            raise ConfigError(NOT_CONFIGURED)
         _check(request)
-        self.scene, self._config, self._fall_back = scene, node.config, node.fall_back
+        self.scene, self._config, self._fall_back = session.scene, session.config, session.fall_back
         self._renderer = request.renderer or None
         outputs = request.outputs or ALL_OUTPUTS
         self._wanted: dict[str, Any] = {name: bool(outputs & bit) for name, bit in OUTPUTS.items()}
@@ -168,12 +173,12 @@ class Job:
         self._poses: list[Matrix] = []
         self._places: list[int] = []  # of the valid poses in the request
         for place, pose in enumerate(request.poses):
-            stamp = pose.header.stamp if nanoseconds(pose.header.stamp) else node.get_clock().now().to_msg()
+            stamp = pose.header.stamp if nanoseconds(pose.header.stamp) else now
             frame = RenderedFrame()
             frame.info.header = Header(stamp=stamp, frame_id=self._config.probe_frame_id)
             try:
                 StampOrder().check(stamp)
-                self._poses.append(locate(pose, self._config.ct_frame_id, node.tree.ct_from_frame))
+                self._poses.append(locate(pose, self._config.ct_frame_id, session.tree.ct_from_frame))
                 self._places.append(place)
             except RefusedError as error:
                 frame.message = str(error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from std_msgs.msg import Float32, Header
 
 from us_sim.core.contact.force import wrench
 from us_sim.core.errors import DeviceError
-from us_sim.core.faults import FaultSettings, delay, dried, flipped, is_lost, lines_left, misplaced
+from us_sim.core.faults import delay, dried, flipped, is_lost, lines_left, misplaced
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.core.patient.breathing import phase_at
 from us_sim.core.tissue import CLASS_COLORS
@@ -29,16 +28,14 @@ from us_sim.ros.conversions import (
     soft_window,
     wrench_message,
 )
-from us_sim.ros.diagnostics import Statistics
 from us_sim.ros.mailbox import Consumer
 from us_sim.ros.markers import live_markers
-from us_sim.ros.outputs import Outputs, Wanted, listened
-from us_sim.ros.parameters import RosConfig
+from us_sim.ros.outputs import Wanted, listened
 from us_sim.ros.poses import ProbePose
 from us_sim.ros.scene import Scene
+from us_sim.ros.session import Session
 
 if TYPE_CHECKING:
-    from us_sim.core.analysis.segmenter import Segmenter
     from us_sim.core.contact.indentation import Indentation
     from us_sim.core.patient.patient import Patient
     from us_sim.core.simulator import Frame
@@ -56,33 +53,18 @@ class Touch:
 
 
 class FrameStream:
-    """Lives from activation to deactivation.
+    """Lives from activation to deactivation."""
 
-    `scene` gives the simulator in force, `fall_back` the one that goes on when the GPU has failed, `warn(kind, text)`
-    tells the user, not too often; `segmenter` gives what finds the organs in the image, None: its labels count.
-    """
-
-    def __init__(
-        self,
-        outputs: Outputs,
-        statistics: Statistics,
-        config: RosConfig,
-        scene: Callable[[], Scene],
-        fall_back: Callable[[DeviceError], Scene],
-        faults: Callable[[], FaultSettings],
-        warn: Callable[[str, str], None],
-        segmenter: Callable[[], Segmenter | None],
-    ) -> None:
-        self._outputs, self._statistics, self._config = outputs, statistics, config
-        self._scene, self._fall_back, self._faults, self._warn = scene, fall_back, faults, warn
-        self._segmenter = segmenter
+    def __init__(self, session: Session) -> None:
+        self._session, self._config = session, session.config
+        self._outputs, self._statistics = session.outputs, session.statistics
         self._sequence = 0
         self._shown: ProbePose | None = None
         self._last: ProbePose | None = None
         self._touch: Touch | None = None
         self._breath: tuple[ProbePose, int] | None = None
         self._frozen = False
-        self._analyst = Analyst(outputs, self._failed)
+        self._analyst = Analyst(session.outputs, self._failed)
         self._renderer = Consumer("render", self._draw, partial(self._failed, "frame"))
 
     def accept(self, pose: ProbePose) -> None:
@@ -104,12 +86,12 @@ class FrameStream:
 
     def _post(self, pose: ProbePose) -> bool:
         """Leave a pose for the render thread, late if that is the fault; return whether it replaced another."""
-        late = delay(self._faults(), self._scene().simulator.seed, nanoseconds(pose.stamp))
+        late = delay(self._session.faults, self._session.scene_in_force.simulator.seed, nanoseconds(pose.stamp))
         return self._renderer.put(pose, pose.arrival + late if late else 0.0)
 
     def _actual(self, pose: ProbePose) -> Matrix:
         """Where the probe is, which may be elsewhere than its pose says."""
-        return misplaced(self._faults(), self._scene().simulator.seed, pose.ct_from_probe)
+        return misplaced(self._session.faults, self._session.scene_in_force.simulator.seed, pose.ct_from_probe)
 
     def freeze(self, frozen: bool) -> None:
         """Hold the shown frame, or go on with the next pose."""
@@ -129,19 +111,19 @@ class FrameStream:
     def _failed(self, what: str, error: Exception) -> None:
         """Count and tell an error of one pose: it must end neither the stream nor the executor."""
         self._statistics.count("render errors")
-        self._warn(f"no {what}", f"no {what}: {type(error).__name__}: {error}")
+        self._session.log.warn(f"no {what}", f"no {what}: {type(error).__name__}: {error}")
 
     def _tell_contact(self, pose: ProbePose) -> None:
         if listened(self._outputs.contact):
-            simulator = self._scene().simulator
-            contact = dried(simulator.contact(self._actual(pose)), self._faults(), simulator.seed)
+            simulator = self._session.scene_in_force.simulator
+            contact = dried(simulator.contact(self._actual(pose)), self._session.faults, simulator.seed)
             self._outputs.contact.publish(contact_message(contact, self._header(pose)))
 
     def _tell_wrench(self, pose: ProbePose) -> None:
         if not listened(self._outputs.wrench):
             self._touch = None
             return
-        scene, before = self._scene(), self._touch
+        scene, before = self._session.scene_in_force, self._touch
         now = Touch(scene.simulator.patient, scene.simulator.indentation(self._actual(pose)), nanoseconds(pose.stamp))
         self._touch = now
         settings = scene.simulator.mechanics
@@ -157,7 +139,7 @@ class FrameStream:
         `now` is the time of the node's clock, ns; it is counted from the first call after a pose has come.
         """
         last = self._last
-        if last is None or self._frozen or not self._scene().simulator.mechanics.breathing_amplitude:
+        if last is None or self._frozen or not self._session.scene_in_force.simulator.mechanics.breathing_amplitude:
             return
         if self._breath is None or self._breath[0] is not last or now < self._breath[1]:
             self._breath = (last, now)
@@ -167,13 +149,13 @@ class FrameStream:
             self._post(replace(last, stamp=later(last.stamp, age), arrival=time.monotonic()))
 
     def _tell_phase(self, pose: ProbePose) -> None:
-        mechanics = self._scene().simulator.mechanics
+        mechanics = self._session.scene_in_force.simulator.mechanics
         if mechanics.breathing_amplitude:
             phase = phase_at(seconds(pose.stamp), mechanics.breathing_period)
             self._outputs.breathing.publish(Float32(data=phase))
 
     def _draw(self, pose: ProbePose) -> None:
-        wanted, faults, seed = self._outputs.wanted(), self._faults(), self._scene().simulator.seed
+        wanted, faults, seed = self._outputs.wanted(), self._session.faults, self._session.scene_in_force.simulator.seed
         if not pose.frozen and is_lost(faults, seed, nanoseconds(pose.stamp)):
             self._statistics.count("lost")
             return
@@ -182,7 +164,7 @@ class FrameStream:
         if not wanted.anything:
             self._statistics.count("unwatched")
             return
-        scene, segmenter = self._scene(), self._segmenter()
+        scene, segmenter = self._session.scene_in_force, self._session.segmenter
         analysed = wanted.analysis or wanted.confidence
         left = lines_left(faults, seed, scene.simulator.probe.scan_lines)
         outputs = {
@@ -196,7 +178,7 @@ class FrameStream:
         try:
             frame = scene.simulator.render(actual, **outputs)
         except DeviceError as error:
-            scene = self._fall_back(error)
+            scene = self._session.fall_back(error)
             frame = scene.simulator.render(actual, **outputs)
         frame = replace(frame, ct_from_probe=pose.ct_from_probe, image=flipped(frame.image, faults))
         self._publish(frame, pose, scene, wanted)
