@@ -26,6 +26,7 @@ FLOORS = (
     ("us_sim.core.generator",),
     ("us_sim.core.analysis",),
     ("us_sim.core.faults", "us_sim.core.simulator"),
+    ("us_sim.core.faulty_simulator",),
     ("us_sim.core.assembly",),
     ("us_sim.poses",),
     ("us_sim.offline", "us_sim.bench"),

@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from us_sim.core import assembly
+from us_sim.core.compute.device import Device
 from us_sim.core.config import ImageSettings
 from us_sim.core.contact.force import wrench
 from us_sim.core.contact.mechanics import MechanicsSettings
@@ -184,7 +186,7 @@ def test_a_full_disk_ends_it(simulator: Simulator, tmp_path: Path, monkeypatch: 
 class Gpu:
     """A simulator that pretends to be on a GPU, counts its batches and fails at the third."""
 
-    device = "cuda:0 (pretended)"
+    device = Device(torch.device("cpu"), "cuda:0 (pretended)", "asked for")
 
     def __init__(self, real: Simulator) -> None:
         self.real, self.sizes = real, []  # type: ignore[var-annotated]
@@ -226,7 +228,7 @@ def arguments(folder: Path, count: int) -> list[str]:
 
 
 def test_the_command_survives_a_kill(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "import sys; from us_sim import dataset, render; dataset.SHARD = 4; "
+    command = [sys.executable, "-c", "import sys; from us_sim.offline import dataset, render; dataset.SHARD = 4; "
                "sys.exit(render.main(sys.argv[1:]))", *arguments(tmp_path, 400)]  # fmt: skip
     process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE)
     end = time.monotonic() + 200

@@ -14,6 +14,7 @@ from us_sim_msgs.msg import FrameInfo, ProbeInfo
 from us_sim_msgs.srv import LoadGenerator, RenderFrame
 
 from us_sim.core import assembly
+from us_sim.core.compute.device import Device
 from us_sim.core.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -21,17 +22,17 @@ if TYPE_CHECKING:
 
     from tests.ros.conftest import FakeSimulator, World
 
-GPU = "cuda:0 (Card)"
+GPU = Device(torch.device("cuda"), "cuda:0 (Card)", "a CUDA device was found")
 FAILURES = {
-    "memory": f"{GPU} failed: OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.",
-    "launch": f"{GPU} failed: AcceleratorError: CUDA error: unspecified launch failure",
+    "memory": f"{GPU.name} failed: OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.",
+    "launch": f"{GPU.name} failed: AcceleratorError: CUDA error: unspecified launch failure",
 }
 
 
 def on_gpu(node: Any, failure: str | None = None) -> None:
     """Let the node's simulator pretend to run on a GPU, which fails if a text is given."""
     simulator: FakeSimulator = node.session.scene.simulator
-    simulator.device, simulator.device_reason = GPU, "a CUDA device was found"
+    simulator.device = GPU
     simulator.failure = DeviceError(failure) if failure else None
 
 
@@ -47,7 +48,7 @@ def test_the_cpu_goes_on_at_the_same_pose(world: World, capfd: pytest.CaptureFix
     world.listened(node.session.outputs.image, node.session.outputs.frame_info)
     send = world.sender(node)
     on_gpu(node)
-    world.until(lambda: diagnostics and told(diagnostics)["device"] == f"{GPU} (a CUDA device was found)")
+    world.until(lambda: diagnostics and told(diagnostics)["device"] == f"{GPU.name} (a CUDA device was found)")
     on_gpu(node, failure)
     send(world.pose(2.0, x=40.0))
     world.until(lambda: infos and infos[-1].header.stamp.sec == 2)
@@ -84,7 +85,7 @@ def test_frames_on_demand_come_from_the_cpu(world: World) -> None:
     answer = world.call(RenderFrame, "us_sim/render", request)
     assert answer.success, answer.message
     assert [max(frame.image.data) for frame in answer.frames] == list(range(10, 21))
-    assert node.session.scene.simulator.device == "cpu"
+    assert node.session.scene.simulator.device.is_cpu
     assert {frame.info.config_id for frame in answer.frames} == {answer.probe_info.config_id}
     assert answer.probe_info.config_id == node.session.scene.config_id
 
@@ -94,7 +95,7 @@ def test_what_changed_live_holds_on_the_cpu(world: World) -> None:
     node.set_parameters([Parameter("gain", value=7.0)])
     on_gpu(node, FAILURES["memory"])
     scene = node.session.fall_back(node.session.scene.simulator.failure)
-    assert (scene.simulator.device, scene.simulator.settings.gain) == ("cpu", 7.0)
+    assert (scene.simulator.device.name, scene.simulator.settings.gain) == ("cpu", 7.0)
     assert node.session.scene is scene
     assert node.session.fall_back(DeviceError("again")) is scene  # a second thread that saw the same failure
 
@@ -108,11 +109,11 @@ def test_what_was_loaded_while_the_cpu_was_made_ready_holds(world: World, monkey
         made.append(simulator)
         if len(made) == 1:
             node.session.show(simulator.replace(seed=5))  # another thread was quicker
-        return simulator.replace(device="cpu", device_reason=reason, failure=None)
+        return simulator.replace(device=Device.cpu(reason), failure=None)
 
     monkeypatch.setattr(type(failed), "on_cpu", slowly)
     scene = node.session.fall_back(failed.failure)
-    assert (scene.simulator.device, scene.simulator.seed, len(made)) == ("cpu", 5, 2)
+    assert (scene.simulator.device.name, scene.simulator.seed, len(made)) == ("cpu", 5, 2)
 
 
 def test_later_generators_are_loaded_for_the_cpu(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +129,7 @@ def test_later_generators_are_loaded_for_the_cpu(world: World, tmp_path: Path, m
     path = tmp_path / "g.safetensors"
     path.touch()
     for gpu, expected in ((True, "auto"), (False, "cpu")):
-        node.session.scene.simulator.device = GPU if gpu else "cpu"
+        node.session.scene.simulator.device = GPU if gpu else Device.cpu("lost")
         assert world.call(LoadGenerator, "us_sim/load_generator", LoadGenerator.Request(path=str(path))).success
         assert asked[-1] == expected
 
@@ -136,15 +137,15 @@ def test_later_generators_are_loaded_for_the_cpu(world: World, tmp_path: Path, m
 def test_a_gpu_that_fails_at_the_start(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     class Failing(assembly.Simulator):
         def render(self, ct_from_probe: Any, **outputs: Any) -> Any:
-            if self.device != "cpu":
+            if not self.device.is_cpu:
                 raise DeviceError(FAILURES["memory"])
             return super().render(ct_from_probe, **outputs)
 
     monkeypatch.setattr(assembly, "Simulator", Failing)
-    monkeypatch.setattr(assembly, "choose_device", lambda asked: (torch.device("cuda"), GPU, "asked for"))
+    monkeypatch.setattr(assembly, "choose_device", lambda asked: GPU)
     node = world.start(device="cuda")
     simulator = node.session.scene.simulator
-    assert (simulator.device, simulator.device_reason) == ("cpu", FAILURES["memory"])
+    assert simulator.device == Device.cpu(FAILURES["memory"])
     np.testing.assert_array_equal(simulator.render(np.eye(4)).ct_from_probe, np.eye(4))
 
 

@@ -96,7 +96,7 @@ def test_dead_lines_and_lost_gel_reach_picture_and_contact(world: World) -> None
     world.until(shown(infos, 2.0))
     world.until(shown(contacts, 2.0))
     gel = gel_left(3, 192, 0.5)
-    np.testing.assert_array_equal(node.session.scene.simulator.coupling, living_lines(3, 192, 0.25) * gel)
+    np.testing.assert_array_equal(node.session.scene.simulator.coupling, living_lines(3, 192, 0.25))
     whole = node.session.scene.simulator.contact(rigid(np.eye(3), [0, 0, -RADIUS + 12.0]))
     np.testing.assert_allclose(contacts[-1].line_coupling, whole.line_coupling * gel, atol=1e-6)
 

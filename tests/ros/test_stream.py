@@ -295,7 +295,7 @@ def test_a_new_probe_info_goes_out_before_its_first_frame(world: World) -> None:
     assert isinstance(first, ProbeInfo)
 
 
-@pytest.mark.parametrize("method", ["render", "contact"])
+@pytest.mark.parametrize("method", ["render", "touch"])
 def test_what_fails_for_one_pose_ends_nothing(world: World, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     node = world.start()
     infos = world.listen(FrameInfo, "us_sim/frame_info")

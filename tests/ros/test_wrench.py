@@ -15,8 +15,9 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_msgs.msg import Float32
 from std_srvs.srv import SetBool
-from us_sim_msgs.msg import FrameInfo
+from us_sim_msgs.msg import Contact, FrameInfo
 from us_sim_msgs.srv import LoadPatient, RenderFrame
+from visualization_msgs.msg import MarkerArray
 
 from us_sim.core.contact.force import wrench
 from us_sim.core.contact.mechanics import MechanicsSettings
@@ -134,7 +135,28 @@ def test_without_listeners_no_wrench_is_made(world: World) -> None:
     node = world.start()
     world.sender(node)
     world.until(lambda: node.session.statistics.counts["unwatched"])
-    assert node.session.stream._touch is None
+    assert node.session.scene.simulator.touched == []
+
+
+def test_the_arrow_in_rviz_is_the_wrench_of_its_pose(world: World) -> None:
+    """Also while the probe moves, with damping and friction; and each pose is worked out once for all topics."""
+    node, send, wrenches = listening(world, damping=5.0, friction=0.2)
+    markers, contacts = world.listen(MarkerArray, "us_sim/markers"), world.listen(Contact, "us_sim/contact")
+    infos, out = world.listen(FrameInfo, "us_sim/frame_info"), node.session.outputs
+    world.listened(out.markers, out.contact, out.frame_info)
+    at(world, send, wrenches, world.pose(2.0, z=-RADIUS + 4.0))
+    world.until(shown(infos, 2.0))
+    simulator = node.session.scene.simulator
+    simulator.touched.clear()
+    told = at(world, send, wrenches, world.pose(2.02, x=0.4, z=-RADIUS + 5.0))  # 50 mm/s in, 20 mm/s aside
+    world.until(shown(infos, 2.02))
+    world.until(shown(contacts, 2.02))
+    world.until(lambda: markers and seconds(markers[-1].markers[2]) == 2.02)
+    tail, tip = (np.array([p.x, p.y, p.z]) for p in markers[-1].markers[2].points)
+    np.testing.assert_allclose((tip - tail) / 0.008, force(told), atol=1e-9)  # 8 mm of arrow for a newton
+    at_rest = wrench(simulator.indentation(rigid(np.eye(3), [0.4, 0, -RADIUS + 5.0])), simulator.mechanics)
+    assert force(told)[2] / at_rest.force[2] == pytest.approx(1.25, rel=0.05)  # 1 + 5 s/m × 0.05 m/s
+    assert len(simulator.touched) == 1
 
 
 def test_frames_tell_that_they_are_deformed(world: World) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 SAMPLES = """
 import hashlib
 import numpy as np
-from us_sim.core.anatomy import property_table, sample_anatomy
-from us_sim.core.scatterers import scatterer_tile
-from us_sim.core.surface import skin_of
-from us_sim.core.transforms import rigid
-from us_sim.core.volume import CtVolume
+from us_sim.core.sampling.anatomy import property_table, sample_anatomy
+from us_sim.core.sampling.scatterers import scatterer_tile
+from us_sim.core.patient.surface import skin_of
+from us_sim.core.geometry.transforms import rigid
+from us_sim.core.patient.volume import CtVolume
 
 draws = np.random.default_rng(1)
 tissue = draws.integers(0, 8, (24, 24, 24)).astype(np.uint8)
@@ -47,8 +47,8 @@ def test_torch_keeps_its_number_of_threads() -> None:
 import torch
 torch.set_num_threads({wished})
 torch.get_num_threads()  # takes it over now: it would hide what numba does
-from us_sim.core.reslice import nearest_classes
-from us_sim.core.volume import CtVolume
+from us_sim.core.sampling.reslice import nearest_classes
+from us_sim.core.patient.volume import CtVolume
 import numpy as np
 volume = CtVolume(np.zeros((4, 4, 4), np.int16), np.zeros((4, 4, 4), np.uint8), np.eye(4), "air", "0" * 64)
 nearest_classes(volume, np.zeros((9, 3), np.float32), np.eye(4))

@@ -16,10 +16,12 @@ from us_sim_msgs.msg import RenderedFrame
 from us_sim_msgs.srv import LoadGenerator, LoadPatient, RenderFrame
 
 from us_sim.core import assembly
+from us_sim.core.compute.device import with_fall_back
 from us_sim.core.config import RENDERERS, SimConfig
-from us_sim.core.errors import ConfigError, DeviceError
+from us_sim.core.errors import ConfigError
 from us_sim.core.generator.shipped import shipped
 from us_sim.core.geometry.transforms import Matrix
+from us_sim.core.simulator import Views
 from us_sim.core.tissue import TissueClass
 from us_sim.ros import parameters
 from us_sim.ros.conversions import (
@@ -33,6 +35,7 @@ from us_sim.ros.conversions import (
 from us_sim.ros.folders import allowed_folders, check_inside
 from us_sim.ros.parameters import RosConfig
 from us_sim.ros.poses import RefusedError, StampOrder, locate
+from us_sim.ros.scene import Scene
 from us_sim.ros.session import Session
 from us_sim.ros.worker import in_worker
 
@@ -42,12 +45,7 @@ if TYPE_CHECKING:
 
 MAX_POSES = 64  # in one call of ~/render: about 17 MB of answer at 256×256
 CHUNK = 8  # poses rendered at once: a long batch leaves room for the live stream
-OUTPUTS = {
-    "image": RenderFrame.Request.IMAGE,
-    "ct_slice": RenderFrame.Request.CT_SLICE,
-    "labels": RenderFrame.Request.LABELS,
-}
-ALL_OUTPUTS = sum(OUTPUTS.values())
+ALL_OUTPUTS = RenderFrame.Request.IMAGE | RenderFrame.Request.CT_SLICE | RenderFrame.Request.LABELS
 NOT_CONFIGURED = "the node is not configured; its log says why, or configure it"
 
 
@@ -106,7 +104,7 @@ class Services:
     def _device(self) -> str:
         """What a generator is loaded for; a node that has given up its GPU stays on the CPU."""
         scene = self._session.scene
-        return "cpu" if scene and scene.simulator.device == "cpu" else parameters.read(self._node, SimConfig).device
+        return "cpu" if scene and scene.simulator.device.is_cpu else parameters.read(self._node, SimConfig).device
 
     def _check_readable(self, *paths: str) -> None:
         config, own = parameters.read(self._node, SimConfig), parameters.read(self._node, RosConfig)
@@ -166,9 +164,13 @@ class Job:
             raise ConfigError(NOT_CONFIGURED)
         _check(request)
         self.scene, self._config, self._fall_back = session.scene, session.config, session.fall_back
-        self._renderer = request.renderer or None
         outputs = request.outputs or ALL_OUTPUTS
-        self._wanted: dict[str, Any] = {name: bool(outputs & bit) for name, bit in OUTPUTS.items()}
+        self._views = Views(
+            image=bool(outputs & RenderFrame.Request.IMAGE),
+            ct_slice=bool(outputs & RenderFrame.Request.CT_SLICE),
+            labels=bool(outputs & RenderFrame.Request.LABELS),
+            renderer=request.renderer or None,
+        )
         self._frames: list[RenderedFrame] = []
         self._poses: list[Matrix] = []
         self._places: list[int] = []  # of the valid poses in the request
@@ -195,12 +197,11 @@ class Job:
         return self._frames
 
     def _rendered(self, poses: Matrix, times: list[float]) -> list[Frame]:
-        wanted = {"renderer": self._renderer, "times": times, **self._wanted}
-        try:
-            return self.scene.simulator.render_batch(poses, **wanted)
-        except DeviceError as error:
-            self.scene = self._fall_back(error)
-            return self.scene.simulator.render_batch(poses, **wanted)
+        def render(scene: Scene) -> list[Frame]:
+            return scene.simulator.render_batch(poses, times=times, **self._views)
+
+        frames, self.scene = with_fall_back(render, self.scene, self._fall_back)
+        return frames
 
     def _fill(self, message: RenderedFrame, place: int, frame: Frame, arrival: float) -> None:
         header = message.info.header
@@ -213,10 +214,12 @@ class Job:
             arrival=arrival,
         )
         message.contact = contact_message(frame.contact, header)
-        for name in self._wanted:
-            pixels = getattr(frame, name)
-            if pixels is not None:
-                setattr(message, name, image_message(pixels, header))
+        if frame.image is not None:
+            message.image = image_message(frame.image, header)
+        if frame.ct_slice is not None:
+            message.ct_slice = image_message(frame.ct_slice, header)
+        if frame.labels is not None:
+            message.labels = image_message(frame.labels, header)
         message.valid = True
 
 

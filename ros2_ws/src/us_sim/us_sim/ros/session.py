@@ -20,10 +20,12 @@ from us_sim_msgs.msg import ProbeInfo
 
 from us_sim.core import assembly
 from us_sim.core.analysis.segmenter import load_segmenter
+from us_sim.core.compute.device import with_fall_back
 from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.errors import ConfigError, DeviceError
 from us_sim.core.faults import FaultSettings
+from us_sim.core.faulty_simulator import FaultySimulator
 from us_sim.core.generator.shipped import segmenter_of
 from us_sim.core.geometry.probe_file import load_probe
 from us_sim.ros import parameters
@@ -149,6 +151,11 @@ class Session:
         return self.scene
 
     @property
+    def faulty(self) -> FaultySimulator:
+        """The simulator in force, with its faults."""
+        return FaultySimulator(self.scene_in_force.simulator, self.faults)
+
+    @property
     def segmenter(self) -> Segmenter | None:
         """What finds the organs in the image; None where the labels count."""
         return self._segmenter if self.analysis.analysis_source == "segmenter" else None
@@ -181,7 +188,7 @@ class Session:
     def fall_back(self, error: DeviceError) -> Scene:
         """Go on with the CPU when the GPU has failed, in any thread; return the scene that does."""
         with self._falling:
-            while (scene := self.scene_in_force).simulator.device != "cpu":
+            while not (scene := self.scene_in_force).simulator.device.is_cpu:
                 simulator = scene.simulator.on_cpu(str(error))
                 if self.scene is scene:  # if not, it has changed meanwhile: the new one goes on
                     self.show(self.adapted(simulator))
@@ -247,9 +254,4 @@ class Session:
 
 def _tried(simulator: Simulator) -> Simulator:
     """Render once, as nobody waits yet: what is compiled at first use is compiled now, and the GPU may fail."""
-    try:
-        simulator.render(np.eye(4))
-    except DeviceError as error:
-        simulator = simulator.on_cpu(str(error))
-        simulator.render(np.eye(4))
-    return simulator
+    return with_fall_back(lambda trying: trying.render(np.eye(4)), simulator, lambda e: simulator.on_cpu(str(e)))[1]
