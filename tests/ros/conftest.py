@@ -89,7 +89,10 @@ class FakeSimulator:
             raise ConfigError("renderer is 'generator', but no generator is loaded")
         if self.renderer == "generator" and self.probe.depth > self.generator.depth:
             raise ConfigError(f"depth is {self.probe.depth}; the generator's card allows {self.generator.depth}")
-        self.device = Device.cpu("a fake computes nothing") if isinstance(self.device, str) else self.device
+        if self.device == "cuda":
+            self.device = Device(torch.device("cuda"), "cuda:0 (Card)", "asked for")
+        elif isinstance(self.device, str):
+            self.device = Device.cpu("a fake computes nothing")
         self.gate.set()
 
     def replace(self, **changes: Any) -> FakeSimulator:
