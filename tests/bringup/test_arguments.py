@@ -59,14 +59,16 @@ def test_the_defaults_written_out_are_accepted() -> None:
 
 
 def test_the_table_agrees_with_the_nodes() -> None:
-    probe_motion = pytest.importorskip("us_sim.ros.probe_motion")
-    own = {item.name: item for item in fields(probe_motion.MotionConfig)}
-    assert {*own, *probe_motion.PATIENT, "use_sim_time"} == arguments.MOTION
-    for item in fields(arguments.LaunchConfig):
-        if item.name in own:
-            assert item.default == own[item.name].default
-            for rule in ("low", "high"):
-                assert item.metadata[rule] == own[item.name].metadata[rule]
+    probe_motion, fake_arm = (pytest.importorskip(f"us_sim.ros.{name}") for name in ("probe_motion", "fake_arm"))
+    own = {item.name: item for item in fields(fake_arm.ArmConfig)}
+    assert {item.name for item in fields(probe_motion.MotionConfig)} < set(own)
+    assert set(own) <= arguments.ARM
+    shared = [item for item in fields(arguments.LaunchConfig) if item.name in own]
+    assert {item.name for item in shared} == {"motion", "rate", "period", "world_from_ct", "flange_calibration"}
+    for item in shared:
+        assert item.default == own[item.name].default or item.name == "world_from_ct"  # where there is no arm: none
+        for rule in ("low", "high"):
+            assert item.metadata[rule] == own[item.name].metadata[rule]
     assert arguments.ARGUMENTS["motion"].choices == (*own["motion"].metadata["choices"], "none")
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
+from dataclasses import fields, make_dataclass
 from typing import Any
 
 import pytest
 
-from us_sim.core.config import DEVICES, RENDERERS, ImageSettings, SimConfig
+from us_sim.core.config import DEVICES, MOTION_NAMES, RENDERERS, ImageSettings, SimConfig, again
 from us_sim.core.errors import ConfigError
+from us_sim.core.robot.motion import MOTIONS
 
 RANGED = [
     (kind, item.name, item.metadata["low"], item.metadata["high"])
@@ -41,3 +42,19 @@ def test_choices(name: str, choices: tuple[str, ...]) -> None:
         assert getattr(SimConfig(**{name: word}), name) == word  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=f"{name} is 'tpu'; expected one of {', '.join(choices)}"):
         SimConfig(**{name: "tpu"})  # type: ignore[arg-type]
+
+
+def test_a_setting_that_others_share_is_declared_once() -> None:
+    gain = again(ImageSettings, "gain", "gain of the other picture, dB")
+    renderer = again(SimConfig, "renderer", "what draws it", default="none", choices=(*RENDERERS, "none"))
+    other: Any = make_dataclass("Other", [("gain", float, gain), ("renderer", str, renderer)])
+    shared, changed = fields(other)
+    assert (shared.default, shared.metadata["low"], shared.metadata["high"]) == (0.0, -40.0, 40.0)
+    assert shared.metadata["description"] == "gain of the other picture, dB"
+    assert (changed.default, changed.metadata["choices"]) == ("none", (*RENDERERS, "none"))
+    with pytest.raises(KeyError, match="loudness"):
+        again(ImageSettings, "loudness", "")
+
+
+def test_the_motions_named_are_those_there_are() -> None:
+    assert tuple(MOTIONS) == MOTION_NAMES

@@ -17,6 +17,7 @@ from tests.core.patients import box_patient, on_the_box
 from torch import Tensor
 
 from us_sim.core import assembly, simulator
+from us_sim.core.compute.device import Device, choose_device
 from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.core.errors import DeviceError
 from us_sim.core.generator import inference
@@ -26,7 +27,7 @@ from us_sim.core.generator.card import Card
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
 from us_sim.core.simulator import Simulator
 
-GPU = "cuda:0 (Card)"
+GPU = Device(CPU, "cuda:0 (Card)", "a CUDA device was found")
 PROBE = ProbeGeometry(ProbeKind.CONVEX, 100.0, 50.0, 1.0, width=64, height=64, scan_lines=48, samples=96)
 CARD = Card(PROBE, width=0.0625, norm="batch")
 FAILURES = [
@@ -56,8 +57,8 @@ def generator() -> Generator:
     return Generator(network, CARD, "tiny", "0" * 64, TorchBackend(network))
 
 
-def pretended(asked: str) -> tuple[torch.device, str, str]:
-    return (CPU, "cpu", "asked for") if asked == "cpu" else (CPU, GPU, "a CUDA device was found")
+def pretended(asked: str | Device) -> Device:
+    return choose_device(asked) if isinstance(asked, Device) or asked == "cpu" else GPU
 
 
 @pytest.fixture(autouse=True)
@@ -75,13 +76,13 @@ def on_gpu(error: RuntimeError, frames: int = 0) -> Simulator:
 @pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
 def test_a_failure_is_named_and_the_cpu_draws_the_same_pose(error: RuntimeError) -> None:
     failing = on_gpu(error, frames=1)
-    assert (failing.device, failing.device_reason) == (GPU, "a CUDA device was found")
+    assert failing.device == GPU
     shown = failing.render(on_the_box())
     with pytest.raises(DeviceError) as caught:
         failing.render(on_the_box(5.0))
-    assert str(caught.value) == f"{GPU} failed: {type(error).__name__}: {error}"
+    assert str(caught.value) == f"{GPU.name} failed: {type(error).__name__}: {error}"
     going_on = failing.on_cpu(str(caught.value))
-    assert (going_on.device, going_on.device_reason) == ("cpu", str(caught.value))
+    assert going_on.device == Device.cpu(str(caught.value))
     assert going_on.generator is not None
     assert going_on.generator.backend.name.startswith("openvino")
     assert (going_on.settings.gain, going_on.seed, going_on.renderer) == (3.0, 2, "generator")
@@ -94,8 +95,8 @@ def test_a_failure_is_named_and_the_cpu_draws_the_same_pose(error: RuntimeError)
 def test_the_reason_stays_when_other_things_change() -> None:
     fallen = on_gpu(FAILURES[0]).on_cpu("the card is lost")
     louder = fallen.replace(settings=ImageSettings(gain=9.0))
-    assert (louder.device, louder.device_reason) == ("cpu", "the card is lost")
-    assert fallen.replace(patient=box_patient(), seed=1).device_reason == "the card is lost"
+    assert louder.device == Device.cpu("the card is lost")
+    assert fallen.replace(patient=box_patient(), seed=1).device == Device.cpu("the card is lost")
     assert fallen.replace(device="auto", generator=None, renderer="physics").device == GPU
 
 
@@ -139,8 +140,7 @@ def test_a_gpu_without_room_for_the_start(
     monkeypatch.setattr(assembly, "open_patient", lambda *given: box_patient())
     calls = failing_once(monkeypatch, module, name)
     made = assembly.open_simulator(SimConfig(generator=str(path), renderer="generator"), ImageSettings(), PROBE)
-    assert made.device == "cpu"
-    assert made.device_reason == f"{GPU} failed: OutOfMemoryError: {FAILURES[0]}"
+    assert made.device == Device.cpu(f"{GPU.name} failed: OutOfMemoryError: {FAILURES[0]}")
     assert len(calls) == 2
     assert made.render(on_the_box()).image is not None
 
@@ -152,4 +152,4 @@ def test_a_generator_that_was_loaded_before_comes_along(monkeypatch: pytest.Monk
     made = assembly.open_simulator(SimConfig(renderer="generator"), ImageSettings(), PROBE, generator=given)
     assert made.generator is not None
     assert made.generator.network is given.network
-    assert made.device == "cpu"
+    assert made.device.is_cpu

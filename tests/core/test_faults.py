@@ -18,7 +18,7 @@ from us_sim.core.faults import (
     flipped,
     gel_left,
     is_lost,
-    lines_left,
+    lines_alive,
     living_lines,
     misplaced,
 )
@@ -36,7 +36,7 @@ def test_there_are_none_by_default() -> None:
     assert delay(NONE, 0, STAMPS[0]) == 0
     assert not any(is_lost(NONE, 0, stamp) for stamp in STAMPS[:50])
     assert misplaced(NONE, 0, pose) is pose
-    assert lines_left(NONE, 0, 64) is None
+    assert lines_alive(NONE, 0, 64) is None
     assert flipped(image, NONE) is image
     assert flipped(None, replace(NONE, fault_flip=True)) is None
 
@@ -103,8 +103,7 @@ def test_a_dry_face_has_no_contact() -> None:
 
 def test_lines_without_coupling_show_nothing_in_depth() -> None:
     simulator = Simulator(box_patient(), LINEAR, device="cpu")
-    lines = lines_left(replace(NONE, fault_gel=0.4), 0, 64)
-    assert lines is not None
+    lines = gel_left(0, 64, 0.4)
     whole, faulty = simulator.render(on_the_box()), simulator.render(on_the_box(), coupling=lines)
     dry, wet = lines == 0, np.convolve(lines, np.ones(15), "same") == 15
     assert dry.sum() > 15

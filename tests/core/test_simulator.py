@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from tests.core.patients import HALF_BOX, box_patient, on_the_box, rotation
 
+from us_sim.core.compute.device import Device
 from us_sim.core.config import ImageSettings
 from us_sim.core.errors import ConfigError, PoseError
 from us_sim.core.generator.artifact import Generator, build
@@ -260,7 +261,7 @@ def test_defaults_and_device(patient: Patient) -> None:
     simulator = Simulator(patient, device="cpu")
     assert (simulator.probe.kind, simulator.renderer) == (ProbeKind.CONVEX, "physics")
     assert simulator.settings == ImageSettings()
-    assert (simulator.device, simulator.device_reason) == ("cpu", "asked for")
+    assert simulator.device == Device.cpu("asked for")
 
 
 # -- generators ------------------------------------------------------------------------------------------
@@ -413,7 +414,7 @@ def test_cuda_agrees_with_the_cpu(patient: Patient, name: str) -> None:
     cpu = Simulator(patient, CONVEX, generator=made, device="cpu")
     on_cuda = replace(made, backend=CudaBackend(made.network, torch.device("cuda:0"), "tested"))
     cuda = Simulator(patient, CONVEX, generator=on_cuda, device="cuda")
-    assert cuda.device.startswith("cuda:0 (")
+    assert cuda.device.name.startswith("cuda:0 (")
     for pose in (on_the_box(3.0, 1.0), on_the_box(31.0, -7.0)):
         a, b = cpu.render(pose), cuda.render(pose)
         assert np.abs(image_of(a).astype(int) - image_of(b)).mean() < 0.5

@@ -51,16 +51,16 @@ def test_of_500_poses_a_second_the_newest_is_drawn(real_world: World) -> None:
     ])  # fmt: skip
     world.add(node)
     images = world.listen(Image, "us_sim/image")
-    world.listened(node.outputs.image)
+    world.listened(node.session.outputs.image)
     send = world.sender(node)
     world.until(lambda: images)
     start = time.monotonic()
     for place in range(FLOOD):
         send(world.pose(10.0 + place / RATE))
         time.sleep(max(0.0, start + place / RATE - time.monotonic()))  # the rate of the input, no synchronisation
-    counts = node.statistics.counts
+    counts = node.session.statistics.counts
     drawn = counts["rendered"]
-    world.until(lambda: images[-1].header.stamp == node.stream._last.stamp)  # type: ignore[union-attr]
+    world.until(lambda: images[-1].header.stamp == node.session.stream._last.stamp)  # type: ignore[union-attr]
     assert counts["rendered"] - drawn <= 3
     stamps = [image.header.stamp.sec + image.header.stamp.nanosec * 1e-9 for image in images]
     assert stamps == sorted(stamps)

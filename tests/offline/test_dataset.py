@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from us_sim.core import assembly
+from us_sim.core.compute.device import Device
 from us_sim.core.config import ImageSettings
 from us_sim.core.contact.force import wrench
 from us_sim.core.contact.mechanics import MechanicsSettings
@@ -184,7 +186,7 @@ def test_a_full_disk_ends_it(simulator: Simulator, tmp_path: Path, monkeypatch: 
 class Gpu:
     """A simulator that pretends to be on a GPU, counts its batches and fails at the third."""
 
-    device = "cuda:0 (pretended)"
+    device = Device(torch.device("cpu"), "cuda:0 (pretended)", "asked for")
 
     def __init__(self, real: Simulator) -> None:
         self.real, self.sizes = real, []  # type: ignore[var-annotated]

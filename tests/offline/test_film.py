@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from us_sim.core.contact.force import Wrench
 from us_sim.core.errors import RecordingError
 from us_sim.core.geometry.probe import PRESETS
 from us_sim.core.simulator import Frame
@@ -26,7 +27,7 @@ def shot(number: int, grey: int = 0, tissue: TissueClass = TissueClass.LIVER) ->
     contact: Any = SimpleNamespace(penetration=float(number), coupling=1.0)
     shape = PROBE.height, PROBE.width
     frame = Frame(np.full(shape, grey, np.uint8), np.zeros(shape, np.int16), np.full(shape, tissue, np.uint8), contact,
-                  np.eye(4), "physics")  # fmt: skip
+                  Wrench(np.zeros(3), np.zeros(3)), np.eye(4), "physics")  # fmt: skip
     return Shot(number, number, frame, "cpu")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from us_sim.core.compute.device import Device
 from us_sim.core.config import ImageSettings, SimConfig
-from us_sim.core.contact.contact import Contact, contact
-from us_sim.core.contact.indentation import Indentation, face_of, indentation
 from us_sim.core.contact.mechanics import MechanicsSettings
+from us_sim.core.contact.touch import Touch, touch_at
 from us_sim.core.errors import ConfigError, DeviceError
 from us_sim.core.geometry.probe import PRESETS, ProbeGeometry
 from us_sim.core.geometry.transforms import Matrix, pose_on_skin
@@ -45,26 +46,35 @@ class FakeSimulator:
 
     def __init__(self) -> None:
         self.patient, self.probe, self.renderer, self.generator = body(), PROBE, "physics", None
-        self.settings, self.mechanics, self.seed, self.device = ImageSettings(), MechanicsSettings(), 0, "cpu"
+        self.settings, self.mechanics, self.seed = ImageSettings(), MechanicsSettings(), 0
+        self.device, self.touched = Device.cpu("asked for"), list[Matrix]()
         self.poses: list[Matrix] = []
         self.times: list[float] = []
 
-    def indentation(self, pose: Matrix) -> Indentation:
-        return indentation(self.patient, face_of(self.probe), pose)
+    def touch(self, pose: Matrix) -> Touch:
+        self.touched.append(pose)
+        return touch_at(self.patient, self.probe, self.mechanics, pose)
 
     def render_batch(
-        self, poses: Matrix, *, times: Sequence[float], coupling: NDArray[np.float32] | None, ct_slice: bool
+        self,
+        poses: Matrix,
+        *,
+        times: Sequence[float],
+        coupling: NDArray[np.float32] | None,
+        touches: Sequence[Touch],
+        ct_slice: bool,
     ) -> list[Frame]:
         self.times.extend(times)
-        return [self.render(pose) for pose in poses]
+        return [self.render(pose, touch) for pose, touch in zip(poses, touches, strict=True)]
 
-    def render(self, pose: Matrix) -> Frame:
+    def render(self, pose: Matrix, touch: Touch | None = None) -> Frame:
         self.poses.append(pose)
+        touch = touch or self.touch(pose)
         image = np.zeros((256, 256), np.uint8)
         image[:, :128] = 200
-        touch: Contact = contact(self.patient.skin, self.probe, pose)
         liver = np.full((256, 256), TissueClass.LIVER, np.uint8)
-        return Frame(image * PROBE.fan_mask, np.full((256, 256), 50, np.int16), liver, touch, pose, "physics")
+        ct_slice = np.full((256, 256), 50, np.int16)
+        return Frame(image * PROBE.fan_mask, ct_slice, liver, touch.contact, touch.wrench, pose, "physics")
 
 
 @pytest.fixture
@@ -133,7 +143,7 @@ def test_sheet_keeps_the_shape_of_the_fan(simulator: FakeSimulator) -> None:
 
 def test_frame_without_outputs_has_no_pictures(simulator: FakeSimulator) -> None:
     full = simulator.render(np.eye(4))
-    bare = Frame(full.image, None, full.labels, full.contact, full.ct_from_probe, "physics")
+    bare = replace(full, ct_slice=None)
     with pytest.raises(ValueError, match="without image, slice or labels"):
         pictures(bare, PROBE)
 

@@ -27,10 +27,12 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 
 from us_sim.core import assembly
+from us_sim.core.compute.device import Device
 from us_sim.core.config import ImageSettings
 from us_sim.core.contact.contact import Contact, contact
 from us_sim.core.contact.indentation import Indentation, face_of, indentation
 from us_sim.core.contact.mechanics import MechanicsSettings
+from us_sim.core.contact.touch import Touch, touch_at
 from us_sim.core.errors import ArtifactError, ConfigError, DeviceError, PatientError
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.patient.patient import Patient
@@ -72,10 +74,10 @@ class FakeSimulator:
     settings: ImageSettings = field(default_factory=ImageSettings)
     renderer: str = "physics"
     generator: Any = None
-    device: str = "auto"
+    device: Any = "auto"
     seed: int = 0
-    device_reason: str = ""
     log: list[dict[str, Any]] = field(default_factory=list)  # what was rendered
+    touched: list[NDArray[np.float64]] = field(default_factory=list)  # poses whose contact and force were worked out
     mechanics: MechanicsSettings = field(default_factory=MechanicsSettings)
     times: list[float] = field(default_factory=list)  # of what was rendered, s
     coupling: NDArray[np.float32] | None = None  # given to the last frame
@@ -87,21 +89,27 @@ class FakeSimulator:
             raise ConfigError("renderer is 'generator', but no generator is loaded")
         if self.renderer == "generator" and self.probe.depth > self.generator.depth:
             raise ConfigError(f"depth is {self.probe.depth}; the generator's card allows {self.generator.depth}")
-        self.device = "cpu" if self.device == "auto" else self.device
-        self.device_reason = self.device_reason or "a fake computes nothing"
+        if self.device == "cuda":
+            self.device = Device(torch.device("cuda"), "cuda:0 (Card)", "asked for")
+        elif isinstance(self.device, str):
+            self.device = Device.cpu("a fake computes nothing")
         self.gate.set()
 
     def replace(self, **changes: Any) -> FakeSimulator:
         return replace(self, **changes)
 
     def on_cpu(self, reason: str) -> FakeSimulator:
-        return self.replace(device="cpu", device_reason=reason, failure=None)
+        return self.replace(device=Device.cpu(reason), failure=None)
 
     def contact(self, ct_from_probe: NDArray[np.float64]) -> Contact:
         return contact(self.patient.skin, self.probe, ct_from_probe)
 
     def indentation(self, ct_from_probe: NDArray[np.float64]) -> Indentation:
         return indentation(self.patient, face_of(self.probe), ct_from_probe)
+
+    def touch(self, ct_from_probe: NDArray[np.float64]) -> Touch:
+        self.touched.append(ct_from_probe)
+        return touch_at(self.patient, self.probe, self.mechanics, ct_from_probe)
 
     def render(
         self,
@@ -113,7 +121,9 @@ class FakeSimulator:
         renderer: str | None = None,
         times: Sequence[float] = (0.0,),
         coupling: NDArray[np.float32] | None = None,
+        touches: Sequence[Touch] | None = None,
     ) -> Frame:
+        touch = touches[0] if touches else self.touch(ct_from_probe)
         self.coupling = coupling
         self.times.extend(times)
         self.log.append({"image": image, "ct_slice": ct_slice, "labels": labels})
@@ -126,19 +136,29 @@ class FakeSimulator:
             image=np.where(fan, round(x), 0).astype(np.uint8) if image else None,
             ct_slice=np.where(fan, round(z), -1000).astype(np.int16) if ct_slice else None,
             labels=np.where(fan, round(y), 0).astype(np.uint8) if labels else None,
-            contact=self.contact(ct_from_probe),
+            contact=touch.contact,
+            wrench=touch.wrench,
             ct_from_probe=ct_from_probe,
             renderer=renderer or self.renderer,
-            deformed=self.mechanics.deformation and self.indentation(ct_from_probe).pressed,
+            deformed=self.mechanics.deformation and touch.indentation.pressed,
         )
 
     def render_batch(
-        self, ct_from_probe: NDArray[np.float64], *, times: Sequence[float], renderer: str | None = None, **wanted: Any
+        self,
+        ct_from_probe: NDArray[np.float64],
+        *,
+        times: Sequence[float],
+        renderer: str | None = None,
+        touches: Sequence[Touch] | None = None,
+        **wanted: Any,
     ) -> list[Frame]:
         if renderer:
             self.replace(renderer=renderer)  # raises where it cannot be
-        frames = zip(ct_from_probe, times, strict=True)
-        return [self.render(pose, renderer=renderer, times=[seconds], **wanted) for pose, seconds in frames]
+        known: list[Any] = [None] * len(times) if touches is None else [[touch] for touch in touches]
+        return [
+            self.render(pose, renderer=renderer, times=[seconds], touches=touch, **wanted)
+            for pose, seconds, touch in zip(ct_from_probe, times, known, strict=True)
+        ]
 
 
 def _load_patient(ct: str, labels: str | None = None, label_scheme: str | None = None) -> Patient:
@@ -195,8 +215,10 @@ class World:
         overrides = [Parameter(name, value=value) for name, value in given.items()]
         node: Any = UsSim(context=self.context, namespace=namespace, parameter_overrides=overrides)
         self.add(node)
-        if node.scene is not None:
-            node.scene.simulator.log.clear()  # of the frame that warms it up
+        if node.session.scene is not None:
+            simulator = node.session.scene.simulator
+            simulator.log.clear()  # of the frame that warms it up
+            simulator.touched.clear()
         return node
 
     def until(self, what: Callable[[], Any], seconds: float = 60.0) -> Any:
@@ -233,7 +255,7 @@ class World:
 
         def received() -> int:
             publisher.publish(pose)
-            return node.statistics.counts["received"]
+            return node.session.statistics.counts["received"]
 
         self.until(received)
         return publisher.publish

@@ -44,7 +44,7 @@ def test_a_fan_full_of_kidney(world: World) -> None:
     """The fake's frames are grey = x and class = y of the pose, mm; nobody listens to image or labels."""
     node = world.start()
     found = world.listen(Analysis, "us_sim/analysis")
-    world.listened(node.outputs.analysis)
+    world.listened(node.session.outputs.analysis)
     world.sender(node)(world.pose(2.0, x=40.0, y=float(KIDNEY), z=-90.0))  # 30 mm off the ball
     world.until(shown(found, 2.0))
     message = found[-1]
@@ -65,13 +65,13 @@ def test_a_fan_full_of_kidney(world: World) -> None:
     assert list(message.mean_brightness) == [40] * 9
     grey = np.where(PROBE.fan_mask, 40, 0).astype(np.uint8)
     assert message.confidence == pytest.approx(confidence_map(grey, PROBE)[PROBE.fan_mask].mean(), abs=1e-6)
-    assert node.scene.simulator.log[-1] == {"image": True, "ct_slice": False, "labels": True}
+    assert node.session.scene.simulator.log[-1] == {"image": True, "ct_slice": False, "labels": True}
 
 
 def test_an_organ_that_is_not_there(world: World) -> None:
     node = world.start()
     found = world.listen(Analysis, "us_sim/analysis")
-    world.listened(node.outputs.analysis)
+    world.listened(node.session.outputs.analysis)
     world.sender(node)(world.pose(2.0, y=float(KIDNEY)))
     world.until(shown(found, 2.0))
     liver = found[-1].organs[0]
@@ -84,10 +84,10 @@ def test_an_organ_that_is_not_there(world: World) -> None:
 def test_dead_elements_count_as_not_coupled(world: World) -> None:
     node = world.start(fault_dead=0.25, fault_flip=True)
     found = world.listen(Analysis, "us_sim/analysis")
-    world.listened(node.outputs.analysis)
+    world.listened(node.session.outputs.analysis)
     world.sender(node)(world.pose(2.0, y=1.0, z=-58.0))
     world.until(shown(found, 2.0))
-    whole = float((node.scene.simulator.contact(_pose(y=1.0, z=-58.0)).line_coupling >= 0.5).mean())
+    whole = float((node.session.scene.simulator.contact(_pose(y=1.0, z=-58.0)).line_coupling >= 0.5).mean())
     assert 0 < found[-1].coupled_fraction < 0.85 * whole
 
 
@@ -100,7 +100,7 @@ def _pose(**place: float) -> Any:
 def test_the_confidence_image_is_that_of_the_frame(world: World) -> None:
     node = world.start()
     maps = world.listen(Image, "us_sim/confidence")
-    world.listened(node.outputs.confidence)
+    world.listened(node.session.outputs.confidence)
     world.sender(node)(world.pose(2.0, x=90.0))
     world.until(shown(maps, 2.0))
     message = maps[-1]
@@ -108,7 +108,7 @@ def test_the_confidence_image_is_that_of_the_frame(world: World) -> None:
     pixels = np.frombuffer(bytes(message.data), np.uint8).reshape(256, 256)
     expected = 255 * confidence_map(np.where(PROBE.fan_mask, 90, 0).astype(np.uint8), PROBE)
     np.testing.assert_allclose(pixels, expected, atol=0.51)
-    assert node.scene.simulator.log[-1] == {"image": True, "ct_slice": False, "labels": False}
+    assert node.session.scene.simulator.log[-1] == {"image": True, "ct_slice": False, "labels": False}
 
 
 def test_nobody_listens_and_nothing_is_analysed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,25 +119,25 @@ def test_nobody_listens_and_nothing_is_analysed(world: World, monkeypatch: pytes
     monkeypatch.setattr("us_sim.ros.analysis.analyse", never)
     node = world.start()
     infos = world.listen(FrameInfo, "us_sim/frame_info")
-    world.listened(node.outputs.frame_info)
+    world.listened(node.session.outputs.frame_info)
     world.sender(node)(world.pose(2.0))
     world.until(shown(infos, 2.0))
-    assert node.scene.simulator.log[-1] == {"image": False, "ct_slice": False, "labels": False}
-    assert node.statistics.counts["render errors"] == 0
+    assert node.session.scene.simulator.log[-1] == {"image": False, "ct_slice": False, "labels": False}
+    assert node.session.statistics.counts["render errors"] == 0
 
 
 def test_a_frame_that_cannot_be_analysed_ends_neither_stream_nor_node(world: World) -> None:
     node = world.start()
     found, images = world.listen(Analysis, "us_sim/analysis"), world.listen(Image, "us_sim/image")
-    world.listened(node.outputs.analysis, node.outputs.image)
+    world.listened(node.session.outputs.analysis, node.session.outputs.image)
     send = world.sender(node)
     send(world.pose(2.0, y=30.0))  # no tissue has the number 30
-    world.until(lambda: node.statistics.counts["render errors"])
+    world.until(lambda: node.session.statistics.counts["render errors"])
     world.until(shown(images, 2.0))
     send(world.pose(3.0, y=1.0))
     world.until(shown(found, 3.0))
     assert 2.0 not in [seconds(message) for message in found]
-    assert node.statistics.counts["render errors"] == 1
+    assert node.session.statistics.counts["render errors"] == 1
 
 
 # -- organs found in the image ----------------------------------------------------------------------------
@@ -161,14 +161,14 @@ def test_the_segmenter_reads_the_frame(world: World, tmp_path: Path) -> None:
     path = artifact(tmp_path)
     node = world.start(analysis_source="segmenter", segmenter=path)
     found = world.listen(Analysis, "us_sim/analysis")
-    world.listened(node.outputs.analysis)
+    world.listened(node.session.outputs.analysis)
     send = world.sender(node)
     send(world.pose(2.0, x=90.0, y=float(KIDNEY), z=-56.0))
     world.until(shown(found, 2.0))
-    assert node.scene.simulator.log[-1] == {"image": True, "ct_slice": False, "labels": False}
+    assert node.session.scene.simulator.log[-1] == {"image": True, "ct_slice": False, "labels": False}
     assert found[-1].source == Analysis.SEGMENTER
     image = np.where(PROBE.fan_mask, 90, 0).astype(np.uint8)
-    coupling = node.scene.simulator.contact(_pose(x=90.0, y=float(KIDNEY), z=-56.0)).line_coupling
+    coupling = node.session.scene.simulator.contact(_pose(x=90.0, y=float(KIDNEY), z=-56.0)).line_coupling
     seen = np.bincount(segment(load_segmenter(path), image, coupling, PROBE)[PROBE.fan_mask], minlength=14)
     dx, dz = PROBE.pixel_spacing
     expected = [seen[organ.class_id] * dx * dz * 1e-6 for organ in found[-1].organs]
@@ -184,7 +184,7 @@ def test_the_segmenter_reads_the_frame(world: World, tmp_path: Path) -> None:
 def test_the_shipped_segmenter_is_at_hand(world: World) -> None:
     node = world.start()
     found = world.listen(Analysis, "us_sim/analysis")
-    world.listened(node.outputs.analysis)
+    world.listened(node.session.outputs.analysis)
     send = world.sender(node)
     assert set_live(world, "analysis_source", "segmenter").successful
     send(world.pose(2.0, x=60.0))
@@ -194,7 +194,7 @@ def test_the_shipped_segmenter_is_at_hand(world: World) -> None:
 
 def test_another_probe_reads_its_labels_all_the_same(world: World) -> None:
     node = world.start(probe="l12_5")
-    assert node.scene is not None
+    assert node.session.scene is not None
     assert "was trained on a convex probe, not a linear one" in set_live(world, "analysis_source", "segmenter").reason
 
 
@@ -219,19 +219,21 @@ def test_without_a_segmenter_it_cannot_be_the_source(world: World) -> None:
 )
 def test_a_segmenter_that_is_missing_stops_configuring(world: World, parameters: dict[str, str], reason: str) -> None:
     node = world.start(**parameters)
-    assert node.scene is None
-    assert reason in node.failure
+    assert node.session.scene is None
+    assert reason in node.session.failure
 
 
 def test_a_generator_is_no_segmenter(world: World, tmp_path: Path) -> None:
     node = world.start(segmenter=artifact(tmp_path, kind="generator"))
-    assert "s_us.safetensors: holds a generator; expected a segmenter" in node.failure
+    assert "s_us.safetensors: holds a generator; expected a segmenter" in node.session.failure
 
 
 def test_the_probe_has_to_be_the_segmenters(world: World, tmp_path: Path) -> None:
     path = artifact(tmp_path)
     linear = world.start(probe="l12_5", analysis_source="segmenter", segmenter=path)
-    assert "segmenter 's_us' cannot read this probe's frames: it was trained on a convex probe" in linear.failure
+    assert (
+        "segmenter 's_us' cannot read this probe's frames: it was trained on a convex probe" in linear.session.failure
+    )
 
 
 def test_a_depth_that_the_segmenter_does_not_know_is_refused(world: World, tmp_path: Path) -> None:
@@ -243,7 +245,7 @@ def test_a_depth_that_the_segmenter_does_not_know_is_refused(world: World, tmp_p
     assert set_live(world, "analysis_source", "labels").successful
     assert set_live(world, "depth", 200.0).successful
     assert "trained to a depth" in set_live(world, "analysis_source", "segmenter").reason
-    assert node.scene.simulator.probe.depth == 200.0
+    assert node.session.scene.simulator.probe.depth == 200.0
 
 
 def test_a_slow_segmenter_holds_up_neither_frames_nor_services(
@@ -260,7 +262,7 @@ def test_a_slow_segmenter_holds_up_neither_frames_nor_services(
     monkeypatch.setattr("us_sim.ros.analysis.segment", slow)
     node = world.start(analysis_source="segmenter", segmenter=artifact(tmp_path))
     found, images = world.listen(Analysis, "us_sim/analysis"), world.listen(Image, "us_sim/image")
-    world.listened(node.outputs.analysis, node.outputs.image)
+    world.listened(node.session.outputs.analysis, node.session.outputs.image)
     send = world.sender(node)
     world.until(at_work.is_set)
     for stamp in (2.0, 3.0, 4.0):

@@ -97,18 +97,18 @@ def test_a_bad_ct_is_named_and_the_old_patient_goes_on(
 ) -> None:
     monkeypatch.setattr(assembly, "load_patient", patient.load_patient)
     node = world.start()
-    before, path = node.scene, PATIENTS[kind](tmp_path)
+    before, path = node.session.scene, PATIENTS[kind](tmp_path)
     answer = world.call(LoadPatient, "us_sim/load_patient", LoadPatient.Request(ct=str(path)))
     assert not answer.success
     assert path.name in answer.message
-    assert node.scene is before
+    assert node.session.scene is before
     assert answer.patient == "phantom-0"
 
 
 def test_labels_of_another_patient_are_refused(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(assembly, "load_patient", patient.load_patient)
     node = world.start()
-    before, far = node.scene, SPACING.copy()
+    before, far = node.session.scene, SPACING.copy()
     far[:3, 3] = 1000.0
     ct = nifti(tmp_path / "ct.nii.gz", body())
     labels = nifti(tmp_path / "labels.nii.gz", (body() > 0).astype(np.uint8), far)
@@ -116,7 +116,7 @@ def test_labels_of_another_patient_are_refused(world: World, tmp_path: Path, mon
     answer = world.call(LoadPatient, "us_sim/load_patient", request)
     assert not answer.success
     assert "labels.nii.gz" in answer.message
-    assert node.scene is before
+    assert node.session.scene is before
 
 
 def test_a_good_ct_is_taken(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,11 +159,11 @@ def test_a_bad_artifact_is_named_and_the_old_generator_stays(
     card = Card(preset("c5_2"), width=0.0625)
     artifact.save_generator(tmp_path / "good.safetensors", artifact.build(card), card)
     node = world.start(generator=str(tmp_path / "good.safetensors"))
-    before, path = node.scene, tmp_path / "bad.safetensors"
+    before, path = node.session.scene, tmp_path / "bad.safetensors"
     assert before.simulator.generator.name == "good"
     GENERATORS[kind](path, card)
     answer = world.call(LoadGenerator, "us_sim/load_generator", LoadGenerator.Request(path=str(path)))
     assert not answer.success
     assert "bad.safetensors" in answer.message
     assert answer.generator == "good"
-    assert node.scene is before
+    assert node.session.scene is before

@@ -45,17 +45,17 @@ def test_every_pixel_of_the_fan_is_a_grey_point_where_it_lies() -> None:
 def test_it_is_made_only_while_somebody_subscribes(world: World) -> None:
     node = world.start()
     infos = world.listen(FrameInfo, "us_sim/frame_info")
-    world.listened(node.outputs.frame_info)
+    world.listened(node.session.outputs.frame_info)
     send = world.sender(node)
     world.until(lambda: infos)
-    assert not node.scene.simulator.log[-1]["image"]
+    assert not node.session.scene.simulator.log[-1]["image"]
     clouds = world.listen(PointCloud2, "us_sim/cloud")
-    world.listened(node.outputs.cloud)
+    world.listened(node.session.outputs.cloud)
     send(world.pose(2.0, x=50.0))
     world.until(lambda: clouds)
-    assert node.scene.simulator.log[-1]["image"]
+    assert node.session.scene.simulator.log[-1]["image"]
     assert clouds[-1].header == Header(stamp=Time(sec=2), frame_id="ct")
-    assert clouds[-1].width == np.count_nonzero(node.scene.simulator.probe.fan_mask)
+    assert clouds[-1].width == np.count_nonzero(node.session.scene.simulator.probe.fan_mask)
     assert set(np.frombuffer(bytes(clouds[-1].data), "<u4")[3::4].tolist()) == {50 * 0x010101}
 
 

@@ -110,13 +110,13 @@ def test_a_simulator_in_the_same_namespace_shows_what_the_arm_does(world: World)
     node = world.start("left")
     infos = world.listen(FrameInfo, "left/us_sim/frame_info")
     joints = world.listen(JointState, "left/joint_states")
-    world.listened(node.outputs.frame_info)
+    world.listened(node.session.outputs.frame_info)
     start(world, "left", rate=50.0)
     world.until(lambda: len(by_stamp(infos).keys() & by_stamp(joints).keys()) > 3)
     for stamp in by_stamp(infos).keys() & by_stamp(joints).keys():
         expected = inverse(WORLD_FROM_BALL) @ tip(by_stamp(joints)[stamp])
         np.testing.assert_allclose(pose_matrix(by_stamp(infos)[stamp].ct_from_probe), expected, atol=1e-4)
-    assert not node.statistics.refused
+    assert not node.session.statistics.refused
 
 
 def test_it_stops_for_another_driver(world: World) -> None:

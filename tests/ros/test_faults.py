@@ -43,7 +43,7 @@ def set_live(world: World, name: str, value: Any) -> Any:
 def test_frames_come_late_and_contact_at_once(world: World) -> None:
     node = world.start(fault_latency=0.4, fault_jitter=0.1)
     infos, contacts = world.listen(FrameInfo, "us_sim/frame_info"), world.listen(Contact, "us_sim/contact")
-    world.listened(node.outputs.frame_info, node.outputs.contact)
+    world.listened(node.session.outputs.frame_info, node.session.outputs.contact)
     send = world.sender(node)
     for place in range(5):
         send(world.pose(2.0 + place))
@@ -60,8 +60,8 @@ def test_frames_come_late_and_contact_at_once(world: World) -> None:
 def test_lost_frames_are_those_of_seed_and_stamp(world: World) -> None:
     node = world.start(fault_drop=0.5, seed=7)
     infos, wrenches = world.listen(FrameInfo, "us_sim/frame_info"), world.listen(WrenchStamped, "us_sim/wrench")
-    world.listened(node.outputs.frame_info, node.outputs.wrench)
-    send, counts = world.sender(node), node.statistics.counts
+    world.listened(node.session.outputs.frame_info, node.session.outputs.wrench)
+    send, counts = world.sender(node), node.session.statistics.counts
     lost = {float(s): is_lost(FaultSettings(fault_drop=0.5), 7, s * 1_000_000_000) for s in range(2, 22)}
     assert 3 < sum(lost.values()) < 17
     for stamp, gone in lost.items():
@@ -76,7 +76,7 @@ def test_a_wrong_calibration_shows_another_place_than_it_tells(world: World) -> 
     node = world.start(fault_position=9.0, fault_angle=0.1, seed=3)
     images, infos = world.listen(Image, "us_sim/image"), world.listen(FrameInfo, "us_sim/frame_info")
     contacts = world.listen(Contact, "us_sim/contact")
-    world.listened(node.outputs.image, node.outputs.frame_info, node.outputs.contact)
+    world.listened(node.session.outputs.image, node.session.outputs.frame_info, node.session.outputs.contact)
     world.sender(node)(world.pose(2.0, x=100.0))
     for messages in (images, infos, contacts):
         world.until(shown(messages, 2.0))
@@ -84,36 +84,36 @@ def test_a_wrong_calibration_shows_another_place_than_it_tells(world: World) -> 
     assert max(bytes(images[-1].data)) == round(actual[0, 3])  # the fake's image is the x of the pose
     assert round(actual[0, 3]) != 100
     assert infos[-1].ct_from_probe.position.x == 0.1
-    expected = node.scene.simulator.contact(actual).line_distance / 1000
+    expected = node.session.scene.simulator.contact(actual).line_distance / 1000
     np.testing.assert_allclose(contacts[-1].line_distance, expected)
 
 
 def test_dead_lines_and_lost_gel_reach_picture_and_contact(world: World) -> None:
     node = world.start(fault_dead=0.25, fault_gel=0.5, seed=3)
     infos, contacts = world.listen(FrameInfo, "us_sim/frame_info"), world.listen(Contact, "us_sim/contact")
-    world.listened(node.outputs.frame_info, node.outputs.contact)
+    world.listened(node.session.outputs.frame_info, node.session.outputs.contact)
     world.sender(node)(world.pose(2.0, z=-RADIUS + 12.0))
     world.until(shown(infos, 2.0))
     world.until(shown(contacts, 2.0))
     gel = gel_left(3, 192, 0.5)
-    np.testing.assert_array_equal(node.scene.simulator.coupling, living_lines(3, 192, 0.25) * gel)
-    whole = node.scene.simulator.contact(rigid(np.eye(3), [0, 0, -RADIUS + 12.0]))
+    np.testing.assert_array_equal(node.session.scene.simulator.coupling, living_lines(3, 192, 0.25))
+    whole = node.session.scene.simulator.contact(rigid(np.eye(3), [0, 0, -RADIUS + 12.0]))
     np.testing.assert_allclose(contacts[-1].line_coupling, whole.line_coupling * gel, atol=1e-6)
 
 
 def test_a_flipped_image_beside_true_labels(world: World) -> None:
     node = world.start(fault_flip=True)
     images, labels = world.listen(Image, "us_sim/image"), world.listen(Image, "us_sim/labels")
-    world.listened(node.outputs.image, node.outputs.labels)
-    fan = node.scene.simulator.probe.fan_mask.copy()
+    world.listened(node.session.outputs.image, node.session.outputs.labels)
+    fan = node.session.scene.simulator.probe.fan_mask.copy()
     fan[:, :128] = False  # half of a fan, so that the sides differ
-    object.__setattr__(node.scene.simulator.probe, "fan_mask", fan)
+    object.__setattr__(node.session.scene.simulator.probe, "fan_mask", fan)
     try:
         world.sender(node)(world.pose(2.0, x=40.0, y=30.0))
         world.until(shown(images, 2.0))
         world.until(shown(labels, 2.0))
     finally:
-        del node.scene.simulator.probe.__dict__["fan_mask"]
+        del node.session.scene.simulator.probe.__dict__["fan_mask"]
     image, label = (np.frombuffer(bytes(m[-1].data), np.uint8).reshape(256, 256) for m in (images, labels))
     np.testing.assert_array_equal(image > 0, fan[:, ::-1])
     np.testing.assert_array_equal(label > 0, fan)
@@ -138,7 +138,7 @@ def test_faults_out_of_range_are_refused(world: World, name: str, value: float) 
     assert not answer.successful
     rule = FaultSettings.__dataclass_fields__[name].metadata
     assert f"Min: {rule['low']}, Max: {rule['high']}, value: {value}" in answer.reason
-    assert node.faults == FaultSettings()
+    assert node.session.faults == FaultSettings()
 
 
 def test_a_late_letter_waits_and_a_new_one_wins() -> None:

@@ -41,16 +41,16 @@ def test_autostart_ends_active(world: World) -> None:
 def test_a_lifecycle_manager_leads_through_all_states(world: World) -> None:
     node = world.start(autostart=False)
     assert state(world) == State.PRIMARY_STATE_UNCONFIGURED
-    assert node.scene is None
+    assert node.session.scene is None
     assert change(world, Transition.TRANSITION_CONFIGURE)
-    assert node.scene is not None
+    assert node.session.scene is not None
     assert not render_threads()
     assert change(world, Transition.TRANSITION_ACTIVATE)
     assert render_threads()
     assert change(world, Transition.TRANSITION_DEACTIVATE)
     assert not render_threads()
     assert change(world, Transition.TRANSITION_CLEANUP)
-    assert node.scene is None
+    assert node.session.scene is None
     assert not [topic for topic, _ in node.get_topic_names_and_types() if topic == "/us_sim/image"]
     assert change(world, Transition.TRANSITION_CONFIGURE)
     assert change(world, Transition.TRANSITION_ACTIVATE)
@@ -63,7 +63,7 @@ def test_frames_flow_again_after_deactivation(world: World) -> None:
     node = world.start()
     images = world.listen(Image, "us_sim/image")
     for _ in range(2):
-        world.listened(node.outputs.image)
+        world.listened(node.session.outputs.image)
         world.sender(node)
         world.until(lambda: images)
         assert change(world, Transition.TRANSITION_DEACTIVATE)
@@ -101,7 +101,7 @@ def test_bad_input_at_start_leaves_the_node_unconfigured(
 ) -> None:
     node = world.start(**parameters)
     assert state(world) == State.PRIMARY_STATE_UNCONFIGURED
-    assert node.scene is None
+    assert node.session.scene is None
     told = [line for line in capfd.readouterr().err.splitlines() if "configure failed" in line]
     assert len(told) == 1
     assert match in told[0]
@@ -126,7 +126,7 @@ def test_after_a_failure_a_parameter_mends_it(world: World, tmp_path: Path) -> N
     mended = Parameter("ct", value=str(tmp_path / "other.nii.gz"))
     assert node.set_parameters_atomically([mended]).successful
     assert change(world, Transition.TRANSITION_CONFIGURE)
-    assert node.scene.simulator.patient.name == "other.nii.gz"
+    assert node.session.scene.simulator.patient.name == "other.nii.gz"
 
 
 def test_after_a_failure_the_service_mends_it(world: World, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_after_a_failure_the_service_mends_it(world: World, tmp_path: Path) -> N
     answer = world.call(LoadPatient, "us_sim/load_patient", request)
     assert (answer.success, answer.patient) == (True, "mine.nii.gz")
     assert change(world, Transition.TRANSITION_CONFIGURE)
-    assert node.scene.simulator.patient.name == "mine.nii.gz"
+    assert node.session.scene.simulator.patient.name == "mine.nii.gz"
 
 
 def test_a_parameter_outdoes_a_patient_kept_from_before(world: World, tmp_path: Path) -> None:
@@ -145,4 +145,4 @@ def test_a_parameter_outdoes_a_patient_kept_from_before(world: World, tmp_path: 
     world.call(LoadPatient, "us_sim/load_patient", LoadPatient.Request(ct=str(tmp_path / "mine.nii.gz")))
     assert node.set_parameters_atomically([Parameter("seed", value=5)]).successful
     assert change(world, Transition.TRANSITION_CONFIGURE)
-    assert node.scene.simulator.patient.name == "phantom-5"
+    assert node.session.scene.simulator.patient.name == "phantom-5"

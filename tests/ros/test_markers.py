@@ -31,13 +31,15 @@ def test_fans_end_on_an_arc(name: str, radius: float) -> None:
     np.testing.assert_allclose(np.hypot(below[:, 0], below[:, 2] + probe.apex), radius)
 
 
-def contact(touches: bool) -> Any:
-    return SimpleNamespace(in_contact=touches, point=np.zeros(3), normal=np.array([0.0, 0.0, -1.0]))
+def frame(force: Any, touches: bool = True, pose: Any = None) -> Any:
+    pose = np.eye(4) if pose is None else pose
+    contact = SimpleNamespace(in_contact=touches, point=np.zeros(3), normal=np.array([0.0, 0.0, -1.0]))
+    return SimpleNamespace(contact=contact, wrench=SimpleNamespace(force=np.array(force)), ct_from_probe=pose)
 
 
 def test_live_markers_stand_at_the_pose_with_its_stamp() -> None:
     pose = rigid(np.eye(3), (100.0, 0.0, 0.0))
-    message = live_markers(preset("c5_2"), pose, contact(True), np.array([0.0, 3.0, -4.0]), "ct", Time(sec=9))
+    message = live_markers(preset("c5_2"), frame([0.0, 3.0, -4.0], pose=pose), "ct", Time(sec=9))
     serialize_message(message)
     fan, body, arrow = message.markers
     assert {(m.header.frame_id, m.header.stamp.sec) for m in message.markers} == {("ct", 9)}
@@ -52,15 +54,13 @@ def test_live_markers_stand_at_the_pose_with_its_stamp() -> None:
 
 
 def test_a_great_force_leaves_the_picture_legible() -> None:
-    force = np.array([0.0, 0.0, -500.0])
-    arrow = live_markers(preset("c5_2"), np.eye(4), contact(True), force, "ct", Time()).markers[2]
+    arrow = live_markers(preset("c5_2"), frame([0.0, 0.0, -500.0]), "ct", Time()).markers[2]
     np.testing.assert_allclose(arrow.points[1].z, -0.16)
 
 
 def test_without_contact_or_force_the_arrow_goes() -> None:
     for touches, force in ((False, -1.0), (True, 0.0)):
-        felt = np.array([0.0, 0.0, force])
-        arrow = live_markers(preset("c5_2"), np.eye(4), contact(touches), felt, "ct", Time()).markers[2]
+        arrow = live_markers(preset("c5_2"), frame([0.0, 0.0, force], touches), "ct", Time()).markers[2]
         assert arrow.action == Marker.DELETE
 
 

@@ -60,11 +60,11 @@ def remote(world: World, name: str, value: Any) -> Any:
 )
 def test_refusals_name_value_and_rule(world: World, name: str, value: Any, reason: str) -> None:
     node = world.start()
-    before = node.scene
+    before = node.session.scene
     answer = remote(world, name, value)
     assert not answer.successful
     assert reason in answer.reason
-    assert node.scene is before
+    assert node.session.scene is before
 
 
 @pytest.mark.parametrize(
@@ -77,27 +77,27 @@ def test_live_parameters_change_the_simulator_and_its_probe_info(world: World, n
     infos = world.listen(ProbeInfo, "us_sim/probe_info", latched=True)
     world.until(lambda: infos)
     assert remote(world, name, value).successful
-    simulator = node.scene.simulator
+    simulator = node.session.scene.simulator
     holder = next(o for o in (simulator.settings, simulator.probe, simulator) if hasattr(o, name))
     assert getattr(holder, name) == value
     world.until(lambda: len(infos) == 2)
-    assert infos[1].config_id == infos[0].config_id + 1 == node.scene.config_id
+    assert infos[1].config_id == infos[0].config_id + 1 == node.session.scene.config_id
     told = {"gain": "gain", "renderer": "renderer"}.get(name)
     assert told is None or getattr(infos[1], told) == value
 
 
 def test_the_same_value_again_changes_nothing(world: World) -> None:
     node = world.start(gain=3.0)
-    before = node.scene
+    before = node.session.scene
     assert remote(world, "gain", 3.0).successful
-    assert node.scene is before
+    assert node.session.scene is before
 
 
 def test_depth_zero_is_the_presets_own(world: World) -> None:
     node = world.start(depth=120.0)
-    assert node.scene.simulator.probe.depth == 120.0
+    assert node.session.scene.simulator.probe.depth == 120.0
     assert remote(world, "depth", 0.0).successful
-    assert node.scene.simulator.probe.depth == 180.0
+    assert node.session.scene.simulator.probe.depth == 180.0
 
 
 def test_a_depth_that_the_generators_card_forbids_is_refused_while_it_draws(world: World, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_depth_that_the_generators_card_forbids_is_refused_while_it_draws(worl
     assert remote(world, "renderer", "physics").successful
     assert remote(world, "depth", 200.0).successful
     assert not remote(world, "renderer", "generator").successful
-    assert node.scene.simulator.renderer == "physics"
+    assert node.session.scene.simulator.renderer == "physics"
 
 
 def test_several_at_once_are_judged_together(world: World, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_several_at_once_are_judged_together(world: World, tmp_path: Path) -> No
     node = world.start(generator=str(tmp_path / "g.safetensors"), renderer="generator")
     both = [Parameter("depth", value=200.0), Parameter("renderer", value="physics")]
     assert node.set_parameters_atomically(both).successful
-    assert node.scene.config_id == 2
+    assert node.session.scene.config_id == 2
 
 
 @pytest.mark.parametrize(

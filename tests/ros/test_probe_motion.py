@@ -47,11 +47,11 @@ def test_poses_are_those_of_the_motion_again_and_again(world: World, name: str) 
 def test_every_pose_is_taken_by_a_simulator_in_the_same_namespace(world: World) -> None:
     node = world.start("left")
     infos = world.listen(FrameInfo, "left/us_sim/frame_info")
-    world.listened(node.outputs.frame_info)
+    world.listened(node.session.outputs.frame_info)
     start(world, "left", rate=100.0)
     world.until(lambda: len(infos) > 5)
     assert infos[-1].ct_frame == "left/ct"
-    assert not node.statistics.refused
+    assert not node.session.statistics.refused
 
 
 def test_it_stops_for_another_driver_and_goes_on_where_it_was(world: World) -> None:
@@ -76,8 +76,8 @@ def test_another_patient_in_the_simulator_is_told_once(world: World, capfd: pyte
     motion_node = start(world, seed=2)
     world.until(lambda: motion_node.count_publishers("us_sim/probe_info"))
     world.until(lambda: "made for phantom-2, but the simulator shows phantom-1" in told(capfd))
-    node.show(node.scene.simulator.replace(renderer="ct"))
-    world.until(lambda: node.statistics.counts["accepted"] > 5)
+    node.session.show(node.session.scene.simulator.replace(renderer="ct"))
+    world.until(lambda: node.session.statistics.counts["accepted"] > 5)
     assert "the simulator shows" not in told(capfd)
 
 

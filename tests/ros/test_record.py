@@ -61,7 +61,8 @@ def test_frames_are_recorded_where_they_are_asked_for(world: World, tmp_path: Pa
     node = world.start()
     recorder = Recorder(tmp_path / "run.mcap", frames=True, context=world.context)
     world._executor.add_node(recorder)  # in this thread: nothing comes while its file is closed
-    world.listened(node.outputs.image, node.outputs.labels, node.outputs.frame_info, node.outputs.wrench)
+    out = node.session.outputs
+    world.listened(out.image, out.labels, out.frame_info, out.wrench)
     send = world.sender(node)
 
     def topics() -> set[str]:

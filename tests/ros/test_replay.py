@@ -89,7 +89,7 @@ def test_the_stream_gives_the_frames_of_the_replay(
     node = start(world, **parameters)
     topics = {"image": Image, "labels": Image, "wrench": WrenchStamped}
     came = {name: world.listen(kind, f"us_sim/{name}") for name, kind in topics.items()}
-    world.listened(node.outputs.image, node.outputs.labels, node.outputs.wrench)
+    world.listened(node.session.outputs.image, node.session.outputs.labels, node.session.outputs.wrench)
     publisher = world.client.create_publisher(PoseStamped, "us_sim/probe_pose", 1)
 
     def first_of(name: str, number: int) -> Any:
@@ -98,7 +98,7 @@ def test_the_stream_gives_the_frames_of_the_replay(
 
     def heard() -> int:
         publisher.publish(poses[0])
-        return node.statistics.counts["accepted"]
+        return node.session.statistics.counts["accepted"]
 
     world.until(heard)
     replay = offline(patient, recorded, FAULTS)

@@ -54,14 +54,14 @@ def test_everything_that_is_for_the_eyes_is_shown(topic: str) -> None:
 def test_tissue_classes_come_in_their_colours(world: World) -> None:
     node = world.start()
     images = world.listen(Image, "us_sim/labels_view")
-    world.listened(node.outputs.labels_view)
+    world.listened(node.session.outputs.labels_view)
     send = world.sender(node)
     world.until(lambda: (images and images[-1].header.stamp.sec == 2) or send(world.pose(2.0, y=1.0)))
     pixels = np.frombuffer(images[-1].data, np.uint8).reshape(images[-1].height, images[-1].width, 3)
-    fan = node.scene.simulator.probe.fan_mask
+    fan = node.session.scene.simulator.probe.fan_mask
     assert images[-1].encoding == "rgb8"
     assert {tuple(color) for color in pixels[fan].tolist()} == {(100, 0, 100)}  # class 1, the liver
-    assert node.scene.simulator.log[-1]["labels"]
+    assert node.session.scene.simulator.log[-1]["labels"]
 
 
 def test_the_arm_is_shown_as_robot_state_publisher_tells_it() -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def test_the_clients_of_clarius_ros2_find_image_frame_and_freeze(world: World) -> None:
     node = start(world)
     images = world.listen(Image, "us_image")
-    world.listened(node.outputs.image)
+    world.listened(node.session.outputs.image)
     send = world.sender(node)
     send(world.pose(2.0, x=7.0))
     image = world.until(lambda: images and images[-1])
@@ -35,7 +35,7 @@ def test_the_clients_of_clarius_ros2_find_image_frame_and_freeze(world: World) -
     assert world.until(lambda: images[-1].header.stamp.sec == 2 or send(world.pose(2.0, x=7.0)))
     np.testing.assert_array_equal(
         np.frombuffer(images[-1].data, np.uint8).reshape(image.height, -1)[:, ::4],
-        np.where(node.scene.simulator.probe.fan_mask, 7, 0),
+        np.where(node.session.scene.simulator.probe.fan_mask, 7, 0),
     )  # what the fake draws at x = 7 mm
 
 
@@ -44,7 +44,7 @@ def test_a_reader_with_sensor_data_qos_is_served(world: World) -> None:
     node = start(world)
     images: list[Image] = []
     world.client.create_subscription(Image, "us_image", images.append, qos_profile_sensor_data)
-    world.listened(node.outputs.image)
+    world.listened(node.session.outputs.image)
     send = world.sender(node)
     world.until(lambda: images or send(world.pose(2.0)))
 
@@ -52,13 +52,13 @@ def test_a_reader_with_sensor_data_qos_is_served(world: World) -> None:
 def test_enable_freeze_freezes_and_lets_go(world: World) -> None:
     node = start(world)
     images = world.listen(Image, "us_image")
-    world.listened(node.outputs.image)
+    world.listened(node.session.outputs.image)
     send = world.sender(node)
     world.until(lambda: images)
     assert world.call(SetBool, "enable_freeze", SetBool.Request(data=True)).success
     for second in range(3, 6):
         send(world.pose(second, x=9.0))
-        world.until(lambda second=second: node.statistics.counts["frozen"] > second - 3)  # type: ignore[misc]
+        world.until(lambda second=second: node.session.statistics.counts["frozen"] > second - 3)  # type: ignore[misc]
     assert {image.header.stamp.sec for image in images} == {1}
     assert world.call(SetBool, "enable_freeze", SetBool.Request(data=False)).success
     world.until(lambda: images[-1].header.stamp.sec == 6 or send(world.pose(6.0, x=9.0)))
@@ -70,7 +70,7 @@ def test_all_else_keeps_its_name(world: World) -> None:
     assert "/left/us_image" in names
     assert "/left/us_sim/image" not in names
     assert {"/left/us_sim/labels", "/left/us_sim/ct_slice", "/left/us_sim/contact", "/left/us_sim/wrench"} <= set(names)
-    assert node.config.probe_frame_id == "left/clarius_probe"
+    assert node.session.config.probe_frame_id == "left/clarius_probe"
 
 
 def test_the_arguments_turn_into_parameters_and_names() -> None:

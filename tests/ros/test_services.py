@@ -42,7 +42,7 @@ def test_whole_frames_come_in_the_answer(world: World) -> None:
     poses = [world.pose(2.0 + i, x=10.0 + i, y=20.0, z=-61.0) for i in range(11)]  # more than one chunk
     answer = render(world, poses=poses)
     assert (answer.success, answer.message) == (True, "")
-    assert answer.probe_info.config_id == node.scene.config_id
+    assert answer.probe_info.config_id == node.session.scene.config_id
     assert answer.probe_info.patient == "phantom-0"
     for i, frame in enumerate(answer.frames):
         assert (frame.valid, frame.message) == (True, "")
@@ -54,7 +54,7 @@ def test_whole_frames_come_in_the_answer(world: World) -> None:
         assert (frame.ct_slice.encoding, hu.max()) == ("16SC1", -61)
         assert len(frame.contact.line_coupling) == 192
         np.testing.assert_allclose(frame.info.ct_from_probe.position.x, (10 + i) / 1000)
-        assert (frame.info.config_id, frame.info.sequence) == (node.scene.config_id, i)
+        assert (frame.info.config_id, frame.info.sequence) == (node.session.scene.config_id, i)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_outputs_choose_what_is_made(world: World, outputs: int, made: set[str])
     node = world.start()
     frame = render(world, poses=[world.pose(2.0)], outputs=outputs).frames[0]
     assert {name for name in ("image", "ct_slice", "labels") if len(getattr(frame, name).data)} == made
-    assert {name for name, wanted in node.scene.simulator.log[-1].items() if wanted} == made
+    assert {name for name, wanted in node.session.scene.simulator.log[-1].items() if wanted} == made
 
 
 def test_a_bad_pose_spoils_only_its_own_frame(world: World) -> None:
@@ -94,7 +94,7 @@ def test_a_zero_stamp_becomes_now(world: World) -> None:
 def test_another_renderer_for_one_call(world: World) -> None:
     node = world.start()
     assert render(world, poses=[world.pose(2.0)], renderer="ct").frames[0].info.renderer == "ct"
-    assert node.scene.simulator.renderer == "physics"
+    assert node.session.scene.simulator.renderer == "physics"
 
 
 def test_no_pose_gives_the_geometry_alone(world: World) -> None:
@@ -136,15 +136,15 @@ def test_the_node_answers_while_it_renders_and_loads(world: World, monkeypatch: 
     client = world.client.create_client(LoadPatient, "us_sim/load_patient")
     world.until(client.service_is_ready)
     loading = client.call_async(LoadPatient.Request())
-    node.scene.simulator.gate.clear()
+    node.session.scene.simulator.gate.clear()
     frames = world.client.create_client(RenderFrame, "us_sim/render")
     world.until(frames.service_is_ready)
     rendering = frames.call_async(Request(poses=[world.pose(1.0)]))
-    world.until(lambda: node.scene.simulator.log)
+    world.until(lambda: node.session.scene.simulator.log)
     world.call(GetState, "us_sim/get_state", GetState.Request())
     assert not loading.done()
     assert not rendering.done()
-    node.scene.simulator.gate.set()
+    node.session.scene.simulator.gate.set()
     world.until(rendering.done)
     gate.set()
     world.until(loading.done)
@@ -164,32 +164,32 @@ def test_a_new_patient_is_swapped_in_whole(world: World, tmp_path: Path) -> None
     np.testing.assert_allclose([answer.bounds_min.x, answer.bounds_max.z], [-0.06, 0.06], atol=0.004)
     world.until(lambda: infos[-1].patient == "new.nii.gz")
     assert infos[-1].config_id == infos[0].config_id + 1
-    assert node.scene.simulator.settings.gain == 5.0
+    assert node.session.scene.simulator.settings.gain == 5.0
 
 
 def test_a_patient_that_does_not_load_leaves_the_old_one(world: World) -> None:
     node = world.start()
     images = world.listen(Image, "us_sim/image")
-    world.listened(node.outputs.image)
-    before = node.scene
+    world.listened(node.session.outputs.image)
+    before = node.session.scene
     answer = load_patient(world, Path("/nowhere.nii.gz"))
     assert not answer.success
     assert "/nowhere.nii.gz: no such file; expected a NIfTI file or a DICOM folder" in answer.message
     assert answer.patient == "phantom-0"
-    assert node.scene is before
+    assert node.session.scene is before
     world.sender(node)
     world.until(lambda: images)
 
 
 def test_files_outside_the_folders_are_not_read(world: World, tmp_path: Path) -> None:
     node = world.start(data_folders=str(tmp_path / "patients"))
-    before = node.scene
+    before = node.session.scene
     (tmp_path / "secret.nii.gz").touch()
     for answer in (load_patient(world, tmp_path / "secret.nii.gz"), load_generator(world, tmp_path / "g.safetensors")):
         assert not answer.success
         assert "lies outside the folders that services may read" in answer.message
         assert f"{tmp_path}/patients" in answer.message
-    assert node.scene is before
+    assert node.session.scene is before
 
 
 def test_no_path_is_the_phantom(world: World) -> None:
@@ -215,7 +215,7 @@ def test_a_parameter_set_while_a_patient_loads_holds(world: World, monkeypatch: 
     assert node.set_parameters_atomically([Parameter("gain", value=7.0)]).successful
     gate.set()
     world.until(loading.done)
-    assert node.scene.simulator.settings.gain == 7.0
+    assert node.session.scene.simulator.settings.gain == 7.0
 
 
 def test_a_generator_is_swapped_in_whole(world: World, tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_a_generator_is_swapped_in_whole(world: World, tmp_path: Path) -> None:
     assert (answer.success, answer.message) == (True, "")
     assert (answer.generator, answer.generator_sha256, answer.card) == ("g", "sha of g", '{"depth": 180}')
     assert answer.device == "cpu"
-    assert node.scene.simulator.generator.name == "g"
+    assert node.session.scene.simulator.generator.name == "g"
 
 
 @pytest.mark.parametrize("name", ["", "abdomen"])
@@ -233,18 +233,18 @@ def test_a_shipped_generator_is_loaded_by_name(world: World, tmp_path: Path, nam
     (tmp_path / "old.safetensors").touch()
     node = world.start(generator=str(tmp_path / "old.safetensors"), data_folders=str(tmp_path))
     assert load_generator(world, name).generator == "abdomen"
-    assert node.scene.simulator.generator.name == "abdomen"
+    assert node.session.scene.simulator.generator.name == "abdomen"
 
 
 def test_a_generator_that_does_not_load_leaves_the_old_one(world: World, tmp_path: Path) -> None:
     (tmp_path / "old.safetensors").touch()
     node = world.start(generator=str(tmp_path / "old.safetensors"), renderer="generator")
-    before = node.scene
+    before = node.session.scene
     answer = load_generator(world, "/nowhere.safetensors")
     assert not answer.success
     assert "no such file" in answer.message
     assert answer.generator == "old"
-    assert node.scene is before
+    assert node.session.scene is before
 
 
 def test_a_generator_loaded_before_configuration_is_used(world: World, tmp_path: Path) -> None:
@@ -252,4 +252,4 @@ def test_a_generator_loaded_before_configuration_is_used(world: World, tmp_path:
     (tmp_path / "g.safetensors").touch()
     assert load_generator(world, tmp_path / "g.safetensors").success
     node.autostart()
-    assert node.scene.simulator.generator.name == "g"
+    assert node.session.scene.simulator.generator.name == "g"

@@ -54,7 +54,7 @@ def test_all_topics_of_a_pose_share_its_stamp(world: World) -> None:
     pictures = {name: world.listen(Image, f"us_sim/{name}") for name in PICTURES}
     infos = world.listen(FrameInfo, "us_sim/frame_info")
     contacts = world.listen(Contact, "us_sim/contact")
-    out = node.outputs
+    out = node.session.outputs
     world.listened(out.image, out.ct_slice, out.ct_view, out.labels, out.frame_info, out.contact)
     send = world.sender(node)
     send(world.pose(2.5, x=40.0, y=30.0, z=-90.0))
@@ -69,7 +69,7 @@ def test_all_topics_of_a_pose_share_its_stamp(world: World) -> None:
     assert set(pixels(pictures["ct_slice"][-1])[FAN]) == {-90}
     assert set(pixels(pictures["ct_view"][-1])[FAN]) == {38}  # 60 of 400 HU
     info = infos[-1]
-    assert (info.ct_frame, info.renderer, info.config_id) == ("ct", "physics", node.scene.config_id)
+    assert (info.ct_frame, info.renderer, info.config_id) == ("ct", "physics", node.session.scene.config_id)
     assert (info.ct_from_probe.position.x, info.ct_from_probe.position.z) == (0.04, -0.09)
     assert 0 < info.latency < 5
 
@@ -77,7 +77,7 @@ def test_all_topics_of_a_pose_share_its_stamp(world: World) -> None:
 def test_frames_are_numbered_from_zero(world: World) -> None:
     node = world.start()
     infos = world.listen(FrameInfo, "us_sim/frame_info")
-    world.listened(node.outputs.frame_info)
+    world.listened(node.session.outputs.frame_info)
     send = world.sender(node)
     for stamp in (2.0, 3.0):
         send(world.pose(stamp))
@@ -89,12 +89,12 @@ def test_the_newest_pose_wins(world: World) -> None:
     node = world.start()
     infos = world.listen(FrameInfo, "us_sim/frame_info")
     images = world.listen(Image, "us_sim/image")
-    world.listened(node.outputs.frame_info, node.outputs.image)
+    world.listened(node.session.outputs.frame_info, node.session.outputs.image)
     send = world.sender(node)
     world.until(lambda: images)
-    simulator = node.scene.simulator
+    simulator = node.session.scene.simulator
     simulator.gate.clear()
-    counts, drawn = node.statistics.counts, len(simulator.log)
+    counts, drawn = node.session.statistics.counts, len(simulator.log)
     accepted, skipped = counts["accepted"], counts["skipped"]
     for place, stamp in enumerate((2.0, 3.0, 4.0, 5.0)):
         send(world.pose(stamp))
@@ -109,7 +109,7 @@ def test_the_newest_pose_wins(world: World) -> None:
 def test_a_thousand_poses_a_second_leave_the_node_quick(world: World) -> None:
     node = world.start()
     images = world.listen(Image, "us_sim/image")
-    world.listened(node.outputs.image)
+    world.listened(node.session.outputs.image)
     send = world.sender(node)
     world.until(lambda: images)
     start = time.monotonic()
@@ -120,7 +120,7 @@ def test_a_thousand_poses_a_second_leave_the_node_quick(world: World) -> None:
     begin = time.monotonic()
     assert freeze(world, False)
     assert time.monotonic() - begin < 2.0
-    counts = node.statistics.counts
+    counts = node.session.statistics.counts
     assert counts["received"] > 500
     assert counts["rendered"] + counts["skipped"] <= counts["accepted"] <= counts["received"]
 
@@ -130,28 +130,28 @@ def test_only_what_is_listened_to_is_made(world: World, name: str) -> None:
     node = world.start()
     kind = Image if name in PICTURES else FrameInfo if name == "frame_info" else MarkerArray
     messages = world.listen(kind, f"us_sim/{name}")
-    world.listened(getattr(node.outputs, name))
+    world.listened(getattr(node.session.outputs, name))
     world.sender(node)
     world.until(lambda: messages)
     slices = name in ("ct_slice", "ct_view")
     wanted = {"image": name == "image", "ct_slice": slices, "labels": name == "labels"}
-    assert node.scene.simulator.log[-1] == wanted
+    assert node.session.scene.simulator.log[-1] == wanted
 
 
 def test_without_listeners_nothing_is_drawn_but_contact_goes_out(world: World) -> None:
     node = world.start()
     contacts = world.listen(Contact, "us_sim/contact")
-    world.listened(node.outputs.contact)
+    world.listened(node.session.outputs.contact)
     world.sender(node)
-    world.until(lambda: contacts and node.statistics.counts["unwatched"])
+    world.until(lambda: contacts and node.session.statistics.counts["unwatched"])
     assert contacts[0].in_contact
-    assert node.scene.simulator.log == []
+    assert node.session.scene.simulator.log == []
 
 
 def test_contact_is_told_for_every_accepted_pose(world: World) -> None:
     node = world.start()
     contacts = world.listen(Contact, "us_sim/contact")
-    world.listened(node.outputs.contact)
+    world.listened(node.session.outputs.contact)
     send = world.sender(node)
     world.until(lambda: contacts)
     for place in range(20):
@@ -162,7 +162,7 @@ def test_contact_is_told_for_every_accepted_pose(world: World) -> None:
     np.testing.assert_allclose(np.diff(far), 0.001, atol=2e-4)  # 1 mm further away each time, told in m
     assert (contacts[-20].in_contact, contacts[-1].in_contact) == (True, False)
     assert math.isnan(contacts[-1].normal.x)
-    assert len(contacts) == node.statistics.counts["accepted"]
+    assert len(contacts) == node.session.statistics.counts["accepted"]
 
 
 def test_subscribers_come_and_go(world: World) -> None:
@@ -170,16 +170,16 @@ def test_subscribers_come_and_go(world: World) -> None:
     send = world.sender(node)
     for round_ in range(3):
         images = world.listen(Image, "us_sim/image")
-        world.listened(node.outputs.image)
+        world.listened(node.session.outputs.image)
         send(world.pose(10.0 + round_))
         world.until(shown(images, 10.0 + round_))
         subscriptions = world.client.subscriptions
         world.client.destroy_subscription(next(s for s in subscriptions if s.topic_name.endswith("image")))
-        world.until(lambda: node.outputs.image.get_subscription_count() == 0)
-        drawn, unwatched = len(node.scene.simulator.log), node.statistics.counts["unwatched"]
+        world.until(lambda: node.session.outputs.image.get_subscription_count() == 0)
+        drawn, unwatched = len(node.session.scene.simulator.log), node.session.statistics.counts["unwatched"]
         send(world.pose(10.5 + round_))
-        world.until(counted(node.statistics.counts, "unwatched", unwatched + 1))
-        assert len(node.scene.simulator.log) == drawn
+        world.until(counted(node.session.statistics.counts, "unwatched", unwatched + 1))
+        assert len(node.session.scene.simulator.log) == drawn
 
 
 def bad_pose(change: Callable[[PoseStamped], None]) -> Callable[[World], PoseStamped]:
@@ -221,13 +221,13 @@ def test_a_bad_pose_is_dropped_counted_and_warned_of(
     node = world.start()
     infos = world.listen(FrameInfo, "us_sim/frame_info")
     contacts = world.listen(Contact, "us_sim/contact")
-    world.listened(node.outputs.frame_info, node.outputs.contact)
+    world.listened(node.session.outputs.frame_info, node.session.outputs.contact)
     send = world.sender(node)
     send(world.pose(4.0))
     world.until(shown(infos, 4.0))
     for count in (1, 2):
         send(make(world))
-        world.until(counted(node.statistics.refused, reason, count))
+        world.until(counted(node.session.statistics.refused, reason, count))
     send(world.pose(4.5))
     world.until(lambda: seconds(infos[-1]) == 4.5 == seconds(contacts[-1]))
     assert {seconds(message) for message in (*infos, *contacts)} == {1.0, 4.0, 4.5}
@@ -238,7 +238,7 @@ def test_a_bad_pose_is_dropped_counted_and_warned_of(
 def test_a_zero_stamp_becomes_the_time_of_receipt(world: World) -> None:
     node = world.start()
     infos = world.listen(FrameInfo, "us_sim/frame_info")
-    world.listened(node.outputs.frame_info)
+    world.listened(node.session.outputs.frame_info)
     send = world.sender(node)
     send(world.pose(0.0))
     world.until(lambda: infos and abs(seconds(infos[-1]) - time.time()) < 10)
@@ -247,7 +247,7 @@ def test_a_zero_stamp_becomes_the_time_of_receipt(world: World) -> None:
 def test_under_simulated_time_it_is_the_simulated_time_of_receipt(world: World) -> None:
     node = world.start(use_sim_time=True)
     infos = world.listen(FrameInfo, "us_sim/frame_info")
-    world.listened(node.outputs.frame_info)
+    world.listened(node.session.outputs.frame_info)
     send = world.sender(node)
     kind = pytest.importorskip("rosgraph_msgs.msg").Clock
     clock, tick = world.client.create_publisher(kind, "/clock", 1), kind(clock=Time(sec=77))
@@ -259,7 +259,7 @@ def test_under_simulated_time_it_is_the_simulated_time_of_receipt(world: World) 
 def test_a_restarted_bag_is_followed(world: World) -> None:
     node = world.start()
     infos = world.listen(FrameInfo, "us_sim/frame_info")
-    world.listened(node.outputs.frame_info)
+    world.listened(node.session.outputs.frame_info)
     send = world.sender(node)
     for stamp in (100.0, 50.0):
         send(world.pose(stamp))
@@ -270,7 +270,7 @@ def test_far_away_is_air_and_a_valid_frame(world: World) -> None:
     node = world.start()
     infos = world.listen(FrameInfo, "us_sim/frame_info")
     contacts = world.listen(Contact, "us_sim/contact")
-    world.listened(node.outputs.frame_info, node.outputs.contact)
+    world.listened(node.session.outputs.frame_info, node.session.outputs.contact)
     send = world.sender(node)
     pose = world.pose(2.0)
     pose.pose.position.z = -1.7e308  # nearly the largest number that there is; too large in millimetres
@@ -284,10 +284,10 @@ def test_a_new_probe_info_goes_out_before_its_first_frame(world: World) -> None:
     told: list[Any] = []
     for kind, topic in ((ProbeInfo, "probe_info"), (FrameInfo, "frame_info")):
         world.client.create_subscription(kind, f"us_sim/{topic}", told.append, 10)
-    world.listened(node.outputs.probe_info, node.outputs.frame_info)
+    world.listened(node.session.outputs.probe_info, node.session.outputs.frame_info)
     send = world.sender(node)
     world.until(lambda: told)
-    node.show(node.scene.simulator.replace(renderer="ct"))
+    node.session.show(node.session.scene.simulator.replace(renderer="ct"))
     send(world.pose(2.0))
     world.until(lambda: any(isinstance(m, FrameInfo) and m.renderer == "ct" for m in told))
     ids = [message.config_id for message in told]
@@ -295,17 +295,17 @@ def test_a_new_probe_info_goes_out_before_its_first_frame(world: World) -> None:
     assert isinstance(first, ProbeInfo)
 
 
-@pytest.mark.parametrize("method", ["render", "contact"])
+@pytest.mark.parametrize("method", ["render", "touch"])
 def test_what_fails_for_one_pose_ends_nothing(world: World, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     node = world.start()
     infos = world.listen(FrameInfo, "us_sim/frame_info")
     world.listen(Contact, "us_sim/contact")
-    world.listened(node.outputs.frame_info, node.outputs.contact)
+    world.listened(node.session.outputs.frame_info, node.session.outputs.contact)
     send = world.sender(node)
     with monkeypatch.context() as patch:
-        patch.setattr(type(node.scene.simulator), method, lambda *_, **__: 1 / 0)
+        patch.setattr(type(node.session.scene.simulator), method, lambda *_, **__: 1 / 0)
         send(world.pose(2.0))
-        world.until(lambda: node.statistics.counts["render errors"])
+        world.until(lambda: node.session.statistics.counts["render errors"])
     send(world.pose(3.0))
     world.until(shown(infos, 3.0))
 
@@ -314,7 +314,7 @@ def test_frozen_the_frame_stays_and_contact_goes_on(world: World) -> None:
     node = world.start()
     infos = world.listen(FrameInfo, "us_sim/frame_info")
     contacts = world.listen(Contact, "us_sim/contact")
-    world.listened(node.outputs.frame_info, node.outputs.contact)
+    world.listened(node.session.outputs.frame_info, node.session.outputs.contact)
     send = world.sender(node)
     send(world.pose(2.0, x=9.0))
     world.until(shown(infos, 2.0))
@@ -325,7 +325,7 @@ def test_frozen_the_frame_stays_and_contact_goes_on(world: World) -> None:
     world.until(lambda: images)
     assert seconds(images[0]) == seconds(infos[-1]) == 2.0
     assert pixels(images[0]).max() == 9
-    assert node.statistics.counts["frozen"] == 1
+    assert node.session.statistics.counts["frozen"] == 1
     assert freeze(world, False)
     send(world.pose(4.0))
     world.until(shown(infos, 4.0))
@@ -341,7 +341,7 @@ def test_markers_are_split_for_their_readers(world: World) -> None:
     node = world.start()
     patient = world.listen(MarkerArray, "us_sim/patient_markers", latched=True)
     live = world.listen(MarkerArray, "us_sim/markers")
-    world.listened(node.outputs.markers)
+    world.listened(node.session.outputs.markers)
     world.sender(node)
     world.until(lambda: patient and live)
     assert [m.ns for m in patient[0].markers] == ["", "skin", "liver"]
@@ -357,7 +357,7 @@ def test_two_simulators_in_two_namespaces(world: World) -> None:
     images = {name: world.listen(Image, f"{name}/us_sim/image") for name in nodes}
     infos = {name: world.listen(FrameInfo, f"{name}/us_sim/frame_info") for name in nodes}
     for place, (name, node) in enumerate(nodes.items()):
-        world.listened(node.outputs.image, node.outputs.frame_info)
+        world.listened(node.session.outputs.image, node.session.outputs.frame_info)
         send = world.sender(node, f"/{name}")
         pose = world.pose(2.0, x=10.0 + place)
         pose.header.frame_id = f"{name}/ct"

@@ -86,7 +86,7 @@ def transform(z: float, stamp: Time | None = None) -> TransformStamped:
 
 def frames(world: World, node: Any) -> list[Any]:
     infos = world.listen(FrameInfo, "us_sim/frame_info")
-    world.listened(node.outputs.frame_info)
+    world.listened(node.session.outputs.frame_info)
     return infos
 
 
@@ -111,7 +111,7 @@ def test_an_unknown_frame_is_refused_at_once(world: World) -> None:
     pose = world.pose(2.0)
     pose.header.frame_id = "moon"
     send(pose)
-    world.until(lambda: node.statistics.refused["unknown frame"])
+    world.until(lambda: node.session.statistics.refused["unknown frame"])
 
 
 def test_a_late_transform_is_waited_for(world: World) -> None:
@@ -144,7 +144,7 @@ def test_a_transform_that_never_comes_is_counted(world: World) -> None:
     pose = world.pose(2.0)
     pose.header.frame_id = "table"
     send(pose)
-    world.until(lambda: node.statistics.refused["extrapolation"] == 1)
+    world.until(lambda: node.session.statistics.refused["extrapolation"] == 1)
     answer = world.call(RenderFrame, "us_sim/render", RenderFrame.Request(poses=[pose]))
     assert not answer.success
     assert answer.frames[0].message == "into the future"
@@ -154,7 +154,7 @@ def test_a_transform_that_never_comes_is_counted(world: World) -> None:
 def test_the_probe_is_told_to_tf(world: World, publish: bool) -> None:
     node = world.start(publish_tf=publish)
     world.sender(node)
-    world.until(lambda: node.statistics.counts["accepted"])
+    world.until(lambda: node.session.statistics.counts["accepted"])
     assert bool(TransformBroadcaster.sent) == publish
     if publish:
         sent = TransformBroadcaster.sent[0]
@@ -171,7 +171,7 @@ def test_poses_out_of_tf_carry_its_stamp_and_repeats_are_skipped(world: World) -
         now[0] = seconds
         world.until(lambda: infos and infos[-1].header.stamp.sec == now[0])
         assert infos[-1].ct_from_probe.position.z == pytest.approx(seconds / 100)
-    assert node.statistics.counts["accepted"] <= 3
+    assert node.session.statistics.counts["accepted"] <= 3
     assert len(infos) <= 3
     assert TransformBroadcaster.sent == []
 
@@ -187,19 +187,19 @@ def test_an_impossible_transform_is_refused(world: World, source: str) -> None:
         pose = world.pose(2.0)
         pose.header.frame_id = "table"
         send(pose)
-    world.until(lambda: node.statistics.refused["invalid pose"])
+    world.until(lambda: node.session.statistics.refused["invalid pose"])
 
 
 def test_tf_without_the_probe_is_counted(world: World) -> None:
     node = world.start(pose_source="tf", rate=100.0)
-    world.until(lambda: node.statistics.refused["unknown frame"] > 1)
-    assert node.statistics.counts["accepted"] == 0
+    world.until(lambda: node.session.statistics.refused["unknown frame"] > 1)
+    assert node.session.statistics.counts["accepted"] == 0
 
 
 def test_frames_can_be_named(world: World) -> None:
     Buffer.answers["us_tip"] = lambda time: transform(0.1)
     node = world.start(pose_source="tf", probe_frame_id="us_tip")
     infos = frames(world, node)
-    world.until(lambda: node.statistics.counts["accepted"])
-    assert node.config.probe_frame_id == "us_tip"
+    world.until(lambda: node.session.statistics.counts["accepted"])
+    assert node.session.config.probe_frame_id == "us_tip"
     assert all(info.header.frame_id == "us_tip" for info in infos)

@@ -15,8 +15,9 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_msgs.msg import Float32
 from std_srvs.srv import SetBool
-from us_sim_msgs.msg import FrameInfo
+from us_sim_msgs.msg import Contact, FrameInfo
 from us_sim_msgs.srv import LoadPatient, RenderFrame
+from visualization_msgs.msg import MarkerArray
 
 from us_sim.core.contact.force import wrench
 from us_sim.core.contact.mechanics import MechanicsSettings
@@ -46,7 +47,7 @@ def listening(world: World, **parameters: Any) -> tuple[Any, Any, list[Any]]:
     """A node, what sends it poses, and its wrenches."""
     node = world.start(**parameters)
     wrenches = world.listen(WrenchStamped, "us_sim/wrench")
-    world.listened(node.outputs.wrench)
+    world.listened(node.session.outputs.wrench)
     send = world.sender(node)
     world.until(lambda: wrenches)
     return node, send, wrenches
@@ -69,7 +70,7 @@ def test_pressing_in_gives_minus_z_in_frame_probe(world: World) -> None:
     told = at(world, send, wrenches, world.pose(2.0, z=-RADIUS + 8.0))
     assert (told.header.frame_id, seconds(told)) == ("probe", 2.0)
     assert force(told)[2] < -0.5
-    simulator = node.scene.simulator
+    simulator = node.session.scene.simulator
     before = simulator.indentation(rigid(np.eye(3), [0, 0, -RADIUS]))
     now = simulator.indentation(rigid(np.eye(3), [0, 0, -RADIUS + 8.0]))
     expected = wrench(now, simulator.mechanics, before, 1.0)
@@ -86,8 +87,8 @@ def test_each_accepted_pose_has_its_wrench_drawn_or_not_and_when_frozen(world: W
         at(world, send, wrenches, world.pose(2.0 + place, z=-RADIUS + 2.0 + place))
     fz = [force(w)[2] for w in wrenches[-10:]]
     assert (np.diff(fz) < 0).all()
-    assert len(wrenches) == node.statistics.counts["accepted"]
-    assert node.scene.simulator.log == []
+    assert len(wrenches) == node.session.statistics.counts["accepted"]
+    assert node.session.scene.simulator.log == []
 
 
 def test_damping_follows_the_stamps_of_two_poses(world: World) -> None:
@@ -116,7 +117,7 @@ def test_another_patient_during_a_scan_starts_from_rest(world: World, tmp_path: 
     answer = world.call(LoadPatient, "us_sim/load_patient", LoadPatient.Request(ct=str(tmp_path / "b.nii.gz")))
     assert answer.success
     first = force(at(world, send, wrenches, world.pose(2.01, z=-RADIUS + 8.0)))
-    simulator = node.scene.simulator
+    simulator = node.session.scene.simulator
     at_rest = wrench(simulator.indentation(rigid(np.eye(3), [0, 0, -RADIUS + 8.0])), simulator.mechanics)
     np.testing.assert_allclose(first, at_rest.force, atol=1e-12)
 
@@ -133,14 +134,35 @@ def test_stiffness_changes_live(world: World) -> None:
 def test_without_listeners_no_wrench_is_made(world: World) -> None:
     node = world.start()
     world.sender(node)
-    world.until(lambda: node.statistics.counts["unwatched"])
-    assert node.stream._touch is None
+    world.until(lambda: node.session.statistics.counts["unwatched"])
+    assert node.session.scene.simulator.touched == []
+
+
+def test_the_arrow_in_rviz_is_the_wrench_of_its_pose(world: World) -> None:
+    """Also while the probe moves, with damping and friction; and each pose is worked out once for all topics."""
+    node, send, wrenches = listening(world, damping=5.0, friction=0.2)
+    markers, contacts = world.listen(MarkerArray, "us_sim/markers"), world.listen(Contact, "us_sim/contact")
+    infos, out = world.listen(FrameInfo, "us_sim/frame_info"), node.session.outputs
+    world.listened(out.markers, out.contact, out.frame_info)
+    at(world, send, wrenches, world.pose(2.0, z=-RADIUS + 4.0))
+    world.until(shown(infos, 2.0))
+    simulator = node.session.scene.simulator
+    simulator.touched.clear()
+    told = at(world, send, wrenches, world.pose(2.02, x=0.4, z=-RADIUS + 5.0))  # 50 mm/s in, 20 mm/s aside
+    world.until(shown(infos, 2.02))
+    world.until(shown(contacts, 2.02))
+    world.until(lambda: markers and seconds(markers[-1].markers[2]) == 2.02)
+    tail, tip = (np.array([p.x, p.y, p.z]) for p in markers[-1].markers[2].points)
+    np.testing.assert_allclose((tip - tail) / 0.008, force(told), atol=1e-9)  # 8 mm of arrow for a newton
+    at_rest = wrench(simulator.indentation(rigid(np.eye(3), [0.4, 0, -RADIUS + 5.0])), simulator.mechanics)
+    assert force(told)[2] / at_rest.force[2] == pytest.approx(1.25, rel=0.05)  # 1 + 5 s/m × 0.05 m/s
+    assert len(simulator.touched) == 1
 
 
 def test_frames_tell_that_they_are_deformed(world: World) -> None:
     node = world.start()
     infos = world.listen(FrameInfo, "us_sim/frame_info")
-    world.listened(node.outputs.frame_info)
+    world.listened(node.session.outputs.frame_info)
     send = world.sender(node)
     for stamp, z, deformed in ((2.0, -RADIUS + 5.0, True), (3.0, -RADIUS - 5.0, False)):
         send(world.pose(stamp, z=z))
@@ -156,19 +178,19 @@ def test_frames_tell_that_they_are_deformed(world: World) -> None:
 )  # fmt: skip
 def test_values_out_of_range_are_refused(world: World, name: str, value: float) -> None:
     node = world.start()
-    before = node.scene
+    before = node.session.scene
     answer = set_live(world, name, value)
     assert not answer.successful
     rule = MechanicsSettings.__dataclass_fields__[name].metadata
     assert f"Min: {rule['low']}, Max: {rule['high']}, value: {value}" in answer.reason
-    assert node.scene is before
+    assert node.session.scene is before
 
 
 def test_deformation_is_true_or_false(world: World) -> None:
     node = world.start()
     assert "expected 'Type.BOOL' got 'Type.DOUBLE'" in set_live(world, "deformation", 1.0).reason
     assert set_live(world, "deformation", False).successful
-    assert not node.scene.simulator.mechanics.deformation
+    assert not node.session.scene.simulator.mechanics.deformation
 
 
 # -- breathing ----------------------------------------------------------------------------------------------
@@ -178,14 +200,14 @@ def test_a_still_probe_sees_the_breath_go_on(world: World) -> None:
     """One pose; frames with stamps that go on, phases that are those of the stamps."""
     node = world.start(breathing_amplitude=10.0, breathing_period=2.0)
     images, phases = world.listen(Image, "us_sim/image"), world.listen(Float32, "us_sim/breathing")
-    world.listened(node.outputs.image, node.outputs.breathing)
+    world.listened(node.session.outputs.image, node.session.outputs.breathing)
     world.sender(node)(world.pose(10.5))
     world.until(lambda: len(images) > 8 and len(phases) > 8 and seconds(images[-1]) > 10.7)
     stamps = [seconds(image) for image in images if seconds(image) >= 10.5]
     assert (np.diff(stamps) > 0).all()
-    simulated = [t for t in node.scene.simulator.times if t >= 10.5]
+    simulated = [t for t in node.session.scene.simulator.times if t >= 10.5]
     np.testing.assert_allclose(stamps[:5], simulated[:5], atol=1e-9)
-    known = np.mod(np.array(node.scene.simulator.times), 2.0) / 2.0
+    known = np.mod(np.array(node.session.scene.simulator.times), 2.0) / 2.0
     for phase in phases:
         assert np.abs(known - phase.data).min() < 1e-4
 
@@ -193,7 +215,7 @@ def test_a_still_probe_sees_the_breath_go_on(world: World) -> None:
 def test_a_patient_that_holds_its_breath_is_drawn_once(world: World) -> None:
     node = world.start()
     images, phases = world.listen(Image, "us_sim/image"), world.listen(Float32, "us_sim/breathing")
-    world.listened(node.outputs.image, node.outputs.breathing)
+    world.listened(node.session.outputs.image, node.session.outputs.breathing)
     send = world.sender(node)
     for stamp in (10.0, 11.0, 12.0):
         send(world.pose(stamp))
@@ -205,7 +227,7 @@ def test_a_patient_that_holds_its_breath_is_drawn_once(world: World) -> None:
 def test_a_frozen_frame_does_not_breathe(world: World) -> None:
     node = world.start(breathing_amplitude=10.0)
     infos = world.listen(FrameInfo, "us_sim/frame_info")
-    world.listened(node.outputs.frame_info)
+    world.listened(node.session.outputs.frame_info)
     world.sender(node)(world.pose(10.0))
     world.until(lambda: infos and seconds(infos[-1]) > 10.0)
     assert world.call(SetBool, "us_sim/freeze", SetBool.Request(data=True)).success
@@ -218,4 +240,4 @@ def test_rendered_poses_breathe_by_their_stamps(world: World) -> None:
     poses = [world.pose(10.0 + place) for place in range(3)]
     answer = world.call(RenderFrame, "us_sim/render", RenderFrame.Request(poses=poses))
     assert answer.success
-    assert node.scene.simulator.times[-3:] == [10.0, 11.0, 12.0]
+    assert node.session.scene.simulator.times[-3:] == [10.0, 11.0, 12.0]

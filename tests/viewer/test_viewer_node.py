@@ -53,9 +53,12 @@ def by_user(control: Any, value: Any) -> None:
 
 def place_of(node: Any) -> Callable[[], Any]:
     """Return what tells the place of the newest pose that a simulator shows, mm."""
-    return lambda: (
-        None if node.stream is None or node.stream._shown is None else (node.stream._shown.ct_from_probe[:3, 3])
-    )
+
+    def place() -> Any:
+        stream = node.session.stream
+        return None if stream is None or stream._shown is None else stream._shown.ct_from_probe[:3, 3]
+
+    return place
 
 
 def test_while_nobody_looks_nothing_is_asked_of_the_simulator(world: World, viewer: Start) -> None:
@@ -64,8 +67,8 @@ def test_while_nobody_looks_nothing_is_asked_of_the_simulator(world: World, view
     page.steering.take()
     looks = page.get_clock().now().nanoseconds + int(0.5e9)
     world.until(lambda: page.get_clock().now().nanoseconds > looks)
-    assert not node.outputs.wanted().anything
-    assert node.statistics.counts["received"] == 0
+    assert not node.session.outputs.wanted().anything
+    assert node.session.statistics.counts["received"] == 0
 
 
 @pytest.mark.usefixtures("watched")
@@ -80,7 +83,7 @@ def test_the_hand_moves_the_probe_and_the_page_shows_its_frames(world: World, vi
     by_user(page.page.panel.turns["press"], 12.0)
     world.until(lambda: place_of(node)()[1] < 50.0)
     by_user(page.page.panel.turns["tilt"], 30.0)
-    world.until(lambda: abs(node.stream._shown.ct_from_probe[1, 2] + math.cos(math.radians(30))) < 0.02)
+    world.until(lambda: abs(node.session.stream._shown.ct_from_probe[1, 2] + math.cos(math.radians(30))) < 0.02)
     held = page.steering.placement()
     assert held is not None
     assert held.tilt == pytest.approx(math.radians(30))
@@ -92,12 +95,12 @@ def test_image_controls_are_parameters_and_follow_them(world: World, viewer: Sta
     ready(world, page)
     settings = page.page.panel.settings
     by_user(settings["gain"], 12.0)
-    world.until(lambda: node.scene.simulator.settings.gain == 12.0)
+    world.until(lambda: node.session.scene.simulator.settings.gain == 12.0)
     by_user(page.page.panel.renderer, "ct")
-    world.until(lambda: node.scene.simulator.renderer == "ct")
+    world.until(lambda: node.session.scene.simulator.renderer == "ct")
 
     by_user(page.page.panel.renderer, "generator")
-    world.until(lambda: node.scene.simulator.renderer == "generator")
+    world.until(lambda: node.session.scene.simulator.renderer == "generator")
     by_user(settings["depth"], 250.0)  # the fake's card ends at 180
     world.until(lambda: told)
     assert told == ["Not possible: depth is 250.0; the generator's card allows 180.0"]

@@ -6,12 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from us_sim.core.compute.device import choose_device, failures_of, on_host
+from us_sim.core.compute.device import Device, choose_device, on_host, with_fall_back
 from us_sim.core.errors import ConfigError, DeviceError
+
+GPU = Device(torch.device("cuda:0"), "cuda:0 (Card)", "asked for")
+
+
+def test_a_device_that_was_chosen_stays() -> None:
+    assert choose_device(GPU) is GPU
 
 
 def test_cpu_is_taken_when_asked_for() -> None:
-    assert choose_device("cpu") == (torch.device("cpu"), "cpu", "asked for")
+    assert choose_device("cpu") == Device(torch.device("cpu"), "cpu", "asked for")
 
 
 def test_unknown_device_is_refused() -> None:
@@ -21,7 +27,7 @@ def test_unknown_device_is_refused() -> None:
 
 def test_without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert choose_device("auto") == (torch.device("cpu"), "cpu", "no CUDA device was found")
+    assert choose_device("auto") == Device.cpu("no CUDA device was found")
     with pytest.raises(ConfigError, match="device is 'cuda', but torch finds no CUDA device; use 'cpu' or 'auto'"):
         choose_device("cuda")
 
@@ -29,9 +35,9 @@ def test_without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_with_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"Card {index}")
-    assert choose_device("auto") == (torch.device("cuda:0"), "cuda:0 (Card 0)", "a CUDA device was found")
-    assert choose_device("cuda") == (torch.device("cuda:0"), "cuda:0 (Card 0)", "asked for")
-    assert choose_device("cpu")[1] == "cpu"
+    assert choose_device("auto") == Device(torch.device("cuda:0"), "cuda:0 (Card 0)", "a CUDA device was found")
+    assert choose_device("cuda") == Device(torch.device("cuda:0"), "cuda:0 (Card 0)", "asked for")
+    assert choose_device("cpu").is_cpu
 
 
 # -- failures --------------------------------------------------------------------------------------------
@@ -48,18 +54,18 @@ def test_with_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )  # fmt: skip
 def test_what_a_gpu_raises_is_a_failure_of_the_device(error: RuntimeError, text: str) -> None:
-    with pytest.raises(DeviceError) as caught, failures_of("cuda:0 (Card)"):
+    with pytest.raises(DeviceError) as caught, GPU.failures():
         raise error
     assert str(caught.value) == text
     assert caught.value.__cause__ is error
 
 
 def test_errors_of_the_cpu_and_of_the_user_pass() -> None:
-    with pytest.raises(RuntimeError, match=r"^shapes do not fit$"), failures_of("cpu"):
+    with pytest.raises(RuntimeError, match=r"^shapes do not fit$"), Device.cpu("asked for").failures():
         raise RuntimeError("shapes do not fit")
-    with pytest.raises(ConfigError), failures_of("cuda:0 (Card)"):
+    with pytest.raises(ConfigError), GPU.failures():
         raise ConfigError("gain")
-    with pytest.raises(DeviceError, match=r"^first$"), failures_of("cuda:0 (Card)"):
+    with pytest.raises(DeviceError, match=r"^first$"), GPU.failures():
         raise DeviceError("first")
 
 
@@ -81,3 +87,30 @@ def test_tensors_come_from_the_gpu() -> None:
     found, none = on_host(values.to(torch.int16), None)
     assert none is None
     np.testing.assert_array_equal(found, values.cpu().numpy().astype(np.int16))
+
+
+def test_work_that_the_gpu_fails_at_is_done_again_without_it() -> None:
+    done, errors = [], []
+
+    def work(device: Device) -> str:
+        done.append(device.name)
+        if not device.is_cpu:
+            raise DeviceError("lost")
+        return "a frame"
+
+    def on_cpu(error: DeviceError) -> Device:
+        errors.append(str(error))
+        return Device.cpu(str(error))
+
+    assert with_fall_back(work, GPU, on_cpu) == ("a frame", Device.cpu("lost"))
+    assert (done, errors) == (["cuda:0 (Card)", "cpu"], ["lost"])
+    assert with_fall_back(work, Device.cpu("asked for"), on_cpu) == ("a frame", Device.cpu("asked for"))
+    assert errors == ["lost"]
+
+
+def test_what_fails_without_a_gpu_fails() -> None:
+    def work(device: Device) -> None:
+        raise DeviceError(f"{device.name} is lost")
+
+    with pytest.raises(DeviceError, match=r"^cpu is lost$"):
+        with_fall_back(work, GPU, lambda error: Device.cpu(str(error)))

@@ -23,9 +23,10 @@ from torch import Tensor, nn
 from us_sim.bench.timing import machine, milliseconds
 from us_sim.core.assembly import open_generator
 from us_sim.core.compute.device import on_host
-from us_sim.core.contact.contact import contact
 from us_sim.core.contact.deformation import Displacement
+from us_sim.core.contact.force import wrench
 from us_sim.core.contact.mechanics import MechanicsSettings
+from us_sim.core.contact.touch import touch_at
 from us_sim.core.generator.artifact import Generator
 from us_sim.core.generator.composition import Composition
 from us_sim.core.generator.encoding import encode
@@ -34,7 +35,7 @@ from us_sim.core.physics import speckle
 from us_sim.core.robot.motion import motion
 from us_sim.core.sampling.sampler import CpuSampler
 from us_sim.core.sampling.tensor_sampler import TensorSampler
-from us_sim.core.simulator import Simulator
+from us_sim.core.simulator import Simulator, Views
 
 SIDE = 2048  # of the matrices whose product shows the rate of arithmetic
 COPIED = 1 << 26  # numbers of 4 bytes, far more than the caches hold
@@ -44,7 +45,7 @@ SAMPLE = 8 * 2 + 1 + 3 * 4 + 4 + 1  # bytes a pixel of the slice: 8 HU and a cla
 def stages(generator: Generator) -> dict[str, list[Callable[..., Any]]]:
     """Return the functions whose times make up each stage; none of them calls another one's."""
     return {
-        "contact": [contact],
+        "contact and force": [touch_at, wrench],
         "deformation": [Simulator._displacement, Simulator._source, Displacement.source],
         "slice: HU and classes": [CpuSampler.slice, TensorSampler.slice],
         "acoustic properties, scatterers": [CpuSampler.anatomy, TensorSampler.anatomy],
@@ -56,12 +57,12 @@ def stages(generator: Generator) -> dict[str, list[Callable[..., Any]]]:
     }
 
 
-def profiled(simulator: Simulator, poses: list[Any], outputs: dict[str, bool]) -> dict[str, float]:
+def profiled(simulator: Simulator, poses: list[Any], outputs: Views) -> dict[str, float]:
     """Return ms a frame of every stage, of the rest, and of the whole."""
     assert simulator.generator is not None
     profile = cProfile.Profile()
     for pose in poses:
-        profile.runcall(simulator.render, pose, **outputs)
+        profile.runcall(partial(simulator.render, pose, **outputs))
     taken = pstats.Stats(profile).stats  # type: ignore[attr-defined]
 
     def mean(function: Callable[..., Any]) -> float:
@@ -131,7 +132,7 @@ def main(argv: list[str] | None = None) -> int:
         patient, generator.card.probe, renderer="generator", generator=generator, device=given.device,
         mechanics=MechanicsSettings(),
     )  # fmt: skip
-    outputs = {"ct_slice": not given.image_only, "labels": not given.image_only}
+    outputs = Views(ct_slice=not given.image_only, labels=not given.image_only)
     poses = list(motion("liver_sweep", patient, given.frames))
     plain = milliseconds(partial(simulator.render, **outputs), poses)
     found, allowed = profiled(simulator, poses, outputs), limits(generator)

@@ -65,7 +65,7 @@ def rows(repeats: int) -> dict[str, Row]:
         for backend, row in measured(generator, slices, compared).items():
             found[f"generator {name}, {backend}"] = row
     for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
-        drawing = {PAPER: accelerated(random[PAPER], choose_device(device)[0])}
+        drawing = {PAPER: accelerated(random[PAPER], choose_device(device).torch_device)}
         for name, generator in (drawing | {name: open_generator(name, device) for name in shipped()}).items():
             found.update(frames(name, generator, patient, repeats))
     return found

@@ -156,9 +156,9 @@ def frames(repeats: int) -> dict[str, Row]:
     for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
         simulator = Simulator(patient, PROBE, device=device)
         image = partial(simulator.render, ct_slice=False, labels=False)
-        rows[f"physics frame, {simulator.device}"] = milliseconds(image, poses)
-        rows[f"physics frame with slice and labels, {simulator.device}"] = milliseconds(simulator.render, poses)
-        rows[f"slice and labels, {simulator.device}"] = milliseconds(partial(simulator.render, image=False), poses)
+        rows[f"physics frame, {simulator.device.name}"] = milliseconds(image, poses)
+        rows[f"physics frame with slice and labels, {simulator.device.name}"] = milliseconds(simulator.render, poses)
+        rows[f"slice and labels, {simulator.device.name}"] = milliseconds(partial(simulator.render, image=False), poses)
     simulator = Simulator(patient, PROBE, device="cpu")
     rows["contact"] = milliseconds(simulator.contact, poses)
     return rows

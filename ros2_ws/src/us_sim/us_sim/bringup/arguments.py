@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
-from us_sim.core.config import check_ranges, setting
+from us_sim.core.config import MOTION_NAMES, again, check_ranges, setting
 from us_sim.core.errors import ConfigError
-from us_sim.core.robot.placement import HOLDER, HOLDER_ORDER, TABLE_ORDER, six_numbers
+from us_sim.core.robot.placement import HOLDER_ORDER, TABLE_ORDER, six_numbers
+from us_sim.ros.motion_config import PATIENT, ArmConfig, MotionConfig
 from us_sim.ros.parameters import CONFIGS
 from us_sim.viewer.config import ViewerConfig
 
@@ -22,21 +23,24 @@ Value = bool | int | float | str
 class LaunchConfig:
     """What is started beside the node, and where."""
 
-    motion: str = setting(
-        "liver_sweep", "demo motion of the probe", choices=("liver_sweep", "fan_tilt", "rotation", "none")
-    )
-    rate: float = setting(30.0, "pose rate of the demo motion, or of the TF lookup (pose_source tf), Hz", 1.0, 200.0)
-    period: float = setting(12.0, "period of the demo motion, s", 1.0, 600.0)
+    motion: str = again(MotionConfig, "motion", "demo motion of the probe", choices=(*MOTION_NAMES, "none"))
+    rate: float = again(MotionConfig, "rate", "pose rate of the demo motion, or of the TF lookup (pose_source tf), Hz")
+    period: float = again(MotionConfig, "period", "period of the demo motion, s")
     viewer: bool = setting(True, "serve the browser view, with mouse control of the probe")
     rviz: bool = setting(False, "start rviz2 with its configuration (needs a ROS 2 installation)")
     namespace: str = setting("", "namespace of the nodes, for several simulators at once")
     arm: bool = setting(False, "a simulated seven-axis arm carries the probe along the demo motion")
-    world_from_ct: str = setting(
-        "", f"pose of the CT in frame world: '{TABLE_ORDER}', m and rad (without arm it needs tf2_ros); empty for none"
+    world_from_ct: str = again(
+        ArmConfig,
+        "world_from_ct",
+        f"pose of the CT in frame world: '{TABLE_ORDER}', m and rad (without arm it needs tf2_ros); empty for none",
+        default="",
     )
     flange_frame_id: str = setting("", "frame id of your arm's flange, to which the probe is mounted (needs tf2_ros)")
-    flange_calibration: str = setting(
-        HOLDER, f"hand-eye calibration: pose of the probe in the flange, '{HOLDER_ORDER}', m and rad"
+    flange_calibration: str = again(
+        ArmConfig,
+        "flange_calibration",
+        f"hand-eye calibration: pose of the probe in the flange, '{HOLDER_ORDER}', m and rad",
     )
     preset: str = setting("none", "emulate the ROS driver of a scanner", choices=("none", "clarius"))
     use_sim_time: bool = setting(False, "use the time of /clock")
@@ -78,10 +82,16 @@ ARGUMENTS = {
     for item in fields(config)
 }
 
-NODE = {"use_sim_time", *(item.name for config in CONFIGS for item in fields(config))}
-VIEWER = {"use_sim_time", *(item.name for item in fields(ViewerConfig))}
-MOTION = {"motion", "rate", "period", "ct_frame_id", "ct", "labels", "label_scheme", "seed", "use_sim_time"}
-ARM = {*MOTION, "world_from_ct", "flange_calibration", "output"}
+
+def _understood(*configs: type[Any]) -> set[str]:
+    """Names of the parameters of a node with these settings; rclpy gives every node its clock's."""
+    return {"use_sim_time", *(item.name for config in configs for item in fields(config))}
+
+
+NODE = _understood(*CONFIGS)
+VIEWER = _understood(ViewerConfig)
+MOTION = {*_understood(MotionConfig), *PATIENT}
+ARM = {*_understood(ArmConfig), *PATIENT}
 # What clarius_ros2 (github.com/idra-lab/clarius_ros2) calls its image, its frame and the service that stops it.
 CLARIUS_FRAME = "clarius_probe"
 CLARIUS_NAMES = {"us_sim/image": "us_image", "us_sim/freeze": "enable_freeze"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from us_sim.core.compute.device import choose_device, failures_of
+from us_sim.core.compute.device import Device, choose_device, with_fall_back
 from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.errors import DeviceError, PatientError
@@ -30,21 +30,21 @@ def open_patient(ct: str, labels: str, label_scheme: str, seed: int) -> Patient:
     return builtin_patient(seed)
 
 
-def open_generator(name: str = "", device: str = "auto") -> Generator:
+def open_generator(name: str = "", device: str | Device = "auto") -> Generator:
     """Load a generator artifact, ready to draw on a device.
 
     Args:
         name: a path, the name of a shipped artifact, or nothing for the one that is shipped as the default.
-        device: `auto`, `cpu` or `cuda`.
+        device: `auto`, `cpu` or `cuda`, or one that was chosen before.
 
     Raises:
         ArtifactError: it cannot be used.
         ConfigError: there is no such device.
         DeviceError: the GPU fails or has no memory left.
     """
-    where, called, _ = choose_device(device)
-    with failures_of(called):
-        return accelerated(load_generator(artifact_of(name)), where)
+    chosen = choose_device(device)
+    with chosen.failures():
+        return accelerated(load_generator(artifact_of(name)), chosen.torch_device)
 
 
 def shaped(probe: ProbeGeometry, config: SimConfig) -> ProbeGeometry:
@@ -71,30 +71,24 @@ def open_simulator(
     """Return the simulator that the parameters describe; what is given is not loaded again.
 
     `base` is the probe before the parameters have shaped it; without `mechanics` the patient gives way as usual. Where
-    the GPU fails or has no memory left, the CPU takes over, and the simulator's `device_reason` tells so.
+    the GPU fails or has no memory left, the CPU takes over, and the simulator's `device.reason` tells so.
 
     Raises:
         UsSimError: something that they name cannot be used.
     """
     probe = shaped(base, config)
-    try:
-        return _assembled(config, settings, probe, mechanics, patient, generator, "")
-    except DeviceError as error:
-        if generator is not None:
-            generator = accelerated(generator, CPU, calibrate=False)
-        on_cpu = replace(config, device="cpu")
-        return _assembled(on_cpu, settings, probe, mechanics, patient, generator, str(error))
 
+    def assembled(start: tuple[str | Device, Generator | None]) -> Simulator:
+        device, given = start
+        drawing = given or open_generator(config.generator, device)  # whatever draws first: the renderer changes live
+        return Simulator(
+            patient or open_patient(config.ct, config.labels, config.label_scheme, config.seed), probe, settings,
+            renderer=config.renderer, generator=drawing, device=device, seed=config.seed,
+            mechanics=mechanics or MechanicsSettings(),
+        )  # fmt: skip
 
-def _assembled(
-    config: SimConfig, settings: ImageSettings, probe: ProbeGeometry, mechanics: MechanicsSettings | None,
-    patient: Patient | None, generator: Generator | None, device_reason: str,
-) -> Simulator:  # fmt: skip
-    if generator is None:  # whatever draws first: the renderer changes live
-        generator = open_generator(config.generator, config.device)
-    if patient is None:
-        patient = open_patient(config.ct, config.labels, config.label_scheme, config.seed)
-    return Simulator(
-        patient, probe, settings, renderer=config.renderer, generator=generator, device=config.device,
-        seed=config.seed, mechanics=mechanics or MechanicsSettings(), device_reason=device_reason,
-    )  # fmt: skip
+    def on_cpu(error: DeviceError) -> tuple[str | Device, Generator | None]:
+        return Device.cpu(str(error)), generator and accelerated(generator, CPU, calibrate=False)
+
+    start: tuple[str | Device, Generator | None] = (config.device, generator)
+    return with_fall_back(assembled, start, on_cpu)[0]

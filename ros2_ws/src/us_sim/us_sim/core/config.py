@@ -9,6 +9,7 @@ from us_sim.core.errors import ConfigError
 
 RENDERERS = ("generator", "physics", "ct")
 DEVICES = ("auto", "cpu", "cuda")
+MOTION_NAMES = ("liver_sweep", "fan_tilt", "rotation")  # what `robot.motion.motion` makes
 SOFT_WINDOW = (-150.0, 250.0)  # HU shown as black and white to eyes
 
 
@@ -20,6 +21,20 @@ def setting(
         default=default,
         metadata={"description": description, "low": low, "high": high, "choices": choices},
     )
+
+
+def again(config: type[Any], name: str, description: str, **changes: Any) -> Any:
+    """Return a dataclass field that is declared in another settings dataclass, described for a reader of this one.
+
+    Args:
+        config: where default, range and choices are declared.
+        name: of the field.
+        description: of what it means here.
+        changes: other `default` or `choices` than there.
+    """
+    item = config.__dataclass_fields__[name]
+    rule = {key: item.metadata[key] for key in ("low", "high", "choices")}
+    return setting(**{"default": item.default, **rule, "description": description, **changes})
 
 
 @dataclass(frozen=True)

@@ -79,11 +79,9 @@ def misplaced(settings: FaultSettings, seed: int, ct_from_told: Matrix) -> Matri
     return ct_from_told @ calibration_error(seed, settings.fault_position, settings.fault_angle)
 
 
-def lines_left(settings: FaultSettings, seed: int, lines: int) -> NDArray[np.float32] | None:
-    """Return (lines,) share of its coupling that dead elements and lost gel leave to each scan line; None: all."""
-    if settings.fault_dead == 0 and settings.fault_gel == 0:
-        return None
-    return living_lines(seed, lines, settings.fault_dead) * gel_left(seed, lines, settings.fault_gel)
+def lines_alive(settings: FaultSettings, seed: int, lines: int) -> NDArray[np.float32] | None:
+    """Return (lines,) share of its coupling that dead elements leave to each scan line, 0 or 1; None: all."""
+    return None if settings.fault_dead == 0 else living_lines(seed, lines, settings.fault_dead)
 
 
 def dried(contact: Contact, settings: FaultSettings, seed: int) -> Contact:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from us_sim.core.compute.device import choose_device, failures_of, on_host
+from us_sim.core.compute.device import Device, choose_device, on_host
 from us_sim.core.config import RENDERERS, SOFT_WINDOW, ImageSettings
 from us_sim.core.contact.contact import Contact, contact
 from us_sim.core.contact.deformation import Displacement, displacement, ready
+from us_sim.core.contact.force import Wrench
 from us_sim.core.contact.indentation import Indentation, face_of, indentation
 from us_sim.core.contact.mechanics import RIGID, MechanicsSettings
+from us_sim.core.contact.touch import Touch, touch_at
 from us_sim.core.errors import ConfigError, PoseError
 from us_sim.core.generator.artifact import Generator
 from us_sim.core.generator.backend import CPU
@@ -34,6 +37,9 @@ from us_sim.core.sampling.moved_sampler import MovedSampler, Source
 from us_sim.core.sampling.reslice import elevation_beam
 from us_sim.core.sampling.sampler import Sampler, Slice, sampler_on
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 
 @dataclass(frozen=True, eq=False)
 class Frame:
@@ -44,6 +50,7 @@ class Frame:
         ct_slice: (H, W) int16 HU of the whole plane.
         labels: (H, W) uint8 classes of the whole plane.
         contact: of the probe with the skin.
+        wrench: of the patient on the probe; of a probe that rests, unless its touch says how it moves.
         ct_from_probe: (4, 4) the pose, mm.
         renderer: what drew the image.
         deformed: the probe has pressed in what is shown.
@@ -54,10 +61,41 @@ class Frame:
     ct_slice: NDArray[np.int16] | None
     labels: NDArray[np.uint8] | None
     contact: Contact
+    wrench: Wrench
     ct_from_probe: Matrix
     renderer: str
     deformed: bool = False
     phase: float = 0.0
+
+
+class Views(TypedDict, total=False):
+    """What `Simulator.render_batch` makes, and what draws it."""
+
+    image: bool
+    ct_slice: bool
+    labels: bool
+    renderer: str | None
+
+
+class RenderOptions(Views, total=False):
+    """All keywords of `Simulator.render_batch`."""
+
+    times: Sequence[float] | None
+    coupling: NDArray[np.float32] | None
+    touches: Sequence[Touch] | None
+
+
+class Parts(TypedDict, total=False):
+    """What a simulator is made of: the arguments of `Simulator` by name, all or some."""
+
+    patient: Patient
+    probe: ProbeGeometry
+    settings: ImageSettings
+    renderer: str
+    generator: Generator | None
+    device: str | Device
+    seed: int
+    mechanics: MechanicsSettings
 
 
 class Simulator:
@@ -69,8 +107,7 @@ class Simulator:
         settings: gain and the like.
         renderer: `generator`, `physics` or `ct`.
         generator: needed by the renderer of that name.
-        device: `auto`, `cpu` or `cuda`.
-        device_reason: why that device, if the caller knows better than that it was asked for.
+        device: `auto`, `cpu` or `cuda`, or one that was chosen before.
         seed: of scatterers and noise.
         mechanics: how the patient gives way; the default is rigid.
 
@@ -78,6 +115,9 @@ class Simulator:
         ConfigError: unknown renderer, no generator for it, one that does not fit probe or device, no such device.
         DeviceError: the GPU fails or has no memory left.
     """
+
+    _sampler: Sampler
+    _learned: LearnedRenderer | None
 
     def __init__(
         self,
@@ -87,57 +127,62 @@ class Simulator:
         *,
         renderer: str = "physics",
         generator: Generator | None = None,
-        device: str = "auto",
+        device: str | Device = "auto",
         seed: int = 0,
         mechanics: MechanicsSettings = RIGID,
-        device_reason: str = "",
-        _sampler: Sampler | None = None,
-        _learned: LearnedRenderer | None = None,
     ) -> None:
-        self.patient, self.probe = patient, probe or preset("c5_2")
-        self.settings, self.renderer = settings or ImageSettings(), renderer
-        self.generator, self.seed, self.mechanics = generator, seed, mechanics
-        self._asked_device = device
-        self._torch_device, self.device, reason = choose_device(device)
-        self.device_reason = device_reason or reason
-        self.check_renderer(renderer)
-        with failures_of(self.device):
-            self._prepare(_sampler, _learned)
+        parts = Parts(
+            patient=patient, probe=probe or preset("c5_2"), settings=settings or ImageSettings(), renderer=renderer,
+            generator=generator, device=device, seed=seed, mechanics=mechanics,
+        )  # fmt: skip
+        self._set_up(parts, None)
 
-    def _prepare(self, sampler: Sampler | None, learned: LearnedRenderer | None) -> None:
-        """Make once what does not depend on the pose."""
-        if self.mechanics.deformation:
-            ready()
-        if self.mechanics.breathing_amplitude:
-            _ = self.patient.mobility
-        generator, seed = self.generator, self.seed
-        self._sampler = sampler or sampler_on(self._torch_device, self.patient, seed)
-        self._beam = elevation_beam(self.probe.slice_thickness, self.probe.elevation_planes)
-        self._pixels = torch.tensor(self.probe.pixel_points).to(self._torch_device)
-        self._lines = torch.tensor(self.probe.polar_points).to(self._torch_device)
-        self._grid, self._fan = conversion_grid(self.probe, self._torch_device)
-        self._formation = formation(self.probe, self.settings, seed, self._torch_device)
-        self._learned = learned
-        if learned is None and generator is not None and generator.card.refusal(self.probe) is None:
-            self._learned = LearnedRenderer(generator, self.probe, self.settings, seed)
-
-    def replace(self, **changes: Any) -> Simulator:
+    def replace(self, **changes: Unpack[Parts]) -> Simulator:
         """Return a simulator with some arguments changed; what they do not touch is shared.
 
         Raises:
             ConfigError: as the constructor.
         """
-        arguments: dict[str, Any] = {
-            "patient": self.patient, "probe": self.probe, "settings": self.settings, "renderer": self.renderer,
-            "generator": self.generator, "device": self._asked_device, "seed": self.seed,
-            "mechanics": self.mechanics,
-        }  # fmt: skip
-        same = not changes.keys() & {"patient", "device", "seed"}
-        arguments["_sampler"] = self._sampler if same else None
-        if not changes.keys() & {"probe", "generator", "device", "seed"} and self._learned is not None:
-            arguments["_learned"] = self._learned.with_settings(changes.get("settings", self.settings))
-        arguments["device_reason"] = "" if "device" in changes else self.device_reason
-        return Simulator(**{**arguments, **changes})
+        other = copy(self)
+        other._set_up({**self._parts, **changes}, self)
+        return other
+
+    def _set_up(self, parts: Parts, like: Simulator | None) -> None:
+        """Make once what does not depend on the pose; what a simulator like this one has made holds here too."""
+        self._parts = parts
+        self.patient, self.probe, self.settings = parts["patient"], parts["probe"], parts["settings"]
+        self.renderer, self.generator = parts["renderer"], parts["generator"]
+        self.device = choose_device(parts["device"])
+        self.seed, self.mechanics = parts["seed"], parts["mechanics"]
+        self.check_renderer(self.renderer)
+        ready()
+        if self.mechanics.breathing_amplitude:
+            _ = self.patient.mobility
+        with self.device.failures():
+            self._prepare(like)
+
+    def _prepare(self, like: Simulator | None) -> None:
+        """What lies on the device."""
+        device, probe, seed = self.device.torch_device, self.probe, self.seed
+        if like is not None and not (like.device.same_place(self.device) and like.seed == seed):
+            like = None
+        same_patient = like is not None and like.patient is self.patient
+        self._sampler = like._sampler if like is not None and same_patient else sampler_on(device, self.patient, seed)
+        self._beam = elevation_beam(probe.slice_thickness, probe.elevation_planes)
+        self._pixels = torch.tensor(probe.pixel_points).to(device)
+        self._lines = torch.tensor(probe.polar_points).to(device)
+        self._grid, self._fan = conversion_grid(probe, device)
+        self._formation = formation(probe, self.settings, seed, device)
+        self._learned = self._learned_renderer(like)
+
+    def _learned_renderer(self, like: Simulator | None) -> LearnedRenderer | None:
+        """What the generator draws with; None if there is none that can draw for this probe."""
+        generator, probe = self.generator, self.probe
+        if generator is None or generator.card.refusal(probe) is not None:
+            return None
+        if like is not None and like._learned is not None and like.generator is generator and like.probe == probe:
+            return like._learned.with_settings(self.settings)
+        return LearnedRenderer(generator, probe, self.settings, self.seed)
 
     def on_cpu(self, reason: str) -> Simulator:
         """Return the same simulator on the CPU, for when the GPU has failed; `reason` tells so.
@@ -147,7 +192,7 @@ class Simulator:
         generator = self.generator
         if generator is not None:
             generator = accelerated(generator, CPU, calibrate=False)
-        return self.replace(device="cpu", generator=generator, device_reason=reason)
+        return self.replace(device=Device.cpu(reason), generator=generator)
 
     def check_renderer(self, renderer: str) -> None:
         """Raise ConfigError, saying why, if a renderer cannot draw here."""
@@ -163,10 +208,11 @@ class Simulator:
                 f"generator {self.generator.name!r} cannot draw for this probe: {reason}; use "
                 "renderer 'physics', or load another"
             )
-        if self.generator.device.type != self._torch_device.type:
+        device = self.device.torch_device
+        if self.generator.device.type != device.type:
             raise ConfigError(
                 f"generator {self.generator.name!r} was loaded for {self.generator.device}, the simulator runs on "
-                f"{self._torch_device}; load it for that device"
+                f"{device}; load it for that device"
             )
 
     def contact(self, ct_from_probe: ArrayLike) -> Contact:
@@ -185,9 +231,17 @@ class Simulator:
         """
         return indentation(self.patient, face_of(self.probe), check_pose(ct_from_probe))
 
-    def render(self, ct_from_probe: ArrayLike, **outputs: Any) -> Frame:
+    def touch(self, ct_from_probe: ArrayLike) -> Touch:
+        """Return contact, indentation and force at a (4, 4) pose, mm, of a probe that rests there.
+
+        Raises:
+            PoseError: the pose is not finite and rigid.
+        """
+        return touch_at(self.patient, self.probe, self.mechanics, check_pose(ct_from_probe).copy())
+
+    def render(self, ct_from_probe: ArrayLike, **options: Unpack[RenderOptions]) -> Frame:
         """Return the frame of one (4, 4) pose; keywords as for `render_batch`."""
-        return self.render_batch(np.asarray(ct_from_probe)[None], **outputs)[0]
+        return self.render_batch(np.asarray(ct_from_probe)[None], **options)[0]
 
     @torch.inference_mode()
     def render_batch(
@@ -200,6 +254,7 @@ class Simulator:
         renderer: str | None = None,
         times: Sequence[float] | None = None,
         coupling: NDArray[np.float32] | None = None,
+        touches: Sequence[Touch] | None = None,
     ) -> list[Frame]:
         """Return the frames of (B, 4, 4) poses, mm.
 
@@ -209,6 +264,7 @@ class Simulator:
             renderer: draws the image; None for the simulator's own.
             times: s, when each pose is seen: the breath follows them; None: it is held.
             coupling: (L,) share that each scan line is left with of its coupling in the image, for faults; None: all.
+            touches: from `touch` at each pose, where they are known already; None: of a probe that rests.
 
         Raises:
             PoseError: wrong shape, or a pose is not finite and rigid.
@@ -222,26 +278,25 @@ class Simulator:
             raise PoseError(f"the poses have shape {poses.shape}; expected (B, 4, 4), or (4, 4) for a single frame")
         if not len(poses):
             return []
-        contacts = [contact(self.patient.skin, self.probe, pose) for pose in poses]
-        lines = np.stack([one.line_coupling for one in contacts])
+        if touches is None:
+            touches = [touch_at(self.patient, self.probe, self.mechanics, pose) for pose in poses]
+        lines = np.stack([one.contact.line_coupling for one in touches])
         if coupling is not None:
             lines *= coupling
-        fields = [self._displacement(pose) for pose in poses]
+        fields = [self._displacement(one) for one in touches]
         phases = [self._phase(seconds) for seconds in ([0.0] * len(poses) if times is None else times)]
         sources = [self._source(*parts) for parts in zip(poses, fields, phases, strict=True)]
         sampler: Sampler = MovedSampler(self._sampler, sources) if any(sources) else self._sampler
-        with failures_of(self.device):
+        with self.device.failures():
             made = self._make(renderer, sampler, poses, lines, image, ct_slice, labels)
         return [
-            Frame(*shown, one, pose, renderer, deformed=field is not None, phase=phase)
-            for shown, one, pose, field, phase in zip(made, contacts, poses, fields, phases, strict=True)
+            Frame(*shown, one.contact, one.wrench, pose, renderer, deformed=field is not None, phase=phase)
+            for shown, one, pose, field, phase in zip(made, touches, poses, fields, phases, strict=True)
         ]
 
-    def _displacement(self, ct_from_probe: Matrix) -> Displacement | None:
+    def _displacement(self, touch: Touch) -> Displacement | None:
         """How the tissue gives way to the probe at one pose; None where it does not."""
-        if not self.mechanics.deformation:
-            return None
-        return displacement(indentation(self.patient, face_of(self.probe), ct_from_probe), self.probe)
+        return displacement(touch.indentation, self.probe) if self.mechanics.deformation else None
 
     def _phase(self, seconds: float) -> float:
         return phase_at(seconds, self.mechanics.breathing_period) if self.mechanics.breathing_amplitude else 0.0
@@ -289,7 +344,7 @@ class Simulator:
         if renderer == "ct":
             assert cut is not None
             return (window(cut[0], *SOFT_WINDOW) + 1) * 127.5 * self._fan
-        coupling = torch.from_numpy(lines).to(self._torch_device)
+        coupling = torch.from_numpy(lines).to(self.device.torch_device)
         if renderer == "physics":
             anatomy = sampler.anatomy(self._lines, poses, self._beam)
             polar = polar_frame(anatomy, coupling, self._formation)

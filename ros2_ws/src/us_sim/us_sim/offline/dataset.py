@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from us_sim.core.contact.force import Wrench
 from us_sim.core.errors import RecordingError
 from us_sim.core.files import atomic_write, is_partial
 from us_sim.core.geometry.probe import ProbeGeometry
@@ -112,18 +111,16 @@ class Dataset:
                 for shot in replay.shots(shard.start, shard.stop, batch, ct_slice=ct_slice):
                     shots.append(shot)
                     yield 1
-                writer.put(self._file(shard), partial(arrays_of, shots, replay.wrench, probe, ct_slice=ct_slice))
+                writer.put(self._file(shard), partial(arrays_of, shots, probe, ct_slice=ct_slice))
                 yield len(shard) - len(shots)  # lost on purpose
 
     def _file(self, shard: range) -> Path:
         return self.folder / f"shard_{shard.start // SHARD:05d}.npz"
 
 
-def arrays_of(
-    shots: list[Shot], wrench_at: Callable[[int], Wrench], probe: ProbeGeometry, *, ct_slice: bool
-) -> dict[str, NDArray[Any]]:
+def arrays_of(shots: list[Shot], probe: ProbeGeometry, *, ct_slice: bool) -> dict[str, NDArray[Any]]:
     """Return the arrays of a shard, N frames: what docs/replay.md lists."""
-    frames, wrenches = [shot.frame for shot in shots], [wrench_at(shot.number) for shot in shots]
+    frames = [shot.frame for shot in shots]
     pixels = {"image": np.uint8, "labels": np.uint8, **({"ct_slice": np.int16} if ct_slice else {})}
     empty = (len(frames), probe.height, probe.width)
     return {
@@ -132,8 +129,8 @@ def arrays_of(
         "number": np.array([shot.number for shot in shots], np.int64),
         "stamp": np.array([shot.stamp for shot in shots], np.int64),
         "ct_from_probe": np.array([frame.ct_from_probe for frame in frames]).reshape(-1, 4, 4),
-        "force": np.array([wrench.force for wrench in wrenches]).reshape(-1, 3),
-        "torque": np.array([wrench.torque for wrench in wrenches]).reshape(-1, 3),
+        "force": np.array([frame.wrench.force for frame in frames]).reshape(-1, 3),
+        "torque": np.array([frame.wrench.torque for frame in frames]).reshape(-1, 3),
         "coupling": np.array([frame.contact.coupling for frame in frames], np.float32),
         "penetration": np.array([frame.contact.penetration for frame in frames]),
         "device": np.array([shot.device for shot in shots], np.str_),

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 
-import numpy as np
-
-from us_sim.core.contact.force import Wrench, wrench
-from us_sim.core.contact.indentation import Indentation
+from us_sim.core.compute.device import with_fall_back
+from us_sim.core.contact.force import Wrench
+from us_sim.core.contact.touch import Touch
 from us_sim.core.errors import DeviceError
-from us_sim.core.faults import FaultSettings, dried, flipped, is_lost, lines_left, misplaced
-from us_sim.core.geometry.transforms import Matrix
+from us_sim.core.faults import FaultSettings
+from us_sim.core.faulty_simulator import FaultySimulator
 from us_sim.core.simulator import Frame, Simulator
 from us_sim.poses.trajectory import Trajectory
+
+KEPT = 4096  # touches, of some kB each: a film asks for the forces of all poses before it shows the first
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +25,7 @@ class Shot:
     Attributes:
         number: of the pose, from 0.
         stamp: ns.
-        frame: with the pose as it was told.
+        frame: with the pose as it was told, and the wrench of a probe that comes from the pose before.
         device: that rendered it, and what ran the generator on it.
     """
 
@@ -47,65 +49,57 @@ class Replay:
         self, simulator: Simulator, trajectory: Trajectory, faults: FaultSettings, say: Callable[[str], None]
     ) -> None:
         self.simulator, self.trajectory, self.faults, self._say = simulator, trajectory, faults, say
-        self._pressed: tuple[int, Indentation] | None = None
+        touches = FaultySimulator(simulator, faults)  # they do not depend on the device
+        self._at_rest = lru_cache(KEPT)(lambda number: touches.touch(trajectory.poses[number]))
 
     def shots(self, first: int, last: int, batch: int = 1, *, ct_slice: bool = True) -> Iterator[Shot]:
         """Yield the frames of poses first to last − 1, in batches; those that a fault loses are left out."""
-        seed, stamps = self.simulator.seed, self.trajectory.stamps
-        numbers = [n for n in range(first, last) if not is_lost(self.faults, seed, int(stamps[n]))]
+        stamps, faulty = self.trajectory.stamps, FaultySimulator(self.simulator, self.faults)
+        numbers = [n for n in range(first, last) if not faulty.is_lost(int(stamps[n]))]
         for start in range(0, len(numbers), batch):
             part = numbers[start : start + batch]
-            frames = self._frames(part, batch, ct_slice)
-            for number, frame in zip(part, frames, strict=True):
-                contact = dried(frame.contact, self.faults, seed)
-                image = flipped(frame.image, self.faults)
-                told = replace(frame, ct_from_probe=self.trajectory.poses[number], image=image, contact=contact)
-                yield Shot(number, int(stamps[number]), told, self._device())
+            for number, frame in zip(part, self._frames(part, batch, ct_slice), strict=True):
+                yield Shot(number, int(stamps[number]), frame, self._device())
 
     def wrench(self, number: int) -> Wrench:
         """Return the wrench at a pose; the pose before gives its speed, as in the node."""
-        stamps, mechanics = self.trajectory.stamps, self.simulator.mechanics
-        before = self._indentation(number - 1) if number else None
-        now = self._indentation(number)
-        seconds = int(stamps[number] - stamps[number - 1]) * 1e-9 if number else 0.0
-        return wrench(now, mechanics, before, seconds)
+        return self._touch(number).wrench
 
-    def _indentation(self, number: int) -> Indentation:
-        """Of a pose; the last one is kept, for poses are asked for in their order."""
-        if self._pressed is None or self._pressed[0] != number:
-            self._pressed = (number, self.simulator.indentation(self._actual(number)))
-        return self._pressed[1]
+    def _touch(self, number: int) -> Touch:
+        stamps, touch = self.trajectory.stamps, self._at_rest(number)
+        if number == 0:
+            return touch
+        return touch.after(self._at_rest(number - 1), int(stamps[number] - stamps[number - 1]) * 1e-9)
 
     def _device(self) -> str:
         simulator, generator = self.simulator, self.simulator.generator
         if simulator.renderer != "generator" or generator is None:
-            return simulator.device
-        return f"{simulator.device}, {generator.backend.name}"
-
-    def _actual(self, number: int) -> Matrix:
-        return misplaced(self.faults, self.simulator.seed, self.trajectory.poses[number])
+            return simulator.device.name
+        return f"{simulator.device.name}, {generator.backend.name}"
 
     def _frames(self, numbers: list[int], batch: int, ct_slice: bool) -> list[Frame]:
-        try:
-            return self._rendered(numbers, batch, ct_slice)
-        except DeviceError as error:
+        def on_cpu(error: DeviceError) -> Simulator:
             self._say(f"{error}; going on with the CPU")
-            self.simulator = self.simulator.on_cpu(str(error))
-            return self._rendered(numbers, batch, ct_slice)
+            return self.simulator.on_cpu(str(error))
 
-    def _rendered(self, numbers: list[int], batch: int, ct_slice: bool) -> list[Frame]:
+        def render(simulator: Simulator) -> list[Frame]:
+            return self._rendered(simulator, numbers, batch, ct_slice)
+
+        frames, self.simulator = with_fall_back(render, self.simulator, on_cpu)
+        return frames
+
+    def _rendered(self, simulator: Simulator, numbers: list[int], batch: int, ct_slice: bool) -> list[Frame]:
         """One by one on a CPU, where a frame keeps all cores busy and sums in a batch may round otherwise.
 
         On a GPU the last batch is filled up with its last pose: a frame does not depend on where the batch ends.
         """
-        simulator, stamps = self.simulator, self.trajectory.stamps
-        size = 1 if simulator.device == "cpu" else batch
-        frames: list[Frame] = []
+        trajectory, size = self.trajectory, 1 if simulator.device.is_cpu else batch
+        faulty, frames = FaultySimulator(simulator, self.faults), list[Frame]()
         for start in range(0, len(numbers), size):
             part = numbers[start : start + size]
             filled = part + part[-1:] * (size - len(part))
-            frames += simulator.render_batch(
-                np.stack([self._actual(n) for n in filled]), times=[int(stamps[n]) * 1e-9 for n in filled],
-                coupling=lines_left(self.faults, simulator.seed, simulator.probe.scan_lines), ct_slice=ct_slice,
+            frames += faulty.render_batch(
+                trajectory.poses[filled], [int(trajectory.stamps[n]) for n in filled],
+                touches=[self._touch(n) for n in filled], ct_slice=ct_slice,
             )[: len(part)]  # fmt: skip
         return frames

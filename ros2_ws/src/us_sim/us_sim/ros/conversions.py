@@ -1,4 +1,8 @@
-"""Core objects to ROS messages and back, millimetres to metres and back."""
+"""Core objects, in mm, to ROS messages, in m, and back.
+
+What is drawn in metres (markers, the cloud) or given in metres by a user (goals, placements, a URDF) is converted
+where it is, always by `MM_PER_M`.
+"""
 
 from __future__ import annotations
 

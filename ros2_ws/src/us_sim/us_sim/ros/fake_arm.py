@@ -7,7 +7,6 @@ probe's pose itself, from the same joint angles.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,17 +14,17 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
-from us_sim.core.config import setting
 from us_sim.core.errors import ArmError
 from us_sim.core.generator.shipped import shipped_arm
 from us_sim.core.geometry.transforms import MM_PER_M, apply, inverse, rigid
 from us_sim.core.robot.arm import Arm, loop
 from us_sim.core.robot.motion import motion
-from us_sim.core.robot.placement import HOLDER, HOLDER_ORDER, TABLE, TABLE_ORDER, six_numbers
-from us_sim.core.robot.urdf import chain, pose
+from us_sim.core.robot.placement import TABLE_ORDER, six_numbers
+from us_sim.core.robot.urdf import chain
 from us_sim.ros.conversions import pose_message
+from us_sim.ros.motion_config import ArmConfig
 from us_sim.ros.outputs import stream_qos
-from us_sim.ros.probe_motion import MotionConfig, ProbeMotion
+from us_sim.ros.probe_motion import ProbeMotion
 from us_sim.ros.running import run
 
 if TYPE_CHECKING:
@@ -44,38 +43,6 @@ PLACES = np.array(
     ]
 )
 KNOTS = 120  # poses that the joint angles are worked out for; between them runs a spline
-
-
-@dataclass(frozen=True)
-class ArmConfig(MotionConfig):
-    """How the arm stands and holds the probe.
-
-    Raises:
-        ConfigError: a value outside its range or choices, or a placement that is not six numbers.
-    """
-
-    output: str = setting(
-        "pose",
-        "who tells the simulator: TF by robot_state_publisher, or ~/probe_pose from here",
-        choices=("tf", "pose"),
-    )
-    world_from_ct: str = setting(TABLE, f"pose of the CT in frame world: '{TABLE_ORDER}', m and rad")
-    flange_calibration: str = setting(HOLDER, f"pose of the probe in the arm's flange: '{HOLDER_ORDER}', m and rad")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _ = self.placement, self.calibration
-
-    @property
-    def placement(self) -> Matrix:
-        """`world_from_ct`, (4, 4) mm."""
-        x, y, z, yaw, pitch, roll = six_numbers("world_from_ct", self.world_from_ct, TABLE_ORDER)
-        return pose((x, y, z), roll, pitch, yaw)
-
-    @property
-    def calibration(self) -> list[float]:
-        """x, y, z, roll, pitch, yaw, m and rad."""
-        return six_numbers("flange_calibration", self.flange_calibration, HOLDER_ORDER)
 
 
 class FakeArm(ProbeMotion):

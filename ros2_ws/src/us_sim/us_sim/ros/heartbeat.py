@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticArray, KeyValue
 from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
 
 from us_sim.ros.diagnostics import status_message
 from us_sim.ros.markers import patient_markers
 from us_sim.ros.outputs import listened
 from us_sim.ros.scene import equipment
+from us_sim.ros.session import Session
 from us_sim.ros.worker import in_worker
 
 if TYPE_CHECKING:
     from us_sim.core.patient.patient import Patient
-    from us_sim.ros.node import UsSim
 
 BREATH_STEP = 0.05  # s between two frames of a breathing patient under a probe that stands still
 
@@ -25,8 +26,8 @@ BREATH_STEP = 0.05  # s between two frames of a breathing patient under a probe 
 class Heartbeat:
     """Beats from construction to destruction of a node, whatever its state."""
 
-    def __init__(self, node: UsSim) -> None:
-        self._node = node
+    def __init__(self, node: Node, session: Session) -> None:
+        self._node, self._session = node, session
         self._marked: Patient | None = None
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -39,22 +40,22 @@ class Heartbeat:
 
     def _beat(self) -> None:
         self._report()
-        if self._node.stream is not None:
-            self._node.stream.repeat_frozen()
+        if self._session.stream is not None:
+            self._session.stream.repeat_frozen()
             self._mark_patient()
 
     def _breathe(self) -> None:
-        if self._node.stream is not None:
-            self._node.stream.breathe(self._node.get_clock().now().nanoseconds)
+        if self._session.stream is not None:
+            self._session.stream.breathe(self._node.get_clock().now().nanoseconds)
 
     def _report(self) -> None:
-        node = self._node
-        good, line, values = node.statistics.report()
-        if node.scene is None:
-            good, line = False, f"not configured: {node.failure}" if node.failure else "not configured"
+        node, session = self._node, self._session
+        good, line, values = session.statistics.report()
+        if session.scene is None:
+            good, line = False, f"not configured: {session.failure}" if session.failure else "not configured"
         else:
-            simulator = node.scene.simulator
-            line = line if node.stream is not None else "not active"
+            simulator = session.scene.simulator
+            line = line if session.stream is not None else "not active"
             about = {
                 "patient": simulator.patient.name,
                 "renderer": simulator.renderer,
@@ -68,21 +69,19 @@ class Heartbeat:
 
     def _mark_patient(self) -> None:
         """Send skin and organs once somebody looks: their meshes take seconds, so a worker makes them."""
-        node = self._node
-        assert node.scene is not None  # there is a stream
-        patient = node.scene.simulator.patient
-        if self._marked is not patient and listened(node.outputs.patient_markers):
+        patient = self._session.scene_in_force.simulator.patient
+        if self._marked is not patient and listened(self._session.outputs.patient_markers):
             self._marked = patient
-            node.executor.create_task(self._send_markers, patient)
+            self._node.executor.create_task(self._send_markers, patient)
 
     async def _send_markers(self, patient: Patient) -> None:
-        node = self._node
+        session, executor = self._session, self._node.executor
         try:
-            message = await in_worker(node.executor, patient_markers, patient, node.config.ct_frame_id)
+            message = await in_worker(executor, patient_markers, patient, session.config.ct_frame_id)
             if self._marked is patient:
-                node.outputs.patient_markers.publish(message)
-            warning = await in_worker(node.executor, patient.misalignment)
+                session.outputs.patient_markers.publish(message)
+            warning = await in_worker(executor, patient.misalignment)
             if warning:
-                node.warn("misalignment", warning)
+                session.log.warn("misalignment", warning)
         except Exception as error:
-            node.failed("patient_markers", error)
+            session.log.failed("patient_markers", error)

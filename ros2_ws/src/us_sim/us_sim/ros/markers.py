@@ -20,6 +20,7 @@ from us_sim.ros.conversions import MM_PER_M, color_message, point_messages, pose
 if TYPE_CHECKING:
     from us_sim.core.contact.contact import Contact
     from us_sim.core.patient.patient import Patient
+    from us_sim.core.simulator import Frame
 
 BODY = (20.0, 100.0)  # elevational width and height of the drawn probe, mm
 NEWTON, LONGEST = 8.0, 160.0  # mm of arrow for a newton, and at most
@@ -36,19 +37,13 @@ def patient_markers(patient: Patient, ct_frame: str) -> MarkerArray:
     return MarkerArray(markers=[wipe, skin, *organs])
 
 
-def live_markers(
-    probe: ProbeGeometry,
-    ct_from_probe: Matrix,
-    contact: Contact,
-    force: NDArray[np.float64],
-    ct_frame: str,
-    stamp: Time,
-) -> MarkerArray:
-    """Return the fan's outline, the probe's body and the patient's force on it, (3,) N in `probe`, at one pose."""
+def live_markers(probe: ProbeGeometry, frame: Frame, ct_frame: str, stamp: Time) -> MarkerArray:
+    """Return the fan's outline, the probe's body and the patient's force on it, at the pose of a frame."""
+    ct_from_probe = frame.ct_from_probe
     fan = _placed("fan", Marker.LINE_STRIP, ct_from_probe, (80, 220, 120))
     fan.scale.x = 1.0 / MM_PER_M
     fan.points = point_messages(fan_outline(probe))
-    markers = [fan, _body(probe, ct_from_probe), _arrow(contact, force, ct_from_probe)]
+    markers = [fan, _body(probe, ct_from_probe), _arrow(frame.contact, frame.wrench.force, ct_from_probe)]
     for marker in markers:
         marker.header = Header(stamp=stamp, frame_id=ct_frame)
     return MarkerArray(markers=markers)

@@ -10,10 +10,11 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from us_sim.core.config import ImageSettings, SimConfig, check_ranges, setting
+from us_sim.core.config import ImageSettings, SimConfig, again, check_ranges, setting
 from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.errors import ConfigError
 from us_sim.core.faults import FaultSettings
+from us_sim.ros.motion_config import MotionConfig
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,14 @@ class RosConfig:
         "", "folders that ~/load_* may read, separated by ':'; empty: home, working directory and the parameters' files"
     )
     pose_source: str = setting("topic", "source of probe poses", choices=("topic", "tf"))
-    ct_frame_id: str = setting("ct", "frame id of the patient; default prefixed by the node's namespace")
+    ct_frame_id: str = again(
+        MotionConfig, "ct_frame_id", "frame id of the patient; default prefixed by the node's namespace"
+    )
     probe_frame_id: str = setting("probe", "frame id of the probe; default prefixed by the node's namespace")
     image_encoding: str = setting("mono8", "encoding of ~/image", choices=("mono8", "bgra8"))
     publish_tf: bool = setting(True, "broadcast the probe's pose on TF (pose_source topic, with tf2_ros)")
     tf_timeout: float = setting(0.05, "timeout of the transform lookup for a pose, s", 0.0, 1.0)
-    rate: float = setting(30.0, "rate at which poses are looked up in TF (pose_source tf), Hz", 1.0, 200.0)
+    rate: float = again(MotionConfig, "rate", "rate at which poses are looked up in TF (pose_source tf), Hz")
 
     def __post_init__(self) -> None:
         check_ranges(self)

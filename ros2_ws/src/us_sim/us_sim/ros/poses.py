@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
@@ -11,6 +12,10 @@ from geometry_msgs.msg import PoseStamped
 from us_sim.core.errors import PoseError
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.ros.conversions import nanoseconds, pose_matrix
+
+if TYPE_CHECKING:
+    from us_sim.core.contact.touch import Touch
+    from us_sim.core.faulty_simulator import FaultySimulator
 
 RESTART_NS = 1_000_000_000  # a stamp this much older than the last one: a bag was started again
 
@@ -36,12 +41,16 @@ class ProbePose:
         ct_from_probe: (4, 4) mm.
         arrival: when it was received, s on the monotonic clock.
         frozen: it is shown again because the image is frozen.
+        touch: of the probe there, once it is worked out.
+        touched: what it was worked out with.
     """
 
     stamp: Time
     ct_from_probe: Matrix
     arrival: float
     frozen: bool = False
+    touch: Touch | None = None
+    touched: FaultySimulator | None = None
 
 
 Lookup = Callable[[str, Time], Matrix]

@@ -6,7 +6,6 @@ this node needs nothing of the simulator's to run. If the simulator shows anothe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
@@ -18,39 +17,16 @@ from std_srvs.srv import SetBool
 from us_sim_msgs.msg import ProbeInfo
 
 from us_sim.core import assembly
-from us_sim.core.config import SimConfig, check_ranges, setting
-from us_sim.core.robot.motion import MOTIONS, motion
+from us_sim.core.config import SimConfig
+from us_sim.core.robot.motion import motion
 from us_sim.ros import parameters
 from us_sim.ros.conversions import pose_message
+from us_sim.ros.motion_config import PATIENT, MotionConfig
 from us_sim.ros.outputs import latched_qos, stream_qos
 from us_sim.ros.running import run
 
 if TYPE_CHECKING:
     from us_sim.core.patient.patient import Patient
-
-PATIENT = ("ct", "labels", "label_scheme", "seed")
-
-
-@dataclass(frozen=True)
-class MotionConfig:
-    """How the probe moves.
-
-    Raises:
-        ConfigError: a value outside its range or choices.
-    """
-
-    motion: str = setting("liver_sweep", "how the probe moves over the skin", choices=tuple(MOTIONS))
-    rate: float = setting(30.0, "poses per second, Hz", 1.0, 200.0)
-    period: float = setting(12.0, "duration of one motion, s", 1.0, 600.0)
-    ct_frame_id: str = setting("ct", "frame of the poses; by default behind the node's namespace")
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
-
-    @property
-    def count(self) -> int:
-        """Poses in one round."""
-        return max(2, round(self.rate * self.period))
 
 
 class ProbeMotion(Node):

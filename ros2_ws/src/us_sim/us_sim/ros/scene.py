@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from us_sim.core.config import ImageSettings
 from us_sim.core.contact.mechanics import MechanicsSettings
@@ -21,7 +20,7 @@ class Scene:
 
 def equipment(simulator: Simulator) -> dict[str, str]:
     """Return what computes the frames, each with the reason, by the names that diagnostics use."""
-    about = {"device": f"{simulator.device} ({simulator.device_reason})"}
+    about = {"device": f"{simulator.device.name} ({simulator.device.reason})"}
     if simulator.generator is not None:
         backend = simulator.generator.backend
         about["generator runs on"] = f"{backend.name} ({backend.reason})"
@@ -36,6 +35,7 @@ def changed(
     Raises:
         ConfigError: a renderer that cannot draw here, or a probe that the generator's card does not allow.
     """
-    wished = {"probe": probe, "settings": settings, "mechanics": mechanics, "renderer": renderer}
-    changes: dict[str, Any] = {n: v for n, v in wished.items() if getattr(simulator, n) != v}
-    return simulator.replace(**changes) if changes else simulator
+    present = simulator.probe, simulator.settings, simulator.mechanics, simulator.renderer
+    if present == (probe, settings, mechanics, renderer):
+        return simulator
+    return simulator.replace(probe=probe, settings=settings, mechanics=mechanics, renderer=renderer)

@@ -7,17 +7,21 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from builtin_interfaces.msg import Time
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.node import Node
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool
 from us_sim_msgs.msg import RenderedFrame
 from us_sim_msgs.srv import LoadGenerator, LoadPatient, RenderFrame
 
 from us_sim.core import assembly
+from us_sim.core.compute.device import with_fall_back
 from us_sim.core.config import RENDERERS, SimConfig
-from us_sim.core.errors import ConfigError, DeviceError
+from us_sim.core.errors import ConfigError
 from us_sim.core.generator.shipped import shipped
 from us_sim.core.geometry.transforms import Matrix
+from us_sim.core.simulator import Views
 from us_sim.core.tissue import TissueClass
 from us_sim.ros import parameters
 from us_sim.ros.conversions import (
@@ -32,29 +36,24 @@ from us_sim.ros.folders import allowed_folders, check_inside
 from us_sim.ros.parameters import RosConfig
 from us_sim.ros.poses import RefusedError, StampOrder, locate
 from us_sim.ros.scene import Scene
+from us_sim.ros.session import Session
 from us_sim.ros.worker import in_worker
 
 if TYPE_CHECKING:
     from us_sim.core.patient.patient import Patient
     from us_sim.core.simulator import Frame, Simulator
-    from us_sim.ros.node import UsSim
 
 MAX_POSES = 64  # in one call of ~/render: about 17 MB of answer at 256×256
 CHUNK = 8  # poses rendered at once: a long batch leaves room for the live stream
-OUTPUTS = {
-    "image": RenderFrame.Request.IMAGE,
-    "ct_slice": RenderFrame.Request.CT_SLICE,
-    "labels": RenderFrame.Request.LABELS,
-}
-ALL_OUTPUTS = sum(OUTPUTS.values())
+ALL_OUTPUTS = RenderFrame.Request.IMAGE | RenderFrame.Request.CT_SLICE | RenderFrame.Request.LABELS
 NOT_CONFIGURED = "the node is not configured; its log says why, or configure it"
 
 
 class Services:
     """~/load_patient, ~/load_generator, ~/render and ~/freeze of one node."""
 
-    def __init__(self, node: UsSim) -> None:
-        self._node = node
+    def __init__(self, node: Node, session: Session) -> None:
+        self._node, self._session = node, session
         loading, rendering = MutuallyExclusiveCallbackGroup(), MutuallyExclusiveCallbackGroup()
         node.create_service(LoadPatient, "~/load_patient", self.load_patient, callback_group=loading)
         node.create_service(LoadGenerator, "~/load_generator", self.load_generator, callback_group=loading)
@@ -74,10 +73,10 @@ class Services:
             _describe(patient, response)
             response.success = True
         except Exception as error:
-            response.message = node.failed("load_patient", error)
-            if node.scene is not None:
-                response.patient = node.scene.simulator.patient.name
-                response.patient_sha256 = node.scene.simulator.patient.sha256
+            response.message = self._session.log.failed("load_patient", error)
+            if (scene := self._session.scene) is not None:
+                response.patient = scene.simulator.patient.name
+                response.patient_sha256 = scene.simulator.patient.sha256
         return response
 
     async def load_generator(
@@ -93,8 +92,9 @@ class Services:
             await self._replace("generator", generator)
             response.success = True
         except Exception as error:
-            response.message = node.failed("load_generator", error)
-            generator = node.scene.simulator.generator if node.scene is not None else None
+            response.message = self._session.log.failed("load_generator", error)
+            scene = self._session.scene
+            generator = scene.simulator.generator if scene is not None else None
         if generator is not None:
             response.generator, response.generator_sha256 = generator.name, generator.sha256
             response.card = generator.card.to_json()
@@ -103,8 +103,8 @@ class Services:
 
     def _device(self) -> str:
         """What a generator is loaded for; a node that has given up its GPU stays on the CPU."""
-        scene = self._node.scene
-        return "cpu" if scene and scene.simulator.device == "cpu" else parameters.read(self._node, SimConfig).device
+        scene = self._session.scene
+        return "cpu" if scene and scene.simulator.device.is_cpu else parameters.read(self._node, SimConfig).device
 
     def _check_readable(self, *paths: str) -> None:
         config, own = parameters.read(self._node, SimConfig), parameters.read(self._node, RosConfig)
@@ -118,62 +118,69 @@ class Services:
 
     async def _replace(self, what: str, value: Any) -> None:
         """Put a loaded patient or generator in place: at once, or at the next `configure`."""
-        node = self._node
-        if node.scene is None:
-            node.keep(**{what: value})
+        session = self._session
+        if session.scene is None:
+            session.keep(**{what: value})
             return
-        replace = partial(node.scene.simulator.replace, **{what: value})
-        new: Simulator = await in_worker(node.executor, replace)
-        if node.scene is None:  # cleaned up meanwhile
-            node.keep(**{what: value})
+        replace = partial(session.scene.simulator.replace, **{what: value})
+        new: Simulator = await in_worker(self._node.executor, replace)
+        if session.scene is None:  # cleaned up meanwhile
+            session.keep(**{what: value})
             return
-        node.show(node.adapted(new))  # parameters may have changed meanwhile
+        session.show(session.adapted(new))  # parameters may have changed meanwhile
 
     # -- frames on demand ----------------------------------------------------------------------------
 
     def freeze(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         """Hold the picture, or let it run."""
-        response.success = self._node.freeze(request.data)
+        stream = self._session.stream
+        if stream is not None:
+            stream.freeze(request.data)
+        response.success = stream is not None
         response.message = "" if response.success else "the node is not active; there is no picture to freeze"
         return response
 
     async def render(self, request: RenderFrame.Request, response: RenderFrame.Response) -> RenderFrame.Response:
         """Render the poses of a request, apart from the streams; a bad pose spoils only its own frame."""
-        node, arrival = self._node, time.monotonic()
+        arrival, now = time.monotonic(), self._node.get_clock().now().to_msg()
         try:
-            if node.scene is None:
-                raise ConfigError(NOT_CONFIGURED)
-            job = Job(node, node.scene, request)
-            response.frames = await in_worker(node.executor, job.run, arrival)
-            response.probe_info = node.probe_info(job.scene)
+            job = Job(self._session, request, now)
+            response.frames = await in_worker(self._node.executor, job.run, arrival)
+            response.probe_info = self._session.probe_info(job.scene)
             bad = [i for i, frame in enumerate(response.frames) if not frame.valid]
             response.success = not bad
             if bad:
                 response.message = f"{len(bad)} of {len(response.frames)} poses are refused, the first: {bad[0]}"
         except Exception as error:
-            response.message = node.failed("render", error)
+            response.message = self._session.log.failed("render", error)
         return response
 
 
 class Job:
     """One request for frames: poses judged at once, in the executor's thread; frames made later, in a worker."""
 
-    def __init__(self, node: UsSim, scene: Scene, request: RenderFrame.Request) -> None:
+    def __init__(self, session: Session, request: RenderFrame.Request, now: Time) -> None:
+        if session.scene is None:
+            raise ConfigError(NOT_CONFIGURED)
         _check(request)
-        self.scene, self._config, self._fall_back = scene, node.config, node.fall_back
-        self._renderer = request.renderer or None
+        self.scene, self._config, self._fall_back = session.scene, session.config, session.fall_back
         outputs = request.outputs or ALL_OUTPUTS
-        self._wanted: dict[str, Any] = {name: bool(outputs & bit) for name, bit in OUTPUTS.items()}
+        self._views = Views(
+            image=bool(outputs & RenderFrame.Request.IMAGE),
+            ct_slice=bool(outputs & RenderFrame.Request.CT_SLICE),
+            labels=bool(outputs & RenderFrame.Request.LABELS),
+            renderer=request.renderer or None,
+        )
         self._frames: list[RenderedFrame] = []
         self._poses: list[Matrix] = []
         self._places: list[int] = []  # of the valid poses in the request
         for place, pose in enumerate(request.poses):
-            stamp = pose.header.stamp if nanoseconds(pose.header.stamp) else node.get_clock().now().to_msg()
+            stamp = pose.header.stamp if nanoseconds(pose.header.stamp) else now
             frame = RenderedFrame()
             frame.info.header = Header(stamp=stamp, frame_id=self._config.probe_frame_id)
             try:
                 StampOrder().check(stamp)
-                self._poses.append(locate(pose, self._config.ct_frame_id, node.tree.ct_from_frame))
+                self._poses.append(locate(pose, self._config.ct_frame_id, session.tree.ct_from_frame))
                 self._places.append(place)
             except RefusedError as error:
                 frame.message = str(error)
@@ -190,12 +197,11 @@ class Job:
         return self._frames
 
     def _rendered(self, poses: Matrix, times: list[float]) -> list[Frame]:
-        wanted = {"renderer": self._renderer, "times": times, **self._wanted}
-        try:
-            return self.scene.simulator.render_batch(poses, **wanted)
-        except DeviceError as error:
-            self.scene = self._fall_back(error)
-            return self.scene.simulator.render_batch(poses, **wanted)
+        def render(scene: Scene) -> list[Frame]:
+            return scene.simulator.render_batch(poses, times=times, **self._views)
+
+        frames, self.scene = with_fall_back(render, self.scene, self._fall_back)
+        return frames
 
     def _fill(self, message: RenderedFrame, place: int, frame: Frame, arrival: float) -> None:
         header = message.info.header
@@ -208,10 +214,12 @@ class Job:
             arrival=arrival,
         )
         message.contact = contact_message(frame.contact, header)
-        for name in self._wanted:
-            pixels = getattr(frame, name)
-            if pixels is not None:
-                setattr(message, name, image_message(pixels, header))
+        if frame.image is not None:
+            message.image = image_message(frame.image, header)
+        if frame.ct_slice is not None:
+            message.ct_slice = image_message(frame.ct_slice, header)
+        if frame.labels is not None:
+            message.labels = image_message(frame.labels, header)
         message.valid = True
 
 

@@ -3,86 +3,44 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from std_msgs.msg import Float32, Header
+from std_msgs.msg import Float32
 
-from us_sim.core.contact.force import wrench
-from us_sim.core.errors import DeviceError
-from us_sim.core.faults import FaultSettings, delay, dried, flipped, is_lost, lines_left, misplaced
-from us_sim.core.geometry.transforms import Matrix
+from us_sim.core.compute.device import with_fall_back
+from us_sim.core.faulty_simulator import FaultySimulator
 from us_sim.core.patient.breathing import phase_at
-from us_sim.core.tissue import CLASS_COLORS
+from us_sim.core.simulator import Views
 from us_sim.ros.analysis import Analyst, Shown
-from us_sim.ros.cloud import frame_cloud
-from us_sim.ros.conversions import (
-    bgra,
-    contact_message,
-    frame_info_message,
-    image_message,
-    later,
-    nanoseconds,
-    seconds,
-    soft_window,
-    wrench_message,
-)
-from us_sim.ros.diagnostics import Statistics
+from us_sim.ros.conversions import contact_message, later, nanoseconds, seconds, wrench_message
+from us_sim.ros.frame_topics import FrameTopics
 from us_sim.ros.mailbox import Consumer
-from us_sim.ros.markers import live_markers
-from us_sim.ros.outputs import Outputs, Wanted, listened
-from us_sim.ros.parameters import RosConfig
+from us_sim.ros.outputs import listened
 from us_sim.ros.poses import ProbePose
 from us_sim.ros.scene import Scene
+from us_sim.ros.session import Session
 
 if TYPE_CHECKING:
-    from us_sim.core.analysis.segmenter import Segmenter
-    from us_sim.core.contact.indentation import Indentation
-    from us_sim.core.patient.patient import Patient
+    from us_sim.core.contact.touch import Touch
     from us_sim.core.simulator import Frame
 
 STILL_NS = 80_000_000  # without a pose for so long, a breathing patient is drawn again
 
 
-@dataclass(frozen=True, eq=False)
-class Touch:
-    """How the probe stood in which patient, and when, ns: the next pose's speed is taken from it."""
-
-    patient: Patient
-    indentation: Indentation
-    stamp: int
-
-
 class FrameStream:
-    """Lives from activation to deactivation.
+    """Lives from activation to deactivation."""
 
-    `scene` gives the simulator in force, `fall_back` the one that goes on when the GPU has failed, `warn(kind, text)`
-    tells the user, not too often; `segmenter` gives what finds the organs in the image, None: its labels count.
-    """
-
-    def __init__(
-        self,
-        outputs: Outputs,
-        statistics: Statistics,
-        config: RosConfig,
-        scene: Callable[[], Scene],
-        fall_back: Callable[[DeviceError], Scene],
-        faults: Callable[[], FaultSettings],
-        warn: Callable[[str, str], None],
-        segmenter: Callable[[], Segmenter | None],
-    ) -> None:
-        self._outputs, self._statistics, self._config = outputs, statistics, config
-        self._scene, self._fall_back, self._faults, self._warn = scene, fall_back, faults, warn
-        self._segmenter = segmenter
-        self._sequence = 0
+    def __init__(self, session: Session) -> None:
+        self._session, self._outputs, self._statistics = session, session.outputs, session.statistics
+        self._topics = FrameTopics(session.outputs, session.config)
         self._shown: ProbePose | None = None
         self._last: ProbePose | None = None
-        self._touch: Touch | None = None
+        self._before: tuple[Touch, int] | None = None
         self._breath: tuple[ProbePose, int] | None = None
         self._frozen = False
-        self._analyst = Analyst(outputs, self._failed)
+        self._analyst = Analyst(session.outputs, self._failed)
         self._renderer = Consumer("render", self._draw, partial(self._failed, "frame"))
 
     def accept(self, pose: ProbePose) -> None:
@@ -91,25 +49,15 @@ class FrameStream:
         They take a fraction of a millisecond and controllers close their loop on them: they are skipped neither
         when the picture is late nor when it is frozen.
         """
+        try:
+            pose = self._touched(pose)
+        except Exception as error:
+            self._failed("contact", error)
         self._last = pose
-        for what, tell in (("contact", self._tell_contact), ("wrench", self._tell_wrench)):
-            try:
-                tell(pose)
-            except Exception as error:
-                self._failed(what, error)
         if self._frozen:
             self._statistics.count("frozen")
         elif self._post(pose):
             self._statistics.count("skipped")
-
-    def _post(self, pose: ProbePose) -> bool:
-        """Leave a pose for the render thread, late if that is the fault; return whether it replaced another."""
-        late = delay(self._faults(), self._scene().simulator.seed, nanoseconds(pose.stamp))
-        return self._renderer.put(pose, pose.arrival + late if late else 0.0)
-
-    def _actual(self, pose: ProbePose) -> Matrix:
-        """Where the probe is, which may be elsewhere than its pose says."""
-        return misplaced(self._faults(), self._scene().simulator.seed, pose.ct_from_probe)
 
     def freeze(self, frozen: bool) -> None:
         """Hold the shown frame, or go on with the next pose."""
@@ -121,122 +69,93 @@ class FrameStream:
         if self._frozen and self._shown is not None:
             self._renderer.put(replace(self._shown, frozen=True))
 
-    def stop(self) -> None:
-        """End the threads; the frame in work is finished first."""
-        self._renderer.stop()
-        self._analyst.stop()
-
-    def _failed(self, what: str, error: Exception) -> None:
-        """Count and tell an error of one pose: it must end neither the stream nor the executor."""
-        self._statistics.count("render errors")
-        self._warn(f"no {what}", f"no {what}: {type(error).__name__}: {error}")
-
-    def _tell_contact(self, pose: ProbePose) -> None:
-        if listened(self._outputs.contact):
-            simulator = self._scene().simulator
-            contact = dried(simulator.contact(self._actual(pose)), self._faults(), simulator.seed)
-            self._outputs.contact.publish(contact_message(contact, self._header(pose)))
-
-    def _tell_wrench(self, pose: ProbePose) -> None:
-        if not listened(self._outputs.wrench):
-            self._touch = None
-            return
-        scene, before = self._scene(), self._touch
-        now = Touch(scene.simulator.patient, scene.simulator.indentation(self._actual(pose)), nanoseconds(pose.stamp))
-        self._touch = now
-        settings = scene.simulator.mechanics
-        if before is None or before.patient is not now.patient:
-            felt = wrench(now.indentation, settings)
-        else:
-            felt = wrench(now.indentation, settings, before.indentation, (now.stamp - before.stamp) * 1e-9)
-        self._outputs.wrench.publish(wrench_message(felt, self._header(pose)))
-
     def breathe(self, now: int) -> None:
         """Show a breathing patient to a probe that stands still: the last pose again, its stamp going on.
 
         `now` is the time of the node's clock, ns; it is counted from the first call after a pose has come.
         """
         last = self._last
-        if last is None or self._frozen or not self._scene().simulator.mechanics.breathing_amplitude:
+        if last is None or self._frozen or not self._session.scene_in_force.simulator.mechanics.breathing_amplitude:
             return
         if self._breath is None or self._breath[0] is not last or now < self._breath[1]:
             self._breath = (last, now)
             return
         age = now - self._breath[1]
         if age >= STILL_NS:
-            self._post(replace(last, stamp=later(last.stamp, age), arrival=time.monotonic()))
+            touch = None if last.touch is None else last.touch.at_rest()
+            again = replace(last, stamp=later(last.stamp, age), arrival=time.monotonic(), touch=touch)
+            self._post(again)
 
-    def _tell_phase(self, pose: ProbePose) -> None:
-        mechanics = self._scene().simulator.mechanics
-        if mechanics.breathing_amplitude:
-            phase = phase_at(seconds(pose.stamp), mechanics.breathing_period)
-            self._outputs.breathing.publish(Float32(data=phase))
+    def stop(self) -> None:
+        """End the threads; the frame in work is finished first."""
+        self._renderer.stop()
+        self._analyst.stop()
+
+    # -- in the executor's thread --------------------------------------------------------------------
+
+    def _touched(self, pose: ProbePose) -> ProbePose:
+        """Publish contact and wrench; return the pose with them, for its frame. Nothing is made that nobody wants."""
+        out = self._outputs
+        if not any(map(listened, (out.contact, out.wrench, out.markers))):
+            self._before = None
+            return pose
+        faulty, before, stamp = self._session.faulty, self._before, nanoseconds(pose.stamp)
+        touch = faulty.touch(pose.ct_from_probe)
+        self._before = (touch, stamp)
+        if before is not None:
+            touch = touch.after(before[0], (stamp - before[1]) * 1e-9)
+        header = self._topics.header(pose)
+        if listened(out.contact):
+            out.contact.publish(contact_message(touch.contact, header))
+        if listened(out.wrench):
+            out.wrench.publish(wrench_message(touch.wrench, header))
+        return replace(pose, touch=touch, touched=faulty)
+
+    def _post(self, pose: ProbePose) -> bool:
+        """Leave a pose for the render thread, late if that is the fault; return whether it replaced another."""
+        late = self._session.faulty.delay(nanoseconds(pose.stamp))
+        return self._renderer.put(pose, pose.arrival + late if late else 0.0)
+
+    def _failed(self, what: str, error: Exception) -> None:
+        """Count and tell an error of one pose: it must end neither the stream nor the executor."""
+        self._statistics.count("render errors")
+        self._session.log.warn(f"no {what}", f"no {what}: {type(error).__name__}: {error}")
+
+    # -- in the render thread ------------------------------------------------------------------------
 
     def _draw(self, pose: ProbePose) -> None:
-        wanted, faults, seed = self._outputs.wanted(), self._faults(), self._scene().simulator.seed
-        if not pose.frozen and is_lost(faults, seed, nanoseconds(pose.stamp)):
+        session, wanted = self._session, self._outputs.wanted()
+        scene, faults, segmenter = session.scene_in_force, session.faults, session.segmenter
+        stamp, analysed = nanoseconds(pose.stamp), wanted.analysis or wanted.confidence
+        if not pose.frozen and FaultySimulator(scene.simulator, faults).is_lost(stamp):
             self._statistics.count("lost")
             return
         self._shown = pose
-        self._tell_phase(pose)
+        self._tell_phase(pose, scene)
         if not wanted.anything:
             self._statistics.count("unwatched")
             return
-        scene, segmenter = self._scene(), self._segmenter()
-        analysed = wanted.analysis or wanted.confidence
-        left = lines_left(faults, seed, scene.simulator.probe.scan_lines)
-        outputs = {
-            "image": wanted.image or analysed,
-            "ct_slice": wanted.ct_slice,
-            "labels": wanted.labels or (wanted.analysis and segmenter is None),
-            "times": [seconds(pose.stamp)],
-            "coupling": left,
-        }
-        actual = self._actual(pose)
-        try:
-            frame = scene.simulator.render(actual, **outputs)
-        except DeviceError as error:
-            scene = self._fall_back(error)
-            frame = scene.simulator.render(actual, **outputs)
-        frame = replace(frame, ct_from_probe=pose.ct_from_probe, image=flipped(frame.image, faults))
-        self._publish(frame, pose, scene, wanted)
+        views = Views(
+            image=wanted.image or analysed,
+            ct_slice=wanted.ct_slice,
+            labels=wanted.labels or (wanted.analysis and segmenter is None),
+        )
+
+        def render(scene: Scene) -> Frame:
+            faulty = FaultySimulator(scene.simulator, faults)
+            touch = pose.touch if pose.touched == faulty else None  # what is simulated may have changed meanwhile
+            return faulty.render(pose.ct_from_probe, stamp, touch=touch, **views)
+
+        frame, scene = with_fall_back(render, scene, session.fall_back)
+        self._topics.publish(frame, pose, scene)
         if analysed:
-            coupling = frame.contact.line_coupling if left is None else frame.contact.line_coupling * left
-            self._analyst.take(Shown(frame, scene.simulator, coupling, segmenter, self._header(pose)))
+            coupling = FaultySimulator(scene.simulator, faults).shown_coupling(frame.contact)
+            self._analyst.take(Shown(frame, scene.simulator, coupling, segmenter, self._topics.header(pose)))
         if not pose.frozen:
             self._statistics.rendered(time.monotonic() - pose.arrival)
 
-    def _publish(self, frame: Frame, pose: ProbePose, scene: Scene, wanted: Wanted) -> None:
-        out, header = self._outputs, self._header(pose)
-        probe, ct_frame = scene.simulator.probe, self._config.ct_frame_id
-        if wanted.markers:
-            force = wrench(scene.simulator.indentation(self._actual(pose)), scene.simulator.mechanics).force
-            out.markers.publish(live_markers(probe, frame.ct_from_probe, frame.contact, force, ct_frame, pose.stamp))
-        image = frame.image
-        if image is not None and self._config.image_encoding == "bgra8":
-            image = bgra(image)
-        pictures = ((out.image, image), (out.labels, frame.labels), (out.ct_slice, frame.ct_slice))
-        for publisher, pixels in pictures:
-            if pixels is not None and listened(publisher):
-                publisher.publish(image_message(pixels, header))
-        if frame.labels is not None and listened(out.labels_view):
-            out.labels_view.publish(image_message(CLASS_COLORS[frame.labels], header))
-        if frame.ct_slice is not None and listened(out.ct_view):
-            out.ct_view.publish(image_message(soft_window(frame.ct_slice), header))
-        if frame.image is not None and listened(out.cloud):
-            out.cloud.publish(frame_cloud(frame.image, probe, frame.ct_from_probe, ct_frame, pose.stamp))
-        out.frame_info.publish(
-            frame_info_message(
-                frame,
-                header,
-                sequence=self._sequence,
-                ct_frame=ct_frame,
-                config_id=scene.config_id,
-                arrival=pose.arrival,
-                frozen=pose.frozen,
-            )
-        )
-        self._sequence += 1
-
-    def _header(self, pose: ProbePose) -> Header:
-        return Header(stamp=pose.stamp, frame_id=self._config.probe_frame_id)
+    def _tell_phase(self, pose: ProbePose, scene: Scene) -> None:
+        mechanics = scene.simulator.mechanics
+        if mechanics.breathing_amplitude:
+            phase = phase_at(seconds(pose.stamp), mechanics.breathing_period)
+            self._outputs.breathing.publish(Float32(data=phase))

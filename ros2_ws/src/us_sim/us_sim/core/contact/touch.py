@@ -1,0 +1,63 @@
+"""How the probe touches the patient at one pose: contact, indentation and force, worked out once for all who ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from us_sim.core.contact.contact import Contact, contact
+from us_sim.core.contact.force import Wrench, wrench
+from us_sim.core.contact.indentation import Indentation, face_of, indentation
+from us_sim.core.contact.mechanics import MechanicsSettings
+from us_sim.core.geometry.probe import ProbeGeometry
+from us_sim.core.geometry.transforms import Matrix
+from us_sim.core.patient.patient import Patient
+
+
+@dataclass(frozen=True, eq=False)
+class Touch:
+    """A probe on a patient at one pose.
+
+    Attributes:
+        patient: that is touched.
+        mechanics: of the patient.
+        contact: of the probe with the skin.
+        indentation: how the face stands in the tissue.
+        before: the indentation a moment ago; None: the probe rests.
+        seconds: how long ago.
+    """
+
+    patient: Patient
+    mechanics: MechanicsSettings
+    contact: Contact
+    indentation: Indentation
+    before: Indentation | None = None
+    seconds: float = 0.0
+
+    def after(self, earlier: Touch, seconds: float) -> Touch:
+        """Return the same touch of a probe that moves: some time ago, s, it was at an earlier one.
+
+        A touch of another patient says nothing about the speed: the probe rests.
+        """
+        if earlier.patient is not self.patient:
+            return self.at_rest()
+        return replace(self, before=earlier.indentation, seconds=seconds)
+
+    def at_rest(self) -> Touch:
+        """Return the same touch of a probe that stands still."""
+        return replace(self, before=None, seconds=0.0)
+
+    @cached_property
+    def wrench(self) -> Wrench:
+        """Of the patient on the probe; damping and friction by the speed."""
+        return wrench(self.indentation, self.mechanics, self.before, self.seconds)
+
+
+def touch_at(patient: Patient, probe: ProbeGeometry, mechanics: MechanicsSettings, ct_from_probe: Matrix) -> Touch:
+    """Return how a probe that rests at a pose, (4, 4) rigid, mm, touches a patient. Every finite pose has an answer."""
+    return Touch(
+        patient,
+        mechanics,
+        contact(patient.skin, probe, ct_from_probe),
+        indentation(patient, face_of(probe), ct_from_probe),
+    )

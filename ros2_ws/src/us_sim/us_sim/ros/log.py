@@ -1,0 +1,41 @@
+"""What the user hears of the node: a line for each thing that goes wrong, none twice in a moment."""
+
+from __future__ import annotations
+
+import time
+
+from rclpy.node import Node
+
+from us_sim.core.errors import UsSimError
+
+QUIET = 5.0  # s between two warnings of one kind
+
+
+class Log:
+    """The node's log, silent about what an interrupt has broken off."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._warned: dict[str, float] = {}
+
+    def tell(self, text: str) -> None:
+        """Log what is worth knowing."""
+        self._node.get_logger().info(text)
+
+    def warn(self, kind: str, text: str) -> None:
+        """Log a warning, each kind at most once in QUIET seconds."""
+        now = time.monotonic()
+        if self._node.context.ok() and now - self._warned.get(kind, -QUIET) >= QUIET:
+            self._warned[kind] = now
+            self._node.get_logger().warning(text)
+
+    def failed(self, what: str, error: Exception) -> str:
+        """Log in one line what went wrong; return the text of the error."""
+        if self._node.context.ok():
+            self._node.get_logger().error(f"{what} failed: {text_of(error)}")
+        return text_of(error)
+
+
+def text_of(error: Exception) -> str:
+    """Return what the user reads: errors of ours as they are, others with their type."""
+    return str(error) if isinstance(error, UsSimError) else f"{type(error).__name__}: {error}"
