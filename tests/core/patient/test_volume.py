@@ -83,7 +83,7 @@ def test_any_affine_shows_the_patient_where_he_lies(tmp_path: Path, small_patien
         affine[1, 2] = 1.0
     points = small_patient.points((72, 40, 20), affine)
     path = small_patient.write_nifti(tmp_path / "ct.nii.gz", small_patient.hu_at(points).astype(np.float32), affine)
-    labels = small_patient.write_nifti(tmp_path / "seg.nii.gz", small_patient.labels_at(points), affine)
+    labels = small_patient.write_nifti(tmp_path / "liver.nii.gz", small_patient.labels_at(points), affine)
     volume = load_volume(path, labels)
     liver = volume.ct_from_voxel @ np.append(np.argwhere(volume.tissue == T.LIVER).mean(axis=0), 1)
     np.testing.assert_allclose(liver[:3], (37, -2, 108), atol=1.0)  # centre of the ball, by hand
@@ -154,8 +154,8 @@ def test_labels_beside_the_body(tmp_path: Path, small_patient: Any) -> None:
     ct = small_patient.write_nifti(tmp_path / "ct.nii")
     labels = np.zeros(small_patient.shape, np.uint8)
     labels[:3] = 1  # air beside the patient
-    with pytest.raises(PatientError, match=r"seg.nii: most labels lie outside the body, .*another patient; give"):
-        load_volume(ct, small_patient.write_nifti(tmp_path / "seg.nii", labels))
+    with pytest.raises(PatientError, match=r"liver.nii: most labels lie outside the body, .*another patient; give"):
+        load_volume(ct, small_patient.write_nifti(tmp_path / "liver.nii", labels))
 
 
 def test_unknown_scheme_is_refused_before_anything_is_read(tmp_path: Path) -> None:

@@ -52,7 +52,8 @@ class SimConfig:
 
     ct: str = setting("", "CT to load: NIfTI file or DICOM folder; empty for the built-in phantom")
     labels: str = setting("", "label map of the CT: NIfTI file or folder of masks; empty for tissue from HU")
-    label_scheme: str = setting("", "meaning of the label values; empty to find it from values and name")
+    label_scheme: str = setting("", "meaning of the label values; empty to take what the labels say of themselves")
+    labels_map: str = setting("", "YAML file with label values or names and their classes, before any label_scheme")
     generator: str = setting("", "generator artifact (.safetensors), or a shipped one: abdomen (default), abdomen_lite")
     renderer: str = setting("generator", "what draws ~/image", choices=RENDERERS)
     device: str = setting("auto", "where frames are computed", choices=DEVICES)

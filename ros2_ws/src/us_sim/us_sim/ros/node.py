@@ -111,6 +111,8 @@ class UsSim(LifecycleNode):
             config, settings, mechanics = self.wishes()
             self._base_probe = load_probe(config.probe)
             simulator = assembly.open_simulator(config, settings, self._base_probe, mechanics, **self._kept)
+            for line in simulator.patient.labelling:
+                self.get_logger().info(line)
             for warning in simulator.patient.warnings:
                 self.get_logger().warning(warning)
             path = self.analysis.segmenter
@@ -304,7 +306,7 @@ class UsSim(LifecycleNode):
 
     def _forget_kept(self, names: set[str]) -> None:
         """A parameter that names another patient or generator outdoes what a service has loaded before it."""
-        if names & {"ct", "labels", "label_scheme", "seed"}:
+        if names & {"ct", "labels", "label_scheme", "labels_map", "seed"}:
             self._kept.pop("patient", None)
         if "generator" in names:
             self._kept.pop("generator", None)

@@ -35,7 +35,8 @@ from us_sim.ros.scene import Scene
 from us_sim.ros.worker import in_worker
 
 if TYPE_CHECKING:
-    from us_sim.core.patient.patient import Patient
+    from us_sim.core.patient.naming.own_map import own_map_of
+from us_sim.core.patient.patient import Patient
     from us_sim.core.simulator import Frame, Simulator
     from us_sim.ros.node import UsSim
 
@@ -68,7 +69,7 @@ class Services:
         node = self._node
         try:
             seed = parameters.read(node, SimConfig).seed
-            self._check_readable(request.ct, request.labels)
+            self._check_readable(request.ct, request.labels, own_map_of(request.label_scheme))
             patient = await in_worker(node.executor, self._open_patient, request, seed)
             await self._replace("patient", patient)
             _describe(patient, response)

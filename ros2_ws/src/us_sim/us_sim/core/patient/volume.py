@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from us_sim.core.errors import PatientError
 from us_sim.core.patient.body import body_mask
 from us_sim.core.patient.dicom import read_dicom
-from us_sim.core.patient.labels import METAL_ABOVE, content_hash, lay_over, read_labels, tissue_from_hu
-from us_sim.core.patient.nifti import read_nifti
-from us_sim.core.patient.schemes import check_scheme
+from us_sim.core.patient.labels import Labels, content_hash, lay_over, read_labels
+from us_sim.core.patient.naming.own_map import own_map_of
+from us_sim.core.patient.naming.schemes import check_scheme
+from us_sim.core.patient.plausible import doubts
+from us_sim.core.patient.reading import read_scan
+from us_sim.core.patient.tissue_hu import METAL_ABOVE, tissue_from_hu
 
 AIR_HU = -1000
 
@@ -30,6 +33,7 @@ class CtVolume:
         name: what the user calls the patient.
         sha256: hash of HU, tissue and affine.
         warnings: findings that do not stop the use, for the user's eyes.
+        labelling: lines that say what the labels were taken for and how large each became; empty without labels.
     """
 
     hu: NDArray[np.int16]
@@ -38,6 +42,7 @@ class CtVolume:
     name: str
     sha256: str
     warnings: tuple[str, ...] = field(default=())
+    labelling: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
         # The compiled loops read the neighbours of every place in it.
@@ -58,43 +63,75 @@ class CtVolume:
         return in_ct.min(axis=0), in_ct.max(axis=0)
 
 
-def load_volume(ct: str | Path, labels: str | Path | None = None, label_scheme: str | None = None) -> CtVolume:
+def load_volume(
+    ct: str | Path,
+    labels: str | Path | None = None,
+    label_scheme: str | None = None,
+    labels_map: str | Path | None = None,
+) -> CtVolume:
     """Read a CT and, where there are any, its labels.
 
     Args:
-        ct: NIfTI file, or folder of one DICOM series.
-        labels: NIfTI file or folder of masks, on any grid; None or empty for tissue from HU alone.
-        label_scheme: a name in `schemes.SCHEMES`; None or empty to find it.
+        ct: file that `read_scan` reads, or folder of one DICOM series.
+        labels: label map or folder of masks, on any grid; None or empty for tissue from HU alone.
+        label_scheme: a name in `naming.schemes.SCHEMES`, or the path of a `labels_map`; None or empty to take what the
+            labels say of themselves.
+        labels_map: YAML file, the user's own mapping from label values or names to classes.
 
     Raises:
         PatientError: naming file, finding and remedy.
     """
     source = Path(ct).expanduser()
+    if label_scheme and own_map_of(label_scheme):  # ~/load_patient has one string for both
+        label_scheme, labels_map = None, label_scheme
     if label_scheme:
         check_scheme(label_scheme)
-    values, ct_from_voxel = read_dicom(source) if source.is_dir() else read_nifti(source)[:2]
+    values, ct_from_voxel, warnings = _read_ct(source)
     hu = _hounsfield(values)
     _check_hounsfield(hu, source)
     body = body_mask(hu, ct_from_voxel)
     if not body.any():
         raise PatientError(f"{source}: no body found, only scattered voxels are denser than air; give a CT of a body")
     tissue = tissue_from_hu(hu, body, ct_from_voxel)
-    warnings: tuple[str, ...] = ()
+    labelling: tuple[str, ...] = ()
     if labels:
         path = Path(labels).expanduser()
-        classes, warnings = read_labels(path, label_scheme or None, hu.shape, ct_from_voxel)
-        if np.count_nonzero(classes[body]) < 0.5 * np.count_nonzero(classes):
-            raise PatientError(
-                f"{path}: most labels lie outside the body, they seem to be of another patient; "
-                "give the label map of this CT, or none"
-            )
-        tissue = lay_over(tissue, classes, hu, body)
+        own = Path(labels_map).expanduser() if labels_map else None
+        read = read_labels(path, label_scheme or None, hu.shape, ct_from_voxel, own)
+        warnings += (*read.warnings, *_check_labels(path, read, hu, body, ct_from_voxel))
+        tissue = lay_over(tissue, read.classes, hu, body, read.complete)
+        labelling = read.told
     else:
-        warnings = ("no labels: tissue comes from HU alone and organs are absent",)
+        warnings += ("no labels: tissue comes from HU alone and organs are absent",)
     if (hu[body] > METAL_ABOVE).any():
         warnings += (f"metal above {METAL_ABOVE} HU: tissue near it is uncertain",)
     name = source.resolve().name.removesuffix(".gz").removesuffix(".nii")
-    return CtVolume(hu, tissue, ct_from_voxel, name, content_hash(hu, tissue, ct_from_voxel), warnings)
+    return CtVolume(hu, tissue, ct_from_voxel, name, content_hash(hu, tissue, ct_from_voxel), warnings, labelling)
+
+
+def _read_ct(source: Path) -> tuple[NDArray[Any], NDArray[np.float64], tuple[str, ...]]:
+    if source.is_dir():
+        return (*read_dicom(source), ())
+    scan = read_scan(source)
+    return scan.voxels, scan.ct_from_voxel, scan.warnings
+
+
+def _check_labels(
+    path: Path, read: Labels, hu: NDArray[np.int16], body: NDArray[np.bool_], ct_from_voxel: NDArray[np.float64]
+) -> tuple[str, ...]:
+    """Return what speaks against the labels; where nothing but their values said what they mean, that refuses them."""
+    if np.count_nonzero(read.classes[body]) < 0.5 * np.count_nonzero(read.classes):
+        raise PatientError(
+            f"{path}: most labels lie outside the body, they seem to be of another patient; "
+            "give the label map of this CT, or none"
+        )
+    found = doubts(read.classes, hu, body, ct_from_voxel)
+    if found and not read.certain:
+        raise PatientError(
+            f"{path}: taken for {read.scheme} by its values, but {found[0]}; "
+            "set label_scheme or labels_map if it is right"
+        )
+    return tuple(f"{path.name}: {finding}" for finding in found)
 
 
 def _hounsfield(values: NDArray[Any]) -> NDArray[np.int16]:
