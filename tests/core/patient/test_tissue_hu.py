@@ -23,7 +23,16 @@ def block(background: int, value: int, half: int, size: int = 60) -> Any:
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(40, T.SOFT), (-100, T.FAT), (-1000, T.GAS), (-600, T.LUNG), (400, T.BONE), (-30, T.SOFT), (180, T.SOFT)],
+    [
+        (40, T.SOFT),
+        (-100, T.FAT),
+        (-1000, T.GAS),
+        (-600, T.LUNG),
+        (1000, T.BONE),
+        (400, T.VESSEL),
+        (-30, T.SOFT),
+        (180, T.SOFT),
+    ],
 )
 def test_tissue_of_a_block(value: int, expected: T) -> None:
     hu, body = block(40, value, 15)

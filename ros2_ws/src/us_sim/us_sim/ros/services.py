@@ -35,8 +35,7 @@ from us_sim.ros.scene import Scene
 from us_sim.ros.worker import in_worker
 
 if TYPE_CHECKING:
-    from us_sim.core.patient.naming.own_map import own_map_of
-from us_sim.core.patient.patient import Patient
+    from us_sim.core.patient.patient import Patient
     from us_sim.core.simulator import Frame, Simulator
     from us_sim.ros.node import UsSim
 

@@ -67,8 +67,8 @@ def coarsen(values: NDArray[np.int16], steps: tuple[int, int, int]) -> NDArray[n
     return (total / counts[0]).astype(np.float32)
 
 
-def refine(blocks: NDArray[np.bool_], steps: tuple[int, int, int], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return the (I, J, K) mask in which every voxel takes its block's value: undoes `coarsen`."""
+def refine(blocks: NDArray[Any], steps: tuple[int, int, int], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return the (I, J, K) array in which every voxel takes its block's value: undoes `coarsen`."""
     for axis, step in enumerate(steps):
         blocks = np.repeat(blocks, step, axis=axis)
     return np.ascontiguousarray(blocks[: shape[0], : shape[1], : shape[2]])

@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.core.patient.body import outer_layer
+from us_sim.core.patient.contrast import blood_with_contrast
 from us_sim.core.patient.grid import axial_axis, ball_element, coarse_steps, coarsen, fill_slices, grow, refine
 from us_sim.core.tissue import TissueClass
 
@@ -28,7 +29,8 @@ _STREAKS = 40.0  # mm around metal in which dark streaks look like gas
 
 
 def tissue_from_hu(hu: NDArray[np.int16], body: NDArray[np.bool_], ct_from_voxel: Matrix) -> NDArray[np.uint8]:
-    """Return (I, J, K) uint8 ids of what HU alone can tell: background, skin, gas, lung, fat, soft, bone.
+    """Return (I, J, K) uint8 ids of what HU alone can tell: background, skin, gas, lung, fat, soft, bone, and blood
+    with contrast agent.
 
     Args:
         hu: (I, J, K) Hounsfield units.
@@ -49,6 +51,9 @@ def tissue_from_hu(hu: NDArray[np.int16], body: NDArray[np.bool_], ct_from_voxel
     tissue = np.full(hu.shape, TissueClass.SOFT, dtype=np.uint8)
     tissue[fat] = TissueClass.FAT
     tissue[bone] = TissueClass.BONE
+    blood = blood_with_contrast(hu, ct_from_voxel)
+    if blood is not None:
+        tissue[blood & body] = TissueClass.VESSEL
     tissue[gas] = TissueClass.GAS
     tissue[lung] = TissueClass.LUNG
     tissue[outer_layer(body, ct_from_voxel, SKIN_DEPTH)] = TissueClass.SKIN
