@@ -59,7 +59,7 @@ def _seeds(
     cores: NDArray[np.bool_], blocks: NDArray[np.float32], ct_from_block: Matrix, radius: float
 ) -> tuple[NDArray[np.bool_], float]:
     """Return the cores that are blood, and the blood's level in HU; 0 where none is."""
-    numbered, count = ndimage.label(cores)
+    numbered, _ = ndimage.label(cores)
     seeds, levels, weights = np.zeros(cores.shape, dtype=bool), [], []
     small = []
     sizes = np.linalg.norm(ct_from_block[:3, :3], axis=0)

@@ -13,6 +13,7 @@ from us_sim.core.errors import PatientError
 from us_sim.core.geometry.transforms import Matrix
 
 MAX_VOXELS = 2**29  # 512 × 512 × 2048; HU and tissue of it take 1.5 GiB
+_REACH = 8.0  # voxels that a mask is grown by at once
 SPACING_RANGE = (0.02, 50.0)  # mm; a CT outside it has its affine in other units
 
 
@@ -105,8 +106,15 @@ def fill_slices(mask: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
 def grow(mask: NDArray[np.bool_], ct_from_voxel: Matrix, radius: float) -> NDArray[np.bool_]:
     """Return the (I, J, K) mask with all voxels whose centre lies within `radius` mm of a centre in it.
 
-    The same as a dilation with `ball_element`, at the cost of the mask's surface instead of the volume.
+    The same as a dilation with `ball_element`, at the cost of the mask's surface instead of the volume. A radius of
+    many voxels is gone in several steps, which costs a part of the time and a fraction of a voxel.
     """
+    sizes = np.linalg.norm(ct_from_voxel[:3, :3], axis=0)
+    rounds = int(np.ceil(radius / (_REACH * float(np.cbrt(sizes.prod())))))
+    if rounds > 1:
+        for _ in range(rounds):
+            mask = grow(mask, ct_from_voxel, radius / rounds)
+        return mask
     grown = mask.copy()
     centres, last = np.argwhere(mask & ~_eroded(mask)), np.array(mask.shape) - 1
     for offset in ball(ct_from_voxel, radius):

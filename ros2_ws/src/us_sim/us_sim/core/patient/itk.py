@@ -41,18 +41,19 @@ def read_itk(path: Path) -> Scan:
         if parts > 1 and not segments:
             raise PatientError(f"{path}: has {parts} values a voxel; expected one: extract one volume")
         ct_from_voxel = check_grid(tuple(size), _affine(reader), path)
-        voxels = np.swapaxes(sitk.GetArrayViewFromImage(reader.Execute()), 0, 2)
+        image = reader.Execute()  # held as long as the view of it
+        voxels = np.swapaxes(sitk.GetArrayViewFromImage(image), 0, 2)
         if parts > 1 or segments:
             voxels = _one_map(voxels if parts > 1 else voxels[..., None], segments)
             names = {number: name for number, (name, _, _) in enumerate(segments, start=1)}
         else:
             names = {}
+        voxels = np.array(voxels, order="C")
     except PatientError:
         raise
     except RuntimeError as error:
         said = " ".join(str(error).split())[-200:]
         raise PatientError(f"{path}: is truncated or damaged ({said}); copy or export it again") from error
-    voxels = np.ascontiguousarray(voxels)
     check_voxels(path, voxels)
     return Scan(voxels, ct_from_voxel, names, _SEGMENTS)
 

@@ -18,7 +18,7 @@ from us_sim.core.patient.naming.choice import Reading, choose
 from us_sim.core.patient.naming.own_map import OwnMap, read_own_map
 from us_sim.core.patient.naming.said import Table
 from us_sim.core.patient.naming.schemes import check_scheme
-from us_sim.core.patient.reading import read_scan
+from us_sim.core.patient.reading import dicom_labels_in, read_scan
 from us_sim.core.patient.scan import Scan
 from us_sim.core.patient.tissue_hu import GAS_BELOW
 from us_sim.core.tissue import TissueClass
@@ -78,6 +78,11 @@ def read_labels(
     own = read_own_map(labels_map) if labels_map is not None else None
     if scheme:
         check_scheme(scheme)
+    in_dicom = dicom_labels_in(path) if path.is_dir() else []
+    if len(in_dicom) > 1:
+        raise PatientError(f"{path}: holds {', '.join(file.name for file in in_dicom[:10])}; give one of them")
+    if in_dicom:
+        path = in_dicom[0]
     if path.is_dir():
         found, ct_from_label = read_masks(path, own)
         complete = False

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from us_sim.core.errors import PatientError
 from us_sim.core.patient.body import body_mask
-from us_sim.core.patient.dicom import read_dicom
+from us_sim.core.patient.extent import cut_warnings
 from us_sim.core.patient.labels import Labels, content_hash, lay_over, read_labels
 from us_sim.core.patient.naming.own_map import own_map_of
 from us_sim.core.patient.naming.schemes import check_scheme
@@ -20,6 +21,9 @@ from us_sim.core.patient.reading import read_scan
 from us_sim.core.patient.tissue_hu import METAL_ABOVE, tissue_from_hu
 
 AIR_HU = -1000
+_PADDING = -1100  # HU below what a scanner measures
+_MASKED = 0.3  # share of the border
+_SHIFTED = 0.08  # share of a CT that dense bone does not reach
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,11 +92,13 @@ def load_volume(
         check_scheme(label_scheme)
     values, ct_from_voxel, warnings = _read_ct(source)
     hu = _hounsfield(values)
+    hu, padded = _without_padding(hu)
     _check_hounsfield(hu, source)
     body = body_mask(hu, ct_from_voxel)
     if not body.any():
         raise PatientError(f"{source}: no body found, only scattered voxels are denser than air; give a CT of a body")
     tissue = tissue_from_hu(hu, body, ct_from_voxel)
+    warnings += (*padded, *cut_warnings(body, ct_from_voxel))
     labelling: tuple[str, ...] = ()
     if labels:
         path = Path(labels).expanduser()
@@ -110,8 +116,6 @@ def load_volume(
 
 
 def _read_ct(source: Path) -> tuple[NDArray[Any], NDArray[np.float64], tuple[str, ...]]:
-    if source.is_dir():
-        return (*read_dicom(source), ())
     scan = read_scan(source)
     return scan.voxels, scan.ct_from_voxel, scan.warnings
 
@@ -146,11 +150,42 @@ def _hounsfield(values: NDArray[Any]) -> NDArray[np.int16]:
 
 
 def _check_hounsfield(hu: NDArray[np.int16], source: Path) -> None:
-    """Ask for what every CT of a body shows: air around it or inside, and soft tissue."""
+    """Ask for what every CT of a body shows: air around it or inside, and soft tissue.
+
+    Raises:
+        PatientError: with what the values look like instead.
+    """
     air = np.count_nonzero(hu < -300) / hu.size
     soft = np.count_nonzero((hu > -200) & (hu < 300)) / hu.size
+    shifted = np.count_nonzero((hu > 850) & (hu < 1250)) / hu.size
     if min(air, soft) < 1e-3:
+        likely = (
+            "they seem to be clipped or scaled" if hu.max() - hu.min() < 1000 else "they seem to lack their intercept"
+        )
         raise PatientError(
             f"{source}: values from {hu.min()} to {hu.max()} are no Hounsfield units: {100 * air:.1f} % "
-            f"air, {100 * soft:.1f} % soft tissue; give a CT, with slope and intercept applied"
+            f"air, {100 * soft:.1f} % soft tissue, {likely}; give a CT, with slope and intercept applied"
         )
+    if shifted > _SHIFTED:
+        raise PatientError(
+            f"{source}: {100 * shifted:.0f} % of its values lie between 850 and 1250, where soft tissue lies without "
+            "its intercept; give a CT, with slope and intercept applied (-1024 is usual)"
+        )
+
+
+def _without_padding(hu: NDArray[np.int16]) -> tuple[NDArray[np.int16], tuple[str, ...]]:
+    """Return the CT with air where the scanner or a tool has filled in something else, and what was found.
+
+    Below the range of HU is padding outside the reconstructed circle; a constant 0 that reaches in from the sides and
+    fills a good part of them is a mask of the body.
+    """
+    if hu.min() < _PADDING:
+        hu = np.where(hu < _PADDING, np.int16(AIR_HU), hu)
+    border = np.concatenate([np.moveaxis(hu, axis, 0)[[0, -1]].ravel() for axis in range(3)])
+    if (border == 0).mean() < _MASKED or (border < -900).mean() > 0.1:
+        return hu, ()
+    numbered, _ = ndimage.label(hu == 0)
+    faces = np.concatenate([np.moveaxis(numbered, axis, 0)[[0, -1]].ravel() for axis in range(3)])
+    outside = np.argmax(np.bincount(faces[faces > 0]))
+    filled = np.where(numbered == outside, np.int16(AIR_HU), hu)
+    return filled, (f"{100 * (numbered == outside).mean():.0f} % of the CT is 0 around the body: taken for masked air",)
