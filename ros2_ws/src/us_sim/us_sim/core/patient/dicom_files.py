@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,22 +87,27 @@ def slices_of(source: Path) -> list[Slice]:
     if source.is_file():
         folder = source.parent
         if source.name.upper() != "DICOMDIR":
-            header = read_header(source)
-            wanted = str(header.get("SeriesInstanceUID") or "") if header is not None else None
+            with _damage_told(source):
+                header = read_header(source)
+                wanted = str(header.get("SeriesInstanceUID") or "") if header is not None else None
+            if wanted is None:
+                raise PatientError(f"{source}: is no DICOM file; copy it again, or give the folder of the series")
     found: list[Slice] = []
     unplaced, empty, strange = [], [], []
     for path in _files(folder):
         if path.stat().st_size == 0:
             empty.append(path)
             continue
-        header = _checked_header(path)
-        if header is None:
-            strange.append(path)
-        elif wanted is None or header.get("SeriesInstanceUID") == wanted:
-            slices = list(_slices_in(path, header))
-            found += slices
-            if not slices and _is_image(header):
-                unplaced.append((path, header))
+        with _damage_told(path):
+            header = read_header(path)
+            if header is None:
+                strange.append(path)
+            elif wanted is None or str(header.get("SeriesInstanceUID") or "") == wanted:
+                _check_size(path, header)
+                slices = list(_slices_in(path, header))
+                found += slices
+                if not slices and _is_image(header):
+                    unplaced.append((path, str(header.get("SeriesInstanceUID") or "")))
     if not found:
         raise PatientError(
             f"{source}: no DICOM slices in this folder; give the folder of one CT series or a NIfTI file"
@@ -118,28 +124,39 @@ def _files(folder: Path) -> Iterator[Path]:
         yield path
 
 
-def _checked_header(path: Path) -> pydicom.Dataset | None:
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    """Turn whatever a damaged header raises into a PatientError; pydicom reads values when they are first asked for."""
     try:
-        header = read_header(path)
+        yield
+    except PatientError:
+        raise
     except Exception as error:  # each kind of damage raises its own
-        raise PatientError(f"{path}: its DICOM header is damaged ({error}); export the series again") from error
-    if header is None or not _is_image(header):
-        return header
+        raise PatientError(
+            f"{path}: its DICOM header is damaged ({error}); export the series again, or convert it to NIfTI, "
+            "with dcm2niix for example"
+        ) from error
+
+
+def _check_size(path: Path, header: pydicom.Dataset) -> None:
+    if not _is_image(header):
+        return
     pixels = int(header.get("Rows") or 0) * int(header.get("Columns") or 0) * int(header.get("NumberOfFrames") or 1)
     size = path.stat().st_size
     if size > 8 * pixels + _BESIDE_PIXELS:
         raise PatientError(f"{path}: {size} bytes are too many for its {pixels} pixels; export the series again")
-    return header
 
 
 def _is_image(header: pydicom.Dataset) -> bool:
     return str(header.get("Modality") or "") not in _NO_IMAGE and header.get("Rows") is not None
 
 
-def _check_whole(source: Path, found: list[Slice], unplaced: list[Any], empty: list[Path], strange: list[Path]) -> None:
+def _check_whole(
+    source: Path, found: list[Slice], unplaced: list[tuple[Path, str]], empty: list[Path], strange: list[Path]
+) -> None:
     """Refuse a series that would lose slices without a word."""
     folders, series = {item.path.parent for item in found}, {item.series for item in found}
-    lost = [path for path, header in unplaced if str(header.get("SeriesInstanceUID") or "") in series]
+    lost = [path for path, uid in unplaced if uid in series]
     if lost:
         raise PatientError(
             f"{source}: {len(lost)} of {len(lost) + len(found)} slices have no position, orientation or pixel spacing, "
@@ -162,21 +179,13 @@ def _slices_in(path: Path, header: pydicom.Dataset) -> Iterator[Slice]:
     """Yield the planes that a file holds; none without a place in the patient."""
     if not _is_image(header):
         return
-    try:
-        frames = int(header.get("NumberOfFrames") or 1)
-        if "PerFrameFunctionalGroupsSequence" in header:
-            yield from _frames_in(path, header)
-        elif frames > 1:
-            raise ValueError(f"holds {frames} frames without functional groups")
-        elif all(header.get(tag) for tag in _PLACE):
-            yield _slice(path, header, None, [header[tag].value for tag in _PLACE], header)
-    except PatientError:
-        raise
-    except Exception as error:  # each kind of damage raises its own
-        raise PatientError(
-            f"{path}: its DICOM header is damaged ({error}); export the series again, or convert it to NIfTI, "
-            "with dcm2niix for example"
-        ) from error
+    frames = int(header.get("NumberOfFrames") or 1)
+    if "PerFrameFunctionalGroupsSequence" in header:
+        yield from _frames_in(path, header)
+    elif frames > 1:
+        raise ValueError(f"holds {frames} frames without functional groups")
+    elif all(header.get(tag) for tag in _PLACE):
+        yield _slice(path, header, None, [header[tag].value for tag in _PLACE], header)
 
 
 def _frames_in(path: Path, header: pydicom.Dataset) -> Iterator[Slice]:

@@ -87,7 +87,7 @@ def read_labels(
         found, ct_from_label = read_masks(path, own)
         complete = False
     else:
-        found, ct_from_label = _read_map(path, read_scan(path, (shape, ct_from_voxel)), scheme, own)
+        found, ct_from_label = _read_map(path, read_scan(path, (shape, ct_from_voxel), labels=True), scheme, own)
         complete = found.scheme.startswith("ours") and bool((found.classes == TissueClass.SKIN).any())
     on_ct = onto_grid(found.classes, ct_from_label, shape, ct_from_voxel)
     warnings = (*found.warnings, *_check_overlap(path, found.classes, ct_from_label, on_ct, ct_from_voxel))

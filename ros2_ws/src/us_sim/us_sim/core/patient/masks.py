@@ -50,7 +50,7 @@ def read_masks(folder: Path, own: OwnMap | None) -> tuple[Merged, Matrix]:
     owner, ct_from_label, first = np.zeros(0, np.uint16), np.eye(4), known[0][0]
     sizes, voxels, warnings = [2**62], [], []
     for number, (path, tissue) in enumerate(known, start=1):
-        scan = read_scan(path)
+        scan = read_scan(path, labels=True)
         if classes is None:
             classes, ct_from_label = np.zeros(scan.voxels.shape, dtype=np.uint8), scan.ct_from_voxel
             owner = np.zeros(classes.shape, dtype=np.uint16)

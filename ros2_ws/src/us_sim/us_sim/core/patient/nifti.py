@@ -28,6 +28,7 @@ DEFLATE_LIMIT = 1032  # deflate packs at most this many bytes into one
 _BZIP2_LIMIT = 50_000  # about 46 bytes for a block of 900 kB of one value, twice nested at most
 _MOST_BEFORE_VOXELS = 2**26  # bytes of header and extensions
 _MOST_VOXEL_BYTES = 2**31
+_MOST_UNSEEN, _DENSE = 2**28, 300  # bytes of a CT that may be packed more than this
 _CHUNK = 2**24  # bytes read at once
 _MM_PER_UNIT = {"meter": 1e3, "mm": 1.0, "micron": 1e-3, "unknown": 1.0}
 _FORMS_APART = 2.0  # mm between the places that sform and qform give a corner
@@ -35,8 +36,10 @@ _FORMS_APART = 2.0  # mm between the places that sform and qform give a corner
 _KINDS = {348: (nibabel.Nifti1Header, "f", 108), 540: (nibabel.Nifti2Header, "q", 168)}
 
 
-def read_nifti(path: Path) -> Scan:
+def read_nifti(path: Path, labels: bool = False) -> Scan:
     """Read a `.nii`, `.nii.gz` or `.nii.bz2` file to its end, so that checksums count.
+
+    A CT is not packed as closely as labels can be: what claims to be is refused before it is unpacked.
 
     Raises:
         PatientError: missing, truncated, damaged, not NIfTI, not 3-D, empty, larger than the file can hold, without a
@@ -47,7 +50,7 @@ def read_nifti(path: Path) -> Scan:
         with opened(path) as stream:
             header = _header(path, stream)
             shape = _volume_shape(header.get_data_shape())
-            _check_size(path, header)
+            _check_size(path, header, labels)
             ct_from_voxel = check_grid(shape, _affine(path, header), path)
             voxels = _voxels(path, stream, header, shape)
     except (OSError, EOFError, zlib.error, HeaderDataError) as error:
@@ -96,6 +99,7 @@ def _header(path: Path, stream: IO[bytes]) -> Any:
         order, size = next((o, s) for o in "<>" for s in _KINDS if struct.unpack_from(f"{o}i", start)[0] == s)
         kind, layout, at = _KINDS[size]
         begin = struct.unpack_from(f"{order}{layout}", start, at)[0]
+        begin = begin or size + 4  # some leave it at 0
         if not size <= begin <= _MOST_BEFORE_VOXELS:
             raise ValueError(f"vox_offset {begin}")
         rest = stream.read(max(0, int(begin) - len(start)))
@@ -115,12 +119,18 @@ def _volume_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
-def _check_size(path: Path, header: Any) -> None:
+def _check_size(path: Path, header: Any, labels: bool) -> None:
     """Compare what the header promises with the file's size before anything is read or allocated."""
     with path.open("rb") as file:
         magic = file.read(3)
     packing = DEFLATE_LIMIT if magic[:2] == b"\x1f\x8b" else _BZIP2_LIMIT if magic == b"BZh" else 1
     check_promise(path, header.get_data_shape(), header.get_data_dtype().itemsize, packing)
+    promised = float(np.prod(header.get_data_shape(), dtype=np.float64)) * header.get_data_dtype().itemsize
+    stored = path.stat().st_size
+    if not labels and promised > max(_MOST_UNSEEN, _DENSE * stored):
+        raise PatientError(
+            f"{path}: shape {header.get_data_shape()} in {stored} bytes: no CT is that empty; copy or export it again"
+        )
 
 
 def check_promise(path: Path, shape: tuple[int, ...], itemsize: int, packing: int) -> None:

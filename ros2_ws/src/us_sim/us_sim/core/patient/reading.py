@@ -27,12 +27,13 @@ _STRANGE = {
 }  # fmt: skip
 
 
-def read_scan(path: Path, grid: Grid | None = None) -> Scan:
+def read_scan(path: Path, grid: Grid | None = None, labels: bool = False) -> Scan:
     """Read a volume from a file, or a DICOM series from a folder.
 
     Args:
         path: NIfTI, NRRD, MetaImage, Analyze, MGH; a DICOM file, its series, a DICOMDIR or folder; or a zip of one.
         grid: of the CT, for labels that have no grid of their own (RTSTRUCT).
+        labels: whether it is a label map, which packs more closely than a CT.
 
     Raises:
         PatientError: naming file, finding and remedy.
@@ -42,21 +43,21 @@ def read_scan(path: Path, grid: Grid | None = None) -> Scan:
     check_file(path)
     name = path.name.lower()
     if zipfile.is_zipfile(path):
-        return _read_zip(path, grid)
+        return _read_zip(path, grid, labels)
     if name.endswith(itk.ENDINGS):
         return itk.read_itk(path)
     if name.endswith(neuro.ENDINGS):
         return neuro.read_neuro(path)
     if is_dicom(path):
         header = read_header(path)
-        labels = header is not None and header.get("Modality") in ("SEG", "RTSTRUCT")
-        return read_dicom_labels(path, grid) if labels else read_dicom(path)
+        drawn = header is not None and header.get("Modality") in ("SEG", "RTSTRUCT")
+        return read_dicom_labels(path, grid) if drawn else read_dicom(path)
     if path.suffix.lower() in _STRANGE:
         raise PatientError(
             f"{path}: is {_STRANGE[path.suffix.lower()]}; expected a volume with its place in the patient: "
             ".nii.gz, .nrrd, .mha or a folder with a DICOM series"
         )
-    return read_nifti(path)
+    return read_nifti(path, labels)
 
 
 def is_dicom(path: Path) -> bool:
@@ -65,7 +66,7 @@ def is_dicom(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".ima")
 
 
-def _read_zip(path: Path, grid: Grid | None) -> Scan:
+def _read_zip(path: Path, grid: Grid | None, labels: bool) -> Scan:
     """Unpack an archive beside nothing of the user's, and read the one volume or series in it."""
     try:
         with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
@@ -79,7 +80,7 @@ def _read_zip(path: Path, grid: Grid | None) -> Scan:
             if len(volumes) > 1:
                 shown = ", ".join(volume.name for volume in volumes[:5])
                 raise PatientError(f"{path}: holds {len(volumes)} volumes ({shown}); unpack it and give one")
-            return read_scan(volumes[0] if volumes else Path(folder), grid)
+            return read_scan(volumes[0] if volumes else Path(folder), grid, labels)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError) as error:
         raise PatientError(f"{path}: cannot be unpacked ({error}); unpack it and give the folder") from error
 

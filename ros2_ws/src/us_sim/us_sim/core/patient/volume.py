@@ -182,7 +182,7 @@ def _without_padding(hu: NDArray[np.int16]) -> tuple[NDArray[np.int16], tuple[st
     if hu.min() < _PADDING:
         hu = np.where(hu < _PADDING, np.int16(AIR_HU), hu)
     border = np.concatenate([np.moveaxis(hu, axis, 0)[[0, -1]].ravel() for axis in range(3)])
-    if (border == 0).mean() < _MASKED or (border < -900).mean() > 0.1:
+    if (border == 0).mean() < _MASKED or (border < -900).mean() > 0.1 or hu.min() > -50:  # fat lies lower
         return hu, ()
     numbered, _ = ndimage.label(hu == 0)
     faces = np.concatenate([np.moveaxis(numbered, axis, 0)[[0, -1]].ravel() for axis in range(3)])

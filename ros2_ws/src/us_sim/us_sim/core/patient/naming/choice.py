@@ -9,7 +9,7 @@ from pathlib import Path
 from us_sim.core.errors import PatientError
 from us_sim.core.patient.naming.own_map import OwnMap
 from us_sim.core.patient.naming.said import Table, structure_in, tables_beside
-from us_sim.core.patient.naming.schemes import SCHEMES, check_scheme
+from us_sim.core.patient.naming.schemes import SCHEMES, check_scheme, known_schemes
 from us_sim.core.patient.naming.structures import classes_of_names
 from us_sim.core.tissue import TissueClass
 
@@ -140,7 +140,7 @@ def _by_values(path: Path, counts: Counts) -> Reading:
             fitting.append(_reading(path, counts, scheme.classes, scheme.names, name, certain=False))
     if not fitting:
         raise PatientError(
-            f"{path}: label values {listed(counts.keys())} are in no scheme ({', '.join(SCHEMES)}); "
+            f"{path}: label values {listed(counts.keys())} are in no scheme ({known_schemes()}); "
             "say what they mean by labels_map"
         )
     if len({_outcome(reading.classes) for reading in fitting}) > 1:
@@ -187,7 +187,7 @@ def _check_values(path: Path, counts: Counts, known: object, source: str) -> Non
     if sum(strange.values()) > STRAY * sum(counts.values()):
         raise PatientError(
             f"{path}: label values {listed(strange.keys())} are not in {source}; "
-            f"set label_scheme to one of {', '.join(SCHEMES)}, or say what they mean by labels_map"
+            f"set label_scheme to one of {known_schemes()}, or say what they mean by labels_map"
         )
 
 

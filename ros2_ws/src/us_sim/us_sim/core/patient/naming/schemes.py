@@ -139,6 +139,13 @@ SCHEMES: dict[str, Scheme] = {
 }  # fmt: skip
 
 
+def known_schemes() -> str:
+    """Return the names of all schemes for a message, the sub-tasks in short."""
+    tasks = {f"totalsegmentator_{task}" for task in totalsegmentator.SUB_TASKS}
+    names = ", ".join(name for name in SCHEMES if name not in tasks)
+    return f"{names}, or totalsegmentator_ with its task, as totalsegmentator_liver_vessels"
+
+
 def check_scheme(name: str) -> str:
     """Return the name of a scheme.
 
@@ -146,5 +153,5 @@ def check_scheme(name: str) -> str:
         PatientError: unknown; the message lists the known ones.
     """
     if name not in SCHEMES:
-        raise PatientError(f"label_scheme {name!r} is unknown; expected one of {', '.join(SCHEMES)}")
+        raise PatientError(f"label_scheme {name!r} is unknown; expected one of {known_schemes()}")
     return name
