@@ -372,6 +372,18 @@ def test_refused_with_finding_and_remedy(tmp_path: Path, small_patient: Any, mak
         read_scan(make(small_patient, tmp_path))
 
 
+@pytest.mark.parametrize("name", ["ct.nrrd", "ct.mha", "ct.nhdr", "ct.mhd"])
+def test_a_changed_bit_in_packed_voxels_is_refused(tmp_path: Path, small_patient: Any, name: str) -> None:
+    """ITK itself reads a damaged MetaImage without a word."""
+    by_itk(name)(small_patient, tmp_path)
+    (data,) = [path for path in tmp_path.iterdir() if path.suffix in (".nrrd", ".mha", ".zraw", ".gz")]
+    whole = bytearray(data.read_bytes())
+    whole[len(whole) // 2 + 300] ^= 4
+    data.write_bytes(whole)
+    with pytest.raises(PatientError, match=r"is truncated or damaged .*; copy or export it again"):
+        read_scan(tmp_path / name)
+
+
 def test_links_that_lead_out_of_a_folder_are_found(tmp_path: Path, small_patient: Any) -> None:
     paths = small_patient.write_dicom(tmp_path / "far")
     shutil.copytree(tmp_path / "far", tmp_path / "near")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,12 @@ def read_itk(path: Path) -> Scan:
         reader.ReadImageInformation()
         size, parts = reader.GetSize(), reader.GetNumberOfComponents()
         segments = _segments({key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()})
-        data = _data_file(path)
+        data, begin, packed = _data_file(path)
         shape = (*size, parts) if parts > 1 else size
-        check_promise(data, shape, _itemsize(reader.GetPixelID()), DEFLATE_LIMIT)
+        itemsize = _itemsize(reader.GetPixelID())
+        check_promise(data, shape, itemsize, DEFLATE_LIMIT if packed else 1)
+        if packed:
+            _check_packed(data, begin, float(np.prod(shape, dtype=np.float64)) * itemsize)
         if parts > 1 and not segments:
             raise PatientError(f"{path}: has {parts} values a voxel; expected one: extract one volume")
         ct_from_voxel = check_grid(tuple(size), _affine(reader), path)
@@ -77,20 +81,49 @@ def _itemsize(pixel: int) -> int:
     return 8 if "64" in name else 4 if "32" in name else 2 if "16" in name else 1
 
 
-def _data_file(path: Path) -> Path:
-    """Return the file that holds the voxels: the header's own, or the one that it names beside it."""
+def _data_file(path: Path) -> tuple[Path, int, bool]:
+    """Return the file that holds the voxels, where they begin in it, and whether they are packed."""
     with path.open("rb") as file:
-        head = file.read(2**16).decode("latin-1")
-    for line in head.splitlines():
-        key, _, value = line.replace("=", ":", 1).partition(":")
-        if key.strip().lower() in ("elementdatafile", "data file", "datafile"):
-            named = path.parent / value.strip()
+        head = file.read(2**20)
+    at, packed = 0, False
+    for raw in head.split(b"\n"):
+        at += len(raw) + 1
+        key, _, value = raw.decode("latin-1").replace("=", ":", 1).partition(":")
+        key, value = key.strip().lower(), value.strip()
+        packed |= (key, value.lower()) in (("compresseddata", "true"), ("encoding", "gzip"), ("encoding", "gz"))
+        if key in ("elementdatafile", "data file", "datafile") and value.upper() != "LOCAL":
+            named = path.parent / value
             if named.parent.resolve() != path.parent.resolve():
                 raise PatientError(f"{path}: its voxels are said to lie in another folder, {named}; put them beside it")
-            return named if named.is_file() else path
-        if not line.strip():
+            if not named.is_file():
+                raise PatientError(
+                    f"{path}: its voxels are said to lie in {value}, which is not there; put it beside it"
+                )
+            return named, 0, packed or value.endswith((".zraw", ".gz"))
+        if key == "elementdatafile" or not raw.strip():
             break
-    return path
+    return path, at, packed
+
+
+def _check_packed(file: Path, begin: int, most: float) -> None:
+    """Unpack the voxels once and compare their checksum: ITK takes damaged ones without a word.
+
+    Raises:
+        PatientError: damaged, or more than `most` bytes.
+    """
+    unpacker, size = zlib.decompressobj(wbits=47), 0  # zlib of MetaImage, gzip of NRRD
+    try:
+        with file.open("rb") as stream:
+            stream.seek(begin)
+            while not unpacker.eof:
+                data = unpacker.unconsumed_tail or stream.read(2**20)
+                if not data:
+                    raise EOFError("its packed voxels have no end")
+                size += len(unpacker.decompress(data, 2**24))
+                if size > most + 2**20:
+                    raise EOFError("it unpacks to more than its header says")
+    except (zlib.error, EOFError) as error:
+        raise PatientError(f"{file}: is truncated or damaged ({error}); copy or export it again") from error
 
 
 def _segments(said: Mapping[str, str]) -> list[tuple[str, int, int]]:

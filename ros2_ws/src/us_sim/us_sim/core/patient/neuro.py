@@ -9,7 +9,7 @@ import numpy as np
 
 from us_sim.core.errors import PatientError
 from us_sim.core.patient.grid import check_grid
-from us_sim.core.patient.nifti import DEFLATE_LIMIT, check_file, check_promise, check_voxels, opened
+from us_sim.core.patient.nifti import DEFLATE_LIMIT, check_file, check_promise, check_voxels, opened, read_to_end
 from us_sim.core.patient.scan import Scan
 
 ENDINGS = (".hdr", ".img", ".img.gz", ".hdr.gz", ".mgh", ".mgz", ".mgh.gz")
@@ -30,9 +30,9 @@ def read_neuro(path: Path) -> Scan:
         check_promise(
             data, image.shape, image.get_data_dtype().itemsize, DEFLATE_LIMIT if data.suffix in _PACKED else 1
         )
-        with opened(data) as stream:  # to the end, where the checksum is
-            while stream.read(2**24):
-                pass
+        promised = int(np.prod(image.shape)) * image.get_data_dtype().itemsize
+        with opened(data) as stream:
+            read_to_end(data, stream, promised + 2**26)
         shape = image.shape
         while len(shape) > 3 and shape[-1] == 1:
             shape = shape[:-1]

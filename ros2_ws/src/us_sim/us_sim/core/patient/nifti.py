@@ -168,9 +168,21 @@ def _voxels(path: Path, stream: IO[bytes], header: Any, shape: tuple[int, ...]) 
             raise EOFError(f"voxels end {wanted - len(data)} bytes early in slice {k}")
         slab = np.frombuffer(data, stored).reshape((*shape[:2], count), order="F")
         voxels[:, :, k : k + count] = slab * slope + intercept if scaled else slab
-    while stream.read(_CHUNK):
-        pass
+    read_to_end(path, stream)
     return voxels
+
+
+def read_to_end(path: Path, stream: IO[bytes], most: int = _MOST_BEFORE_VOXELS) -> None:
+    """Read what is left of a file, so that its checksum is compared.
+
+    Raises:
+        PatientError: more than `most` bytes are left.
+    """
+    left = 0
+    while data := stream.read(_CHUNK):
+        left += len(data)
+        if left > most:
+            raise PatientError(f"{path}: goes on for over {most} bytes after its voxels; copy or export it again")
 
 
 def _affine(path: Path, header: Any) -> Matrix:

@@ -15,6 +15,7 @@ from us_sim.core.patient.body import body_mask
 from us_sim.core.patient.extent import cut_warnings
 from us_sim.core.patient.labels import Labels, content_hash, lay_over, read_labels
 from us_sim.core.patient.naming.own_map import own_map_of
+from us_sim.core.patient.naming.said import stem
 from us_sim.core.patient.naming.schemes import check_scheme
 from us_sim.core.patient.plausible import doubts
 from us_sim.core.patient.reading import read_scan
@@ -111,7 +112,7 @@ def load_volume(
         warnings += ("no labels: tissue comes from HU alone and organs are absent",)
     if (hu[body] > METAL_ABOVE).any():
         warnings += (f"metal above {METAL_ABOVE} HU: tissue near it is uncertain",)
-    name = source.resolve().name.removesuffix(".gz").removesuffix(".nii")
+    name = stem(source.resolve())
     return CtVolume(hu, tissue, ct_from_voxel, name, content_hash(hu, tissue, ct_from_voxel), warnings, labelling)
 
 
