@@ -58,7 +58,7 @@ def read_masks(folder: Path, own: OwnMap | None) -> tuple[Merged, Matrix]:
             raise PatientError(f"{path}: has another grid than {first.name}; give masks of one run")
         mask = _mask(path, scan.voxels)
         sizes.append(int(np.count_nonzero(mask)))
-        mask &= np.array(sizes)[owner] > sizes[-1]
+        mask[mask] = np.array(sizes)[owner[mask]] > sizes[-1]
         classes[mask], owner[mask] = tissue, number
         voxels.append((stem(path), tissue, sizes[-1]))
         warnings += [warning for warning in scan.warnings if warning not in warnings]
