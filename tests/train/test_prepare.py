@@ -392,11 +392,17 @@ def test_one_kind_of_input_has_to_be_given(tmp_path: Path, config: Path, capsys:
 # -- real CT ------------------------------------------------------------------------------------------------
 
 
-def test_a_real_scan_is_prepared(tmp_path: Path, shared_data: Path, config: Path, card: Card) -> None:
+def test_a_real_scan_is_prepared(
+    tmp_path: Path, shared_data: Path, config: Path, card: Card, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = shared_data / "ct_abdomen"
     line = {"ct": str(folder / "ct.nii.gz"), "labels": str(folder / "labels.nii.gz"), "split": "train"}
     path = write_list(tmp_path / "l.csv", [line])
     assert main(["--list", str(path), "--config", str(config), "--out", str(tmp_path / "o"), "--slices", "12"]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "labels: the label table in the file's header" in told
+    assert "largest labels: colon → soft 1,619.1 ml, liver 1,125.7 ml" in told
+    assert "metal above 2500 HU" in told
     batch = PreparedCt(tmp_path / "o", card).batch(range(12))
     assert batch.valid.float().mean() > 0.6
     assert batch.visible.float().mean() > 0.2

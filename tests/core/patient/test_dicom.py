@@ -25,7 +25,8 @@ def change(path: Path, **tags: Any) -> None:
 
 def test_slices_lie_where_they_were_written(tmp_path: Path, small_patient: Any) -> None:
     small_patient.write_dicom(tmp_path)
-    hu, ct_from_voxel = read_dicom(tmp_path)
+    scan = read_dicom(tmp_path)
+    hu, ct_from_voxel = scan.voxels, scan.ct_from_voxel
     np.testing.assert_array_equal(hu, small_patient.hu_at(small_patient.points(hu.shape, ct_from_voxel)))
     np.testing.assert_allclose(ct_from_voxel, small_patient.ct_from_voxel, atol=1e-6)
 
@@ -35,7 +36,8 @@ def test_position_by_hand(tmp_path: Path, small_patient: Any) -> None:
     lps = np.array([[3.0, 0, 0, 10], [0, 2, 0, 20], [0, 0, -5, 30], [0, 0, 0, 1]])
     voxels = np.arange(24).reshape(2, 3, 4)
     small_patient.write_dicom(tmp_path, voxels, np.diag([-1.0, -1, 1, 1]) @ lps)
-    hu, ct_from_voxel = read_dicom(tmp_path)
+    scan = read_dicom(tmp_path)
+    hu, ct_from_voxel = scan.voxels, scan.ct_from_voxel
     np.testing.assert_array_equal(hu, voxels[:, :, ::-1])
     expected = [[-3, 0, 0, -10], [0, -2, 0, -20], [0, 0, 5, 15], [0, 0, 0, 1]]
     np.testing.assert_allclose(ct_from_voxel, expected, atol=1e-9)
@@ -54,7 +56,8 @@ def test_any_plane(tmp_path: Path, small_patient: Any, kind: str) -> None:
         ct_from_voxel[1, 2] = 1.5  # each slice 1.5 mm further anterior
     voxels = small_patient.hu_at(small_patient.points((40, 32, 20), ct_from_voxel))
     small_patient.write_dicom(tmp_path, voxels, ct_from_voxel)
-    hu, found = read_dicom(tmp_path)
+    scan = read_dicom(tmp_path)
+    hu, found = scan.voxels, scan.ct_from_voxel
     flipped = np.sign(np.linalg.det(found[:3, :3])) != np.sign(np.linalg.det(ct_from_voxel[:3, :3]))
     np.testing.assert_array_equal(hu[:, :, ::-1] if flipped else hu, voxels)
     first = voxels.shape[2] - 1 if flipped else 0
@@ -65,7 +68,7 @@ def test_any_plane(tmp_path: Path, small_patient: Any, kind: str) -> None:
 def test_each_slice_has_its_own_rescale(tmp_path: Path, small_patient: Any) -> None:
     paths = small_patient.write_dicom(tmp_path, np.full((4, 4, 3), 76))
     change(paths[1], RescaleSlope=2, RescaleIntercept=-1000)
-    hu, _ = read_dicom(tmp_path)
+    hu = read_dicom(tmp_path).voxels
     np.testing.assert_array_equal(hu[0, 0], [76, 2 * 1100 - 1000, 76])
 
 
@@ -78,7 +81,7 @@ def test_other_files_and_subfolders(tmp_path: Path, small_patient: Any) -> None:
         delattr(report, tag)
     report.SeriesInstanceUID, report.Modality = generate_uid(), "SR"
     report.save_as(tmp_path / "report.dcm")
-    assert read_dicom(tmp_path)[0].shape == small_patient.shape
+    assert read_dicom(tmp_path).voxels.shape == small_patient.shape
 
 
 def test_several_series_are_listed(tmp_path: Path, small_patient: Any) -> None:
@@ -188,7 +191,7 @@ REFUSALS = [
     (turned, "slices differ in orientation: .* and IM0015; remove the localizer"),
     (skewed, "IM0015: its DICOM header is damaged .*two square unit vectors.*; export the series again"),
     (other_modality, "the series is MR; expected CT"),
-    (enhanced, "IM0015: holds 20 frames .*; convert it to NIfTI"),
+    (enhanced, "IM0015: .*holds 20 frames .*; export the series again, or convert it to NIfTI"),
     (colour, "IM0015: .*colour image instead of a CT slice.*; export"),
     (truncated, "IM0015: its pixels cannot be decoded .*truncated.*: export the series again"),
     (bad_rescale, "IM0015: its pixels cannot be decoded .*RescaleSlope nan"),
@@ -210,7 +213,8 @@ def test_refused_with_finding_and_remedy(
 def test_jpeg_2000_series_of_a_real_scanner(shared_data: Path) -> None:
     """Position and HU of one pixel against the file's own tags."""
     folder = shared_data / "ct_slab" / "dicom"
-    hu, ct_from_voxel = read_dicom(folder)
+    scan = read_dicom(folder)
+    hu, ct_from_voxel = scan.voxels, scan.ct_from_voxel
     assert hu.shape == (512, 512, 20)
     one = pydicom.dcmread(sorted(folder.iterdir())[0])  # the uppermost: names run downwards
     x, y, z = one.ImagePositionPatient

@@ -83,7 +83,7 @@ def test_any_affine_shows_the_patient_where_he_lies(tmp_path: Path, small_patien
         affine[1, 2] = 1.0
     points = small_patient.points((72, 40, 20), affine)
     path = small_patient.write_nifti(tmp_path / "ct.nii.gz", small_patient.hu_at(points).astype(np.float32), affine)
-    labels = small_patient.write_nifti(tmp_path / "seg.nii.gz", small_patient.labels_at(points), affine)
+    labels = small_patient.write_nifti(tmp_path / "liver.nii.gz", small_patient.labels_at(points), affine)
     volume = load_volume(path, labels)
     liver = volume.ct_from_voxel @ np.append(np.argwhere(volume.tissue == T.LIVER).mean(axis=0), 1)
     np.testing.assert_allclose(liver[:3], (37, -2, 108), atol=1.0)  # centre of the ball, by hand
@@ -134,7 +134,7 @@ def test_values_beyond_int16_are_cut(tmp_path: Path, small_patient: Any) -> None
     voxels[20, 16, 10], voxels[0, 0, 0] = 1e9, -1e9
     volume = load_volume(small_patient.write_nifti(tmp_path / "ct.nii", voxels))
     assert volume.hu[20, 16, 10] == 32767
-    assert volume.hu[0, 0, 0] == -32768
+    assert volume.hu[0, 0, 0] == -1000  # padding: no scanner measures it
 
 
 @pytest.mark.parametrize(("fill", "found"), [(0, "values from 0 to 0"), (40, "0.0 % air"), (-1000, "0.0 % soft")])
@@ -154,8 +154,45 @@ def test_labels_beside_the_body(tmp_path: Path, small_patient: Any) -> None:
     ct = small_patient.write_nifti(tmp_path / "ct.nii")
     labels = np.zeros(small_patient.shape, np.uint8)
     labels[:3] = 1  # air beside the patient
-    with pytest.raises(PatientError, match=r"seg.nii: most labels lie outside the body, .*another patient; give"):
-        load_volume(ct, small_patient.write_nifti(tmp_path / "seg.nii", labels))
+    with pytest.raises(PatientError, match=r"liver.nii: most labels lie outside the body, .*another patient; give"):
+        load_volume(ct, small_patient.write_nifti(tmp_path / "liver.nii", labels))
+
+
+def by_values(patient: Any, folder: Path, side: int) -> Any:
+    """Liver, aorta and sternum of TotalSegmentator without a word; the liver to the right (1) or left (-1)."""
+    x, y, z = np.moveaxis(patient.points(patient.shape, patient.ct_from_voxel) - (12, -7, 103), -1, 0)
+    labels = np.zeros(patient.shape, np.uint8)
+    labels[np.sqrt((x - side * 25) ** 2 + (y - 5) ** 2 + z**2) < 18] = 5
+    labels[np.hypot(x, y + 10) < 6] = 52
+    labels[np.hypot(x - 5, y + 22) < 5] = 116
+    hu = np.where(labels == 5, 60, np.where(labels == 52, 45, np.where(labels == 116, 500, patient.hu())))
+    ct = patient.write_nifti(folder / "ct.nii", hu.astype(np.int16))
+    return ct, patient.write_nifti(folder / "seg.nii", labels)
+
+
+def test_values_alone_count_where_the_anatomy_agrees(tmp_path: Path, small_patient: Any) -> None:
+    volume = load_volume(*by_values(small_patient, tmp_path, 1))
+    assert {T.LIVER, T.VESSEL, T.BONE} <= set(np.unique(volume.tissue).tolist())
+    assert volume.labelling[0] == "labels: totalsegmentator"
+    assert volume.labelling[1].startswith("largest labels: liver ")
+
+
+def test_values_alone_are_refused_where_the_anatomy_disagrees(tmp_path: Path, small_patient: Any) -> None:
+    ct, labels = by_values(small_patient, tmp_path, -1)
+    with pytest.raises(PatientError, match=r"taken for totalsegmentator by its values, but liver: lies .* to the left"):
+        load_volume(ct, labels)
+    given = load_volume(ct, labels, "totalsegmentator")
+    assert any("liver: lies" in warning for warning in given.warnings)
+
+
+def test_a_labels_map_in_either_place(tmp_path: Path, small_patient: Any) -> None:
+    ct, labels = by_values(small_patient, tmp_path, 1)
+    path = tmp_path / "map.yaml"
+    path.write_text("5: liver\n52: kidney\n116: background\n")
+    one = load_volume(ct, labels, labels_map=path)
+    assert one.sha256 == load_volume(ct, labels, str(path)).sha256
+    assert one.labelling[0] == "labels: map.yaml"
+    assert (one.tissue == T.KIDNEY).any()
 
 
 def test_unknown_scheme_is_refused_before_anything_is_read(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from us_sim.core.sampling.sampler import sampler_on
 from us_sim.core.tissue import TissueClass
 
 PLACES = ("skin", "transverse")
+Done = tuple[CtCase, str, tuple[str, ...]]  # a case, what was wrong with it, what its loading had to tell
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", type=Path, nargs="?", help="folder with Case_NNNNN_0000.nii.gz")
     parser.add_argument("--labels", type=Path, help="folder with Case_NNNNN.nii.gz; by default that of the images")
     parser.add_argument("--list", type=Path, help="CSV file with columns ct, labels[, patient, split] instead")
-    parser.add_argument("--label-scheme", help="meaning of the label values; found by itself if not given")
+    parser.add_argument("--label-scheme", help="meaning of the label values; what the labels say if not given")
+    parser.add_argument("--labels-map", type=Path, help="YAML file with label values or names and their classes")
     parser.add_argument("--out", type=Path, required=True, help="folder of the slices")
     parser.add_argument("--config", default="paper.yaml", help="run whose grid and fan the slices are for")
     parser.add_argument("--poses", choices=PLACES, default="skin", help="where slices are taken (%(default)s)")
@@ -88,18 +90,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def prepare_case(case: CtCase, card: Card, options: argparse.Namespace) -> str:
-    """Write the slices of one scan; return why that was impossible, or nothing."""
+def prepare_case(case: CtCase, card: Card, options: argparse.Namespace) -> tuple[str, tuple[str, ...]]:
+    """Write the slices of one scan; return why that was impossible, or nothing, and what its loading had to tell."""
     try:
-        patient = load_patient(case.ct, case.labels, options.label_scheme)
+        patient = load_patient(case.ct, case.labels, options.label_scheme, options.labels_map)
     except UsSimError as error:
-        return str(error)
+        return str(error), ()
+    told = (*patient.labelling, *patient.warnings)
     if not (patient.volume.tissue == TissueClass.LIVER).any() and options.poses == "transverse":
-        return f"{case.labels}: labels no liver; expected an abdomen"
+        return f"{case.labels}: labels no liver; expected an abdomen", told
     batch = slices_of(patient, card, options.poses, options.slices, options.seed)
     about = {"patient": case.patient, "split": case.split, "ct": case.ct.name, "sha256": patient.sha256}
     write_slices(options.out / f"{case.name}.safetensors", batch, about)
-    return ""
+    return "", told
 
 
 def slices_of(patient: Patient, card: Card, poses: str, count: int, seed: int) -> CtBatch:
@@ -128,11 +131,11 @@ def transverse_poses(patient: Patient, probe: ProbeGeometry, count: int) -> Matr
     return np.stack([rigid(axes, [across, top, z]) for z in heights])
 
 
-def _prepared(cases: Sequence[CtCase], card: Card, options: argparse.Namespace) -> Iterator[tuple[CtCase, str]]:
-    """Each case when it is done, with what was wrong."""
+def _prepared(cases: Sequence[CtCase], card: Card, options: argparse.Namespace) -> Iterator[Done]:
+    """Each case when it is done, with what was wrong and what it had to tell."""
     if options.workers == 1:
         for case in cases:
-            yield case, prepare_case(case, card, options)
+            yield case, *prepare_case(case, card, options)
         return
     # Spawned, not forked: compiled kernels hold threads that do not survive a fork.
     context = multiprocessing.get_context("spawn")
@@ -140,7 +143,7 @@ def _prepared(cases: Sequence[CtCase], card: Card, options: argparse.Namespace) 
         jobs = {pool.submit(prepare_case, case, card, options): case for case in cases}
         try:
             for job in as_completed(jobs):
-                yield jobs[job], job.result()
+                yield jobs[job], *job.result()
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -152,12 +155,14 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _progress(console: Console, done: Iterator[tuple[CtCase, str]], total: int) -> Iterator[tuple[CtCase, str]]:
+def _progress(console: Console, done: Iterator[Done], total: int) -> Iterator[tuple[CtCase, str]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                TextColumn("left"), TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("scans", total=total)
-        for case, reason in done:
+        for case, reason, told in done:
+            for line in told:
+                console.print(f"{case.name}: {line}", markup=False, highlight=False)
             bar.update(task, advance=1, description=case.name)
             yield case, reason
 

@@ -63,9 +63,10 @@ class SimConfig:
         ConfigError: a value outside its range or choices.
     """
 
-    ct: str = setting("", "CT volume: NIfTI file or DICOM folder; empty for the built-in phantom")
-    labels: str = setting("", "segmentation of the CT: NIfTI file or folder of masks; empty to classify tissue by HU")
-    label_scheme: str = setting("", "label scheme of the segmentation; empty to detect it from values and names")
+    ct: str = setting("", "CT volume: file (NIfTI, NRRD, MetaImage, …) or DICOM folder; empty for the built-in phantom")
+    labels: str = setting("", "segmentation of the CT: file or folder of masks; empty to classify tissue by HU")
+    label_scheme: str = setting("", "label scheme of the segmentation; empty to take what the labels say of themselves")
+    labels_map: str = setting("", "YAML file that maps label values or names to classes; outranks label_scheme")
     generator: str = setting("", "generator artifact (.safetensors), or a shipped one: abdomen (default), abdomen_lite")
     renderer: str = setting("generator", "renderer of ~/image", choices=RENDERERS)
     device: str = setting("auto", "compute device", choices=DEVICES)

@@ -82,8 +82,8 @@ def _render(options: dict[str, Any], console: Console) -> None:
     with console.status("opening the patient"):
         simulator = open_simulator(config, settings, load_probe(config.probe), mechanics)
     patient = simulator.patient
-    for warning in patient.warnings:
-        _say(console, f"{patient.name}: {warning}")
+    for line in (*patient.labelling, *patient.warnings):
+        _say(console, f"{patient.name}: {line}")
     if given is None:
         usual = round(ROUND * options["rate"]) if options["film"] else COUNT
         count = usual if options["count"] is None else options["count"]

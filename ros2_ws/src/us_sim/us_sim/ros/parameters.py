@@ -75,6 +75,7 @@ _HINTS = {
     "ct": "call ~/load_patient",
     "labels": "call ~/load_patient",
     "label_scheme": "call ~/load_patient",
+    "labels_map": "call ~/load_patient with it as label_scheme",
     "generator": "call ~/load_generator",
 }
 

@@ -21,6 +21,8 @@ from us_sim.core.config import RENDERERS, SimConfig
 from us_sim.core.errors import ConfigError
 from us_sim.core.generator.shipped import shipped
 from us_sim.core.geometry.transforms import Matrix
+from us_sim.core.patient.naming.own_map import own_map_of
+from us_sim.core.patient.reading import links_below
 from us_sim.core.simulator import Views
 from us_sim.core.tissue import TissueClass
 from us_sim.ros import parameters
@@ -67,7 +69,8 @@ class Services:
         node = self._node
         try:
             seed = parameters.read(node, SimConfig).seed
-            self._check_readable(request.ct, request.labels)
+            self._check_readable(request.ct, request.labels, own_map_of(request.label_scheme))
+            self._check_readable(*links_below(request.ct), *links_below(request.labels))
             patient = await in_worker(node.executor, self._open_patient, request, seed)
             await self._replace("patient", patient)
             _describe(patient, response)

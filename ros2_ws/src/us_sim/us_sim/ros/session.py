@@ -135,6 +135,8 @@ class Session:
         config, settings, mechanics = self._wishes()
         self._base_probe = load_probe(config.probe)
         simulator = assembly.open_simulator(config, settings, self._base_probe, mechanics, **self._kept)
+        for line in simulator.patient.labelling:
+            node.get_logger().info(line)
         for warning in simulator.patient.warnings:
             node.get_logger().warning(warning)
         path = self.analysis.segmenter
@@ -246,7 +248,7 @@ class Session:
 
     def _forget_kept(self, names: set[str]) -> None:
         """A parameter that names another patient or generator outdoes what a service has loaded before it."""
-        if names & {"ct", "labels", "label_scheme", "seed"}:
+        if names & {"ct", "labels", "label_scheme", "labels_map", "seed"}:
             self._kept.pop("patient", None)
         if "generator" in names:
             self._kept.pop("generator", None)

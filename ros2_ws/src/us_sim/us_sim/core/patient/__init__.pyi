@@ -3,16 +3,15 @@ from .breathing import inspired as inspired
 from .breathing import phase_at as phase_at
 from .dicom import read_dicom as read_dicom
 from .labels import read_labels as read_labels
-from .labels import tissue_from_hu as tissue_from_hu
 from .nifti import read_nifti as read_nifti
 from .patient import Patient as Patient
 from .patient import builtin_patient as builtin_patient
 from .patient import load_patient as load_patient
-from .schemes import SCHEMES as SCHEMES
 from .surface import Skin as Skin
 from .surface import organ_meshes as organ_meshes
 from .surface import skin_mesh as skin_mesh
 from .surface import skin_of as skin_of
+from .tissue_hu import tissue_from_hu as tissue_from_hu
 from .volume import AIR_HU as AIR_HU
 from .volume import CtVolume as CtVolume
 from .volume import load_volume as load_volume

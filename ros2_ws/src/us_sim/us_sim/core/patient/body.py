@@ -1,4 +1,4 @@
-"""Where the patient's body is: the largest one, without table and clothes, gas and lungs inside filled."""
+"""Where the patient's body is, limbs beside the trunk included, without table and clothes, gas and lungs filled."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ _BLOCK = 3.0  # mm, resolution of everything but the surface
 _SURFACE = -500  # HU half-way between air and skin: where the surface lies under partial volume
 _DENSE = -350  # HU of a block that is surely not clothes or foam
 _THIN = 6.0  # mm, radius of the opening: table shells, straps and blankets are thinner than twice this
+_LIMB = 14.0  # mm, radius of a ball that fits into an arm or a leg and not into a table
+_LIMB_SHARE = 0.02  # of the largest part; an arm beside the trunk has 3 to 6 %
+_AIR = -950  # HU, mean of a block: below it air around a patient, above it lung
+_GAP = 4.5  # mm, radius of a ball that fits into air around a patient, and not between the vessels of a lung
 
 
 def body_mask(hu: NDArray[np.int16], ct_from_voxel: Matrix) -> NDArray[np.bool_]:
@@ -26,7 +30,10 @@ def body_mask(hu: NDArray[np.int16], ct_from_voxel: Matrix) -> NDArray[np.bool_]
     """
     steps = coarse_steps(ct_from_voxel, _BLOCK)
     ct_from_block = ct_from_voxel @ np.diag([*steps, 1.0])
-    blocks = _coarse_body(coarsen(hu, steps) > _DENSE, ct_from_block)
+    means = coarsen(hu, steps)
+    blocks = _coarse_body(means > _DENSE, ct_from_block)
+    if _is_cropped(means, axial_axis(ct_from_block)):
+        blocks |= _beside_air(means, ct_from_block)
     core = ndimage.binary_erosion(blocks, border_value=1)
     reach = ndimage.binary_dilation(blocks)
     return refine(core, steps, hu.shape) | (refine(reach, steps, hu.shape) & (hu > _SURFACE))
@@ -35,9 +42,37 @@ def body_mask(hu: NDArray[np.int16], ct_from_voxel: Matrix) -> NDArray[np.bool_]
 def _coarse_body(dense: NDArray[np.bool_], ct_from_block: Matrix) -> NDArray[np.bool_]:
     """Largest dense component after opening, its own thin parts given back, filled in axial slices."""
     element = ball_element(ct_from_block, _THIN)
-    opened = _largest(ndimage.binary_erosion(dense, element, border_value=1))
+    opened = _parts(ndimage.binary_erosion(dense, element, border_value=1), ct_from_block)
     body = ndimage.binary_dilation(opened, element) & dense if opened.any() else _largest(dense)
     return fill_slices(body, axial_axis(ct_from_block))
+
+
+def _parts(eroded: NDArray[np.bool_], ct_from_block: Matrix) -> NDArray[np.bool_]:
+    """Return the largest component and those that can be limbs: of some size, and thick."""
+    components, count = ndimage.label(eroded)
+    if count < 2:
+        return eroded
+    sizes = np.bincount(components.ravel())
+    sizes[0] = 0
+    kept = sizes >= _LIMB_SHARE * sizes.max()
+    thick = ndimage.binary_erosion(eroded, ball_element(ct_from_block, _LIMB - _THIN), border_value=1)
+    kept &= np.isin(np.arange(count + 1), components[thick])
+    kept[sizes.argmax()] = True
+    kept[0] = False
+    return kept[components]
+
+
+def _is_cropped(means: NDArray[np.float32], axis: int) -> bool:
+    """Whether the scan ends inside the body at its sides, where others show air."""
+    sides = [np.moveaxis(means, other, 0)[[0, -1]].ravel() for other in range(3) if other != axis]
+    return bool((np.concatenate(sides) < _AIR).mean() < 0.5)
+
+
+def _beside_air(means: NDArray[np.float32], ct_from_block: Matrix) -> NDArray[np.bool_]:
+    """Return what is no air around the patient: of a cropped scan that is body, open lungs included."""
+    element = ball_element(ct_from_block, _GAP)
+    core = ndimage.binary_erosion(means < _AIR, element, border_value=1)
+    return ~ndimage.binary_dilation(core, element)
 
 
 def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -37,6 +37,11 @@ class Patient:
         """Findings that do not stop the use."""
         return self.volume.warnings
 
+    @property
+    def labelling(self) -> tuple[str, ...]:
+        """What the labels were taken for, and the ten largest of them; empty without labels."""
+        return self.volume.labelling
+
     @cached_property
     def skin_mesh(self) -> trimesh.Trimesh:
         """Closed mesh of the skin in `ct`, mm, normals outward."""
@@ -64,13 +69,18 @@ class Patient:
         return organ_meshes(self.volume)
 
 
-def load_patient(ct: str | Path, labels: str | Path | None = None, label_scheme: str | None = None) -> Patient:
-    """Return the patient of a NIfTI file or DICOM folder, with a label map if there is one.
+def load_patient(
+    ct: str | Path,
+    labels: str | Path | None = None,
+    label_scheme: str | None = None,
+    labels_map: str | Path | None = None,
+) -> Patient:
+    """Return the patient of a CT file or DICOM folder, with labels if there are any; arguments as of `load_volume`.
 
     Raises:
         PatientError: as `load_volume`, or no body is found in the CT.
     """
-    volume = load_volume(ct, labels, label_scheme)
+    volume = load_volume(ct, labels, label_scheme, labels_map)
     return Patient(volume, skin_of(volume))
 
 

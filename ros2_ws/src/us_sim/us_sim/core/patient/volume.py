@@ -8,15 +8,23 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from us_sim.core.errors import PatientError
 from us_sim.core.patient.body import body_mask
-from us_sim.core.patient.dicom import read_dicom
-from us_sim.core.patient.labels import METAL_ABOVE, content_hash, lay_over, read_labels, tissue_from_hu
-from us_sim.core.patient.nifti import read_nifti
-from us_sim.core.patient.schemes import check_scheme
+from us_sim.core.patient.extent import cut_warnings
+from us_sim.core.patient.labels import Labels, content_hash, lay_over, read_labels
+from us_sim.core.patient.naming.own_map import own_map_of
+from us_sim.core.patient.naming.said import stem
+from us_sim.core.patient.naming.schemes import check_scheme
+from us_sim.core.patient.plausible import doubts
+from us_sim.core.patient.reading import read_scan
+from us_sim.core.patient.tissue_hu import METAL_ABOVE, tissue_from_hu
 
 AIR_HU = -1000
+_PADDING = -1100  # HU below what a scanner measures
+_MASKED = 0.3  # share of the border
+_SHIFTED = 0.08  # share of a CT that dense bone does not reach
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +38,7 @@ class CtVolume:
         name: what the user calls the patient.
         sha256: hash of HU, tissue and affine.
         warnings: findings that do not stop the use, for the user's eyes.
+        labelling: lines that say what the labels were taken for and how large each became; empty without labels.
     """
 
     hu: NDArray[np.int16]
@@ -38,6 +47,7 @@ class CtVolume:
     name: str
     sha256: str
     warnings: tuple[str, ...] = field(default=())
+    labelling: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
         # The compiled loops read the neighbours of every place in it.
@@ -58,43 +68,75 @@ class CtVolume:
         return in_ct.min(axis=0), in_ct.max(axis=0)
 
 
-def load_volume(ct: str | Path, labels: str | Path | None = None, label_scheme: str | None = None) -> CtVolume:
+def load_volume(
+    ct: str | Path,
+    labels: str | Path | None = None,
+    label_scheme: str | None = None,
+    labels_map: str | Path | None = None,
+) -> CtVolume:
     """Read a CT and, where there are any, its labels.
 
     Args:
-        ct: NIfTI file, or folder of one DICOM series.
-        labels: NIfTI file or folder of masks, on any grid; None or empty for tissue from HU alone.
-        label_scheme: a name in `schemes.SCHEMES`; None or empty to find it.
+        ct: file that `read_scan` reads, or folder of one DICOM series.
+        labels: label map or folder of masks, on any grid; None or empty for tissue from HU alone.
+        label_scheme: a name in `naming.schemes.SCHEMES`, or the path of a `labels_map`; None or empty to take what the
+            labels say of themselves.
+        labels_map: YAML file, the user's own mapping from label values or names to classes.
 
     Raises:
         PatientError: naming file, finding and remedy.
     """
     source = Path(ct).expanduser()
+    if label_scheme and own_map_of(label_scheme):  # ~/load_patient has one string for both
+        label_scheme, labels_map = None, label_scheme
     if label_scheme:
         check_scheme(label_scheme)
-    values, ct_from_voxel = read_dicom(source) if source.is_dir() else read_nifti(source)[:2]
+    values, ct_from_voxel, warnings = _read_ct(source)
     hu = _hounsfield(values)
+    hu, padded = _without_padding(hu)
     _check_hounsfield(hu, source)
     body = body_mask(hu, ct_from_voxel)
     if not body.any():
         raise PatientError(f"{source}: no body found, only scattered voxels are denser than air; give a CT of a body")
     tissue = tissue_from_hu(hu, body, ct_from_voxel)
-    warnings: tuple[str, ...] = ()
+    warnings += (*padded, *cut_warnings(body, ct_from_voxel))
+    labelling: tuple[str, ...] = ()
     if labels:
         path = Path(labels).expanduser()
-        classes, warnings = read_labels(path, label_scheme or None, hu.shape, ct_from_voxel)
-        if np.count_nonzero(classes[body]) < 0.5 * np.count_nonzero(classes):
-            raise PatientError(
-                f"{path}: most labels lie outside the body, they seem to be of another patient; "
-                "give the label map of this CT, or none"
-            )
-        tissue = lay_over(tissue, classes, hu, body)
+        own = Path(labels_map).expanduser() if labels_map else None
+        read = read_labels(path, label_scheme or None, hu.shape, ct_from_voxel, own)
+        warnings += (*read.warnings, *_check_labels(path, read, hu, body, ct_from_voxel))
+        tissue = lay_over(tissue, read.classes, hu, body, read.complete)
+        labelling = read.told
     else:
-        warnings = ("no labels: tissue comes from HU alone and organs are absent",)
+        warnings += ("no labels: tissue comes from HU alone and organs are absent",)
     if (hu[body] > METAL_ABOVE).any():
         warnings += (f"metal above {METAL_ABOVE} HU: tissue near it is uncertain",)
-    name = source.resolve().name.removesuffix(".gz").removesuffix(".nii")
-    return CtVolume(hu, tissue, ct_from_voxel, name, content_hash(hu, tissue, ct_from_voxel), warnings)
+    name = stem(source.resolve())
+    return CtVolume(hu, tissue, ct_from_voxel, name, content_hash(hu, tissue, ct_from_voxel), warnings, labelling)
+
+
+def _read_ct(source: Path) -> tuple[NDArray[Any], NDArray[np.float64], tuple[str, ...]]:
+    scan = read_scan(source)
+    return scan.voxels, scan.ct_from_voxel, scan.warnings
+
+
+def _check_labels(
+    path: Path, read: Labels, hu: NDArray[np.int16], body: NDArray[np.bool_], ct_from_voxel: NDArray[np.float64]
+) -> tuple[str, ...]:
+    """Return what speaks against the labels; where nothing but their values said what they mean, that refuses them."""
+    if np.count_nonzero(read.classes[body]) < 0.5 * np.count_nonzero(read.classes):
+        raise PatientError(
+            f"{path}: most labels lie outside the body, they seem to be of another patient; "
+            "give the label map of this CT, or none"
+        )
+    found = doubts(read.classes, hu, body, ct_from_voxel)
+    if found and not read.certain:
+        raise PatientError(
+            f"{path}: taken for {read.scheme} by its values, but {found[0]}; "
+            "set label_scheme or labels_map if it is right"
+        )
+    return tuple(f"{path.name}: {finding}" for finding in found)
 
 
 def _hounsfield(values: NDArray[Any]) -> NDArray[np.int16]:
@@ -109,11 +151,42 @@ def _hounsfield(values: NDArray[Any]) -> NDArray[np.int16]:
 
 
 def _check_hounsfield(hu: NDArray[np.int16], source: Path) -> None:
-    """Ask for what every CT of a body shows: air around it or inside, and soft tissue."""
+    """Ask for what every CT of a body shows: air around it or inside, and soft tissue.
+
+    Raises:
+        PatientError: with what the values look like instead.
+    """
     air = np.count_nonzero(hu < -300) / hu.size
     soft = np.count_nonzero((hu > -200) & (hu < 300)) / hu.size
+    shifted = np.count_nonzero((hu > 850) & (hu < 1250)) / hu.size
     if min(air, soft) < 1e-3:
+        likely = (
+            "they seem to be clipped or scaled" if hu.max() - hu.min() < 1000 else "they seem to lack their intercept"
+        )
         raise PatientError(
             f"{source}: values from {hu.min()} to {hu.max()} are no Hounsfield units: {100 * air:.1f} % "
-            f"air, {100 * soft:.1f} % soft tissue; give a CT, with slope and intercept applied"
+            f"air, {100 * soft:.1f} % soft tissue, {likely}; give a CT, with slope and intercept applied"
         )
+    if shifted > _SHIFTED:
+        raise PatientError(
+            f"{source}: {100 * shifted:.0f} % of its values lie between 850 and 1250, where soft tissue lies without "
+            "its intercept; give a CT, with slope and intercept applied (-1024 is usual)"
+        )
+
+
+def _without_padding(hu: NDArray[np.int16]) -> tuple[NDArray[np.int16], tuple[str, ...]]:
+    """Return the CT with air where the scanner or a tool has filled in something else, and what was found.
+
+    Below the range of HU is padding outside the reconstructed circle; a constant 0 that reaches in from the sides and
+    fills a good part of them is a mask of the body.
+    """
+    if hu.min() < _PADDING:
+        hu = np.where(hu < _PADDING, np.int16(AIR_HU), hu)
+    border = np.concatenate([np.moveaxis(hu, axis, 0)[[0, -1]].ravel() for axis in range(3)])
+    if (border == 0).mean() < _MASKED or (border < -900).mean() > 0.1 or hu.min() > -50:  # fat lies lower
+        return hu, ()
+    numbered, _ = ndimage.label(hu == 0)
+    faces = np.concatenate([np.moveaxis(numbered, axis, 0)[[0, -1]].ravel() for axis in range(3)])
+    outside = np.argmax(np.bincount(faces[faces > 0]))
+    filled = np.where(numbered == outside, np.int16(AIR_HU), hu)
+    return filled, (f"{100 * (numbered == outside).mean():.0f} % of the CT is 0 around the body: taken for masked air",)

@@ -1,0 +1,62 @@
+"""Where a CT ends: what lies beyond it is unknown, not air, and where it cuts the body there is no skin."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from us_sim.core.geometry.transforms import Matrix, apply, inverse
+from us_sim.core.patient.grid import axial_axis
+
+CUT = 0.02  # share of a face that is body from which on the face cuts it
+_SIDES = (("left", "right"), ("back", "front"), ("feet", "head"))  # of growing x, y, z in `ct`
+
+
+def is_known(shape: tuple[int, ...], ct_from_voxel: Matrix, points_ct: ArrayLike) -> NDArray[np.bool_]:
+    """Return which of (..., 3) points in `ct`, mm, lie in the box around all voxel centres: the CT says what is there.
+
+    The same box in which a slice takes its values; the rest of a fan is unknown.
+    """
+    points = np.asarray(points_ct, dtype=np.float64)
+    voxels = apply(inverse(ct_from_voxel), points.reshape(-1, 3))
+    inside = ((voxels >= -1e-6) & (voxels <= np.array(shape) - 1 + 1e-6)).all(axis=1)
+    return np.asarray(inside.reshape(points.shape[:-1]))
+
+
+def unknown_fraction(shape: tuple[int, ...], ct_from_voxel: Matrix, points_ct: ArrayLike) -> float:
+    """Return the share of points that lie beyond the CT; 0 for none."""
+    known = is_known(shape, ct_from_voxel, points_ct)
+    return float(1 - known.mean()) if known.size else 0.0
+
+
+def cut_faces(body: NDArray[np.bool_], ct_from_voxel: Matrix) -> dict[str, float]:
+    """Return the faces of the volume in which it cuts the body, by the side of the patient, with their share of body.
+
+    Args:
+        body: (I, J, K) mask.
+        ct_from_voxel: (4, 4), voxel index to mm in `ct`.
+    """
+    found = {}
+    for axis in range(3):
+        direction = ct_from_voxel[:3, axis]
+        along = int(np.abs(direction).argmax())
+        low, high = _SIDES[along] if direction[along] > 0 else _SIDES[along][::-1]
+        faces = np.moveaxis(body, axis, 0)
+        for name, face in ((low, faces[0]), (high, faces[-1])):
+            share = float(face.mean())
+            if share > CUT:
+                found[name] = share
+    return found
+
+
+def cut_warnings(body: NDArray[np.bool_], ct_from_voxel: Matrix) -> tuple[str, ...]:
+    """Say at which sides a scan ends inside the body; head and feet, where every scan ends, are not told."""
+    names = _SIDES[int(np.abs(ct_from_voxel[:3, axial_axis(ct_from_voxel)]).argmax())]
+    cut = {name: share for name, share in cut_faces(body, ct_from_voxel).items() if name not in names}
+    if not cut:
+        return ()
+    told = ", ".join(f"{name} ({100 * share:.0f} %)" for name, share in cut.items())
+    return (
+        f"the CT ends inside the body at its {told}: there is no skin there, so that contact, force and the demo "
+        "motions do not hold at these sides, and beyond the CT is unknown",
+    )

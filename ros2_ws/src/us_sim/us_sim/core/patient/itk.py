@@ -1,0 +1,144 @@
+"""Volumes that ITK reads: NRRD (with the segments of 3D Slicer), MetaImage. LPS turned into RAS."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from us_sim.core.errors import PatientError
+from us_sim.core.geometry.transforms import Matrix
+from us_sim.core.patient.grid import check_grid
+from us_sim.core.patient.nifti import DEFLATE_LIMIT, check_file, check_promise, check_voxels
+from us_sim.core.patient.scan import Scan
+
+ENDINGS = (".nrrd", ".nhdr", ".mha", ".mhd")
+_RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_SEGMENTS = "the segments of 3D Slicer in the file"
+
+
+def read_itk(path: Path) -> Scan:
+    """Read a `.nrrd`, `.nhdr`, `.mha` or `.mhd` file; overlapping segments of 3D Slicer become one map.
+
+    Raises:
+        PatientError: missing, truncated, damaged, not 3-D, or larger than the file can hold.
+    """
+    import SimpleITK as sitk  # takes a third of a second, and most patients are NIfTI or DICOM
+
+    check_file(path)
+    try:
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+        size, parts = reader.GetSize(), reader.GetNumberOfComponents()
+        segments = _segments({key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()})
+        data, begin, packed = _data_file(path)
+        shape = (*size, parts) if parts > 1 else size
+        itemsize = _itemsize(reader.GetPixelID())
+        check_promise(data, shape, itemsize, DEFLATE_LIMIT if packed else 1)
+        if packed:
+            _check_packed(data, begin, float(np.prod(shape, dtype=np.float64)) * itemsize)
+        if parts > 1 and not segments:
+            raise PatientError(f"{path}: has {parts} values a voxel; expected one: extract one volume")
+        ct_from_voxel = check_grid(tuple(size), _affine(reader), path)
+        image = reader.Execute()  # held as long as the view of it
+        voxels = np.swapaxes(sitk.GetArrayViewFromImage(image), 0, 2)
+        if parts > 1 or segments:
+            voxels = _one_map(voxels if parts > 1 else voxels[..., None], segments)
+            names = {number: name for number, (name, _, _) in enumerate(segments, start=1)}
+        else:
+            names = {}
+        voxels = np.array(voxels, order="C")
+    except PatientError:
+        raise
+    except RuntimeError as error:
+        said = " ".join(str(error).split())[-200:]
+        raise PatientError(f"{path}: is truncated or damaged ({said}); copy or export it again") from error
+    check_voxels(path, voxels)
+    return Scan(voxels, ct_from_voxel, names, _SEGMENTS)
+
+
+def _affine(reader: Any) -> Matrix:
+    affine = np.eye(4)
+    affine[:3, :3] = (
+        np.reshape(reader.GetDirection(), (3, 3)) @ np.diag(reader.GetSpacing())
+        if (reader.GetDimension() == 3)
+        else np.nan
+    )
+    if reader.GetDimension() == 3:
+        affine[:3, 3] = reader.GetOrigin()
+    return _RAS_FROM_LPS @ affine
+
+
+def _itemsize(pixel: int) -> int:
+    import SimpleITK as sitk
+
+    name = sitk.GetPixelIDValueAsString(pixel)
+    return 8 if "64" in name else 4 if "32" in name else 2 if "16" in name else 1
+
+
+def _data_file(path: Path) -> tuple[Path, int, bool]:
+    """Return the file that holds the voxels, where they begin in it, and whether they are packed."""
+    with path.open("rb") as file:
+        head = file.read(2**20)
+    at, packed = 0, False
+    for raw in head.split(b"\n"):
+        at += len(raw) + 1
+        key, _, value = raw.decode("latin-1").replace("=", ":", 1).partition(":")
+        key, value = key.strip().lower(), value.strip()
+        packed |= (key, value.lower()) in (("compresseddata", "true"), ("encoding", "gzip"), ("encoding", "gz"))
+        if key in ("elementdatafile", "data file", "datafile") and value.upper() != "LOCAL":
+            named = path.parent / value
+            if named.parent.resolve() != path.parent.resolve():
+                raise PatientError(f"{path}: its voxels are said to lie in another folder, {named}; put them beside it")
+            if not named.is_file():
+                raise PatientError(
+                    f"{path}: its voxels are said to lie in {value}, which is not there; put it beside it"
+                )
+            return named, 0, packed or value.endswith((".zraw", ".gz"))
+        if key == "elementdatafile" or not raw.strip():
+            break
+    return path, at, packed
+
+
+def _check_packed(file: Path, begin: int, most: float) -> None:
+    """Unpack the voxels once and compare their checksum: ITK takes damaged ones without a word.
+
+    Raises:
+        PatientError: damaged, or more than `most` bytes.
+    """
+    unpacker, size = zlib.decompressobj(wbits=47), 0  # zlib of MetaImage, gzip of NRRD
+    try:
+        with file.open("rb") as stream:
+            stream.seek(begin)
+            while not unpacker.eof:
+                data = unpacker.unconsumed_tail or stream.read(2**20)
+                if not data:
+                    raise EOFError("its packed voxels have no end")
+                size += len(unpacker.decompress(data, 2**24))
+                if size > most + 2**20:
+                    raise EOFError("it unpacks to more than its header says")
+    except (zlib.error, EOFError) as error:
+        raise PatientError(f"{file}: is truncated or damaged ({error}); copy or export it again") from error
+
+
+def _segments(said: Mapping[str, str]) -> list[tuple[str, int, int]]:
+    """Return name, label value and layer of each segment that 3D Slicer has written."""
+    segments: list[tuple[str, int, int]] = []
+    while (name := said.get(f"Segment{len(segments)}_Name")) is not None:
+        at = f"Segment{len(segments)}"
+        segments.append((name, int(said.get(f"{at}_LabelValue", 1)), int(said.get(f"{at}_Layer", 0))))
+    return segments
+
+
+def _one_map(layers: NDArray[Any], segments: list[tuple[str, int, int]]) -> NDArray[np.uint16]:
+    """Number the segments of (I, J, K, layers) from 1; where two overlap, the smaller one counts."""
+    masks = [layers[..., layer] == value for _, value, layer in segments]
+    merged = np.zeros(layers.shape[:3], dtype=np.uint16)
+    for number in sorted(range(len(masks)), key=lambda n: -int(np.count_nonzero(masks[n]))):
+        merged[masks[number]] = number + 1
+    return merged

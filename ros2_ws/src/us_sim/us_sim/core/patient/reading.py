@@ -1,0 +1,110 @@
+"""Opens a volume whatever its format: by the file's beginning and the ending of its name."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import zipfile
+from pathlib import Path
+
+from us_sim.core.errors import PatientError
+from us_sim.core.geometry.transforms import Matrix
+from us_sim.core.patient import itk, neuro
+from us_sim.core.patient.dicom import read_dicom
+from us_sim.core.patient.dicom_files import read_header
+from us_sim.core.patient.dicom_labels import read_dicom_labels
+from us_sim.core.patient.nifti import check_file, read_nifti
+from us_sim.core.patient.scan import Scan
+
+Grid = tuple[tuple[int, ...], Matrix]  # shape and ct_from_voxel
+VOLUME = re.compile(r"(?i)\.(nii|nii\.gz|nii\.bz2|nrrd|nhdr|mha|mhd|hdr|mgh|mgz)$")
+_MOST_UNPACKED, _MOST_FILES = 2**32, 50_000  # bytes and files of an archive
+_STRANGE = {
+    ".png": "a picture", ".jpg": "a picture", ".jpeg": "a picture", ".tif": "a picture", ".tiff": "a picture",
+    ".npy": "an array without a place", ".npz": "an array without a place", ".pt": "an array without a place",
+    ".mat": "an array without a place", ".h5": "an array without a place", ".stl": "a surface", ".obj": "a surface",
+    ".mnc": "MINC", ".rar": "an archive", ".7z": "an archive", ".tar": "an archive", ".tgz": "an archive",
+}  # fmt: skip
+
+
+def read_scan(path: Path, grid: Grid | None = None, labels: bool = False) -> Scan:
+    """Read a volume from a file, or a DICOM series from a folder.
+
+    Args:
+        path: NIfTI, NRRD, MetaImage, Analyze, MGH; a DICOM file, its series, a DICOMDIR or folder; or a zip of one.
+        grid: of the CT, for labels that have no grid of their own (RTSTRUCT).
+        labels: whether it is a label map, which packs more closely than a CT.
+
+    Raises:
+        PatientError: naming file, finding and remedy.
+    """
+    if path.is_dir():
+        return read_dicom(path)
+    check_file(path)
+    name = path.name.lower()
+    if zipfile.is_zipfile(path):
+        return _read_zip(path, grid, labels)
+    if name.endswith(itk.ENDINGS):
+        return itk.read_itk(path)
+    if name.endswith(neuro.ENDINGS):
+        return neuro.read_neuro(path)
+    if is_dicom(path):
+        header = read_header(path)
+        drawn = header is not None and header.get("Modality") in ("SEG", "RTSTRUCT")
+        return read_dicom_labels(path, grid) if drawn else read_dicom(path)
+    if path.suffix.lower() in _STRANGE:
+        raise PatientError(
+            f"{path}: is {_STRANGE[path.suffix.lower()]}; expected a volume with its place in the patient: "
+            ".nii.gz, .nrrd, .mha or a folder with a DICOM series"
+        )
+    return read_nifti(path, labels)
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file says that it is DICOM, by what it holds or by its name."""
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".ima")
+
+
+def _read_zip(path: Path, grid: Grid | None, labels: bool) -> Scan:
+    """Unpack an archive beside nothing of the user's, and read the one volume or series in it."""
+    try:
+        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
+            members = [member for member in archive.infolist() if not member.is_dir()]
+            size = sum(member.file_size for member in members)
+            if size > _MOST_UNPACKED or len(members) > _MOST_FILES:
+                raise PatientError(f"{path}: holds {len(members)} files of {size} bytes; give one scan")
+            for member in members:
+                archive.extract(member, folder)
+            volumes = [file for file in sorted(Path(folder).rglob("*")) if file.is_file() and VOLUME.search(file.name)]
+            if len(volumes) > 1:
+                shown = ", ".join(volume.name for volume in volumes[:5])
+                raise PatientError(f"{path}: holds {len(volumes)} volumes ({shown}); unpack it and give one")
+            return read_scan(volumes[0] if volumes else Path(folder), grid, labels)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError) as error:
+        raise PatientError(f"{path}: cannot be unpacked ({error}); unpack it and give the folder") from error
+
+
+def dicom_labels_in(folder: Path) -> list[Path]:
+    """Return the SEG and RTSTRUCT files in a folder, without its subfolders."""
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.stat().st_size and is_dicom(path) and _modality(path) in ("SEG", "RTSTRUCT")
+    ]
+
+
+def _modality(path: Path) -> str:
+    try:
+        header = read_header(path)
+    except Exception:  # each kind of damage raises its own, and none is a label
+        return ""
+    return str(header.get("Modality") or "") if header is not None else ""
+
+
+def links_below(path: str) -> list[str]:
+    """Return where the links below a folder lead, for those who may read only some folders; empty for a file."""
+    folder = Path(path).expanduser() if path else Path()
+    if not path or not folder.is_dir():
+        return []
+    return [str(item.resolve()) for item in folder.rglob("*") if item.is_symlink()]

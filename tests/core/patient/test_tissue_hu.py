@@ -1,0 +1,81 @@
+"""Tissue from HU alone, against blocks made by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from us_sim.core.patient.tissue_hu import tissue_from_hu
+from us_sim.core.tissue import TissueClass as T
+
+MM = np.diag([1.0, 1.0, 1.0, 1.0])
+
+
+def block(background: int, value: int, half: int, size: int = 60) -> Any:
+    """A cube of one HU amid another, with its body mask: everything."""
+    hu = np.full((size, size, size), background, np.int16)
+    middle = slice(size // 2 - half, size // 2 + half)
+    hu[middle, middle, middle] = value
+    return hu, np.ones(hu.shape, bool)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (40, T.SOFT),
+        (-100, T.FAT),
+        (-1000, T.GAS),
+        (-600, T.LUNG),
+        (1000, T.BONE),
+        (400, T.VESSEL),
+        (-30, T.SOFT),
+        (180, T.SOFT),
+    ],
+)
+def test_tissue_of_a_block(value: int, expected: T) -> None:
+    hu, body = block(40, value, 15)
+    tissue = tissue_from_hu(hu, body, MM)
+    assert tissue.dtype == np.uint8
+    assert tissue[30, 30, 30] == expected
+    assert tissue[5, 5, 5] == T.SOFT
+
+
+def test_small_low_density_is_gas_not_lung() -> None:
+    hu, body = block(40, -600, 5)
+    assert tissue_from_hu(hu, body, MM)[30, 30, 30] == T.GAS
+
+
+def test_partial_volume_around_gas_is_no_fat() -> None:
+    hu, body = block(40, -100, 13)  # a rim that looks like fat, 2 voxels wide
+    hu[19:41, 19:41, 19:41] = -1000
+    tissue = tissue_from_hu(hu, body, MM)
+    assert (tissue[30, 30, 17:19] == T.SOFT).all()
+    assert (tissue[30, 41:43, 30] == T.SOFT).all()
+    assert tissue[30, 30, 30] == T.GAS
+
+
+def test_noise_does_not_speckle_fat() -> None:
+    hu, body = block(40, -100, 15)
+    noisy = (hu + np.random.default_rng(4).normal(0, 30, hu.shape)).astype(np.int16)
+    tissue = tissue_from_hu(noisy, body, MM)
+    assert (tissue[17:43, 17:43, 17:43] == T.FAT).mean() > 0.998
+    assert (tissue[:12] == T.SOFT).mean() > 0.998
+
+
+def test_dark_streaks_beside_metal_are_no_gas() -> None:
+    hu, body = block(40, 3000, 5)
+    hu[30, 30, 36:45] = -800
+    hu[2:6, 2:6, 2:6] = -1000  # 42 mm off: real
+    tissue = tissue_from_hu(hu, body, MM)
+    assert (tissue[30, 30, 36:45] == T.SOFT).all()
+    assert tissue[30, 30, 30] == T.BONE
+    assert tissue[2, 2, 2] == T.GAS
+
+
+def test_skin_and_background() -> None:
+    hu, body = block(-1000, 40, 20)
+    body = hu > -500
+    tissue = tissue_from_hu(hu, body, MM)
+    assert tissue[30, 30, :].tolist() == [0] * 10 + [T.SKIN] * 2 + [T.SOFT] * 36 + [T.SKIN] * 2 + [0] * 10
