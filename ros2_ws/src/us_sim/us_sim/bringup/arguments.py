@@ -78,7 +78,7 @@ ARGUMENTS = {
 
 NODE = {"use_sim_time", *(item.name for config in CONFIGS for item in fields(config))}
 VIEWER = {"use_sim_time", *(item.name for item in fields(ViewerConfig))}
-MOTION = {"motion", "rate", "period", "ct_frame_id", "ct", "labels", "label_scheme", "seed", "use_sim_time"}
+MOTION = {"motion", "rate", "period", "ct_frame_id", "ct", "labels", "label_scheme", "seed", "detail", "use_sim_time"}
 ARM = {*MOTION, "world_from_ct", "flange_calibration", "output"}
 # What clarius_ros2 (github.com/idra-lab/clarius_ros2) calls its image, its frame and the service that stops it.
 CLARIUS_FRAME = "clarius_probe"

@@ -17,17 +17,17 @@ from us_sim.core.patient.patient import Patient, builtin_patient, load_patient
 from us_sim.core.simulator import Simulator
 
 
-def open_patient(ct: str, labels: str, label_scheme: str, seed: int) -> Patient:
+def open_patient(ct: str, labels: str, label_scheme: str, seed: int, detail: bool = True) -> Patient:
     """Load a CT with its labels, or make the built-in phantom where no CT is named.
 
     Raises:
         PatientError: it cannot be used, or labels are named without a CT.
     """
     if ct:
-        return load_patient(ct, labels or None, label_scheme or None)
+        return load_patient(ct, labels or None, label_scheme or None, detail, seed)
     if labels:
         raise PatientError(f"labels is {labels!r}, but ct is empty; name the CT that the labels belong to")
-    return builtin_patient(seed)
+    return builtin_patient(seed, detail)
 
 
 def open_generator(name: str, device: str) -> Generator:
@@ -93,7 +93,7 @@ def _assembled(
     if generator is None:  # whatever draws first: the renderer changes live
         generator = open_generator(config.generator, config.device)
     if patient is None:
-        patient = open_patient(config.ct, config.labels, config.label_scheme, config.seed)
+        patient = open_patient(config.ct, config.labels, config.label_scheme, config.seed, config.detail)
     return Simulator(
         patient, probe, settings, renderer=config.renderer, generator=generator, device=config.device,
         seed=config.seed, mechanics=mechanics or MechanicsSettings(), device_reason=device_reason,

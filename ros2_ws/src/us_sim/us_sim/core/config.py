@@ -53,6 +53,7 @@ class SimConfig:
     ct: str = setting("", "CT to load: NIfTI file or DICOM folder; empty for the built-in phantom")
     labels: str = setting("", "label map of the CT: NIfTI file or folder of masks; empty for tissue from HU")
     label_scheme: str = setting("", "meaning of the label values; empty to find it from values and name")
+    detail: bool = setting(True, "vessels, walls and layers, too fine for a CT, drawn into the organs by the seed")
     generator: str = setting("", "generator artifact (.safetensors), or a shipped one: abdomen (default), abdomen_lite")
     renderer: str = setting("generator", "what draws ~/image", choices=RENDERERS)
     device: str = setting("auto", "where frames are computed", choices=DEVICES)
@@ -60,7 +61,7 @@ class SimConfig:
     depth: float = setting(0.0, "imaging depth, mm; 0 for the preset's own", 0.0, 400.0)
     slice_thickness: float = setting(0.0, "full width of the elevational beam, mm; 0 for the preset's own", 0.0, 20.0)
     elevation_planes: int = setting(1, "planes averaged over the slice thickness, odd", 1, 21)
-    seed: int = setting(0, "seed of scatterers, noise and the built-in phantom", 0, 2**31 - 1)
+    seed: int = setting(0, "seed of scatterers, noise, detail and the built-in phantom", 0, 2**31 - 1)
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -304,7 +304,7 @@ class UsSim(LifecycleNode):
 
     def _forget_kept(self, names: set[str]) -> None:
         """A parameter that names another patient or generator outdoes what a service has loaded before it."""
-        if names & {"ct", "labels", "label_scheme", "seed"}:
+        if names & {"ct", "labels", "label_scheme", "seed", "detail"}:
             self._kept.pop("patient", None)
         if "generator" in names:
             self._kept.pop("generator", None)

@@ -28,7 +28,7 @@ from us_sim.ros.running import run
 if TYPE_CHECKING:
     from us_sim.core.patient.patient import Patient
 
-PATIENT = ("ct", "labels", "label_scheme", "seed")
+PATIENT = ("ct", "labels", "label_scheme", "seed", "detail")
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,7 @@ class ProbeMotion(Node):
         super().__init__(name, **kwargs)
         parameters.declare(self, SimConfig, PATIENT)
         parameters.declare(self, settings)
-        ct, labels, label_scheme, seed = (self.get_parameter(name).value for name in PATIENT)
-        patient = assembly.open_patient(ct, labels, label_scheme, seed)
+        patient = assembly.open_patient(*(self.get_parameter(name).value for name in PATIENT))
         config = parameters.read(self, settings)
         self._steps = cycle(self.prepare(patient, config))
         self._patient, self._frame, self._compared = patient, config.ct_frame_id, ""

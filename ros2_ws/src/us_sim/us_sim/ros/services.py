@@ -67,9 +67,9 @@ class Services:
         """Replace the patient; on an error the old one stays."""
         node = self._node
         try:
-            seed = parameters.read(node, SimConfig).seed
+            config = parameters.read(node, SimConfig)
             self._check_readable(request.ct, request.labels)
-            patient = await in_worker(node.executor, self._open_patient, request, seed)
+            patient = await in_worker(node.executor, self._open_patient, request, config.seed, config.detail)
             await self._replace("patient", patient)
             _describe(patient, response)
             response.success = True
@@ -111,8 +111,8 @@ class Services:
         check_inside(paths, allowed_folders(own.data_folders, config))
 
     @staticmethod
-    def _open_patient(request: LoadPatient.Request, seed: int) -> Patient:
-        patient = assembly.open_patient(request.ct, request.labels, request.label_scheme, seed)
+    def _open_patient(request: LoadPatient.Request, seed: int, detail: bool) -> Patient:
+        patient = assembly.open_patient(request.ct, request.labels, request.label_scheme, seed, detail)
         _ = patient.skin_mesh  # made here, beside the executor: the answer tells its bounds
         return patient
 

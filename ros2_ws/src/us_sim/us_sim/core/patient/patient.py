@@ -64,17 +64,22 @@ class Patient:
         return organ_meshes(self.volume)
 
 
-def load_patient(ct: str | Path, labels: str | Path | None = None, label_scheme: str | None = None) -> Patient:
+def load_patient(
+    ct: str | Path, labels: str | Path | None = None, label_scheme: str | None = None, detail: bool = True,
+    seed: int = 0,
+) -> Patient:  # fmt: skip
     """Return the patient of a NIfTI file or DICOM folder, with a label map if there is one.
+
+    `detail`: finer voxels with vessels, walls and layers drawn into the organs by `seed`; without it the CT as it is.
 
     Raises:
         PatientError: as `load_volume`, or no body is found in the CT.
     """
-    volume = load_volume(ct, labels, label_scheme)
+    volume = load_volume(ct, labels, label_scheme, detail, seed)
     return Patient(volume, skin_of(volume))
 
 
-def builtin_patient(seed: int = 0) -> Patient:
-    """Return the procedural abdomen of a seed."""
-    volume = phantom(seed)
+def builtin_patient(seed: int = 0, detail: bool = True) -> Patient:
+    """Return the procedural abdomen of a seed; without `detail` no finer vessels, walls and layers in its organs."""
+    volume = phantom(seed, detail)
     return Patient(volume, skin_of(volume))

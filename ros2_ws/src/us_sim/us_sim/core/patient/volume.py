@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from us_sim.core.errors import PatientError
 from us_sim.core.patient.body import body_mask
+from us_sim.core.patient.detail.apply import detailed
 from us_sim.core.patient.dicom import read_dicom
 from us_sim.core.patient.labels import METAL_ABOVE, content_hash, lay_over, read_labels, tissue_from_hu
 from us_sim.core.patient.nifti import read_nifti
 from us_sim.core.patient.schemes import check_scheme
+from us_sim.core.tissue import TissueClass
 
 AIR_HU = -1000
 
@@ -63,13 +65,18 @@ class CtVolume:
         return in_ct.min(axis=0), in_ct.max(axis=0)
 
 
-def load_volume(ct: str | Path, labels: str | Path | None = None, label_scheme: str | None = None) -> CtVolume:
+def load_volume(
+    ct: str | Path, labels: str | Path | None = None, label_scheme: str | None = None, detail: bool = False,
+    seed: int = 0,
+) -> CtVolume:  # fmt: skip
     """Read a CT and, where there are any, its labels.
 
     Args:
         ct: NIfTI file, or folder of one DICOM series.
         labels: NIfTI file or folder of masks, on any grid; None or empty for tissue from HU alone.
         label_scheme: a name in `schemes.SCHEMES`; None or empty to find it.
+        detail: finer voxels with vessels, walls and layers drawn into the organs, as `detail.apply` does it.
+        seed: of what is drawn.
 
     Raises:
         PatientError: naming file, finding and remedy.
@@ -85,6 +92,7 @@ def load_volume(ct: str | Path, labels: str | Path | None = None, label_scheme: 
         raise PatientError(f"{source}: no body found, only scattered voxels are denser than air; give a CT of a body")
     tissue = tissue_from_hu(hu, body, ct_from_voxel)
     warnings: tuple[str, ...] = ()
+    gut = np.zeros(hu.shape, dtype=bool)
     if labels:
         path = Path(labels).expanduser()
         classes, warnings = read_labels(path, label_scheme or None, hu.shape, ct_from_voxel)
@@ -94,12 +102,17 @@ def load_volume(ct: str | Path, labels: str | Path | None = None, label_scheme: 
                 "give the label map of this CT, or none"
             )
         tissue = lay_over(tissue, classes, hu, body)
+        gut = (classes == TissueClass.SOFT) & body
     else:
         warnings = ("no labels: tissue comes from HU alone and organs are absent",)
     if (hu[body] > METAL_ABOVE).any():
         warnings += (f"metal above {METAL_ABOVE} HU: tissue near it is uncertain",)
     name = source.resolve().name.removesuffix(".gz").removesuffix(".nii")
-    return CtVolume(hu, tissue, ct_from_voxel, name, content_hash(hu, tissue, ct_from_voxel), warnings)
+    if not detail:
+        return CtVolume(hu, tissue, ct_from_voxel, name, content_hash(hu, tissue, ct_from_voxel), warnings)
+    fine = detailed(hu, tissue, ct_from_voxel, gut, seed)
+    sha256 = content_hash(fine.hu, fine.tissue, fine.ct_from_voxel, fine.echo)
+    return CtVolume(fine.hu, fine.tissue, fine.ct_from_voxel, name, sha256, warnings, fine.echo)
 
 
 def _hounsfield(values: NDArray[Any]) -> NDArray[np.int16]:
