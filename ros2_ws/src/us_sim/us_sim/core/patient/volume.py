@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from us_sim.core.errors import PatientError
 from us_sim.core.patient.body import body_mask
 from us_sim.core.patient.detail.apply import detailed
+from us_sim.core.patient.detail.hounsfield import seen_in
 from us_sim.core.patient.dicom import read_dicom
 from us_sim.core.patient.labels import METAL_ABOVE, content_hash, lay_over, read_labels, tissue_from_hu
 from us_sim.core.patient.nifti import read_nifti
@@ -92,7 +93,7 @@ def load_volume(
         raise PatientError(f"{source}: no body found, only scattered voxels are denser than air; give a CT of a body")
     tissue = tissue_from_hu(hu, body, ct_from_voxel)
     warnings: tuple[str, ...] = ()
-    gut = np.zeros(hu.shape, dtype=bool)
+    gut = None
     if labels:
         path = Path(labels).expanduser()
         classes, warnings = read_labels(path, label_scheme or None, hu.shape, ct_from_voxel)
@@ -108,11 +109,17 @@ def load_volume(
     if (hu[body] > METAL_ABOVE).any():
         warnings += (f"metal above {METAL_ABOVE} HU: tissue near it is uncertain",)
     name = source.resolve().name.removesuffix(".gz").removesuffix(".nii")
-    if not detail:
-        return CtVolume(hu, tissue, ct_from_voxel, name, content_hash(hu, tissue, ct_from_voxel), warnings)
-    fine = detailed(hu, tissue, ct_from_voxel, gut, seed)
-    sha256 = content_hash(fine.hu, fine.tissue, fine.ct_from_voxel, fine.echo)
-    return CtVolume(fine.hu, fine.tissue, fine.ct_from_voxel, name, sha256, warnings, fine.echo)
+    volume = CtVolume(hu, tissue, ct_from_voxel, name, content_hash(hu, tissue, ct_from_voxel), warnings)
+    return _with_detail(volume, gut, seed) if detail else volume
+
+
+def _with_detail(volume: CtVolume, gut: NDArray[np.bool_] | None, seed: int) -> CtVolume:
+    """Return a CT with what its voxels are too coarse for; `gut` tells where bowel is labelled, None without labels."""
+    hu, tissue, ct_from_voxel, echo = volume.hu, volume.tissue, volume.ct_from_voxel, None
+    if gut is None:
+        tissue, echo = seen_in(hu, tissue, ct_from_voxel)
+    fine = detailed(hu, tissue, ct_from_voxel, gut, seed, echo=echo)
+    return replace(volume, **fine._asdict(), sha256=content_hash(fine.hu, fine.tissue, fine.ct_from_voxel, fine.echo))
 
 
 def _hounsfield(values: NDArray[Any]) -> NDArray[np.int16]:

@@ -30,8 +30,8 @@ class Detailed(NamedTuple):
 
 
 def detailed(
-    hu: NDArray[np.int16], tissue: NDArray[np.uint8], ct_from_voxel: Matrix, gut: NDArray[np.bool_], seed: int,
-    courses: Courses | None = None, split: tuple[int, int, int] | None = None,
+    hu: NDArray[np.int16], tissue: NDArray[np.uint8], ct_from_voxel: Matrix, gut: NDArray[np.bool_] | None, seed: int,
+    courses: Courses | None = None, split: tuple[int, int, int] | None = None, echo: NDArray[np.int8] | None = None,
 ) -> Detailed:  # fmt: skip
     """Return a patient with the detail that the voxels were too coarse for; the given arrays stay as they are.
 
@@ -39,12 +39,14 @@ def detailed(
         hu: (I, J, K) Hounsfield units.
         tissue: (I, J, K) classes.
         ct_from_voxel: (4, 4).
-        gut: (I, J, K) where stomach and bowel are known to be.
+        gut: (I, J, K) where stomach and bowel are known to be; None for nowhere.
         seed: of all that is drawn.
         courses: of the liver's great vessels, where they are known.
         split: voxels into which each is split along its axes; None for as many as the detail asks for.
+        echo: (I, J, K) half dB that HU have told; None for 0.
     """
     split = split or factors(hu.shape, np.linalg.norm(ct_from_voxel[:3, :3], axis=0))
+    gut = np.zeros(hu.shape, dtype=bool) if gut is None else gut
     marked = np.where(gut & (tissue == T.SOFT), _GUT, np.where(gut & (tissue == T.GAS), _GUT_GAS, tissue))
     fine = refined_tissue(marked.astype(np.uint8), split) if max(split) > 1 else marked.astype(np.uint8)
     hollow = fine >= _GUT if max(split) > 1 else gut
@@ -52,7 +54,7 @@ def detailed(
     fine[fine == _GUT_GAS] = T.GAS
     affine = refined_affine(ct_from_voxel, split)
     whole = Region(
-        refined_hu(hu, split) if max(split) > 1 else hu, fine, np.zeros(fine.shape, dtype=np.int8), affine
+        refined_hu(hu, split) if max(split) > 1 else hu, fine, _refined_echo(echo, fine.shape, split), affine
     )  # fmt: skip
     rng = np.random.default_rng([seed, 11])
     paint_liver(whole, rng, courses)
@@ -62,3 +64,12 @@ def detailed(
     paint_diaphragm(whole)
     paint_fat_and_pancreas(whole, seed)
     return Detailed(whole.hu, whole.tissue, whole.echo, affine)
+
+
+def _refined_echo(
+    echo: NDArray[np.int8] | None, shape: tuple[int, ...], split: tuple[int, int, int]
+) -> NDArray[np.int8]:
+    """Return echo (I', J', K') on the fine grid, trilinear; 0 if there is none."""
+    if echo is None:
+        return np.zeros(shape, dtype=np.int8)
+    return refined_hu(echo.astype(np.int16), split).astype(np.int8) if max(split) > 1 else echo.copy()

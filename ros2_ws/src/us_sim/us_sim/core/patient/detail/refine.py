@@ -54,7 +54,7 @@ def refined_tissue(tissue: NDArray[np.uint8], split: tuple[int, int, int]) -> ND
     padded = np.pad(tissue, 2, mode="edge")
     votes = np.ones(padded.shape, dtype=np.float32)
     _weigh(padded, votes)
-    _vote(padded, votes, *(_spline(f) for f in split), out)
+    _vote(padded, votes, _spline(split[0]), _spline(split[1]), _spline(split[2]), out)
     return out
 
 
