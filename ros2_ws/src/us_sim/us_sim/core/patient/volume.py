@@ -58,6 +58,11 @@ class CtVolume:
         return np.linalg.norm(self.ct_from_voxel[:3, :3], axis=0)
 
     @property
+    def detail(self) -> bool:
+        """Whether vessels, walls and layers that the CT is too coarse for were drawn in."""
+        return self.echo is not None
+
+    @property
     def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Smallest and largest corner, (3,) mm in `ct`, of the box around all voxel centres."""
         last = np.array(self.hu.shape) - 1
