@@ -72,9 +72,10 @@ def test_the_same_seed_draws_the_same_detail() -> None:
     np.testing.assert_array_equal(first.echo, again.echo)
 
 
-def test_without_detail_a_phantom_is_what_it_was() -> None:
+def test_a_volume_tells_whether_it_has_detail() -> None:
     assert made(0, False).echo is None
-    assert made(0, False).sha256 == "8465d4743d5b200ff21f2077260c4279034ae634ea7483b864d54e1ab71f067a"
+    assert not made(0, False).detail
+    assert made(0, True).detail
 
 
 def test_kidneys_have_dark_pyramids_under_a_cortex_and_a_bright_sinus() -> None:

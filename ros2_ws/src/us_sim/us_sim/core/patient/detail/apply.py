@@ -46,10 +46,13 @@ def detailed(
         echo: (I, J, K) half dB that HU have told; None for 0.
     """
     split = split or factors(hu.shape, np.linalg.norm(ct_from_voxel[:3, :3], axis=0))
-    gut = np.zeros(hu.shape, dtype=bool) if gut is None else gut
-    marked = np.where(gut & (tissue == T.SOFT), _GUT, np.where(gut & (tissue == T.GAS), _GUT_GAS, tissue))
-    fine = refined_tissue(marked.astype(np.uint8), split) if max(split) > 1 else marked.astype(np.uint8)
-    hollow = fine >= _GUT if max(split) > 1 else gut
+    fine = tissue.copy()
+    if gut is not None:
+        fine[gut & (tissue == T.SOFT)] = _GUT
+        fine[gut & (tissue == T.GAS)] = _GUT_GAS
+    if max(split) > 1:
+        fine = refined_tissue(fine, split)
+    hollow = fine >= _GUT if max(split) > 1 or gut is None else gut
     fine[fine == _GUT] = T.SOFT
     fine[fine == _GUT_GAS] = T.GAS
     affine = refined_affine(ct_from_voxel, split)
