@@ -17,17 +17,24 @@ from us_sim.core.patient.patient import Patient, builtin_patient, load_patient
 from us_sim.core.simulator import Simulator
 
 
-def open_patient(ct: str, labels: str, label_scheme: str, seed: int, labels_map: str = "") -> Patient:
-    """Load a CT with its labels, or make the built-in phantom where no CT is named.
+def open_patient(config: SimConfig) -> Patient:
+    """Load the CT that the parameters name, with its labels, or make the built-in phantom where they name none.
 
     Raises:
         PatientError: it cannot be used, or labels are named without a CT.
     """
-    if ct:
-        return load_patient(ct, labels or None, label_scheme or None, labels_map or None)
-    if labels:
-        raise PatientError(f"labels is {labels!r}, but ct is empty; name the CT that the labels belong to")
-    return builtin_patient(seed)
+    if config.ct:
+        return load_patient(
+            config.ct,
+            config.labels or None,
+            config.label_scheme or None,
+            config.labels_map or None,
+            detail=config.detail,
+            seed=config.seed,
+        )
+    if config.labels:
+        raise PatientError(f"labels is {config.labels!r}, but ct is empty; name the CT that the labels belong to")
+    return builtin_patient(config.seed, config.detail)
 
 
 def open_generator(name: str = "", device: str | Device = "auto") -> Generator:
@@ -81,9 +88,8 @@ def open_simulator(
     def assembled(start: tuple[str | Device, Generator | None]) -> Simulator:
         device, given = start
         drawing = given or open_generator(config.generator, device)  # whatever draws first: the renderer changes live
-        ct = config.ct, config.labels, config.label_scheme, config.seed, config.labels_map
         return Simulator(
-            patient or open_patient(*ct), probe, settings,
+            patient or open_patient(config), probe, settings,
             renderer=config.renderer, generator=drawing, device=device, seed=config.seed,
             mechanics=mechanics or MechanicsSettings(),
         )  # fmt: skip

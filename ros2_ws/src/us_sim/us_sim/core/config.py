@@ -67,6 +67,7 @@ class SimConfig:
     labels: str = setting("", "segmentation of the CT: file or folder of masks; empty to classify tissue by HU")
     label_scheme: str = setting("", "label scheme of the segmentation; empty to take what the labels say of themselves")
     labels_map: str = setting("", "YAML file that maps label values or names to classes; outranks label_scheme")
+    detail: bool = setting(True, "draw vessels, walls and layers too fine for a CT into the organs, by the seed")
     generator: str = setting("", "generator artifact (.safetensors), or a shipped one: abdomen (default), abdomen_lite")
     renderer: str = setting("generator", "renderer of ~/image", choices=RENDERERS)
     device: str = setting("auto", "compute device", choices=DEVICES)
@@ -74,7 +75,7 @@ class SimConfig:
     depth: float = setting(0.0, "imaging depth, mm; 0 for the preset's default", 0.0, 400.0)
     slice_thickness: float = setting(0.0, "elevational beam width, mm; 0 for the preset's default", 0.0, 20.0)
     elevation_planes: int = setting(1, "elevational planes averaged over the slice thickness, odd", 1, 21)
-    seed: int = setting(0, "random seed of scatterers, noise, faults and the built-in phantom", 0, 2**31 - 1)
+    seed: int = setting(0, "random seed of scatterers, noise, faults, detail and the built-in phantom", 0, 2**31 - 1)
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -211,6 +211,7 @@ def probe_info_message(simulator: Simulator, config_id: int, ct_frame: str, head
         class_ids=array("B", [int(c) for c in TISSUES]),
         class_names=[c.name.lower() for c in TISSUES],
         class_colors=[color_message(tissue.color) for tissue in TISSUES.values()],
+        detail=simulator.patient.volume.detail,
     )
 
 

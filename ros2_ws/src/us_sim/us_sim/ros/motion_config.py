@@ -12,7 +12,7 @@ from us_sim.core.robot.urdf import pose
 if TYPE_CHECKING:
     from us_sim.core.geometry.transforms import Matrix
 
-PATIENT = ("ct", "labels", "label_scheme", "seed", "labels_map")  # what they share with the simulator
+PATIENT = ("ct", "labels", "label_scheme", "labels_map", "detail", "seed")  # what they share with the simulator
 
 
 @dataclass(frozen=True)

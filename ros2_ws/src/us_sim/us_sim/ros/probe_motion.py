@@ -42,8 +42,7 @@ class ProbeMotion(Node):
         super().__init__(name, **kwargs)
         parameters.declare(self, SimConfig, PATIENT)
         parameters.declare(self, settings)
-        ct, labels, label_scheme, seed, labels_map = (self.get_parameter(name).value for name in PATIENT)
-        patient = assembly.open_patient(ct, labels, label_scheme, seed, labels_map)
+        patient = assembly.open_patient(SimConfig(**{name: self.get_parameter(name).value for name in PATIENT}))
         config = parameters.read(self, settings)
         self._steps = cycle(self.prepare(patient, config))
         self._patient, self._frame, self._compared = patient, config.ct_frame_id, ""

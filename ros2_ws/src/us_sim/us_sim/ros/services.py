@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -68,10 +69,16 @@ class Services:
         """Replace the patient; on an error the old one stays."""
         node = self._node
         try:
-            seed = parameters.read(node, SimConfig).seed
+            config = replace(
+                parameters.read(node, SimConfig),
+                ct=request.ct,
+                labels=request.labels,
+                label_scheme=request.label_scheme,
+                labels_map="",
+            )
             self._check_readable(request.ct, request.labels, own_map_of(request.label_scheme))
             self._check_readable(*links_below(request.ct), *links_below(request.labels))
-            patient = await in_worker(node.executor, self._open_patient, request, seed)
+            patient = await in_worker(node.executor, self._open_patient, config)
             await self._replace("patient", patient)
             _describe(patient, response)
             response.success = True
@@ -114,8 +121,8 @@ class Services:
         check_inside(paths, allowed_folders(own.data_folders, config))
 
     @staticmethod
-    def _open_patient(request: LoadPatient.Request, seed: int) -> Patient:
-        patient = assembly.open_patient(request.ct, request.labels, request.label_scheme, seed)
+    def _open_patient(config: SimConfig) -> Patient:
+        patient = assembly.open_patient(config)
         _ = patient.skin_mesh  # made here, beside the executor: the answer tells its bounds
         return patient
 

@@ -248,7 +248,7 @@ class Session:
 
     def _forget_kept(self, names: set[str]) -> None:
         """A parameter that names another patient or generator outdoes what a service has loaded before it."""
-        if names & {"ct", "labels", "label_scheme", "labels_map", "seed"}:
+        if names & {"ct", "labels", "label_scheme", "labels_map", "detail", "seed"}:
             self._kept.pop("patient", None)
         if "generator" in names:
             self._kept.pop("generator", None)

@@ -172,9 +172,13 @@ def lay_over(
     return merged
 
 
-def content_hash(hu: NDArray[np.int16], tissue: NDArray[np.uint8], ct_from_voxel: Matrix) -> str:
-    """Return the SHA-256, hex, of HU, tissue and affine with their shape."""
+def content_hash(
+    hu: NDArray[np.int16], tissue: NDArray[np.uint8], ct_from_voxel: NDArray[np.float64],
+    echo: NDArray[np.int8] | None = None,
+) -> str:  # fmt: skip
+    """Return the SHA-256, hex, of HU, tissue, affine and, if there is one, echo, with their shape."""
     digest = hashlib.sha256(repr(hu.shape).encode())
-    for array in (hu.astype("<i2", copy=False), tissue, ct_from_voxel.astype("<f8", copy=False)):
+    arrays = (hu.astype("<i2", copy=False), tissue, ct_from_voxel.astype("<f8", copy=False))
+    for array in arrays if echo is None else (*arrays, echo):
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

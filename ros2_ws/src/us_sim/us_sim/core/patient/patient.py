@@ -74,17 +74,21 @@ def load_patient(
     labels: str | Path | None = None,
     label_scheme: str | None = None,
     labels_map: str | Path | None = None,
+    detail: bool = True,
+    seed: int = 0,
 ) -> Patient:
     """Return the patient of a CT file or DICOM folder, with labels if there are any; arguments as of `load_volume`.
+
+    `detail`: finer voxels with vessels, walls and layers drawn into the organs by `seed`; without it the CT as it is.
 
     Raises:
         PatientError: as `load_volume`, or no body is found in the CT.
     """
-    volume = load_volume(ct, labels, label_scheme, labels_map)
+    volume = load_volume(ct, labels, label_scheme, labels_map, detail, seed)
     return Patient(volume, skin_of(volume))
 
 
-def builtin_patient(seed: int = 0) -> Patient:
-    """Return the procedural abdomen of a seed."""
-    volume = phantom(seed)
+def builtin_patient(seed: int = 0, detail: bool = True) -> Patient:
+    """Return the procedural abdomen of a seed; without `detail` no finer vessels, walls and layers in its organs."""
+    volume = phantom(seed, detail)
     return Patient(volume, skin_of(volume))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from scipy import ndimage
 
 from us_sim.core.errors import PatientError
 from us_sim.core.patient.body import body_mask
+from us_sim.core.patient.detail.apply import detailed
+from us_sim.core.patient.detail.hounsfield import seen_in
 from us_sim.core.patient.extent import cut_warnings
 from us_sim.core.patient.labels import Labels, content_hash, lay_over, read_labels
 from us_sim.core.patient.naming.own_map import own_map_of
@@ -20,6 +22,7 @@ from us_sim.core.patient.naming.schemes import check_scheme
 from us_sim.core.patient.plausible import doubts
 from us_sim.core.patient.reading import read_scan
 from us_sim.core.patient.tissue_hu import METAL_ABOVE, tissue_from_hu
+from us_sim.core.tissue import TissueClass
 
 AIR_HU = -1000
 _PADDING = -1100  # HU below what a scanner measures
@@ -39,6 +42,7 @@ class CtVolume:
         sha256: hash of HU, tissue and affine.
         warnings: findings that do not stop the use, for the user's eyes.
         labelling: lines that say what the labels were taken for and how large each became; empty without labels.
+        echo: (I, J, K) int8 backscatter of each voxel relative to that of its class, in half dB; None for 0 everywhere.
     """
 
     hu: NDArray[np.int16]
@@ -48,16 +52,25 @@ class CtVolume:
     sha256: str
     warnings: tuple[str, ...] = field(default=())
     labelling: tuple[str, ...] = field(default=())
+    echo: NDArray[np.int8] | None = None
 
     def __post_init__(self) -> None:
         # The compiled loops read the neighbours of every place in it.
         assert min(self.hu.shape) >= 2, f"{self.name}: shape {self.hu.shape}; expected 2 voxels or more along each axis"
         assert self.tissue.shape == self.hu.shape, f"{self.name}: classes {self.tissue.shape}, HU {self.hu.shape}"
+        if self.echo is not None:
+            assert self.echo.shape == self.hu.shape, f"{self.name}: echo {self.echo.shape}, HU {self.hu.shape}"
+            assert self.echo.dtype == np.int8, f"{self.name}: echo is {self.echo.dtype}; expected int8"
 
     @property
     def spacing(self) -> NDArray[np.float64]:
         """(3,) voxel size in mm along the three voxel axes."""
         return np.linalg.norm(self.ct_from_voxel[:3, :3], axis=0)
+
+    @property
+    def detail(self) -> bool:
+        """Whether vessels, walls and layers that the CT is too coarse for were drawn in."""
+        return self.echo is not None
 
     @property
     def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -73,6 +86,8 @@ def load_volume(
     labels: str | Path | None = None,
     label_scheme: str | None = None,
     labels_map: str | Path | None = None,
+    detail: bool = False,
+    seed: int = 0,
 ) -> CtVolume:
     """Read a CT and, where there are any, its labels.
 
@@ -82,6 +97,8 @@ def load_volume(
         label_scheme: a name in `naming.schemes.SCHEMES`, or the path of a `labels_map`; None or empty to take what the
             labels say of themselves.
         labels_map: YAML file, the user's own mapping from label values or names to classes.
+        detail: finer voxels with vessels, walls and layers drawn into the organs, as `detail.apply` does it.
+        seed: of what is drawn.
 
     Raises:
         PatientError: naming file, finding and remedy.
@@ -101,6 +118,7 @@ def load_volume(
     tissue = tissue_from_hu(hu, body, ct_from_voxel)
     warnings += (*padded, *cut_warnings(body, ct_from_voxel))
     labelling: tuple[str, ...] = ()
+    gut = None
     if labels:
         path = Path(labels).expanduser()
         own = Path(labels_map).expanduser() if labels_map else None
@@ -108,12 +126,14 @@ def load_volume(
         warnings += (*read.warnings, *_check_labels(path, read, hu, body, ct_from_voxel))
         tissue = lay_over(tissue, read.classes, hu, body, read.complete)
         labelling = read.told
+        gut = (read.classes == TissueClass.SOFT) & body
     else:
         warnings += ("no labels: tissue comes from HU alone and organs are absent",)
     if (hu[body] > METAL_ABOVE).any():
         warnings += (f"metal above {METAL_ABOVE} HU: tissue near it is uncertain",)
     name = stem(source.resolve())
-    return CtVolume(hu, tissue, ct_from_voxel, name, content_hash(hu, tissue, ct_from_voxel), warnings, labelling)
+    volume = CtVolume(hu, tissue, ct_from_voxel, name, content_hash(hu, tissue, ct_from_voxel), warnings, labelling)
+    return _with_detail(volume, gut, seed) if detail else volume
 
 
 def _read_ct(source: Path) -> tuple[NDArray[Any], NDArray[np.float64], tuple[str, ...]]:
@@ -137,6 +157,15 @@ def _check_labels(
             "set label_scheme or labels_map if it is right"
         )
     return tuple(f"{path.name}: {finding}" for finding in found)
+
+
+def _with_detail(volume: CtVolume, gut: NDArray[np.bool_] | None, seed: int) -> CtVolume:
+    """Return a CT with what its voxels are too coarse for; `gut` tells where bowel is labelled, None without labels."""
+    hu, tissue, ct_from_voxel, echo = volume.hu, volume.tissue, volume.ct_from_voxel, None
+    if gut is None:
+        tissue, echo = seen_in(hu, tissue, ct_from_voxel)
+    fine = detailed(hu, tissue, ct_from_voxel, gut, seed, echo=echo)
+    return replace(volume, **fine._asdict(), sha256=content_hash(fine.hu, fine.tissue, fine.ct_from_voxel, fine.echo))
 
 
 def _hounsfield(values: NDArray[Any]) -> NDArray[np.int16]:

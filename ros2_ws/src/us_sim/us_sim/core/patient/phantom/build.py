@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from us_sim.core.errors import ConfigError
+from us_sim.core.geometry.transforms import Matrix
+from us_sim.core.patient.detail.apply import detailed
 from us_sim.core.patient.labels import content_hash
 from us_sim.core.patient.phantom.chest import paint_heart, paint_lungs, paint_ribs
 from us_sim.core.patient.phantom.gut import paint_colon, paint_small_bowel, paint_stomach
@@ -19,7 +22,7 @@ from us_sim.core.patient.phantom.organs import (
 from us_sim.core.patient.phantom.shapes import WARP_LIMIT, Canvas, Field, Points
 from us_sim.core.patient.phantom.spine import paint_back, paint_spine
 from us_sim.core.patient.phantom.texture import scanned, smooth_noise
-from us_sim.core.patient.phantom.vessels import paint_arcades, paint_great_vessels, paint_liver_vessels
+from us_sim.core.patient.phantom.vessels import Course, paint_arcades, paint_great_vessels, paint_liver_vessels
 from us_sim.core.patient.phantom.wall import Build, paint_wall
 from us_sim.core.patient.volume import AIR_HU, CtVolume
 from us_sim.core.tissue import TissueClass as T
@@ -36,12 +39,13 @@ _LEVELS = {
 }  # fmt: skip
 
 
-def phantom(seed: int = 0) -> CtVolume:
+def phantom(seed: int = 0, detail: bool = False) -> CtVolume:
     """Return a made-up patient on the back: 1.5 mm voxels, RAS+, the origin before the first lumbar vertebra.
 
     The anatomy is written once as a reference, painted in an order in which later parts cover earlier ones.
     A patient is that reference scaled and smoothly bent, with each organ's size and place drawn from the
-    seed, seen in the portal venous phase. The same seed gives the same patient.
+    seed, seen in the portal venous phase. The same seed gives the same patient. With `detail` finer vessels, walls and
+    layers are drawn into the organs, as `detail.apply` does it.
 
     Raises:
         ConfigError: a negative seed.
@@ -57,12 +61,36 @@ def phantom(seed: int = 0) -> CtVolume:
     x, y, z = axes = _axes(build)
     canvas = _air(build, axes, rng)
     cavity = paint_wall(canvas, build, x, y, z)
-    _paint_inside(canvas, cavity, rng)
-    hu = scanned(rng, canvas.hu, canvas.tissue)
+    gut, courses = _paint_inside(canvas, cavity, rng)
     ct_from_voxel = np.diag([_SPACING, _SPACING, _SPACING, 1.0])
     ct_from_voxel[:3, 3] = x[0], y[0], z[0]
-    sha256 = content_hash(hu, canvas.tissue, ct_from_voxel)
-    return CtVolume(hu, canvas.tissue, ct_from_voxel, f"phantom-{seed}", sha256)
+    echo = _paint_detail(canvas, build, ct_from_voxel, gut, courses, seed) if detail else None
+    hu = scanned(rng, canvas.hu, canvas.tissue)
+    sha256 = content_hash(hu, canvas.tissue, ct_from_voxel, echo)
+    return CtVolume(hu, canvas.tissue, ct_from_voxel, f"phantom-{seed}", sha256, echo=echo)
+
+
+def _paint_detail(
+    canvas: Canvas, build: Build, ct_from_voxel: Matrix, gut: NDArray[np.bool_],
+    courses: tuple[list[Course], list[Course]], seed: int,
+) -> NDArray[np.int8]:  # fmt: skip
+    """Paint what is finer than the reference anatomy into the voxels as they are; return their echo."""
+    veins, portal = ([(_in_ct(canvas, build, path), radii) for path, radii in tree] for tree in courses)
+    fine = detailed(canvas.hu, canvas.tissue, ct_from_voxel, gut, seed, (veins, portal), (1, 1, 1))
+    changed = fine.tissue != canvas.tissue
+    levels = np.array([canvas.levels[c] for c in T], dtype=np.int16)
+    canvas.hu[changed] = levels[fine.tissue[changed]]
+    canvas.tissue[:] = fine.tissue
+    return fine.echo
+
+
+def _in_ct(canvas: Canvas, build: Build, points: Points) -> Points:
+    """Return (N, 3) places of the reference anatomy, mm, where this patient has them in `ct`."""
+    places = points
+    for _ in range(4):  # the bend is gentle: what it adds changes little over what it moves
+        index = [np.abs(axis[None] - p[:, None]).argmin(axis=1) for axis, p in zip(canvas.axes, places.T, strict=True)]
+        places = points - canvas.warp[:, index[0], index[1], index[2]].T
+    return places * build.scale
 
 
 def _axes(build: Build) -> tuple[Points, Points, Points]:
@@ -85,13 +113,17 @@ def _air(build: Build, axes: tuple[Points, Points, Points], rng: np.random.Gener
     return Canvas((x, y, z), warp, np.zeros(shape, np.uint8), np.full(shape, AIR_HU, np.int16), levels)
 
 
-def _paint_inside(canvas: Canvas, cavity: Field, rng: np.random.Generator) -> None:
-    """Paint all that lies inside the wall, and the ribs in it."""
+def _paint_inside(
+    canvas: Canvas, cavity: Field, rng: np.random.Generator
+) -> tuple[NDArray[np.bool_], tuple[list[Course], list[Course]]]:
+    """Paint all that lies inside the wall, and the ribs in it; return where gut is, and the liver's vessels."""
     roof = paint_lungs(canvas, cavity, rng)
     floor = visceral_surface(rng)
     paint_liver(canvas, roof, cavity, floor, rng)
     paint_spleen(canvas, roof, cavity, rng)
+    before = canvas.tissue.copy()
     paint_stomach(canvas, roof, cavity, rng)
+    gut = canvas.tissue != before
     paint_gallbladder(canvas, floor, rng)
     paint_back(canvas, rng)
     for side in (1, -1):
@@ -99,9 +131,12 @@ def _paint_inside(canvas: Canvas, cavity: Field, rng: np.random.Generator) -> No
     paint_pancreas(canvas, rng)
     paint_heart(canvas, rng)
     paint_great_vessels(canvas, rng)
-    paint_liver_vessels(canvas, floor, rng)
+    courses = paint_liver_vessels(canvas, floor, rng)
+    before = canvas.tissue.copy()
     paint_colon(canvas, rng)
     paint_small_bowel(canvas, rng)
+    gut |= canvas.tissue != before
     paint_arcades(canvas, rng)
     paint_ribs(canvas, cavity, rng)
     paint_spine(canvas, rng)
+    return gut & np.isin(canvas.tissue, (T.SOFT, T.GAS, T.FLUID)), courses

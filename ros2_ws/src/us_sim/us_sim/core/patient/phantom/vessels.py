@@ -10,6 +10,7 @@ from us_sim.core.patient.phantom.spine import front_of_spine
 from us_sim.core.tissue import TissueClass as T
 
 Rng = np.random.Generator
+Course = tuple[Points, Points]  # (N, 3) places and (N,) radii, mm
 
 _OVER = (T.FAT, T.MUSCLE, T.SOFT, T.PANCREAS)
 _CONFLUENCE = (10.0, 10.0, -12.0)  # of splenic and superior mesenteric vein, where the portal vein begins
@@ -62,22 +63,32 @@ def paint_arcades(canvas: Canvas, rng: Rng) -> None:
         canvas.paint(curved_tube(canvas, arcade, [1.8, 1.5, 1.1]), T.VESSEL, over=[T.FAT])
 
 
-def paint_liver_vessels(canvas: Canvas, floor: Height, rng: Rng) -> None:
-    """Paint the hepatic veins, which meet in the vena cava, and the portal tree, which enters from below."""
+def paint_liver_vessels(canvas: Canvas, floor: Height, rng: Rng) -> tuple[list[Course], list[Course]]:
+    """Paint the hepatic veins, which meet in the vena cava, and the portal tree, which enters from below.
+
+    Returns:
+        the courses of the veins and of the portal tree in the reference anatomy, parents first.
+    """
+    veins: list[Course] = []
     for course in _HEPATIC_VEINS:
         path, radii = spline(moved(rng, course, 4), [5.5, 4.6, 3.3, 1.6])
-        canvas.paint(tube(canvas, path, radii), T.VESSEL, over=[T.LIVER])
+        veins.append((path, radii))
         for at in range(2, len(path) - 2, 3):
             side = _aside(rng, path[at + 1] - path[at], 0.9)
-            _grow(canvas, path[at], side, radii[at] * 0.6, 26.0, 1, rng)
+            _grow(veins, path[at], side, radii[at] * 0.6, 26.0, 1, rng)
     porta = np.array([28.0, 12.0, float(floor(28, 12)) + 6])
     trunk = np.array([_CONFLUENCE, (porta + _CONFLUENCE) / 2 + [2, 2, -4], porta])
-    canvas.paint(curved_tube(canvas, trunk, 6.5), T.VESSEL, over=[T.LIVER, *_OVER])
+    portal: list[Course] = [spline(trunk, 6.5)]
+    canvas.paint(tube(canvas, *portal[0]), T.VESSEL, over=[T.LIVER, *_OVER])
     for direction, radius in ((np.array([24, -1, 18]), 5.4), (np.array([-29, 14, 21]), 4.6)):
         fork = porta + direction
-        canvas.paint(tube(canvas, [porta, fork], [radius, radius * 0.9]), T.VESSEL, over=[T.LIVER, T.FAT])
+        portal.append((np.array([porta, fork]), np.array([radius, radius * 0.9])))
+        canvas.paint(tube(canvas, *portal[-1]), T.VESSEL, over=[T.LIVER, T.FAT])
         for _ in range(2):
-            _grow(canvas, fork, _aside(rng, direction, 0.75), radius * 0.8, 32.0, 4, rng)
+            _grow(portal, fork, _aside(rng, direction, 0.75), radius * 0.8, 32.0, 4, rng)
+    for branch in (*veins, *portal[1:]):
+        canvas.paint(tube(canvas, *branch), T.VESSEL, over=[T.LIVER])
+    return veins, portal
 
 
 def _aside(rng: Rng, direction: Points, tangent: float) -> Points:
@@ -88,15 +99,17 @@ def _aside(rng: Rng, direction: Points, tangent: float) -> Points:
     return turned / np.linalg.norm(turned)
 
 
-def _grow(canvas: Canvas, start: Points, direction: Points, radius: float, length: float, forks: int, rng: Rng) -> None:
-    """Paint a branch and its children into the liver; by Murray's law (1926) r³ = r₁³ + r₂³."""
+def _grow(
+    courses: list[Course], start: Points, direction: Points, radius: float, length: float, forks: int, rng: Rng
+) -> None:
+    """Add a branch of the liver and its children; by Murray's law (1926) r³ = r₁³ + r₂³."""
     reach = length * rng.uniform(0.8, 1.2)
     path = np.array([start, start + direction * reach / 2, start + _aside(rng, direction, 0.25) * reach])
-    canvas.paint(tube(canvas, path, radius * np.array([1, 0.92, 0.85])), T.VESSEL, over=[T.LIVER])
+    courses.append((path, radius * np.array([1, 0.92, 0.85])))
     if forks == 0 or radius < 1.2:
         return
     side, share = _aside(rng, direction, 1.0) - direction, rng.uniform(0.35, 0.65)
     for part, sign in ((share, 1), (1 - share, -1)):
         child = direction + sign * (1 - part) * side
         child /= np.linalg.norm(child)
-        _grow(canvas, path[-1], child, radius * part ** (1 / 3), reach * 0.8, forks - 1, rng)
+        _grow(courses, path[-1], child, radius * part ** (1 / 3), reach * 0.8, forks - 1, rng)

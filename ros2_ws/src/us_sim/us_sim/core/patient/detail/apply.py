@@ -1,0 +1,78 @@
+"""From a CT and its classes to finer voxels with the detail painted in."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from us_sim.core.geometry.transforms import Matrix
+from us_sim.core.patient.detail.gut import paint_gut
+from us_sim.core.patient.detail.kidney import paint_kidneys
+from us_sim.core.patient.detail.liver import Courses, paint_liver
+from us_sim.core.patient.detail.refine import factors, refined_affine, refined_hu, refined_tissue
+from us_sim.core.patient.detail.region import Region
+from us_sim.core.patient.detail.soft import paint_diaphragm, paint_fat_and_pancreas
+from us_sim.core.patient.detail.spleen import paint_spleen
+from us_sim.core.tissue import TissueClass as T
+
+_GUT, _GUT_GAS = len(T), len(T) + 1  # classes of their own while borders are smoothed
+
+
+class Detailed(NamedTuple):
+    """HU (I, J, K) int16, classes uint8, echo int8 in half dB, and `ct_from_voxel` of finer voxels."""
+
+    hu: NDArray[np.int16]
+    tissue: NDArray[np.uint8]
+    echo: NDArray[np.int8]
+    ct_from_voxel: Matrix
+
+
+def detailed(
+    hu: NDArray[np.int16], tissue: NDArray[np.uint8], ct_from_voxel: Matrix, gut: NDArray[np.bool_] | None, seed: int,
+    courses: Courses | None = None, split: tuple[int, int, int] | None = None, echo: NDArray[np.int8] | None = None,
+) -> Detailed:  # fmt: skip
+    """Return a patient with the detail that the voxels were too coarse for; the given arrays stay as they are.
+
+    Args:
+        hu: (I, J, K) Hounsfield units.
+        tissue: (I, J, K) classes.
+        ct_from_voxel: (4, 4).
+        gut: (I, J, K) where stomach and bowel are known to be; None for nowhere.
+        seed: of all that is drawn.
+        courses: of the liver's great vessels, where they are known.
+        split: voxels into which each is split along its axes; None for as many as the detail asks for.
+        echo: (I, J, K) half dB that HU have told; None for 0.
+    """
+    split = split or factors(hu.shape, np.linalg.norm(ct_from_voxel[:3, :3], axis=0))
+    fine = tissue.copy()
+    if gut is not None:
+        fine[gut & (tissue == T.SOFT)] = _GUT
+        fine[gut & (tissue == T.GAS)] = _GUT_GAS
+    if max(split) > 1:
+        fine = refined_tissue(fine, split)
+    hollow = fine >= _GUT if max(split) > 1 or gut is None else gut
+    fine[fine == _GUT] = T.SOFT
+    fine[fine == _GUT_GAS] = T.GAS
+    affine = refined_affine(ct_from_voxel, split)
+    whole = Region(
+        refined_hu(hu, split) if max(split) > 1 else hu, fine, _refined_echo(echo, fine.shape, split), affine
+    )  # fmt: skip
+    rng = np.random.default_rng([seed, 11])
+    paint_liver(whole, rng, courses)
+    paint_kidneys(whole, rng)
+    paint_spleen(whole, rng)
+    paint_gut(whole, hollow, seed)
+    paint_diaphragm(whole)
+    paint_fat_and_pancreas(whole, seed)
+    return Detailed(whole.hu, whole.tissue, whole.echo, affine)
+
+
+def _refined_echo(
+    echo: NDArray[np.int8] | None, shape: tuple[int, ...], split: tuple[int, int, int]
+) -> NDArray[np.int8]:
+    """Return echo (I', J', K') on the fine grid, trilinear; 0 if there is none."""
+    if echo is None:
+        return np.zeros(shape, dtype=np.int8)
+    return refined_hu(echo.astype(np.int16), split).astype(np.int8) if max(split) > 1 else echo.copy()

@@ -1,0 +1,151 @@
+"""What HU alone tells of echoes, for a CT without labels: vessels in contrast agent, fluid, tone and borders.
+
+The idea is that of Wein et al. 2008 (Med. Image Anal. 12, 577): echogenicity from a window of HU, reflection from its
+gradient. Before that the noise is taken off by total variation (Chambolle 2004), which keeps borders. Parenchyma is the
+mode of the soft tissue; what lies below (muscle, blood without agent, gut) and what agent has lifted far above it
+(renal cortex, veins) scatters less. Wide, even, bright regions are blood with agent.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.restoration import denoise_tv_chambolle
+from skimage.segmentation import watershed
+
+from us_sim.core.geometry.transforms import Matrix
+from us_sim.core.patient.grid import coarse_steps, coarsen
+from us_sim.core.tissue import TissueClass as T
+
+Array = NDArray[np.float32]
+
+MOST = 3_000_000  # blocks that are denoised; a finer CT is averaged first
+WINDOW = (-200.0, 400.0)  # HU
+STRENGTH, ROUNDS = 24.0, 30  # of the denoising, HU
+PARENCHYMA = (40, 140)  # HU between which the mode is looked for
+ENHANCED = (60.0, 130.0)  # HU above parenchyma, and at least, of blood with agent
+CONTRAST = 40.0  # HU by which blood with agent is brighter than its surroundings
+EVEN = 70.0  # HU, SD over 3 voxels: blood lies below, trabecular bone above
+VESSEL_LEAST, BONE_LEAST, FLUID_LEAST = 0.3, 10.0, 2.0  # ml
+RIM = 4.5  # mm about blood where brightness is blurred
+WATER, WIDE = (-10.0, 8.0), 5.0  # HU of fluid, and mm that it measures at least from its middle
+FLAT = 2.5  # HU/mm inside tissue, away from its borders
+BELOW, ABOVE = 0.4, 0.12  # half dB lost for each HU below and above parenchyma
+DARKEST = -14.0  # half dB
+BORDER, SLOPE, BRIGHTEST = 5.0, 1.6, 12.0  # HU/mm from which borders echo, half dB for each more, and at most
+FATTY = (-30.0, 8.0)  # HU below 0 where soft tissue mixes with fat, and half dB there
+
+
+class Seen(NamedTuple):
+    """Classes (I, J, K) uint8, and echo (I, J, K) int8 in half dB."""
+
+    tissue: NDArray[np.uint8]
+    echo: NDArray[np.int8]
+
+
+def seen_in(hu: NDArray[np.int16], tissue: NDArray[np.uint8], ct_from_voxel: Matrix) -> Seen:
+    """Return classes with vessels and fluid added, and the echo of soft tissue.
+
+    Args:
+        hu: (I, J, K) Hounsfield units.
+        tissue: (I, J, K) classes from HU alone.
+        ct_from_voxel: (4, 4).
+    """
+    calm, steps = _denoised(hu, ct_from_voxel)
+    spacing = np.linalg.norm(ct_from_voxel[:3, :3], axis=0) * steps
+    classes = tissue[:: steps[0], :: steps[1], :: steps[2]].copy()
+    even = _slope(calm, spacing) < FLAT
+    usual = parenchyma(calm[even & (classes == T.SOFT)])
+    vessel = _vessels(coarsen(hu, steps), calm, classes, usual, spacing)
+    classes[vessel] = T.VESSEL
+    classes[_fluid(calm, classes, spacing)] = T.FLUID
+    echo = np.where(classes == T.SOFT, _tone(calm, usual, spacing), 0).astype(np.int8)
+    fine = [_repeated(part, steps, hu.shape) for part in (classes, echo)]
+    new = np.isin(fine[0], (T.VESSEL, T.FLUID)) & np.isin(tissue, (T.SOFT, T.BONE, T.FAT))
+    return Seen(np.where(new, fine[0], tissue), np.where(tissue == T.SOFT, fine[1], 0).astype(np.int8))
+
+
+def _denoised(hu: NDArray[np.int16], ct_from_voxel: Matrix) -> tuple[Array, tuple[int, int, int]]:
+    """Return HU without noise, on blocks of voxels where there are too many, and the blocks' steps."""
+    spacing = np.linalg.norm(ct_from_voxel[:3, :3], axis=0)
+    size = max(float(spacing.min()), float(np.cbrt(np.prod(spacing) * hu.size / MOST)))
+    steps = coarse_steps(ct_from_voxel, size)
+    image = np.clip(coarsen(hu, steps), *WINDOW)
+    return denoise_tv_chambolle(image, STRENGTH, max_num_iter=ROUNDS).astype(np.float32), steps
+
+
+def parenchyma(soft: Array) -> float:
+    """Return the mode of soft tissue, HU: the highest of the histogram's humps in PARENCHYMA."""
+    counts, edges = np.histogram(soft, bins=np.arange(PARENCHYMA[0], PARENCHYMA[1] + 1, 1))
+    smooth = ndimage.gaussian_filter1d(counts.astype(float), 4)
+    return float(edges[smooth.argmax()]) if counts.any() else 50.0
+
+
+def _vessels(raw: Array, calm: Array, classes: NDArray[np.uint8], usual: float, spacing: NDArray) -> NDArray[np.bool_]:
+    """Return where blood carries contrast agent: bright and even, then as far as the brightness goes."""
+    bright = (calm > max(usual + ENHANCED[0], ENHANCED[1])) & np.isin(classes, (T.SOFT, T.BONE))
+    limited = np.clip(raw, -200, 800)
+    mean = ndimage.uniform_filter(limited, 3)
+    spread = np.sqrt(np.maximum(ndimage.uniform_filter(limited**2, 3) - mean**2, 0))
+    voxel = float(np.prod(spacing)) / 1000
+    blood = _large(ndimage.binary_opening(bright & (spread < EVEN)), VESSEL_LEAST / voxel)
+    blood = _brighter_than_around(blood, limited)
+    if not blood.any():
+        return blood
+    rim = ndimage.binary_dilation(blood, iterations=max(2, round(RIM / float(spacing.mean()))))
+    bone = _large(ndimage.binary_opening(bright & ~rim), BONE_LEAST / voxel)
+    # What is bright and neither belongs to the nearer of the two, along the bright: narrow branches to their trunk.
+    nearer = watershed(np.zeros(bright.shape, np.uint8), np.where(blood, 1, np.where(bone, 2, 0)), mask=bright)
+    return nearer == 1
+
+
+def _brighter_than_around(mask: NDArray[np.bool_], raw: Array) -> NDArray[np.bool_]:
+    """Return the parts of a mask that are brighter than what lies around them; marrow lies in a brighter shell."""
+    parts, count = ndimage.label(mask)
+    around = np.where(mask, 0, ndimage.grey_dilation(parts, size=5))
+    index = np.arange(count + 1)
+    keep = ndimage.mean(raw, parts, index) - ndimage.mean(raw, around, index) > CONTRAST
+    keep[0] = False
+    return keep[parts]
+
+
+def _fluid(calm: Array, classes: NDArray[np.uint8], spacing: NDArray) -> NDArray[np.bool_]:
+    """Return where soft tissue has the HU of water over a wide, even region."""
+    wet = (calm > WATER[0]) & (calm < WATER[1]) & (classes == T.SOFT)
+    deep = ndimage.distance_transform_edt(wet, sampling=spacing) > WIDE
+    core = ndimage.binary_dilation(deep, iterations=max(1, round(WIDE / float(spacing.mean()))), mask=wet)
+    return _large(core, FLUID_LEAST / float(np.prod(spacing)) * 1000)
+
+
+def _large(mask: NDArray[np.bool_], least: float) -> NDArray[np.bool_]:
+    """Return the connected parts of a mask that have at least so many voxels."""
+    parts, _ = ndimage.label(mask)
+    keep = np.bincount(parts.ravel()) >= least
+    keep[0] = False
+    return keep[parts]
+
+
+def _tone(calm: Array, usual: float, spacing: NDArray) -> Array:
+    """Return half dB of soft tissue: most in parenchyma and at borders, and where fat is mixed in."""
+    off = calm - usual
+    tone = np.maximum(np.where(off < 0, BELOW * off, -ABOVE * off), DARKEST)
+    tone = np.where((calm > FATTY[0]) & (calm < 0), FATTY[1], tone)
+    border = np.clip(SLOPE * (_slope(calm, spacing) - BORDER), 0, BRIGHTEST)
+    return np.rint(tone + border).astype(np.float32)
+
+
+def _slope(calm: Array, spacing: NDArray) -> Array:
+    """Return HU/mm between tissues; gas and bone count as their neighbours do."""
+    x, y, z = np.gradient(np.clip(calm, -60, 200), *spacing)
+    return np.sqrt(x * x + y * y + z * z)
+
+
+def _repeated(blocks: NDArray, steps: tuple[int, int, int], shape: tuple[int, ...]) -> NDArray:
+    """Return every voxel with its block's value."""
+    for axis, step in enumerate(steps):
+        if step > 1:
+            blocks = np.repeat(blocks, step, axis=axis)
+    return blocks[: shape[0], : shape[1], : shape[2]]

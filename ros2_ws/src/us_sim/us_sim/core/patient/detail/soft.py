@@ -1,0 +1,60 @@
+"""Fat with its septa, the pancreas' lobules, and the diaphragm, which voxels of a CT miss."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from us_sim.core.patient.detail.region import Region
+from us_sim.core.patient.detail.tubes import noise_at, noise_tile, row
+from us_sim.core.patient.grid import ball
+from us_sim.core.tissue import TissueClass as T
+
+DIAPHRAGM = 2.5  # mm of muscle between lung and what lies under it
+SEPTA, LOBULES, PATCH = 16.0, 7.0, 10.0  # mm: wavelengths of the sheets in fat and pancreas, and of the fat's tone
+BRIGHT, DARK = (10.0, 8.0), (-4.0, -4.0)  # half dB of a sheet and between two, in fat and pancreas
+STEEP = (70.0, 40.0)  # half dB by which a sheet falls off for a standard deviation of the noise
+_LIVER, _SPLEEN, _LUNG, _MUSCLE = int(T.LIVER), int(T.SPLEEN), int(T.LUNG), int(T.MUSCLE)
+_FAT, _PANCREAS = int(T.FAT), int(T.PANCREAS)
+
+
+def paint_fat_and_pancreas(whole: Region, seed: int) -> None:
+    """Paint septa into fat and between the pancreas' lobules where nothing else was painted, in place."""
+    _paint(whole.tissue, whole.echo, noise_tile(seed), np.ascontiguousarray(whole.ct_from_voxel))
+
+
+def paint_diaphragm(whole: Region) -> None:
+    """Put muscle where liver or spleen touches lung, in place."""
+    _part(whole.tissue, ball(whole.ct_from_voxel, DIAPHRAGM))
+
+
+@njit(cache=True, nogil=True)
+def _paint(tissue, echo, tile, m):  # type: ignore[no-untyped-def]
+    for i in range(tissue.shape[0]):
+        for j in range(tissue.shape[1]):
+            for k in range(tissue.shape[2]):
+                kind = tissue[i, j, k]
+                if (kind != _FAT and kind != _PANCREAS) or echo[i, j, k] != 0:
+                    continue
+                x, y, z = row(m, 0, i, j, k), row(m, 1, i, j, k), row(m, 2, i, j, k)
+                n, cell = (0, SEPTA / 2) if kind == _FAT else (1, LOBULES / 2)
+                # A sheet is where smooth noise changes its sign.
+                sheet = BRIGHT[n] - STEEP[n] * abs(noise_at(tile, x / cell, y / cell, z / cell))
+                tone = 2 * noise_at(tile, 2 * x / PATCH + 31, 2 * y / PATCH, 2 * z / PATCH)
+                echo[i, j, k] = round(max(sheet, DARK[n]) + tone)
+
+
+@njit(cache=True, nogil=True)
+def _part(tissue, offsets):  # type: ignore[no-untyped-def]
+    """Turn liver and spleen into muscle where lung lies at one of the offsets, (N, 3) voxels."""
+    ni, nj, nk = tissue.shape
+    for i in range(ni):
+        for j in range(nj):
+            for k in range(nk):
+                if tissue[i, j, k] != _LIVER and tissue[i, j, k] != _SPLEEN:
+                    continue
+                for n in range(len(offsets)):
+                    a, b, c = i + offsets[n, 0], j + offsets[n, 1], k + offsets[n, 2]
+                    if 0 <= a < ni and 0 <= b < nj and 0 <= c < nk and tissue[a, b, c] == _LUNG:
+                        tissue[i, j, k] = _MUSCLE
+                        break
