@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -134,6 +136,24 @@ def test_properties_are_those_of_the_classes_and_mix_at_borders() -> None:
         a, b = getattr(liver, name), getattr(bone, name)
         np.testing.assert_allclose(getattr(anatomy, name)[0, 0], [a, (a + b) / 2, b, 0.25 * a + 0.75 * b], rtol=1e-5)
     assert not anatomy.layering.any()
+
+
+@pytest.mark.parametrize("kind", [CpuSampler, TensorSampler])
+def test_echo_raises_and_lowers_backscatter_in_half_db(kind: type) -> None:
+    """A slab of +16 (8 dB) beside one of −12 (−6 dB), in vessel, which has no texture of its own; between them 1 dB."""
+    tissue = np.full((40, 40, 40), TissueClass.VESSEL)
+    plain = patient_of(np.full(tissue.shape, 45), tissue)
+    echo = np.full(tissue.shape, 16, np.int8)
+    echo[20:] = -12
+    detailed = Patient(replace(plain.volume, echo=echo), plain.skin)
+    points = points_of(np.array([[[-20, 3, 1], [0, 3, 1], [20, 3, 1]]], np.float32))  # the border: between ±2 mm
+    before, after = (
+        (CpuSampler(p, 0) if kind is CpuSampler else TensorSampler(p, 0, torch.device("cpu")))
+        .anatomy(points, np.eye(4)[None], THIN).scatter[0, 0]
+        for p in (plain, detailed)
+    )  # fmt: skip
+    raised = 20 * torch.log10((after / before).median(dim=-1).values)
+    np.testing.assert_allclose(raised, [8, 1, -6], atol=1e-3)
 
 
 def test_layering_marks_fat_muscle_and_connective_tissue() -> None:

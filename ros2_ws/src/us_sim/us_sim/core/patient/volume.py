@@ -30,6 +30,7 @@ class CtVolume:
         name: what the user calls the patient.
         sha256: hash of HU, tissue and affine.
         warnings: findings that do not stop the use, for the user's eyes.
+        echo: (I, J, K) int8 backscatter of each voxel relative to that of its class, in half dB; None for 0 everywhere.
     """
 
     hu: NDArray[np.int16]
@@ -38,11 +39,15 @@ class CtVolume:
     name: str
     sha256: str
     warnings: tuple[str, ...] = field(default=())
+    echo: NDArray[np.int8] | None = None
 
     def __post_init__(self) -> None:
         # The compiled loops read the neighbours of every place in it.
         assert min(self.hu.shape) >= 2, f"{self.name}: shape {self.hu.shape}; expected 2 voxels or more along each axis"
         assert self.tissue.shape == self.hu.shape, f"{self.name}: classes {self.tissue.shape}, HU {self.hu.shape}"
+        if self.echo is not None:
+            assert self.echo.shape == self.hu.shape, f"{self.name}: echo {self.echo.shape}, HU {self.hu.shape}"
+            assert self.echo.dtype == np.int8, f"{self.name}: echo is {self.echo.dtype}; expected int8"
 
     @property
     def spacing(self) -> NDArray[np.float64]:

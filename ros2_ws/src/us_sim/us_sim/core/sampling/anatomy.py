@@ -33,6 +33,8 @@ CLUSTER_ONSET = np.float32(1.5)  # standard deviations of the noise above which 
 CLUSTER_GAIN = np.float32(7.0)  # dB to a standard deviation above the onset
 HU_TEXTURE = np.float32(0.05)  # dB of backscatter to a HU off the class's median, so that lesions show
 TEXTURE_SPAN = np.float32(60)  # HU
+ECHO_STEP = np.float32(0.5)  # dB of `CtVolume.echo`
+NO_ECHO = np.zeros((0, 0, 0), np.int8)
 
 Float = NDArray[np.float32]
 
@@ -122,11 +124,12 @@ def sample_anatomy(
     scatter = np.empty((*shape, 2 * LOOKS), np.float32)
     flat = points.reshape(-1, 3)
     amplitudes = np.empty((len(beam[0]), len(flat)), np.float32)
+    echo = NO_ECHO if volume.echo is None else volume.echo
     voxel_from_ct, grid_from_ct = inverse(volume.ct_from_voxel), inverse(skin.ct_from_grid)
     for b, pose in enumerate(ct_from_probe):
         matrices = voxel_from_ct @ pose, tile_from_ct() @ pose, grid_from_ct @ pose
         out = maps[:, b].reshape(7, -1), amplitudes, classes[b].reshape(-1)
-        _sample(volume.hu, volume.tissue, table, tile, skin.distance, *matrices, flat, *beam, *out)
+        _sample(volume.hu, volume.tissue, echo, table, tile, skin.distance, *matrices, flat, *beam, *out)
         _scatter(tile, matrices[1], flat, beam[0], amplitudes, scatter[b].reshape(-1, 2 * LOOKS))
     *properties, hu = maps
     return (*properties, scatter, hu, classes)
@@ -167,6 +170,7 @@ def _clamped(grid, a, b, c):  # type: ignore[no-untyped-def]
 def _sample(  # type: ignore[no-untyped-def]
     hu,
     tissue,
+    echo,
     table,
     tile,
     distance,
@@ -199,8 +203,8 @@ def _sample(  # type: ignore[no-untyped-def]
             impedance, attenuation, amplitude, variability, specularity, layering, organ, usual = _properties(
                 tissue, table, a, b, c
             )
+            level = ECHO_STEP * trilinear(echo, a, b, c) if len(echo) else ZERO
             a, b, c = mapped(tile_from_probe, x, y, z)
-            level = ZERO
             if variability > 0:
                 level += variability * _noise(tile, 0, a * PATCH, b * PATCH, c * PATCH)
             if organ > 0:

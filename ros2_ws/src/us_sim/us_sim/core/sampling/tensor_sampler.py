@@ -34,6 +34,7 @@ class TensorSampler:
         volume, skin = patient.volume, patient.skin
         self._hu = torch.from_numpy(volume.hu).to(device).flatten()
         self._tissue = torch.from_numpy(volume.tissue).to(device).flatten()
+        self._echo = None if volume.echo is None else torch.from_numpy(volume.echo).to(device).flatten()
         self._distance = torch.from_numpy(skin.distance).to(device).flatten()
         self._tile = torch.from_numpy(scatterer_tile(seed)).to(device).flatten(0, 2)
         self._table = torch.from_numpy(property_table(volume)).to(device)
@@ -84,6 +85,8 @@ class TensorSampler:
         lesion = float(a.HU_TEXTURE) * (hu - properties[..., 7]).clamp(-span, span)
         bright = float(a.CLUSTER_GAIN) * (cluster - float(a.CLUSTER_ONSET)).clamp(min=0)
         level = properties[..., 3] * patch + properties[..., 6] * (bright + lesion)
+        if self._echo is not None:
+            level = level + float(a.ECHO_STEP) * blended(self._echo, index, weights)
         amplitude = share * properties[..., 2] * torch.exp(level * float(a.NEPER)) * within
         slice_hu = torch.where(within, hu, float(AIR_HU))
         scatter = amplitude[..., None] * self._noise(tile)
