@@ -31,11 +31,11 @@ class ImageSettings:
     """
 
     gain: float = setting(0.0, "overall gain, dB", -40.0, 40.0)
-    dynamic_range: float = setting(60.0, "echo range shown between black and white, dB", 20.0, 120.0)
+    dynamic_range: float = setting(55.0, "echo range shown between black and white, dB", 20.0, 120.0)
     frequency: float = setting(3.5, "centre frequency of the pulse, MHz", 1.0, 15.0)
     focus: float = setting(70.0, "depth of the lateral focus, mm", 10.0, 400.0)
     tgc: float = setting(
-        0.5, "time gain compensation as the tissue attenuation that it makes up for, dB/(cm MHz)", 0.0, 2.0
+        1.15, "time gain compensation as the tissue attenuation that it makes up for, dB/(cm MHz)", 0.0, 2.0
     )
 
     def __post_init__(self) -> None:

@@ -38,6 +38,10 @@ class Lattice:
         """The nearest positions inside the box."""
         return torch.minimum(position.clamp(min=0), self._kept)
 
+    def inside(self, position: Tensor) -> Tensor:
+        """The nearest positions in the box of sample centres."""
+        return torch.minimum(position.clamp(min=0), self._last)
+
     def nearest(self, position: Tensor) -> Tensor:
         """(...) index of the nearest sample."""
         place = torch.minimum((position + 0.5).clamp(min=0), self._last).long()
