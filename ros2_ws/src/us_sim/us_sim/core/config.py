@@ -35,7 +35,7 @@ class ImageSettings:
     frequency: float = setting(3.5, "centre frequency of the pulse, MHz", 1.0, 15.0)
     focus: float = setting(70.0, "depth of the lateral focus, mm", 10.0, 400.0)
     tgc: float = setting(
-        1.15, "time gain compensation as the tissue attenuation that it makes up for, dB/(cm MHz)", 0.0, 2.0
+        1.2, "time gain compensation as the tissue attenuation that it makes up for, dB/(cm MHz)", 0.0, 2.0
     )
 
     def __post_init__(self) -> None:

@@ -1,10 +1,11 @@
-"""The body wall's connective tissue: fascia between its layers, septa in fat, perimysium in muscle, bright skin."""
+"""The body wall's connective tissue: fascia between its layers, septa in fat, perimysium in muscle."""
 
 from __future__ import annotations
 
 import numba
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from us_sim.core.compute.kernels import kernel
@@ -16,7 +17,6 @@ from us_sim.core.tissue import TissueClass
 # Levels are judged beside the body wall of the real frames.
 FASCIA, SEPTA, PERIMYSIUM = (8.3, 1.8, 0.3, 0.40, -25.0), (4.3, 3.0, 0.5, 0.30, -28.0), (2.3, 1.2, 0.15, 0.22, -29.0)
 DEPTH, FADE = 42.0, 14.0  # mm under the skin to which they are followed, and over which they fade before
-SKIN, SKIN_LEVEL = 1.3, -24.0  # mm and dB: the bright line of the skin
 FAT, MUSCLE = int(TissueClass.FAT), int(TissueClass.MUSCLE)
 
 
@@ -25,12 +25,12 @@ def fascia(anatomy: Anatomy) -> Tensor:
     if anatomy.warp.device.type != "cpu":
         return fascia_by_tensors(anatomy)
     sheets = torch.empty(anatomy.warp.shape)
-    given = anatomy.layering, anatomy.skin_distance, anatomy.warp, anatomy.strand, anatomy.tissue
-    _fascia(*(part.contiguous().numpy() for part in given), _rows(), sheets.numpy())
+    maps = anatomy.layering, anatomy.skin_distance, anatomy.warp, anatomy.strand, anatomy.tissue
+    _fascia(*[*(part.contiguous().numpy() for part in maps), _rows(), sheets.numpy()])
     return sheets
 
 
-def _rows() -> np.ndarray:
+def _rows() -> NDArray[np.float32]:
     """(3, 5) float32 of FASCIA, SEPTA and PERIMYSIUM, with amplitudes instead of dB."""
     rows = np.array([FASCIA, SEPTA, PERIMYSIUM], np.float32)
     rows[:, 4] = 10 ** (rows[:, 4] / 20)

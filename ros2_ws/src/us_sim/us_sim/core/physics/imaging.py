@@ -115,7 +115,7 @@ def line_spacing(probe: ProbeGeometry, depths: Tensor) -> Tensor:
 def beam_width(depths: Tensor, settings: ImageSettings, scanner: Scanner = GENERIC) -> Tensor:
     """Return (S,) lateral full width at half maximum of the point spread, mm.
 
-    Dynamic receive focusing at constant f-number gives 0.024·depth at 3.5 MHz (measured on real frames) and scales
+    Dynamic receive focusing at constant f-number gives `beam_ratio`·depth at 3.5 MHz and scales
     with the wavelength; away from the transmit focus the beam widens as a Gaussian beam does.
     """
     diffraction = scanner.beam_ratio * 3.5 / settings.frequency * depths

@@ -10,6 +10,7 @@ import math
 import numba
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from us_sim.core.compute.kernels import kernel
@@ -33,7 +34,8 @@ def received_by_loops(anatomy: Anatomy, coupling: Tensor, form: Formation) -> Te
     given = anatomy.impedance, anatomy.attenuation, anatomy.skin_distance, anatomy.layering
     per_cm = np.float32(2 * gel.NEPER * form.settings.frequency * step_mm / 10)
     depths = form.depths.numpy()
-    _down(*(part.contiguous().numpy() for part in given), anatomy.tissue.numpy(), depths, per_cm, impedance, left)
+    maps = [part.contiguous().numpy() for part in given]
+    _down(*[*maps, anatomy.tissue.numpy(), depths, per_cm, impedance, left])
     _steps(impedance, anatomy.layering.contiguous().numpy(), step, along)
     _across(left, along, form.evenness.numpy(), energy, even)
     echoes = torch.empty(*shape, 2 * looks).numpy()
@@ -55,7 +57,7 @@ def received_by_loops(anatomy: Anatomy, coupling: Tensor, form: Formation) -> Te
     return envelope
 
 
-def _levels(form: Formation) -> np.ndarray:
+def _levels(form: Formation) -> NDArray[np.float32]:
     """(7,) float32: amplitudes of speckle, interfaces, mirrors, haze, ghosts of one and two round trips; mm of haze."""
     scanner, ghost = form.scanner, reverberation.GHOST
     db = [scanner.speckle_level, scanner.specular_level, scanner.mirror_level, scanner.shadow_level, ghost, 2 * ghost]

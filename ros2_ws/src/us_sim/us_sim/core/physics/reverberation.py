@@ -14,7 +14,7 @@ GHOST = -30.0  # dB lost at each further round trip between face and a near laye
 GHOST_DEPTH = 12.0  # mm of layers that reverberate
 TAIL = 8  # samples of a pulse's tail
 BACK = 8  # samples before gas or bone where sound has not yet met it
-BONE_SHARE = 0.12  # haze behind bone to that behind gas
+BONE_SHARE = 0.2  # haze behind bone to that behind gas
 BARS, BAR_SHARE, BAR_LENGTH = 6.7, 0.4, 14.0  # reverberation lines in haze: mm apart, share of it, mm until they fade
 AIRY, BONY = 0.8, 3.5  # MRayl, below and above which sound does not pass
 

@@ -35,7 +35,7 @@ def texture(anatomy: Anatomy, form: Formation) -> Tensor:
     level = torch.empty_like(sheets)
     louder = np.float32(10 ** (-form.scanner.speckle_level / 20))
     given = anatomy.scatter.contiguous(), sheets, form.lateral_psf.contiguous()
-    _texture(*(part.numpy() for part in given), louder, level.numpy())
+    _texture(*[*(part.numpy() for part in given), louder, level.numpy()])
     return level
 
 

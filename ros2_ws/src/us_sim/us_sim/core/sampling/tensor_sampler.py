@@ -41,6 +41,8 @@ class TensorSampler:
         self._spacing = torch.from_numpy(volume.spacing.astype(np.float32)).to(device)
         self._voxels, self._cells = Lattice(volume.hu.shape, device), Lattice(skin.distance.shape, device)
         self._tiles = Lattice((TILE, TILE, TILE), device, periodic=True)
+        self._scale = torch.tensor([a.PATCH, a.CLUSTER, a.WARP, a.STRAND], device=device)[:, None]
+        self._channel = torch.arange(4, device=device)[:, None]
         self._voxel_from_ct = inverse(volume.ct_from_voxel)
         self._grid_from_ct = inverse(skin.ct_from_grid)
 
@@ -64,7 +66,7 @@ class TensorSampler:
         grid = self._cells.kept(self._map(self._grid_from_ct @ ct_from_probe, points, 0.0))
         distance = blended(self._distance, *self._cells.corners(grid))
         in_skin = (-distance / float(a.SKIN_RAMP)).clamp(0, 1)
-        planes = [self._plane(points, ct_from_probe, *map(float, part), in_skin) for part in zip(*beam, strict=True)]
+        planes = [self._plane(points, ct_from_probe, float(o), float(w), in_skin) for o, w in zip(*beam, strict=True)]
         properties, noises, layered, scatter, hu = (
             torch.stack(parts).sum(dim=0) for parts in zip(*planes, strict=True)
         )
@@ -102,8 +104,8 @@ class TensorSampler:
         here = a.Properties(*properties.unbind(-1))
         hu = blended(self._hu, index, weights)
         tile = self._map(tile_from_ct() @ ct_from_probe, points, offset)
-        patch, cluster = self._noise(tile * a.PATCH, 0), self._noise(tile * a.CLUSTER, 1)
-        noises = torch.stack([self._noise(tile * a.WARP, 2), self._noise(tile * a.STRAND, 3)], dim=-1)
+        noises = self._noises(tile)
+        patch, cluster = noises[..., 0], noises[..., 1]
         span = float(a.TEXTURE_SPAN)
         lesion = float(a.HU_TEXTURE) * (hu - here.hu).clamp(-span, span)
         bright = float(a.CLUSTER_GAIN) * (cluster - float(a.CLUSTER_ONSET)).clamp(min=0)
@@ -114,7 +116,7 @@ class TensorSampler:
         scatter = amplitude[..., None] * self._noise(tile)
         layered = share * ((here.layering > 0) & (present > 0))
         slice_hu = torch.where(within, hu, float(AIR_HU))
-        return share * properties, layered[..., None] * noises, layered, scatter, share * slice_hu
+        return share * properties, layered[..., None] * noises[..., 2:], layered, scatter, share * slice_hu
 
     def _map(self, to_from_probe: Matrix, points: Tensor, offset: float) -> Tensor:
         """(B, ..., 3) points shifted along the elevation, in the target's index space."""
@@ -125,11 +127,18 @@ class TensorSampler:
         flat = points.reshape(1, -1, 3).expand(len(matrix), -1, -1)
         return torch.baddbmm(matrix[:, 3:], flat, matrix[:, :3]).reshape(len(matrix), *points.shape)
 
-    def _noise(self, position: Tensor, channel: int | None = None) -> Tensor:
-        """(...) samples of one channel of the periodic tile, or (..., 2 LOOKS) of all, of unit variance everywhere."""
+    def _noise(self, position: Tensor) -> Tensor:
+        """(..., 2 LOOKS) samples of the periodic tile, of unit variance everywhere."""
         index, weights = self._tiles.corners(position)
-        # Σ of the squared weights of the eight corners is the product over the axes of u² + (1 − u)².
-        scaled = weights / (weights.square().sum(dim=-1, keepdim=True).sqrt() * float(SCALE))
-        if channel is None:
-            return (scaled[..., None] * self._tile[index]).sum(dim=-2)
-        return blended(self._tile[:, channel], index, scaled)
+        return (_scaled(weights)[..., None] * self._tile[index]).sum(dim=-2)
+
+    def _noises(self, position: Tensor) -> Tensor:
+        """(..., 4) coarser noises, each of one channel: patches, clusters, warp and strand."""
+        index, weights = self._tiles.corners(position[..., None, :] * self._scale)
+        return (_scaled(weights) * self._tile[index, self._channel]).sum(dim=-1)
+
+
+def _scaled(weights: Tensor) -> Tensor:
+    """(..., 8) weights for samples of unit variance wherever between its corners a place lies."""
+    # Σ of the squared weights of the eight corners is the product over the axes of u² + (1 − u)².
+    return weights / (weights.square().sum(dim=-1, keepdim=True).sqrt() * float(SCALE))
