@@ -17,7 +17,8 @@ from scyclegan_train.evaluation.likeness import STATISTICS, Blocks, blocks_of, e
 from us_sim.core.config import ImageSettings
 from us_sim.core.geometry.probe import preset
 from us_sim.core.patient.patient import Patient, builtin_patient, load_patient
-from us_sim.core.physics.b_mode import polar_frame, transmission, with_gel
+from us_sim.core.physics.b_mode import polar_frame, transmission
+from us_sim.core.physics.gel import with_gel
 from us_sim.core.physics.imaging import formation
 from us_sim.core.robot.motion import motion
 from us_sim.core.sampling.reslice import THIN

@@ -16,7 +16,8 @@ from us_sim.core.generator.card import Card
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.core.patient.patient import Patient
 from us_sim.core.physics import speckle
-from us_sim.core.physics.b_mode import polar_frame, transmission, with_gel
+from us_sim.core.physics.b_mode import polar_frame, transmission
+from us_sim.core.physics.gel import with_gel
 from us_sim.core.physics.imaging import Formation, formation
 from us_sim.core.physics.scan_conversion import conversion_grid, scan_convert
 from us_sim.core.sampling.anatomy import Anatomy

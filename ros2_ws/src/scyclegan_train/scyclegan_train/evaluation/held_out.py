@@ -18,7 +18,8 @@ from us_sim.core.generator.renderer import LearnedRenderer
 from us_sim.core.geometry.probe import ProbeGeometry, preset
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.core.patient.patient import Patient, builtin_patient
-from us_sim.core.physics.b_mode import transmission, with_gel
+from us_sim.core.physics.b_mode import transmission
+from us_sim.core.physics.gel import with_gel
 from us_sim.core.physics.imaging import formation
 from us_sim.core.physics.scan_conversion import conversion_grid, scan_convert
 from us_sim.core.sampling.anatomy import Anatomy

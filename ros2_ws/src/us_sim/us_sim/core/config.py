@@ -46,10 +46,10 @@ class ImageSettings:
     """
 
     gain: float = setting(0.0, "overall gain, dB", -40.0, 40.0)
-    dynamic_range: float = setting(60.0, "dynamic range of the log compression, dB", 20.0, 120.0)
+    dynamic_range: float = setting(55.0, "dynamic range of the log compression, dB", 20.0, 120.0)
     frequency: float = setting(3.5, "transmit centre frequency, MHz", 1.0, 15.0)
     focus: float = setting(70.0, "depth of the transmit focus, mm", 10.0, 400.0)
-    tgc: float = setting(0.5, "time gain compensation (TGC): tissue attenuation compensated for, dB/(cm MHz)", 0.0, 2.0)
+    tgc: float = setting(1.2, "time gain compensation (TGC): tissue attenuation compensated for, dB/(cm MHz)", 0.0, 2.0)
 
     def __post_init__(self) -> None:
         check_ranges(self)

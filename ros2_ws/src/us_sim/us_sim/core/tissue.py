@@ -59,12 +59,13 @@ class Tissue:
 
 _LOTUS = "Velikova et al. 2024 (LOTUS), Bürger et al. 2013, tables of tissue properties"
 _DUCK = "Duck 1990, Physical Properties of Tissue, ch. 4"
+_KIDNEY = _LOTUS + "; attenuation fitted: real kidney and liver differ by 0.4 grey at equal depth"
 _ITIS = "IT'IS Foundation tissue database v4, acoustic properties"
 
 TISSUES: dict[TissueClass, Tissue] = {
     TissueClass.BACKGROUND: Tissue(0.0004, 40.0, 343, 0, -60, 0, 1.0, (0, 0, 0), _DUCK),
     TissueClass.LIVER: Tissue(1.65, 0.55, 1578, 10, 0, 1.4, 0.5, (100, 0, 100), _LOTUS),
-    TissueClass.KIDNEY: Tissue(1.62, 1.0, 1560, 10, -4, 1.2, 0.6, (255, 255, 0), _LOTUS),
+    TissueClass.KIDNEY: Tissue(1.62, 0.55, 1560, 10, -0.5, 1.0, 0.6, (255, 255, 0), _KIDNEY),
     TissueClass.SPLEEN: Tissue(1.64, 0.40, 1567, 10, 1, 0.6, 0.6, (255, 0, 255), "Lu et al. 1999; " + _DUCK),
     TissueClass.PANCREAS: Tissue(1.66, 0.75, 1591, 10, 3, 2.0, 0.4, (0, 0, 255), _ITIS),
     TissueClass.VESSEL: Tissue(1.61, 0.15, 1578, 10, -30, 0, 0.9, (255, 0, 0), _LOTUS),

@@ -12,7 +12,7 @@ from us_sim.core.errors import PatientError, ProbeError
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.geometry.transforms import apply
 from us_sim.core.patient.surface import ORGANS
-from us_sim.core.physics.b_mode import GEL
+from us_sim.core.physics import gel
 from us_sim.core.tissue import CLASS_COUNT, TissueClass, column
 
 OPAQUE = (TissueClass.BACKGROUND, TissueClass.BONE, TissueClass.GAS, TissueClass.LUNG)
@@ -163,7 +163,7 @@ def shadow(
     _check_size("coupling", coupling, (probe.scan_lines,))
     tissue = _along_lines(labels, probe)
     opaque = np.isin(tissue, OPAQUE)
-    opaque &= (tissue != TissueClass.BACKGROUND) | (probe.sample_depths > GEL)
+    opaque &= (tissue != TissueClass.BACKGROUND) | (probe.sample_depths > gel.DEPTH)
     loss = 2 * frequency * probe.sample_spacing / 10 * np.where(opaque, column("attenuation")[tissue], 0.0)
     impedance = column("impedance")[tissue]
     reflection = np.diff(impedance, axis=1) / (impedance[:, 1:] + impedance[:, :-1])

@@ -14,7 +14,7 @@ from us_sim.core.compute.kernels import kernel
 from us_sim.core.config import ImageSettings
 from us_sim.core.generator.backend import CPU
 from us_sim.core.generator.card import Card
-from us_sim.core.physics.imaging import TGC_LIMIT
+from us_sim.core.physics.imaging import tgc
 from us_sim.core.tissue import CLASS_COUNT, TISSUES, TissueClass
 
 UNLABELLED = 0.65  # dB/(cm MHz), attenuation of body that is of no class of the card: fat, muscle
@@ -80,7 +80,7 @@ def transmission(card: Card, layers: Tensor) -> list[Tensor]:
 def _sound(card: Card, samples: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """TGC at each sample, and what a sample of each of the card's classes costs on the way there and back, dB."""
     settings, step = ImageSettings(), card.probe.sample_spacing / 10  # cm
-    gain = np.minimum(2 * settings.tgc * settings.frequency * step * np.arange(1, samples + 1), TGC_LIMIT)
+    gain = tgc(card.probe.sample_spacing * torch.arange(1, samples + 1, dtype=torch.float64), settings).numpy()
     attenuation = np.array([UNLABELLED, *(TISSUES[TissueClass(i)].attenuation for i in card.classes[1:])])
     return gain, 2 * settings.frequency * step * attenuation
 

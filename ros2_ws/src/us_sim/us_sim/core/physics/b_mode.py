@@ -1,7 +1,8 @@
 """Ray-cast B-mode from CT: what the second renderer does, step by step along the scan lines.
 
-    anatomy -> attenuation and transmission -> scattered and specular echoes -> reverberation
-            -> point spread -> electronic noise -> envelope, looks compounded -> TGC -> log compression
+    anatomy -> attenuation and transmission -> scattered echoes, interfaces as mirrors and rough -> mirror images,
+            reverberation, haze behind gas -> point spread, side lobes -> electronic noise
+            -> envelope, looks compounded -> TGC -> log compression
 
 All amplitudes are relative to the echo of a flat, perfect reflector at the face. Formation runs on complex
 baseband signals: speckle needs no carrier. Sources: Bürger et al. 2013 (doi 10.1109/TMI.2012.2224363) for ray-cast
@@ -11,30 +12,20 @@ scattering; constants without a source are fitted to depth-matched regions of re
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
+from us_sim.core.physics.gel import NEPER, with_gel
 from us_sim.core.physics.imaging import Formation
-from us_sim.core.physics.speckle import SPECKLE, blur_laterally, compound, fascia
+from us_sim.core.physics.interfaces import FAINT, interface_echo
+from us_sim.core.physics.loops import received_by_loops
+from us_sim.core.physics.reverberation import ghosts, ring_down, wall
+from us_sim.core.physics.speckle import blur_laterally, compound, fascia, pulsed
 from us_sim.core.sampling.anatomy import Anatomy
-
-NEPER = math.log(10) / 20  # dB to natural logarithm of amplitude
-INTERFACE = 1.2  # mm of the pulse over which an impedance gradient reflects
-INCIDENCE_POWER = 6.0  # n of cosⁿ of the incidence
-GEL = 8.0  # mm of coupling gel that may lie between face and skin
-GEL_IMPEDANCE = 1.65  # MRayl
-GHOST = -20.0  # dB lost at each further round trip between face and a near layer
-GHOST_DEPTH = 12.0  # mm of layers that reverberate
-RING_DOWN = 0.7  # mm over which the tail of a pulse falls by a factor e
-HAZE_LEVEL, HAZE_LENGTH = -40.0, 14.0  # dB to a mm of reflector, mm: dirty shadow behind gas and bone
-GREY_FLOOR = 9  # darkest grey inside the fan, as in the real frames
-GREY_GAMMA = 1.5  # of the grey map; with the looks it gives the skewness of real liver regions
 
 
 def polar_frame(anatomy: Anatomy, coupling: Tensor, form: Formation) -> Tensor:
-    """Form the image of each pose.
+    """Form the image of each pose: compiled loops on the CPU, tensors elsewhere.
 
     Args:
         anatomy: tensors, sampled along the scan lines.
@@ -44,30 +35,60 @@ def polar_frame(anatomy: Anatomy, coupling: Tensor, form: Formation) -> Tensor:
     Returns:
         (B, L, S) float32 grey levels, 0 to 255.
     """
+    envelope = received_by_loops if anatomy.scatter.device.type == "cpu" else received
+    return log_compress(envelope(anatomy, coupling, form), form)
+
+
+def received(anatomy: Anatomy, coupling: Tensor, form: Formation) -> Tensor:
+    """Envelope of what comes back, (B, L, S) amplitude, noise included; arguments as for `polar_frame`."""
+    scatter, looks = chosen(anatomy.scatter, form.scanner.looks), form.scanner.looks
     impedance, attenuation = with_gel(anatomy, form)
-    energy = transmission(impedance, attenuation, form) * coupling[..., None]
-    specular = specular_echo(impedance, anatomy.specularity, form) + fascia(anatomy)
-    coherent = energy * specular
-    diffuse = energy * SPECKLE
-    haze = dirty_shadow(coherent, form)
+    energy = transmission(impedance, attenuation, form)
+    mirror, rough = interface_echo(anatomy, impedance, form)
+    behind = wall(impedance, energy, form)
+    coherent = mirror + fascia(anatomy)
+    coherent = energy * coherent + behind.mirror * coherent.gather(-1, behind.source)
     coherent = ring_down(coherent + ghosts(coherent, form), form)
-    scattered = anatomy.scatter * diffuse[..., None] + form.clutter * haze[..., None]
-    looks = scattered.shape[-1] // 2
-    scattered[..., :looks] += coherent[..., None]
-    signal = blur_laterally(scattered, form.lateral_psf)
-    envelope = compound(signal + form.noise) + form.ring
-    return log_compress(envelope, form)
+    grain = 10 ** (form.scanner.speckle_level / 20) + rough / power(scatter).sqrt().clamp(min=FAINT)
+    echoes = scatter * grain[..., None]
+    image = echoes.gather(-2, behind.source[..., None].expand_as(echoes))
+    echoes = echoes * energy[..., None] + image * behind.mirror[..., None]
+    echoes[..., :looks] += coherent[..., None]
+    echoes = beside(echoes, form) + form.clutter * behind.haze[..., None]
+    signal = blur_laterally(pulsed(echoes, form.pulse), form.lateral_psf)
+    return compound(signal * (form.aperture * coupling[..., None])[..., None] + form.noise) + form.ring
+
+
+def chosen(scatter: Tensor, looks: int) -> Tensor:
+    """The first looks of (B, L, S, 2 LOOKS) real and imaginary parts."""
+    every = scatter.shape[-1] // 2
+    if looks == every:
+        return scatter
+    return torch.cat([scatter[..., :looks], scatter[..., every : every + looks]], dim=-1)
+
+
+def power(signal: Tensor) -> Tensor:
+    """Mean power of a real or imaginary part over the looks, (B, L, S)."""
+    return signal.square().mean(dim=-1)
+
+
+def beside(echoes: Tensor, form: Formation) -> Tensor:
+    """Add the power that side lobes and the thickness of the slice bring from around, as speckle of the place."""
+    own = power(echoes).sqrt()
+    around = blur_laterally(smeared(own, form)[..., None], form.side_lobes)[..., 0]
+    around = around * 10 ** (form.scanner.side_lobe_level / 20)
+    return echoes * torch.sqrt(1 + (around / own.clamp(min=1e-12)).square())[..., None]
+
+
+def smeared(level: Tensor, form: Formation) -> Tensor:
+    """Mean of a (B, L, S) level along the scan lines, over the reach of the side lobes."""
+    reach = max(1, round(form.scanner.side_lobe_width / float(form.depths[1] - form.depths[0])))
+    return torch.nn.functional.avg_pool1d(level, 2 * reach + 1, stride=1, padding=reach, count_include_pad=False)
 
 
 def uncoupled(form: Formation) -> Tensor:
     """Return (L, S) grey levels of a probe in air: its own reverberation in the first mm, then noise."""
     return log_compress(compound(form.noise) + form.ring, form)
-
-
-def with_gel(anatomy: Anatomy, form: Formation) -> tuple[Tensor, Tensor]:
-    """Impedance and attenuation with the air between face and skin replaced by gel, which matches the skin."""
-    gap = (anatomy.skin_distance > -0.5) & (form.depths < GEL)
-    return anatomy.impedance.masked_fill(gap, GEL_IMPEDANCE), anatomy.attenuation.masked_fill(gap, 0.0)
 
 
 def transmission(impedance: Tensor, attenuation: Tensor, form: Formation) -> Tensor:
@@ -87,49 +108,9 @@ def aperture_average(left: Tensor) -> Tensor:
     return torch.nn.functional.conv2d(padded, kernel[None, None, :, None])[:, 0]
 
 
-def specular_echo(impedance: Tensor, specularity: Tensor, form: Formation) -> Tensor:
-    """Amplitude reflected by interfaces: ½|∇ ln Z| times the pulse's half length, falling as cosⁿ of incidence."""
-    log_z = smooth(torch.log(impedance), form)
-    along, across = torch.gradient(log_z, dim=(-1, -2))
-    along = along / (form.depths[1] - form.depths[0])
-    across = across / form.line_spacing
-    square = along.square() + across.square() + 1e-12
-    cosine_power = (along.square() / square) ** (INCIDENCE_POWER / 2)
-    mirror = specularity * cosine_power + (1 - specularity) * 0.1
-    return (0.5 * INTERFACE * square.sqrt()).clamp(max=1.0) * mirror
-
-
-def smooth(field: Tensor, form: Formation) -> Tensor:
-    """Round off the steps that voxels of the label map leave in an interface, across lines and over 5 samples."""
-    along = torch.nn.functional.avg_pool1d(field, 5, stride=1, padding=2, count_include_pad=False)
-    return blur_laterally(along[..., None], form.evenness)[..., 0]
-
-
-def ring_down(coherent: Tensor, form: Formation) -> Tensor:
-    """Lengthen echoes by the tail of the pulse: strong ones, such as the diaphragm, look thick."""
-    tail = torch.exp(-(form.depths[:8] - form.depths[0]) / RING_DOWN)
-    padded = torch.nn.functional.pad(coherent[:, None], (7, 0))
-    return torch.nn.functional.conv2d(padded, tail.flip(0)[None, None, None, :])[:, 0]
-
-
-def dirty_shadow(coherent: Tensor, form: Formation) -> Tensor:
-    """Amplitude of the multiple echoes that trail behind strong reflectors: ∫ echo · exp(−distance / HAZE_LENGTH)."""
-    growth = torch.exp(form.depths / HAZE_LENGTH)
-    step = float(form.depths[1] - form.depths[0])
-    return 10 ** (HAZE_LEVEL / 20) * torch.cumsum(coherent * growth, dim=-1) / growth * step
-
-
-def ghosts(coherent: Tensor, form: Formation) -> Tensor:
-    """Echoes of the near layers at twice and three times their depth."""
-    samples = torch.arange(coherent.shape[-1], device=coherent.device)
-    near = coherent * (form.depths < GHOST_DEPTH)
-    loss = 10 ** (GHOST / 20)
-    return loss * near[..., samples // 2] + loss**2 * near[..., samples // 3]
-
-
 def log_compress(envelope: Tensor, form: Formation) -> Tensor:
     """Amplitude to grey: TGC and gain in dB, then the dynamic range from black (0) to white (255)."""
-    settings = form.settings
-    level = torch.log(envelope.clamp(min=1e-9)) / NEPER + form.tgc + settings.gain
-    shown = (1 + level / settings.dynamic_range).clamp(0, 1) ** GREY_GAMMA
-    return GREY_FLOOR + (255 - GREY_FLOOR) * shown
+    settings, scanner = form.settings, form.scanner
+    level = torch.log(envelope.clamp(min=1e-9)) / NEPER + form.tgc + settings.gain + scanner.sensitivity
+    shown = (1 + level / settings.dynamic_range).clamp(0, 1) ** scanner.gamma
+    return scanner.black + (255 - scanner.black) * shown

@@ -11,14 +11,13 @@ from torch import Tensor
 
 from us_sim.core.config import ImageSettings
 from us_sim.core.geometry.probe import ProbeGeometry
+from us_sim.core.physics.scanner import GENERIC, Scanner
 from us_sim.core.sampling.scatterers import LOOKS, SPACING
 
-NOISE_LEVEL = -105.0  # dB, electronic noise
-TGC_LIMIT = 42.0  # dB, where the amplifier's gain ends and the picture darkens
-RING_LEVEL, RING_LENGTH = -14.0, 0.9  # dB and mm: the probe's own reverberation
 ZONES = 16  # depth zones of constant lateral point spread
 NARROWEST = 0.7  # mm, lateral point spread near the face
-EVEN = 1.6  # mm, standard deviation over which the steps of a label map are evened out
+EVEN = 2.5  # mm, standard deviation over which the steps of a label map are evened out
+WIDEST = 16.0  # mm, half of the widest aperture
 DEPTH_OF_FIELD = 120.0  # mm from the focus at which the beam is √2 times wider
 
 
@@ -27,37 +26,89 @@ class Formation:
     """The pose-independent parts; L scan lines, S samples."""
 
     settings: ImageSettings
+    scanner: Scanner
     depths: Tensor  # (S,) mm
     line_spacing: Tensor  # (S,) mm between neighbouring scan lines
     lateral_psf: Tensor  # (ZONES, L, L)
     evenness: Tensor  # (ZONES, L, L): mean over EVEN mm across the lines
+    side_lobes: Tensor  # (ZONES, L, L): mean over the lines that the beam's side lobes reach
+    pulse: Tensor  # (taps,) envelope of the pulse in samples, of unit energy in speckle
+    aperture: Tensor  # (L, S) amplitude that is left where the aperture ends at the probe's edge
     tgc: Tensor  # (S,) dB
     ring: Tensor  # (S,) amplitude of the probe's reverberation
     noise: Tensor  # (L, S, 2 LOOKS) electronic noise
     clutter: Tensor  # (L, S, 2 LOOKS) of unit variance: multiple echoes, which come from no place in the patient
 
+    def __post_init__(self) -> None:
+        # The compiled loops read as many channels as the scanner has looks.
+        for name in ("noise", "clutter"):
+            channels = getattr(self, name).shape[-1]
+            assert channels == 2 * self.scanner.looks, f"{name}: {channels} channels for {self.scanner.looks} looks"
 
-def formation(probe: ProbeGeometry, settings: ImageSettings, seed: int, device: torch.device) -> Formation:
+
+def formation(
+    probe: ProbeGeometry, settings: ImageSettings, seed: int, device: torch.device, scanner: Scanner = GENERIC
+) -> Formation:
     """Prepare the pose-independent parts of image formation."""
     tones = ImageSettings()  # gain and dynamic range come in last: they change no part
     pulse = replace(settings, gain=tones.gain, dynamic_range=tones.dynamic_range)
-    return Formation(settings, *_parts(probe, pulse, seed, device))
+    return Formation(settings, scanner, *_parts(probe, pulse, scanner, seed, device))
 
 
 @lru_cache(maxsize=4)  # those of a probe and of a generator, and the ones before a change
-def _parts(probe: ProbeGeometry, settings: ImageSettings, seed: int, device: torch.device) -> tuple[Tensor, ...]:
+def _parts(
+    probe: ProbeGeometry, settings: ImageSettings, scanner: Scanner, seed: int, device: torch.device
+) -> tuple[Tensor, ...]:
     """The tensors of `Formation` in their order; they are shared, nobody writes to them."""
     depths = torch.tensor(probe.sample_depths)
-    spacing = line_spacing(probe, depths)
+    spacing, lines = line_spacing(probe, depths), probe.scan_lines
     generator = torch.Generator().manual_seed(seed)
-    noise, clutter = torch.randn(2, probe.scan_lines, probe.samples, 2 * LOOKS, generator=generator)
-    tgc = (0.2 * settings.tgc * settings.frequency * depths).clamp(max=TGC_LIMIT)
-    ring = 10 ** (RING_LEVEL / 20) * torch.exp(-depths / RING_LENGTH) * (0.6 + 0.4 * torch.cos(depths * 7.0))
-    noise = noise * 10 ** (NOISE_LEVEL / 20)
-    even = mixing(torch.full_like(depths, EVEN), spacing, probe.scan_lines)
-    even = even / even.sum(dim=-1, keepdim=True)
-    parts = (depths, spacing, lateral_psf(probe, settings, spacing), even, tgc, ring, noise, clutter)
-    return tuple(part.to(device) for part in parts)
+    noise, clutter = torch.randn(2, lines, probe.samples, 2 * LOOKS, generator=generator)
+    kept = [*range(scanner.looks), *range(LOOKS, LOOKS + scanner.looks)]
+    ring = 10 ** (scanner.ring_level / 20) * torch.exp(-depths / scanner.ring_length)
+    parts = (
+        depths,
+        spacing,
+        lateral_psf(probe, settings, spacing, scanner),
+        _mean(mixing(torch.full_like(depths, EVEN), spacing, lines)),
+        _mean(tails(scanner.side_lobe_width, spacing, lines)),
+        pulse(scanner, probe.sample_spacing),
+        aperture(probe, depths, scanner),
+        tgc(depths, settings, scanner),
+        ring * (0.6 + 0.4 * torch.cos(depths * 7.0)),
+        noise[..., kept] * 10 ** (scanner.noise_level / 20),
+        clutter[..., kept],
+    )
+    return tuple(part.contiguous().to(device) for part in parts)
+
+
+def tgc(depths: Tensor, settings: ImageSettings, scanner: Scanner = GENERIC) -> Tensor:
+    """Return the gain in dB at depths in mm: what the attenuation asks for, less and less as the amplifier ends."""
+    asked = 0.2 * settings.tgc * settings.frequency * depths
+    return scanner.tgc_limit * -torch.expm1(-asked / scanner.tgc_limit)
+
+
+def pulse(scanner: Scanner, step: float) -> Tensor:
+    """Return the weights (taps,) of samples that a pulse covers; speckle keeps its power."""
+    sigma = scanner.pulse_length / 2.355 / step
+    reach = max(1, math.ceil(2.5 * sigma))
+    place = torch.arange(-reach, reach + 1, dtype=torch.float32)
+    taps = torch.exp(-0.5 * (place / max(sigma, 1e-3)) ** 2)
+    correlation = cubic_spline((place[:, None] - place).abs() * step / SPACING)
+    return taps / torch.sqrt(taps @ correlation @ taps)
+
+
+def aperture(probe: ProbeGeometry, depths: Tensor, scanner: Scanner) -> Tensor:
+    """Return (L, S) amplitude over what a whole aperture gives: at the edges half of it is missing."""
+    half = (depths / (2 * scanner.f_number)).clamp(2.0, WIDEST)
+    length = probe.apex * probe.field_of_view if math.isfinite(probe.apex) else probe.aperture
+    place = ((torch.arange(probe.scan_lines) + 0.5) / probe.scan_lines * length)[:, None]
+    missing = (half - place).clamp(min=0) + (half - (length - place)).clamp(min=0)
+    return 10 ** (-scanner.edge_loss / 20 * (missing / half).clamp(max=1))
+
+
+def _mean(weights: Tensor) -> Tensor:
+    return weights / weights.sum(dim=-1, keepdim=True)
 
 
 def line_spacing(probe: ProbeGeometry, depths: Tensor) -> Tensor:
@@ -67,19 +118,19 @@ def line_spacing(probe: ProbeGeometry, depths: Tensor) -> Tensor:
     return (probe.apex + depths) * (probe.field_of_view / probe.scan_lines)
 
 
-def beam_width(depths: Tensor, settings: ImageSettings) -> Tensor:
+def beam_width(depths: Tensor, settings: ImageSettings, scanner: Scanner = GENERIC) -> Tensor:
     """Return (S,) lateral full width at half maximum of the point spread, mm.
 
-    Dynamic receive focusing at constant f-number gives 0.024·depth at 3.5 MHz (measured on real frames) and scales
+    Dynamic receive focusing at constant f-number gives `beam_ratio`·depth at 3.5 MHz and scales
     with the wavelength; away from the transmit focus the beam widens as a Gaussian beam does.
     """
-    diffraction = 0.024 * 3.5 / settings.frequency * depths
+    diffraction = scanner.beam_ratio * 3.5 / settings.frequency * depths
     return (diffraction * torch.sqrt(1 + ((depths - settings.focus) / DEPTH_OF_FIELD) ** 2)).clamp(min=NARROWEST)
 
 
-def lateral_psf(probe: ProbeGeometry, settings: ImageSettings, spacing: Tensor) -> Tensor:
+def lateral_psf(probe: ProbeGeometry, settings: ImageSettings, spacing: Tensor, scanner: Scanner) -> Tensor:
     """Return (ZONES, L, L): row l mixes the scan lines that the beam of line l covers; speckle keeps its power."""
-    width = beam_width(torch.tensor(probe.sample_depths), settings)
+    width = beam_width(torch.tensor(probe.sample_depths), settings, scanner)
     psf = mixing(width / 2.355, spacing, probe.scan_lines)
     # Neighbouring lines see partly the same scatterers: their echoes add in amplitude, not only in power.
     lines = torch.arange(probe.scan_lines)
@@ -98,6 +149,13 @@ def mixing(sigma: Tensor, spacing: Tensor, lines: int) -> Tensor:
     in_lines = (sigma / spacing).reshape(ZONES, -1).mean(dim=1).clamp(min=0.2)
     place = torch.arange(lines, dtype=torch.float32)
     return torch.exp(-0.5 * ((place[:, None] - place) / in_lines[:, None, None]) ** 2)
+
+
+def tails(length: float, spacing: Tensor, lines: int) -> Tensor:
+    """Return (ZONES, L, L) weights between scan lines that fall by a factor e over a length in mm."""
+    in_lines = length / spacing.reshape(ZONES, -1).mean(dim=1)
+    place = torch.arange(lines, dtype=torch.float32)
+    return torch.exp(-(place[:, None] - place).abs() / in_lines[:, None, None])
 
 
 def cubic_spline(t: Tensor) -> Tensor:

@@ -1,11 +1,14 @@
 """The anatomy as sound meets it: acoustic properties and scatterers sampled along the scan lines.
 
 Classes are looked up at the eight neighbouring voxels and their properties averaged with the trilinear weights,
-so that borders are smooth although the label map is not.
+so that borders are smooth although the label map is not. Air outside the body takes no part where there is tissue:
+a share of it would make a layer of next to no impedance in the skin. Beyond the CT the tissue at its border goes on,
+without an interface, and its scatterers fade.
 """
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,28 +19,40 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from us_sim.core import tissue
-from us_sim.core.compute.grids import inside, mapped, nearest, trilinear
+from us_sim.core.compute.grids import clamped, inside, mapped, nearest, trilinear
 from us_sim.core.compute.kernels import kernel
 from us_sim.core.geometry.transforms import Matrix, inverse
 from us_sim.core.patient.surface import Skin
 from us_sim.core.patient.volume import AIR_HU, CtVolume
 from us_sim.core.sampling.reslice import THIN, Beam
-from us_sim.core.sampling.scatterers import LOOKS, SCALE, TILE, tile_from_ct
+from us_sim.core.sampling.scatterers import LOOKS, SCALE, SPACING, TILE, tile_from_ct
 from us_sim.core.tissue import TissueClass
 
 # float32 throughout: a Python float would turn the kernel's arithmetic into float64.
 ZERO, ONE, NEPER = np.float32(0), np.float32(1), np.float32(np.log(10) / 20)
-PATCH = 1 / 4  # tile voxels to a voxel of heterogeneity: patches of 3 mm
-WARP = 1 / 32  # the same for the waviness of fascia: 24 mm
-CLUSTER = 1 / 2.5  # the same for bright clusters (small portal triads, septa): 1.9 mm
+PATCH = SPACING / 3.0  # tile voxels to a voxel of heterogeneity: patches of 3 mm
+WARP = SPACING / 24.0  # the same for the waviness of fascia, mm
+STRAND = SPACING / 6.0  # the same for the length of strands in the body wall, mm
+CLUSTER = SPACING / 1.9  # the same for bright clusters (small portal triads, septa), mm
 CLUSTER_ONSET = np.float32(1.5)  # standard deviations of the noise above which a cluster shows
 CLUSTER_GAIN = np.float32(7.0)  # dB to a standard deviation above the onset
 HU_TEXTURE = np.float32(0.05)  # dB of backscatter to a HU off the class's median, so that lesions show
 TEXTURE_SPAN = np.float32(60)  # HU
 ECHO_STEP = np.float32(0.5)  # dB of `CtVolume.echo`
+FADE = np.float32(6)  # mm beyond the CT over which scattering falls by a factor e
+SKIN_RAMP = np.float32(0.5)  # mm over which scattering begins at the skin
 NO_ECHO = np.zeros((0, 0, 0), np.int8)
 
 Float = NDArray[np.float32]
+
+# Columns of `property_table`; the last is the class's median HU in this patient, contrast agent included.
+Properties = namedtuple("Properties", "impedance attenuation amplitude heterogeneity specularity layering organ hu")
+MAPS = ("impedance", "attenuation", "specularity", "layering", "skin_distance", "warp", "strand", "hu")
+IMPEDANCE, ATTENUATION, SPECULARITY, LAYERING, DISTANCE, WARPED, STRANDED, VALUE = range(len(MAPS))  # of the kernel
+LEAST_BODY = np.float32(1e-3)  # share of the eight neighbours below which a place is air
+LAYERED = (TissueClass.FAT, TissueClass.MUSCLE, TissueClass.SOFT)
+ORGANS = (TissueClass.LIVER, TissueClass.KIDNEY, TissueClass.SPLEEN, TissueClass.PANCREAS, TissueClass.SOFT)
+AIR = int(TissueClass.BACKGROUND)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +67,7 @@ class Anatomy:
         skin_distance: (B, L, S) mm, negative inside the body.
         warp: (B, L, S) noise of 24 mm patches, fixed in the patient, about N(0, 1), of the
             elevational planes in which tissue is layered; 0 if none is.
+        strand: (B, L, S) the same of 6 mm patches.
         scatter: (B, L, S, 2 LOOKS) scattered amplitude, real parts then imaginary parts of the looks;
             tissue of 0 dB has unit variance in each.
         hu, tissue: (B, L, S) float32 and uint8, as `reslice` gives them at these points.
@@ -63,6 +79,7 @@ class Anatomy:
     layering: Tensor
     skin_distance: Tensor
     warp: Tensor
+    strand: Tensor
     scatter: Tensor
     hu: Tensor
     tissue: Tensor
@@ -76,27 +93,20 @@ def joined(parts: Sequence[Anatomy]) -> Anatomy:
 
 
 def property_table(volume: CtVolume) -> Float:
-    """Return (classes, 8): impedance, attenuation, amplitude, heterogeneity, specularity, layering, organ, HU.
-
-    The last column is the class's median HU in this patient, contrast agent included.
-    """
+    """Return (classes, columns) with the columns of `Properties`."""
     thinned = tuple(slice(None, None, max(1, n // 100)) for n in volume.hu.shape)
     hu, classes = volume.hu[thinned], volume.tissue[thinned]
     median = [float(np.median(hu[classes == i])) if (classes == i).any() else 0.0 for i in range(tissue.CLASS_COUNT)]
     ids = np.arange(tissue.CLASS_COUNT)
-    layering = np.isin(ids, (TissueClass.FAT, TissueClass.MUSCLE, TissueClass.SOFT))
-    organ = np.isin(ids, (TissueClass.LIVER, TissueClass.KIDNEY, TissueClass.SPLEEN, TissueClass.PANCREAS,
-                          TissueClass.SOFT))  # fmt: skip
-    amplitude = 10 ** (tissue.column("backscatter") / 20) * (tissue.column("scatterer_density") > 0)
-    columns = (
-        tissue.column("impedance"),
-        tissue.column("attenuation"),
-        amplitude,
-        tissue.column("heterogeneity"),
-        tissue.column("specularity"),
-        layering,
-        organ,
-        median,
+    columns = Properties(
+        impedance=tissue.column("impedance"),
+        attenuation=tissue.column("attenuation"),
+        amplitude=10 ** (tissue.column("backscatter") / 20) * (tissue.column("scatterer_density") > 0),
+        heterogeneity=tissue.column("heterogeneity"),
+        specularity=tissue.column("specularity"),
+        layering=np.isin(ids, LAYERED),
+        organ=np.isin(ids, ORGANS),
+        hu=np.array(median),
     )
     return np.ascontiguousarray(np.stack(columns, axis=-1), dtype=np.float32)
 
@@ -121,7 +131,7 @@ def sample_anatomy(
         beam: elevational offsets and weights.
     """
     shape = (len(ct_from_probe), *points.shape[:2])
-    maps, classes = np.empty((7, *shape), np.float32), np.empty(shape, np.uint8)
+    maps, classes = np.empty((len(MAPS), *shape), np.float32), np.empty(shape, np.uint8)
     scatter = np.empty((*shape, 2 * LOOKS), np.float32)
     flat = points.reshape(-1, 3)
     amplitudes = np.empty((len(beam[0]), len(flat)), np.float32)
@@ -129,8 +139,9 @@ def sample_anatomy(
     voxel_from_ct, grid_from_ct = inverse(volume.ct_from_voxel), inverse(skin.ct_from_grid)
     for b, pose in enumerate(ct_from_probe):
         matrices = voxel_from_ct @ pose, tile_from_ct() @ pose, grid_from_ct @ pose
-        out = maps[:, b].reshape(7, -1), amplitudes, classes[b].reshape(-1)
-        _sample(volume.hu, volume.tissue, echo, table, tile, skin.distance, *matrices, flat, *beam, *out)
+        out = maps[:, b].reshape(len(MAPS), -1), amplitudes, classes[b].reshape(-1)
+        arrays = volume.hu, volume.tissue, echo, volume.spacing, table, tile, skin.distance
+        _sample(*arrays, *matrices, flat, *beam, *out)
         _scatter(tile, matrices[1], flat, beam[0], amplitudes, scatter[b].reshape(-1, 2 * LOOKS))
     *properties, hu = maps
     return (*properties, scatter, hu, classes)
@@ -153,18 +164,11 @@ def _noise(tile, q, a, b, c):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _clamped(grid, a, b, c):  # type: ignore[no-untyped-def]
-    """Trilinear sample of a grid at the nearest point inside it."""
-    a = min(max(a, 0.0), grid.shape[0] - 1.001)
-    b = min(max(b, 0.0), grid.shape[1] - 1.001)
-    c = min(max(c, 0.0), grid.shape[2] - 1.001)
-    i, j, k = int(a), int(b), int(c)
-    u, v, w = np.float32(a - i), np.float32(b - j), np.float32(c - k)
-    g00 = grid[i, j, k] * (ONE - w) + grid[i, j, k + 1] * w
-    g01 = grid[i, j + 1, k] * (ONE - w) + grid[i, j + 1, k + 1] * w
-    g10 = grid[i + 1, j, k] * (ONE - w) + grid[i + 1, j, k + 1] * w
-    g11 = grid[i + 1, j + 1, k] * (ONE - w) + grid[i + 1, j + 1, k + 1] * w
-    return (g00 * (ONE - v) + g01 * v) * (ONE - u) + (g10 * (ONE - v) + g11 * v) * u
+def _fading(grid, a, b, c, spacing):  # type: ignore[no-untyped-def]
+    """Share of the scattering that is left at a fractional voxel, which may lie beyond the CT."""
+    i, j, k = clamped(grid, a, b, c)
+    beyond = abs(a - i) * spacing[0] + abs(b - j) * spacing[1] + abs(c - k) * spacing[2]
+    return np.exp(-np.float32(beyond) / FADE)
 
 
 @kernel
@@ -172,6 +176,7 @@ def _sample(  # type: ignore[no-untyped-def]
     hu,
     tissue,
     echo,
+    spacing,
     table,
     tile,
     distance,
@@ -187,51 +192,73 @@ def _sample(  # type: ignore[no-untyped-def]
 ):
     for p in numba.prange(points.shape[0]):
         x, z = points[p, 0], points[p, 2]
-        for column in range(7):
+        for column in range(len(out)):
             out[column, p] = 0
+        a, b, c = mapped(grid_from_probe, x, points[p, 1], z)
+        a, b, c = clamped(distance, a, b, c)
+        out[DISTANCE, p] = trilinear(distance, a, b, c, np.float32)
+        in_skin = min(max(-out[DISTANCE, p] / SKIN_RAMP, ZERO), ONE)
         layered = ZERO
         for plane in range(len(offsets)):
             y, share = points[p, 1] + offsets[plane], weights[plane]
             a, b, c = mapped(voxel_from_probe, x, y, z)
-            if not inside(hu, a, b, c):
-                amplitudes[plane, p] = 0
-                out[0, p] += share * table[0, 0]
-                out[1, p] += share * table[0, 1]
-                out[2, p] += share * table[0, 4]
-                out[6, p] += share * np.float32(AIR_HU)
-                continue
+            within = inside(hu, a, b, c)
+            present = share * in_skin * (ONE if within else _fading(hu, a, b, c, spacing))
+            a, b, c = clamped(hu, a, b, c)
             value = trilinear(hu, a, b, c, np.float32)
-            impedance, attenuation, amplitude, variability, specularity, layering, organ, usual = _properties(
-                tissue, table, a, b, c
-            )
-            level = ECHO_STEP * trilinear(echo, a, b, c) if len(echo) else ZERO
+            here = _properties(tissue, table, a, b, c)
+            level = ECHO_STEP * trilinear(echo, a, b, c, np.float32) if len(echo) else ZERO
             a, b, c = mapped(tile_from_probe, x, y, z)
-            if variability > 0:
-                level += variability * _noise(tile, 0, a * PATCH, b * PATCH, c * PATCH)
-            if organ > 0:
+            if here.heterogeneity > 0 and present > 0:
+                level += here.heterogeneity * _noise(tile, 0, a * PATCH, b * PATCH, c * PATCH)
+            if here.organ > 0 and present > 0:
                 cluster = _noise(tile, 1, a * CLUSTER, b * CLUSTER, c * CLUSTER)
-                lesion = HU_TEXTURE * min(max(value - usual, -TEXTURE_SPAN), TEXTURE_SPAN)
-                level += organ * (CLUSTER_GAIN * max(cluster - CLUSTER_ONSET, ZERO) + lesion)
-            out[0, p] += share * impedance
-            out[1, p] += share * attenuation
-            out[2, p] += share * specularity
-            out[3, p] += share * layering
-            out[6, p] += share * value
-            if layering > 0:
+                lesion = HU_TEXTURE * min(max(value - here.hu, -TEXTURE_SPAN), TEXTURE_SPAN)
+                level += here.organ * (CLUSTER_GAIN * max(cluster - CLUSTER_ONSET, ZERO) + lesion)
+            out[IMPEDANCE, p] += share * here.impedance
+            out[ATTENUATION, p] += share * here.attenuation
+            out[SPECULARITY, p] += share * here.specularity
+            out[LAYERING, p] += share * here.layering
+            out[VALUE, p] += share * (value if within else np.float32(AIR_HU))
+            if here.layering > 0 and present > 0:
                 layered += share
-                out[5, p] += share * _noise(tile, 2, a * WARP, b * WARP, c * WARP)
-            amplitudes[plane, p] = share * amplitude * np.exp(level * NEPER) if amplitude > 0 else ZERO
+                out[WARPED, p] += share * _noise(tile, 2, a * WARP, b * WARP, c * WARP)
+                out[STRANDED, p] += share * _noise(tile, 3, a * STRAND, b * STRAND, c * STRAND)
+            amplitude = present * here.amplitude
+            amplitudes[plane, p] = amplitude * np.exp(level * NEPER) if amplitude > 0 else ZERO
         if layered > 0:
-            out[5, p] /= layered
+            out[WARPED, p] /= layered
+            out[STRANDED, p] /= layered
         a, b, c = mapped(voxel_from_probe, x, points[p, 1], z)
         classes[p] = nearest(tissue, a, b, c)
-        a, b, c = mapped(grid_from_probe, x, points[p, 1], z)
-        out[4, p] = _clamped(distance, a, b, c)
+
+
+@numba.njit(inline="always")
+def _row(table, t):  # type: ignore[no-untyped-def]
+    """The properties of class t."""
+    return Properties(
+        table[t, 0], table[t, 1], table[t, 2], table[t, 3], table[t, 4], table[t, 5], table[t, 6], table[t, 7]
+    )
+
+
+@numba.njit(inline="always")
+def _plus(total, weight, row):  # type: ignore[no-untyped-def]
+    """Properties plus so much of others."""
+    return Properties(
+        total.impedance + weight * row.impedance,
+        total.attenuation + weight * row.attenuation,
+        total.amplitude + weight * row.amplitude,
+        total.heterogeneity + weight * row.heterogeneity,
+        total.specularity + weight * row.specularity,
+        total.layering + weight * row.layering,
+        total.organ + weight * row.organ,
+        total.hu + weight * row.hu,
+    )
 
 
 @numba.njit(inline="always")
 def _properties(tissue, table, a, b, c):  # type: ignore[no-untyped-def]
-    """The row of `property_table` at a fractional voxel, trilinear; inside one class it is that class's own."""
+    """The properties at a fractional voxel, trilinear over what is no air; inside one class they are its own."""
     i, j, k = min(int(a), tissue.shape[0] - 2), min(int(b), tissue.shape[1] - 2), min(int(c), tissue.shape[2] - 2)
     t = tissue[i, j, k]
     mixed = False
@@ -239,23 +266,25 @@ def _properties(tissue, table, a, b, c):  # type: ignore[no-untyped-def]
         for dj in range(2):
             mixed |= (tissue[i + di, j + dj, k] != t) | (tissue[i + di, j + dj, k + 1] != t)
     if not mixed:
-        return table[t, 0], table[t, 1], table[t, 2], table[t, 3], table[t, 4], table[t, 5], table[t, 6], table[t, 7]
+        return _row(table, t)
     u, v, w = np.float32(a - i), np.float32(b - j), np.float32(c - k)
-    r0 = r1 = r2 = r3 = r4 = r5 = r6 = r7 = ZERO
+    body = ZERO
     for di in range(2):
         for dj in range(2):
             for dk in range(2):
-                weight = (u if di else ONE - u) * (v if dj else ONE - v) * (w if dk else ONE - w)
+                if tissue[i + di, j + dj, k + dk] != AIR:
+                    body += (u if di else ONE - u) * (v if dj else ONE - v) * (w if dk else ONE - w)
+    if body < LEAST_BODY:
+        return _row(table, AIR)
+    total = Properties(ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO)
+    for di in range(2):
+        for dj in range(2):
+            for dk in range(2):
                 t = tissue[i + di, j + dj, k + dk]
-                r0 += weight * table[t, 0]
-                r1 += weight * table[t, 1]
-                r2 += weight * table[t, 2]
-                r3 += weight * table[t, 3]
-                r4 += weight * table[t, 4]
-                r5 += weight * table[t, 5]
-                r6 += weight * table[t, 6]
-                r7 += weight * table[t, 7]
-    return r0, r1, r2, r3, r4, r5, r6, r7
+                if t != AIR:
+                    weight = (u if di else ONE - u) * (v if dj else ONE - v) * (w if dk else ONE - w)
+                    total = _plus(total, weight / body, _row(table, t))
+    return total
 
 
 @kernel

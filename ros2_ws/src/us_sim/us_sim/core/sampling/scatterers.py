@@ -2,7 +2,7 @@
 
 Each voxel of the tile holds the complex amplitudes of `LOOKS` independent looks. Sampled at points of the
 patient it moves with the tissue: the probe that leaves and comes back finds the same scatterers. The tile lies
-obliquely in `ct`, so that no slice along an anatomical plane meets its period of 96 mm.
+obliquely in `ct`, so that no slice along an anatomical plane meets its period of 64 mm.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from us_sim.core.geometry.transforms import Matrix, rotation_from_quaternion
 
 LOOKS = 6  # independent looks in the compounded real frames, from the grey SD of their liver
 TILE = 128  # voxels along each axis, a power of two
-SPACING = 0.75  # mm; with the trilinear kernel the axial grain of the real frames
+SPACING = 0.5  # mm; with the trilinear kernel and the pulse the axial grain of the real frames
 SCALE = np.float32(32)  # int8 steps to a standard deviation
 
 

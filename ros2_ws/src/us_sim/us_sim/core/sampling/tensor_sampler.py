@@ -38,8 +38,11 @@ class TensorSampler:
         self._distance = torch.from_numpy(skin.distance).to(device).flatten()
         self._tile = torch.from_numpy(scatterer_tile(seed)).to(device).flatten(0, 2)
         self._table = torch.from_numpy(property_table(volume)).to(device)
+        self._spacing = torch.from_numpy(volume.spacing.astype(np.float32)).to(device)
         self._voxels, self._cells = Lattice(volume.hu.shape, device), Lattice(skin.distance.shape, device)
         self._tiles = Lattice((TILE, TILE, TILE), device, periodic=True)
+        self._scale = torch.tensor([a.PATCH, a.CLUSTER, a.WARP, a.STRAND], device=device)[:, None]
+        self._channel = torch.arange(4, device=device)[:, None]
         self._voxel_from_ct = inverse(volume.ct_from_voxel)
         self._grid_from_ct = inverse(skin.ct_from_grid)
 
@@ -60,38 +63,60 @@ class TensorSampler:
         return joined([self._anatomy(points, ct_from_probe[start : start + AT_ONCE], beam) for start in starts])
 
     def _anatomy(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Anatomy:
-        planes = [self._plane(points, ct_from_probe, float(o), float(w)) for o, w in zip(*beam, strict=True)]
-        properties, warp, layered, scatter, hu = (torch.stack(parts).sum(dim=0) for parts in zip(*planes, strict=True))
-        impedance, attenuation, _, _, specularity, layering, _, _ = properties.unbind(-1)
         grid = self._cells.kept(self._map(self._grid_from_ct @ ct_from_probe, points, 0.0))
         distance = blended(self._distance, *self._cells.corners(grid))
-        tissue, warp = self.classes(points, ct_from_probe), warp / layered.clamp(min=1e-6)
-        return Anatomy(impedance, attenuation, specularity, layering, distance, warp, scatter, hu, tissue)
+        in_skin = (-distance / float(a.SKIN_RAMP)).clamp(0, 1)
+        planes = [self._plane(points, ct_from_probe, float(o), float(w), in_skin) for o, w in zip(*beam, strict=True)]
+        properties, noises, layered, scatter, hu = (
+            torch.stack(parts).sum(dim=0) for parts in zip(*planes, strict=True)
+        )
+        here = a.Properties(*properties.unbind(-1))
+        warp, strand = (noises / layered.clamp(min=1e-6)[..., None]).unbind(-1)
+        tissue = self.classes(points, ct_from_probe)
+        return Anatomy(
+            here.impedance,
+            here.attenuation,
+            here.specularity,
+            here.layering,
+            distance,
+            warp,
+            strand,
+            scatter,
+            hu,
+            tissue,
+        )
 
     def _plane(
-        self, points: Tensor, ct_from_probe: Matrix, offset: float, share: float
+        self, points: Tensor, ct_from_probe: Matrix, offset: float, share: float, in_skin: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Of one elevational plane, weighted: properties (…, 8), warp, the weight where tissue is layered, scatter
-        (…, 2 LOOKS) and HU."""
+        """Of one elevational plane, weighted: properties (…, 8), warp and strand (…, 2), the weight where tissue is
+        layered, scatter (…, 2 LOOKS) and HU."""
         voxels = self._map(self._voxel_from_ct @ ct_from_probe, points, offset)
-        within, (index, weights) = self._voxels.hold(voxels), self._voxels.corners(voxels)
-        properties = (weights[..., None] * self._table[self._tissue[index].int()]).sum(dim=-2)
-        properties = torch.where(within[..., None], properties, self._table[0])
+        within, nearest = self._voxels.hold(voxels), self._voxels.kept(voxels)
+        index, weights = self._voxels.corners(nearest)
+        beyond = ((voxels - nearest).abs() * self._spacing).sum(dim=-1)
+        present = share * in_skin * torch.exp(-beyond / float(a.FADE))
+        classes = self._tissue[index].int()
+        body = weights * (classes != a.AIR)
+        total = body.sum(dim=-1, keepdim=True)
+        mixed = torch.where(total < float(a.LEAST_BODY), weights, body / total.clamp(min=1e-12))
+        properties = (mixed[..., None] * self._table[classes]).sum(dim=-2)
+        here = a.Properties(*properties.unbind(-1))
         hu = blended(self._hu, index, weights)
         tile = self._map(tile_from_ct() @ ct_from_probe, points, offset)
-        patch, cluster = self._noise(tile * a.PATCH, 0), self._noise(tile * a.CLUSTER, 1)
-        warp = self._noise(tile * a.WARP, 2)
+        noises = self._noises(tile)
+        patch, cluster = noises[..., 0], noises[..., 1]
         span = float(a.TEXTURE_SPAN)
-        lesion = float(a.HU_TEXTURE) * (hu - properties[..., 7]).clamp(-span, span)
+        lesion = float(a.HU_TEXTURE) * (hu - here.hu).clamp(-span, span)
         bright = float(a.CLUSTER_GAIN) * (cluster - float(a.CLUSTER_ONSET)).clamp(min=0)
-        level = properties[..., 3] * patch + properties[..., 6] * (bright + lesion)
+        level = here.heterogeneity * patch + here.organ * (bright + lesion)
         if self._echo is not None:
             level = level + float(a.ECHO_STEP) * blended(self._echo, index, weights)
-        amplitude = share * properties[..., 2] * torch.exp(level * float(a.NEPER)) * within
-        slice_hu = torch.where(within, hu, float(AIR_HU))
+        amplitude = present * here.amplitude * torch.exp(level * float(a.NEPER))
         scatter = amplitude[..., None] * self._noise(tile)
-        layered = share * (properties[..., 5] > 0)
-        return share * properties, layered * warp, layered, scatter, share * slice_hu
+        layered = share * ((here.layering > 0) & (present > 0))
+        slice_hu = torch.where(within, hu, float(AIR_HU))
+        return share * properties, layered[..., None] * noises[..., 2:], layered, scatter, share * slice_hu
 
     def _map(self, to_from_probe: Matrix, points: Tensor, offset: float) -> Tensor:
         """(B, ..., 3) points shifted along the elevation, in the target's index space."""
@@ -102,11 +127,18 @@ class TensorSampler:
         flat = points.reshape(1, -1, 3).expand(len(matrix), -1, -1)
         return torch.baddbmm(matrix[:, 3:], flat, matrix[:, :3]).reshape(len(matrix), *points.shape)
 
-    def _noise(self, position: Tensor, channel: int | None = None) -> Tensor:
-        """(...) samples of one channel of the periodic tile, or (..., 2 LOOKS) of all, of unit variance everywhere."""
+    def _noise(self, position: Tensor) -> Tensor:
+        """(..., 2 LOOKS) samples of the periodic tile, of unit variance everywhere."""
         index, weights = self._tiles.corners(position)
-        # Σ of the squared weights of the eight corners is the product over the axes of u² + (1 − u)².
-        scaled = weights / (weights.square().sum(dim=-1, keepdim=True).sqrt() * float(SCALE))
-        if channel is None:
-            return (scaled[..., None] * self._tile[index]).sum(dim=-2)
-        return blended(self._tile[:, channel], index, scaled)
+        return (_scaled(weights)[..., None] * self._tile[index]).sum(dim=-2)
+
+    def _noises(self, position: Tensor) -> Tensor:
+        """(..., 4) coarser noises, each of one channel: patches, clusters, warp and strand."""
+        index, weights = self._tiles.corners(position[..., None, :] * self._scale)
+        return (_scaled(weights) * self._tile[index, self._channel]).sum(dim=-1)
+
+
+def _scaled(weights: Tensor) -> Tensor:
+    """(..., 8) weights for samples of unit variance wherever between its corners a place lies."""
+    # Σ of the squared weights of the eight corners is the product over the axes of u² + (1 − u)².
+    return weights / (weights.square().sum(dim=-1, keepdim=True).sqrt() * float(SCALE))

@@ -1,0 +1,27 @@
+"""Coupling: what lies between the probe's face and the skin, and where the skin of a coarse CT begins."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from us_sim.core.physics.imaging import Formation
+from us_sim.core.sampling.anatomy import Anatomy
+from us_sim.core.tissue import TissueClass
+
+NEPER = math.log(10) / 20  # dB to natural logarithm of amplitude
+DEPTH = 8.0  # mm of coupling gel that may lie between face and skin
+IMPEDANCE = 1.65  # MRayl
+STEPS = 5.0  # mm under the skin's smooth surface where voxels of the label map may still say air
+AIR = int(TissueClass.BACKGROUND)
+
+
+def with_gel(anatomy: Anatomy, form: Formation) -> tuple[Tensor, Tensor]:
+    """Impedance and attenuation with the air between face and skin replaced by gel, which matches the skin.
+
+    The voxels of a coarse CT stand in steps across the smooth skin: air between them and the skin is none.
+    """
+    gap = (anatomy.skin_distance > -0.5) & (form.depths < DEPTH)
+    gap |= (anatomy.tissue == AIR) & (anatomy.skin_distance > -STEPS) & (anatomy.skin_distance <= 0)
+    return anatomy.impedance.masked_fill(gap, IMPEDANCE), anatomy.attenuation.masked_fill(gap, 0.0)

@@ -1,0 +1,51 @@
+"""Echoes of interfaces: mirror-like where the sound meets them squarely, scattered where they are rough."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from us_sim.core.physics.imaging import Formation
+from us_sim.core.physics.speckle import blur_laterally
+from us_sim.core.sampling.anatomy import Anatomy
+
+INTERFACE = 1.2  # mm of the pulse over which an impedance gradient reflects
+INCIDENCE_POWER = 6.0  # n of cosⁿ of the incidence
+HARDEST, SOFTEST = 4.0, 0.25  # MRayl, beyond which an interface reflects all: its place counts, not its step
+BODY = 1.6  # MRayl of most soft tissue; linear in Z, an interface lies in the middle between its voxels
+ROUGH = 0.4  # scattered amplitude of an interface without any mirror to that of a mirror
+NORMAL = 9  # samples over which the direction of an interface is taken
+FAINT = 1e-3  # least amplitude of scatterers that is told apart from none
+CAPSULE = 0.06  # of an organ against fat or muscle, as a step of ln Z
+
+
+def interface_echo(anatomy: Anatomy, impedance: Tensor, form: Formation) -> tuple[Tensor, Tensor]:
+    """Amplitude that interfaces send back, ½|∇Z|/Z times the pulse's half length, as a mirror and scattered.
+
+    Args:
+        anatomy: for how mirror-like interfaces are, and where organs border on the body wall.
+        impedance: (B, L, S) MRayl, without air at the skin.
+        form: from `formation`.
+
+    Returns:
+        Two (B, L, S): what falls as cosⁿ of the incidence, and what does not.
+    """
+    step = (impedance.clamp(SOFTEST, HARDEST) / BODY) - CAPSULE * anatomy.layering
+    fine = torch.nn.functional.avg_pool1d(step, 3, stride=1, padding=1, count_include_pad=False)
+    along, across = slopes(smooth(step, form), form)
+    cosine = (along.square() / (along.square() + across.square() + 1e-9)) ** (INCIDENCE_POWER / 2)
+    size = torch.linalg.vector_norm(torch.stack(slopes(fine, form)), dim=0)
+    echo = (0.5 * INTERFACE * 10 ** (form.scanner.specular_level / 20) * size).clamp(max=1.0)
+    return echo * anatomy.specularity * cosine, echo * (1 - anatomy.specularity) * ROUGH
+
+
+def slopes(field: Tensor, form: Formation) -> tuple[Tensor, Tensor]:
+    """Derivatives of a (B, L, S) field along and across the scan lines, 1/mm."""
+    along, across = torch.gradient(field, dim=(-1, -2))
+    return along / (form.depths[1] - form.depths[0]), across / form.line_spacing
+
+
+def smooth(field: Tensor, form: Formation) -> Tensor:
+    """Round off the steps that voxels of the label map leave in an interface, across lines and over NORMAL samples."""
+    along = torch.nn.functional.avg_pool1d(field, NORMAL, stride=1, padding=NORMAL // 2, count_include_pad=False)
+    return blur_laterally(along[..., None], form.evenness)[..., 0]

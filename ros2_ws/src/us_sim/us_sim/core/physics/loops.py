@@ -1,0 +1,279 @@
+"""Image formation on the CPU: what `b_mode.received` does by tensors, as a few compiled loops over the scan lines.
+
+A loop ends where the next step needs its neighbours' results.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from us_sim.core.compute.kernels import kernel
+from us_sim.core.physics import gel, reverberation
+from us_sim.core.physics import interfaces as i
+from us_sim.core.physics.body_wall import fascia
+from us_sim.core.physics.imaging import Formation
+from us_sim.core.physics.speckle import mix
+from us_sim.core.sampling.anatomy import Anatomy
+
+ZERO, HALF, ONE, TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
+FAINT = np.float32(i.FAINT)
+
+
+def received_by_loops(anatomy: Anatomy, coupling: Tensor, form: Formation) -> Tensor:
+    """`b_mode.received` on the CPU."""
+    shape, scanner, looks = anatomy.impedance.shape, form.scanner, form.scanner.looks
+    made = torch.empty(7, *shape).numpy()  # each step writes what the next one reads
+    impedance, left, step, along, energy, even, level = made
+    step_mm = float(form.depths[1] - form.depths[0])
+    given = anatomy.impedance, anatomy.attenuation, anatomy.skin_distance, anatomy.layering
+    per_cm = np.float32(2 * gel.NEPER * form.settings.frequency * step_mm / 10)
+    depths = form.depths.numpy()
+    maps = [part.contiguous().numpy() for part in given]
+    _down(*[*maps, anatomy.tissue.numpy(), depths, per_cm, impedance, left])
+    _steps(impedance, anatomy.layering.contiguous().numpy(), step, along)
+    _across(left, along, form.evenness.numpy(), energy, even)
+    echoes = torch.empty(*shape, 2 * looks).numpy()
+    haze, near = left, step  # their places are free by then: `left` from here on, `step` after the slopes
+    tail = torch.exp(-(form.depths[: reverberation.TAIL] - form.depths[0]) / scanner.ring_down).numpy()
+    levels = _levels(form)
+    _echo(
+        anatomy.scatter.contiguous().numpy(), anatomy.specularity.contiguous().numpy(), fascia(anatomy).numpy(),
+        impedance, energy, near, even, form.line_spacing.numpy(), depths, tail, levels, looks, echoes, haze, level,
+    )  # fmt: skip
+    reach = max(1, round(scanner.side_lobe_width / step_mm))
+    _smear(level, reach, along)
+    side = np.float32(10 ** (scanner.side_lobe_level / 20))
+    signal = torch.empty(*shape, 2 * looks).numpy()
+    _pulse(echoes, along, level, haze, form.clutter.numpy(), form.side_lobes.numpy(), side, form.pulse.numpy(), signal)
+    envelope = torch.empty(shape)
+    weak = coupling.contiguous().numpy(), form.aperture.numpy(), form.noise.numpy(), form.ring.numpy()
+    _compound(signal, form.lateral_psf.numpy(), *weak, envelope.numpy())
+    return envelope
+
+
+def _levels(form: Formation) -> NDArray[np.float32]:
+    """(7,) float32: amplitudes of speckle, interfaces, mirrors, haze, ghosts of one and two round trips; mm of haze."""
+    scanner, ghost = form.scanner, reverberation.GHOST
+    db = [scanner.speckle_level, scanner.specular_level, scanner.mirror_level, scanner.shadow_level, ghost, 2 * ghost]
+    return np.array([*(10 ** (np.array(db) / 20)), scanner.shadow_length], np.float32)
+
+
+@kernel
+def _down(impedance, attenuation, distance, layering, tissue, depths, per_cm, out, left):  # type: ignore[no-untyped-def]
+    """Impedance and two-way amplitude down each line."""
+    lines = impedance.shape[1]
+    for r in numba.prange(impedance.shape[0] * lines):
+        b, line = r // lines, r % lines
+        lost, before = ZERO, ZERO
+        for s in range(impedance.shape[2]):
+            z, loss, skin = impedance[b, line, s], attenuation[b, line, s], distance[b, line, s]
+            steps = tissue[b, line, s] == gel.AIR and skin > -gel.STEPS and skin <= 0
+            if steps or (skin > np.float32(-0.5) and depths[s] < gel.DEPTH):
+                z, loss = np.float32(gel.IMPEDANCE), ZERO
+            lost += per_cm * loss
+            if s > 0:
+                reflection = (z - before) / (z + before)
+                lost -= np.log1p(-min(reflection * reflection, np.float32(0.9999)))
+            out[b, line, s], left[b, line, s], before = z, np.exp(-lost), z
+
+
+@kernel
+def _steps(impedance, layering, fine, along):  # type: ignore[no-untyped-def]
+    """Steps of impedance, averaged over 3 and over NORMAL samples of each line."""
+    lines, samples = impedance.shape[1:]
+    reach = i.NORMAL // 2
+    for r in numba.prange(impedance.shape[0] * lines):
+        b, line = r // lines, r % lines
+        step = np.empty(samples, np.float32)
+        for s in range(samples):
+            z = min(max(impedance[b, line, s], np.float32(i.SOFTEST)), np.float32(i.HARDEST))
+            step[s] = z / np.float32(i.BODY) - np.float32(i.CAPSULE) * layering[b, line, s]
+        _averaged(step, 1, fine[b, line])
+        _averaged(step, reach, along[b, line])
+
+
+@numba.njit
+def _averaged(values, reach, out):  # type: ignore[no-untyped-def]
+    """Mean of (S,) values over 2 reach + 1 samples, of those that there are."""
+    for s in range(len(values)):
+        first, last = max(s - reach, 0), min(s + reach + 1, len(values))
+        total = ZERO
+        for t in range(first, last):
+            total += values[t]
+        out[s] = total / np.float32(last - first)
+
+
+@kernel
+def _across(left, along, evenness, energy, even):  # type: ignore[no-untyped-def]
+    """What the aperture leaves of the sound, and the even steps of impedance, from the neighbouring lines."""
+    lines, samples = left.shape[1:]
+    size = samples // len(evenness)
+    for r in numba.prange(left.shape[0] * lines):
+        b, line = r // lines, r % lines
+        energy[b, line] = 0
+        for k in range(-3, 4):
+            weight = np.float32((4 - abs(k)) / 16)
+            other = min(max(line + k, 0), lines - 1)
+            for s in range(samples):
+                energy[b, line, s] += weight * left[b, other, s]
+        for zone in range(len(evenness)):
+            start = zone * size
+            mix(along, b, start, evenness, zone, line, even[b, line, start : start + size])
+
+
+@numba.njit(inline="always")
+def _slopes(field, b, line, s, per_sample, spacing):  # type: ignore[no-untyped-def]
+    """Derivatives of a (B, L, S) field along and across the lines, 1/mm."""
+    s0, s1 = max(s - 1, 0), min(s + 1, field.shape[2] - 1)
+    l0, l1 = max(line - 1, 0), min(line + 1, field.shape[1] - 1)
+    along = (field[b, line, s1] - field[b, line, s0]) / (np.float32(s1 - s0) * per_sample)
+    across = (field[b, l1, s] - field[b, l0, s]) / (np.float32(l1 - l0) * spacing[s])
+    return along, across
+
+
+@kernel
+def _echo(  # type: ignore[no-untyped-def]
+    scatter, specularity, sheets, impedance, energy, fine, even, spacing, depths, tail, levels, looks,
+    echoes, haze, level,
+):  # fmt: skip
+    """What comes back down each line, its mean level, and the haze behind gas."""
+    batch, lines, samples = energy.shape
+    every, per_sample = scatter.shape[3] // 2, depths[1] - depths[0]
+    for r in numba.prange(batch * lines):
+        b, line = r // lines, r % lines
+        coherent, grain = np.empty(samples, np.float32), np.empty(samples, np.float32)
+        for s in range(samples):
+            a, c = _slopes(even, b, line, s, per_sample, spacing)
+            cosine = (a * a / (a * a + c * c + np.float32(1e-9))) ** 3
+            a, c = _slopes(fine, b, line, s, per_sample, spacing)
+            echo = min(np.float32(HALF * i.INTERFACE) * levels[1] * np.sqrt(a * a + c * c), ONE)
+            mirror = specularity[b, line, s]
+            coherent[s] = echo * mirror * cosine + sheets[b, line, s]
+            own = ZERO
+            for q in range(looks):
+                own += scatter[b, line, s, q] ** 2 + scatter[b, line, s, every + q] ** 2
+            rough = echo * (ONE - mirror) * np.float32(i.ROUGH)
+            grain[s] = levels[0] + rough / max(np.sqrt(own / np.float32(2 * looks)), FAINT)
+        first, airy = _wall(impedance[b, line])
+        image = np.empty(samples, np.float32)
+        _behind(first, airy, energy[b, line], per_sample, levels, image, haze[b, line])
+        sent = np.empty(samples, np.float32)
+        for s in range(samples):
+            source = min(max(2 * first - s, 0), samples - 1)
+            sent[s] = energy[b, line, s] * coherent[s] + image[s] * coherent[source]
+        _reverberate(sent, depths, levels, tail, coherent)
+        for s in range(samples):
+            source = min(max(2 * first - s, 0), samples - 1)
+            here, there = grain[s] * energy[b, line, s], grain[source] * image[s]
+            total = ZERO
+            for q in range(looks):
+                real = here * scatter[b, line, s, q] + there * scatter[b, line, source, q] + coherent[s]
+                imaginary = here * scatter[b, line, s, every + q] + there * scatter[b, line, source, every + q]
+                echoes[b, line, s, q], echoes[b, line, s, looks + q] = real, imaginary
+                total += real * real + imaginary * imaginary
+            level[b, line, s] = np.sqrt(total / np.float32(2 * looks))
+
+
+@numba.njit
+def _wall(impedance):  # type: ignore[no-untyped-def]
+    """First sample of gas or bone, 0 if there is none, and whether it is gas."""
+    for s in range(len(impedance)):
+        if impedance[s] < reverberation.AIRY or impedance[s] > reverberation.BONY:
+            return (s, impedance[s] < reverberation.AIRY) if s > reverberation.BACK else (0, False)
+    return 0, False
+
+
+@numba.njit
+def _behind(first, airy, left, per_sample, levels, image, haze):  # type: ignore[no-untyped-def]
+    """Amplitudes of the mirror image and of the haze at each sample of a line."""
+    image[:], haze[:] = 0, 0
+    if first == 0:
+        return
+    met = left[first - reverberation.BACK]
+    share = levels[3] * met * (ONE if airy else np.float32(reverberation.BONE_SHARE))
+    for s in range(first + 1, len(left)):
+        behind = s - first
+        beyond = np.float32(behind) * per_sample
+        bars = ONE
+        if airy:
+            swing = np.float32(reverberation.BAR_SHARE) * np.exp(-beyond / np.float32(reverberation.BAR_LENGTH))
+            bars += swing * np.cos(np.float32(2 * math.pi / reverberation.BARS) * beyond)
+        haze[s] = share * np.exp(-beyond / levels[6]) * bars
+        if airy and behind < first:
+            fading = ONE - np.float32(behind) / np.float32(first)
+            image[s] = levels[2] * met * met / max(left[first - behind], np.float32(1e-6)) * fading
+
+
+@numba.njit
+def _reverberate(sent, depths, levels, tail, out):  # type: ignore[no-untyped-def]
+    """Add the ghosts of near layers, and lengthen each echo by the pulse's tail."""
+    ghostly = sent.copy()
+    for s in range(len(sent)):
+        if depths[s // 2] < reverberation.GHOST_DEPTH:
+            ghostly[s] += levels[4] * sent[s // 2]
+        if depths[s // 3] < reverberation.GHOST_DEPTH:
+            ghostly[s] += levels[5] * sent[s // 3]
+    for s in range(len(sent)):
+        total = ZERO
+        for k in range(min(len(tail), s + 1)):
+            total += tail[k] * ghostly[s - k]
+        out[s] = total
+
+
+@kernel
+def _smear(level, reach, out):  # type: ignore[no-untyped-def]
+    """Mean of the level along each line over the reach of the side lobes."""
+    lines = level.shape[1]
+    for r in numba.prange(level.shape[0] * lines):
+        _averaged(level[r // lines, r % lines], reach, out[r // lines, r % lines])
+
+
+@kernel
+def _pulse(echoes, smeared, level, haze, clutter, side_lobes, side, pulse, signal):  # type: ignore[no-untyped-def]
+    """Add what side lobes and haze bring, and convolve along each line with the pulse."""
+    batch, lines, samples, channels = echoes.shape
+    size, reach = samples // len(side_lobes), len(pulse) // 2
+    for r in numba.prange(batch * lines):
+        b, line = r // lines, r % lines
+        around = np.empty(samples, np.float32)
+        for zone in range(len(side_lobes)):
+            start = zone * size
+            mix(smeared, b, start, side_lobes, zone, line, around[start : start + size])
+        heard = np.empty((samples, channels), np.float32)
+        for s in range(samples):
+            ratio = side * around[s] / max(level[b, line, s], np.float32(1e-12))
+            more = np.sqrt(ONE + ratio * ratio)
+            for q in range(channels):
+                heard[s, q] = more * echoes[b, line, s, q] + haze[b, line, s] * clutter[line, s, q]
+        for s in range(samples):
+            signal[b, line, s] = 0
+            for t in range(max(0, reach - s), min(len(pulse), samples + reach - s)):
+                for q in range(channels):
+                    signal[b, line, s, q] += pulse[t] * heard[s + t - reach, q]
+
+
+@kernel
+def _compound(signal, psf, coupling, aperture, noise, ring, envelope):  # type: ignore[no-untyped-def]
+    """Mix the lines that a beam covers, add the noise, and average the envelopes of the looks."""
+    batch, lines, samples, channels = signal.shape
+    size, looks = samples // len(psf), channels // 2
+    flat = signal.reshape(batch, lines, samples * channels)
+    for r in numba.prange(batch * lines):
+        b, line = r // lines, r % lines
+        mixed = np.empty(size * channels, np.float32)
+        for zone in range(len(psf)):
+            mix(flat, b, zone * size * channels, psf, zone, line, mixed)
+            for k in range(size):
+                s, total = zone * size + k, ZERO
+                weak = coupling[b, line] * aperture[line, s]
+                for q in range(looks):
+                    real = mixed[k * channels + q] * weak + noise[line, s, q]
+                    imaginary = mixed[k * channels + looks + q] * weak + noise[line, s, looks + q]
+                    total += np.sqrt(real * real + imaginary * imaginary)
+                envelope[b, line, s] = total / np.float32(looks) + ring[s]
