@@ -14,11 +14,11 @@ from PIL import Image
 
 from scyclegan_train import evaluate
 from scyclegan_train.data.inputs import known_fan
-from scyclegan_train.evaluation import held_out, judge, report
+from scyclegan_train.evaluation import held_out, reference_segmenter, report
 from scyclegan_train.evaluation.held_out import PROBE, Shuffled, along_lines, shuffle_table
 from scyclegan_train.evaluation.intervals import Interval
-from scyclegan_train.evaluation.judge import Judge
 from scyclegan_train.evaluation.measure import DEPTH_BINS, Findings, add_greys
+from scyclegan_train.evaluation.reference_segmenter import ReferenceSegmenter
 from scyclegan_train.method.networks import ct_generator, segmenter
 from us_sim.core.generator.artifact import load_generator, save_generator
 from us_sim.core.generator.card import Card
@@ -66,7 +66,12 @@ def test_every_way_to_the_labels_is_shuffled() -> None:
 def findings(dice: float, ridges: float, flicker: float, **more: float) -> Findings:
     found = Findings()
     for patient, aside in (("a", 0.0), ("b", 0.02)):
-        for metric, value in {"dice organs": dice, "invented ridges": ridges, "flicker": flicker, **more}.items():
+        for metric, value in {
+            "dice organs": dice,
+            "hallucinated structures": ridges,
+            "flicker": flicker,
+            **more,
+        }.items():
             found.add(patient, metric, value + aside)
     return found
 
@@ -82,9 +87,9 @@ def test_criteria_are_those_of_a_reviewer() -> None:
     found = {text: (value, met) for text, value, met in report.criteria(made(), "own")}
     assert found["Dice of organs at least that on the physics frame less 0.03"] == ("-0.010", True)
     assert found["Dice to the shuffled map below 0.2"] == ("0.110", True)
-    assert found["invented ridges at most physics + 2 points"] == ("+1.00 points", True)
+    assert found["hallucinated structures at most physics + 2 points"] == ("+1.00 points", True)
     assert found["motion-compensated change at most 1.2 times physics"] == ("1.25 times", False)
-    assert found["liver blocks within the real range"] == ("not measured", None)
+    assert found["liver ROIs within the real range"] == ("not measured", None)
     assert not report.criteria(made(dice=0.70), "own")[0][2]
     assert not report.criteria(made(printed=0.3), "own")[1][2]
 
@@ -110,14 +115,14 @@ def test_report_says_numbers_intervals_and_what_was_not_tested(tmp_path: Path) -
     data = json.loads((tmp_path / "report.json").read_text())
     assert data["renderers"]["own"]["means"]["dice organs"]["value"] == pytest.approx(0.80)
     assert data["criteria"]["own"][4] == {
-        "criterion": "liver blocks within the real range", "found": "not measured", "met": None,
+        "criterion": "liver ROIs within the real range", "found": "not measured", "met": None,
     }  # fmt: skip
     assert (tmp_path / "depth.png").stat().st_size > 1000
 
 
 def test_too_little_to_measure_is_a_dash() -> None:
-    assert report.shown(None) == report.shown(Interval(math.nan, math.nan, math.nan, 0)) == "—"
-    assert report.shown(Interval(1.23456, math.nan, math.nan, 1)) == "1.23"
+    assert report.interval_text(None) == report.interval_text(Interval(math.nan, math.nan, math.nan, 0)) == "—"
+    assert report.interval_text(Interval(1.23456, math.nan, math.nan, 1)) == "1.23"
 
 
 def test_greys_are_sorted_by_depth() -> None:
@@ -146,15 +151,15 @@ def test_all_of_it_for_an_untrained_generator(artifact: Path, tmp_path: Path, mo
     monkeypatch.setattr(evaluate, "TIMED", 1)
     torch.manual_seed(0)
     found = evaluate.evaluate([load_generator(artifact)], tmp_path, seeds=[2000], count=2,
-                              judge=Judge(segmenter(judge.LINES, 0.05)))  # fmt: skip
+                              reference=ReferenceSegmenter(segmenter(reference_segmenter.LINES, 0.05)))  # fmt: skip
     assert list(found.findings) == ["physics", "untrained"]
     assert found.deterministic == {"physics": True, "untrained": True}
     physics, own = (report.means(found.findings[name]) for name in ("physics", "untrained"))
-    assert 0 <= physics["invented ridges"].value < 0.05
+    assert 0 <= physics["hallucinated structures"].value < 0.05
     assert physics["gCNR liver/vessel"].value > 0.3 > own["gCNR liver/vessel"].value or math.isnan(
         physics["gCNR liver/vessel"].value
     )
-    assert physics["texture follows tissue"].value > physics["texture stays with screen"].value
+    assert physics["tissue-locked texture"].value > physics["screen-locked texture"].value
     assert own["correlation"].value < 0.5
     assert (tmp_path / "frames.png").is_file()
     assert "untrained" in (tmp_path / "report.md").read_text()
@@ -167,10 +172,10 @@ def test_real_frames_stand_beside(shared_data: Path) -> None:
     assert real.image.shape == (7, PROBE.samples, PROBE.scan_lines)
     found = made()
     torch.manual_seed(0)
-    judged = Judge(segmenter(judge.LINES, 0.05))
+    reference = ReferenceSegmenter(segmenter(reference_segmenter.LINES, 0.05))
     for name in found.findings:  # the real frames in the place of simulated ones
-        found.findings[name].features = judged.features(real.image.double().numpy(), real.valid.numpy())
-    evaluate.beside_real(found, judged, real, seen)
+        found.findings[name].features = reference.features(real.image.double().numpy(), real.valid.numpy())
+    evaluate.add_real(found, reference, real, seen)
     kid = found.kid["own"]
     assert abs(kid.value) < found.kid["real, other frames of the sweep"].value + 1e-2
     assert sorted(found.real_blocks) == [35.0, 50.0, 65.0, 80.0]

@@ -52,7 +52,7 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_phantoms_give_both_domains() -> None:
-    inputs = opened([CT], [{**US, "jitter": True}])
+    inputs = opened([CT], [{**US, "randomised": True}])
     ct, us = inputs.at(0)
     assert ct.hu.shape == us.image.shape == (2, *card().size)
     assert ct.physics is not None

@@ -18,10 +18,10 @@ from scyclegan_train.method.scyclegan import SCycleGan
 from scyclegan_train.run.checkpoint import CheckpointError, checkpoints, load_checkpoint, read_weights
 from scyclegan_train.run.journal import read_stats
 
-# Every source of chance takes part: pool, noise on fakes, jitter, batch statistics.
+# Every source of chance takes part: pool, noise on fakes, randomised, batch statistics.
 SECTIONS = {
     "generator": {"norm": "batch"},
-    "method": {"pool": 3, "fake_noise": 0.05, "critic_jitter": True},
+    "method": {"pool": 3, "fake_noise": 0.05, "critic_augmentation": True},
     "schedule": {"pretrain": 0.5, "warm_up": 0.5, "constant": 1.5, "decay": 1},
     "loop": {"checkpoint_every": 5, "log_every": 3},
 }

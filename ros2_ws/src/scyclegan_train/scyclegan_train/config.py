@@ -81,12 +81,18 @@ class CriticConfig(Checked):
     source: str = setting("any", "frames that it takes as real", choices=("any", "physics", "real"))
     field: int = setting(70, "receptive field, pixels: 70 or 34")
     depth_channel: bool = setting(False, "is told the depth")
+    features: str = setting(
+        "pixels", "what it judges by: pixels, as PatchGAN; or responses of fixed filters", choices=("pixels", "filters")
+    )
+    crops: int = setting(0, "random crops of a frame that it judges; 0: the whole frame", 0, 64)
     weight: tuple[float, float] = setting((1.0, 1.0), "of its loss, first and last in adversarial training")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.field not in FIELDS:
             raise ConfigError(f"field is {self.field}; expected one of {', '.join(map(str, FIELDS))}")
+        if self.features == "filters" and self.field != 34:
+            raise ConfigError(f"field is {self.field}; expected 34: a discriminator by filters has no other")
         if min(self.weight) < 0:
             raise ConfigError(f"weight of a critic is {self.weight}; expected two numbers of at least 0")
 
@@ -98,7 +104,7 @@ class MethodConfig(Checked):
     adversarial: str = setting("vanilla", "eq. 1, or least squares", choices=("vanilla", "lsgan"))
     critics: tuple[CriticConfig, ...] = setting((CriticConfig(),), "discriminators of ultrasound")
     critic_width: float = setting(1.0, "factor on the filters of all discriminators", 0.05, 4)
-    critic_jitter: bool = setting(False, "discriminators see flips, ±6 dB along the lines and ±3 dB in depth")
+    critic_augmentation: bool = setting(False, "discriminators see flips, ±6 dB along the lines and ±3 dB in depth")
     segmenter_width: float = setting(1.0, "factor on the filters of both segmenters", 0.05, 4)
     pool: int = setting(50, "earlier fakes kept for the discriminators", 0, 1000)
     ct_critic: float = setting(1.0, "weight of the adversarial loss of fake CT", 0, 100)
@@ -115,6 +121,7 @@ class MethodConfig(Checked):
         "predicted", "mask that goes back with a fake: of the segmenter, the same with a straight-through gradient, "
         "or its source's", choices=("predicted", "straight_through", "source"),
     )  # fmt: skip
+    style: float = setting(0.0, "λ of the sliced Wasserstein distance of fakes to real frames, by depth", 0, 1000)
     pair: float = setting(0.0, "λ of the L1 to the physics twin, after the warm-up", 0, 100)
     pair_blur: float = setting(2.0, "blur of both sides of that L1, pixels", 0, 20)
     warm_up_sharp: float = setting(0.0, "weight of the same L1 without blur, in the warm-up alone", 0, 100)
@@ -169,7 +176,9 @@ class SourceConfig(Checked):
     repeat: int = setting(0, "different epochs, seen again from memory after that; 0: all are different", 0, 10**6)
     at_once: int = setting(4, "phantoms in an epoch", 1, 1000)
     liver_view: bool = setting(False, "poses like those of the real frames only")
-    jitter: bool = setting(False, "physics frames with drawn gain, dynamic range, TGC, focus and looks")
+    randomised: bool = setting(
+        False, "domain randomisation: gain, dynamic range, TGC, focus and looks of physics frames"
+    )
     teacher: str = setting("", "generator artifact that draws the twins of phantoms or a patient, not the physics")
     split: str = setting("train", "of patients or frames", choices=("train", "val", "test"))
     augment: bool = setting(False, "random flips and rotations")

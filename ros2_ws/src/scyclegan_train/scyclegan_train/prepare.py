@@ -17,10 +17,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from scyclegan_train.config import load_config
 from scyclegan_train.data.cases import CtCase, find_cases, read_list, shard_of
 from scyclegan_train.data.faults import DataError, Faults
+from scyclegan_train.data.grid_renderer import GridRenderer
 from scyclegan_train.data.poses import aims, draw_pose
 from scyclegan_train.data.samples import CtBatch
 from scyclegan_train.data.slices import about_slices, recipe_of, write_recipe, write_slices
-from scyclegan_train.data.view import CardView
 from us_sim.core.errors import UsSimError
 from us_sim.core.generator.card import Card
 from us_sim.core.geometry.probe import ProbeGeometry
@@ -104,14 +104,14 @@ def prepare_case(case: CtCase, card: Card, options: argparse.Namespace) -> str:
 
 def slices_of(patient: Patient, card: Card, poses: str, count: int, seed: int) -> CtBatch:
     """Return the slices of a patient on a card's grid; the same seed and patient give the same slices."""
-    view = CardView(card, torch.device("cpu"), seed=seed)
-    sampler = sampler_on(view.device, patient, 0)
+    renderer = GridRenderer(card, torch.device("cpu"), seed=seed)
+    sampler = sampler_on(renderer.device, patient, 0)
     if poses == "transverse":
-        return view.plain(sampler, transverse_poses(patient, card.probe, count))
+        return renderer.plain(sampler, transverse_poses(patient, card.probe, count))
     rng = np.random.default_rng([seed, int(patient.sha256[:8], 16)])
     where = aims(patient)
     drawn = np.stack([draw_pose(rng, where, card.probe) for _ in range(count)])
-    return view.ct(sampler, sampler, patient, drawn, list(range(count)))
+    return renderer.ct(sampler, sampler, patient, drawn, list(range(count)))
 
 
 def transverse_poses(patient: Patient, probe: ProbeGeometry, count: int) -> Matrix:

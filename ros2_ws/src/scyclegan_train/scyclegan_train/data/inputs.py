@@ -118,11 +118,11 @@ class _Opener:
 
     def ct(self, source: SourceConfig) -> CtSource:
         if source.kind == "phantoms":
-            return self._taught(PhantomCt(range(*source.seeds), self._card, **self._drawn(source)), source)
+            return self._distilled(PhantomCt(range(*source.seeds), self._card, **self._drawn(source)), source)
         if source.kind == "patient":
             path, labels = expanded(source.path), expanded(source.labels) if source.labels else None
             cases = [lambda: load_patient(path, labels)]
-            return self._taught(PatientCt(cases, self._card, degrade=False, **self._drawn(source)), source)
+            return self._distilled(PatientCt(cases, self._card, degrade=False, **self._drawn(source)), source)
         if source.kind == "prepared":
             folder = expanded(source.path)
             return PreparedCt(folder, self._card, split=source.split, seed=self._seed, device=self._device)
@@ -130,7 +130,7 @@ class _Opener:
 
     def us(self, source: SourceConfig) -> UsSource:
         if source.kind == "phantoms":
-            options = self._drawn(source) | {"jitter": source.jitter}
+            options = self._drawn(source) | {"randomised": source.randomised}
             return PhysicsUs(range(*source.seeds), self._card, **options)
         if source.kind == "frames":
             folder = expanded(source.path)
@@ -147,7 +147,7 @@ class _Opener:
             )  # fmt: skip
         raise ConfigError(f"kind {source.kind!r} gives no ultrasound; expected phantoms, frames, aus or rus")
 
-    def _taught(self, patients: PatientCt, source: SourceConfig) -> PatientCt:
+    def _distilled(self, patients: PatientCt, source: SourceConfig) -> PatientCt:
         if source.teacher:
             patients.teacher = Teacher(load_generator(expanded(source.teacher), self._device), self._card)
         return patients

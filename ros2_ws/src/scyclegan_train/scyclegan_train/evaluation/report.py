@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from scyclegan_train.evaluation.by_method import cell, methods, spread
 from scyclegan_train.evaluation.held_out import PHYSICS
 from scyclegan_train.evaluation.intervals import Interval, clustered
-from scyclegan_train.evaluation.likeness import Blocks, beside
+from scyclegan_train.evaluation.likeness import Blocks, compared
 from scyclegan_train.evaluation.measure import DEPTH_BINS, Findings
 
 REAL = "real"
-TRUSTED = 0.3  # Dice of organs on physics frames, below which the segmenter is no judge
+TRUSTED = 0.3  # Dice of organs on physics frames, below which it is not trusted as a reference
 UNTESTED = (
     "Real patients' CT: the held-out patients are phantoms.",
     "Real frames of other people: those at hand are of one person, so likeness is to a style, not to a population.",
@@ -27,7 +27,7 @@ UNTESTED = (
 TITLES = {
     "dice": "Anatomy: Dice of a segmenter trained apart, on visible pixels",
     "gCNR": "Contrast across borders: gCNR, 1 to 6 mm from them",
-    "invented ridges": "Bright ridges more than 5 mm from any interface, share of those pixels",
+    "hallucinated structures": "Bright ridges more than 5 mm from any interface, share of those pixels",
     "shuffled": "Fed with permuted organ labels",
     "SSIM": "Beside the physics frame of the same pose, on visible pixels",
     "cycle": "There and back by both generators, L1",
@@ -111,19 +111,19 @@ def criteria(report: Report, name: str) -> list[tuple[str, str, bool | None]]:
     """
     own, physics = means(report.findings[name]), means(report.findings[PHYSICS])
     organs, ridges = (difference(report.findings[name], report.findings[PHYSICS], metric).value
-                      for metric in ("dice organs", "invented ridges"))  # fmt: skip
+                      for metric in ("dice organs", "hallucinated structures"))  # fmt: skip
     printed = own["shuffled labels: dice to shuffled map"].value
     flicker = own["flicker"].value / physics["flicker"].value if physics["flicker"].value else math.nan
-    rows = beside(report.findings[name].blocks, report.real_blocks)
+    rows = compared(report.findings[name].blocks, report.real_blocks)
     inside = float(np.mean([_within(r) for r in rows])) if rows else math.nan
     if not physics["dice organs"].value >= TRUSTED:
         organs = printed = math.nan
     found = [
         ("Dice of organs at least that on the physics frame less 0.03", organs, organs >= -0.03, "{:+.3f}"),
         ("Dice to the shuffled map below 0.2", printed, printed < 0.2, "{:.3f}"),
-        ("invented ridges at most physics + 2 points", 100 * ridges, ridges <= 0.02, "{:+.2f} points"),
+        ("hallucinated structures at most physics + 2 points", 100 * ridges, ridges <= 0.02, "{:+.2f} points"),
         ("motion-compensated change at most 1.2 times physics", flicker, flicker <= 1.2, "{:.2f} times"),
-        ("liver blocks within the real range", inside, inside == 1, "{:.0%} of the statistics"),
+        ("liver ROIs within the real range", inside, inside == 1, "{:.0%} of the statistics"),
     ]
     lines = [(text, shape.format(v), bool(met)) if math.isfinite(v) else (text, "not measured", None)
              for text, v, met, shape in found]  # fmt: skip
@@ -177,8 +177,12 @@ def _number_table(report: Report, names: Sequence[str]) -> str:
         title = next((f"*{text}*" for start, text in TITLES.items() if metric.startswith(start)), "")
         if title and title not in (row[0] for row in rows):
             rows.append([title, *[""] * (2 * len(names) - 1)])
-        row = [metric, *(shown(tables[name].get(metric)) for name in names)]
-        row += [shown(difference(report.findings[n], report.findings[PHYSICS], metric)) for n in names if n != PHYSICS]
+        row = [metric, *(interval_text(tables[name].get(metric)) for name in names)]
+        row += [
+            interval_text(difference(report.findings[n], report.findings[PHYSICS], metric))
+            for n in names
+            if n != PHYSICS
+        ]
         rows.append(row)
     return _table(["", *names, *(f"{n} less physics" for n in names if n != PHYSICS)], rows)
 
@@ -192,7 +196,7 @@ def _method_lines(report: Report) -> list[str]:
     metrics = dict.fromkeys(m for names in groups.values() for m in report.findings[names[0]].metrics())
     body = [[m, *(cell([report.findings[n] for n in names], m) for names in columns.values())] for m in metrics]
     body.append(["KID", *(_kid_of(report, names) for names in columns.values())])
-    rows = {name: beside(found.blocks, report.real_blocks) for name, found in report.findings.items()}
+    rows = {name: compared(found.blocks, report.real_blocks) for name, found in report.findings.items()}
     inside = {name: 100 * float(np.mean([_within(r) for r in rs])) for name, rs in rows.items() if rs}
     body.append(["liver statistics within the real range, %",
                  *(spread([inside[n] for n in names]) if inside else "—" for names in columns.values())])  # fmt: skip
@@ -209,10 +213,10 @@ def _likeness(report: Report, names: Sequence[str]) -> list[str]:
     if not report.real_blocks:
         return ["Not tested: no folder of real frames was given.", ""]
     lines = ["KID of features of the segmenter (0: the same distribution), liver views against held-out real frames:",
-             "", _table(["", "KID"], [[name, shown(value)] for name, value in report.kid.items()]), "",
-             "Liver blocks, median against the 5th to 95th percentile of real blocks; grain in samples and lines:",
+             "", _table(["", "KID"], [[name, interval_text(value)] for name, value in report.kid.items()]), "",
+             "Liver ROIs, median against the 5th to 95th percentile of real blocks; grain in samples and lines:",
              ""]  # fmt: skip
-    tables = {name: beside(report.findings[name].blocks, report.real_blocks) for name in names}
+    tables = {name: compared(report.findings[name].blocks, report.real_blocks) for name in names}
     rows = {(r["depth"], r["statistic"]): r for table in tables.values() for r in table}
     body = []
     for (depth, statistic), real in sorted(rows.items(), key=str):
@@ -224,7 +228,7 @@ def _likeness(report: Report, names: Sequence[str]) -> list[str]:
     return [*lines, _table(["depth", "statistic", REAL, *names], body), "", "`!` lies outside the real range.", ""]
 
 
-def shown(interval: Interval | None) -> str:
+def interval_text(interval: Interval | None) -> str:
     """A value with its interval, in three figures."""
     if interval is None or not math.isfinite(interval.value):
         return "—"
@@ -260,7 +264,7 @@ def as_json(report: Report) -> dict[str, Any]:
                 "means": {metric: asdict(value) for metric, value in means(findings).items()},
                 "minus physics": {m: asdict(difference(findings, report.findings[PHYSICS], m))
                                   for m in means(findings)},
-                "blocks": beside(findings.blocks, report.real_blocks),
+                "blocks": compared(findings.blocks, report.real_blocks),
                 "deterministic": report.deterministic.get(name),
                 "milliseconds": report.milliseconds.get(name),
                 "rows": findings.rows,
