@@ -14,7 +14,7 @@ from tests.train.synthetic import config
 from scyclegan_train import evaluate
 from scyclegan_train.config import to_yaml
 from scyclegan_train.data.faults import DataError
-from scyclegan_train.evaluation import cycle, downstream, reference_segmenter, report
+from scyclegan_train.evaluation import criteria, cycle, downstream, reference_segmenter, report
 from scyclegan_train.evaluation.downstream import Masked
 from scyclegan_train.evaluation.fid import Inception, fid, fid_table
 from scyclegan_train.evaluation.measure import Findings
@@ -178,7 +178,7 @@ def test_the_report_says_what_the_extras_found(tmp_path: Path) -> None:
     physics = Findings(list(own.rows))
     for metric in ("dice organs", "hallucinated structures"):
         physics.add("phantom-2000", metric, 0.1)
-    found = report.Report({"physics": physics, "own": own}, {})
+    found = criteria.Report({"physics": physics, "own": own}, {})
     before = report.untested(found)
     assert [line.split(":")[0] for line in before[2:]] == [
         "Cycle L1 and the time of a training step", "FID", "Segmenters trained on real and on synthetic frames",

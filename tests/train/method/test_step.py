@@ -254,6 +254,32 @@ def test_all_options_of_our_variant_run_together() -> None:
     assert all(torch.isfinite(value) for value in found.values())
 
 
+def test_style_and_a_critic_by_filters_take_fakes_whose_partner_is_real() -> None:
+    critic = {"source": "real", "features": "filters", "field": 34, "crops": 2, "depth_channel": True}
+    one_way = {"cycle_ct": 0, "cycle_us": 0, "ct_critic": 0}
+    made = config(method={"critics": [critic], "style": 3, "critic_augmentation": True, **one_way})
+    model, (ct, us) = model_of(made), batches(made, 3)
+    x, y = model.real_images(ct, us)
+    for name in ("style", "adversarial_us_0"):
+        t = model.translate(x, y, None)
+        t.fake_us.retain_grad()
+        model.generator_losses(x, y, t, ct, us, 0.0)[name].backward()
+        assert t.fake_us.grad is not None
+        assert [bool(row.any()) for row in t.fake_us.grad] == [False, False, True], name  # the third frame is real
+    before = parameters_of(model)
+    found = model.step(ct, us)
+    assert set(found) == {
+        "adversarial_us_0", "segmentation_us", "style", "critic_us_0", "segmenter_us",
+    }  # fmt: skip
+    assert changed(before, parameters_of(model)) == {"G_ct2us", "D_us", "S_us"}
+    assert model._generator_weights(0.0)["style"] == 3
+
+
+def test_a_critic_by_filters_has_one_field() -> None:
+    with pytest.raises(ConfigError, match="field is 70; expected 34: a discriminator by filters has no other"):
+        config(method={"critics": [{"features": "filters", "field": 70}]})
+
+
 def test_segmentation_of_fakes_counts_only_where_sound_reaches() -> None:
     made = config(method={"segmentation_visible": True})
     model, (ct, us) = model_of(made), batches(made)

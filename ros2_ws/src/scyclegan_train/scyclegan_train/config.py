@@ -19,6 +19,7 @@ from us_sim.core.tissue import TissueClass
 
 CONFIGS = Path(__file__).parent / "configs"
 IMAGE = 3  # channels of an image of either domain
+PLACES = ("skin", "transverse")
 FIELDS = (70, 34)  # receptive fields of the discriminators, pixels
 Section = TypeVar("Section")
 
@@ -146,7 +147,7 @@ class MethodConfig(Checked):
 class ScheduleConfig(Checked):
     """How long; in epochs of `epoch` steps."""
 
-    epoch: int = setting(0, "steps; 0 for as many as the CT source has batches", 0, 10**7)
+    epoch: int = setting(0, "steps; 0 for as many as the domain with more samples has batches", 0, 10**7)
     batch: int = setting(1, "samples of each domain in a step of one process", 1, 1024)
     pretrain: float = setting(10.0, "epochs that train the segmenters alone", 0, 10**5)
     warm_up: float = setting(0.0, "epochs on pairs of CT slice and physics frame", 0, 10**5)
@@ -170,6 +171,7 @@ class SourceConfig(Checked):
     weight: float = setting(1.0, "share of the samples", 1e-6, 1e6)
     path: str = setting("", "file or folder; ${NAME} is taken from the environment")
     labels: str = setting("", "label map of a patient")
+    masks: str = setting("", "folder of masks of a folder of frames, by the frames' names")
     seeds: tuple[int, int] = setting((0, 100), "phantoms: first seed, and one after the last")
     frames: tuple[int, int] = setting((0, 10**6), "folder of frames: first frame, and one after the last")
     samples: int = setting(256, "samples of an epoch of phantoms or of a patient", 1, 10**7)
@@ -199,6 +201,15 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class PrepareConfig(Checked):
+    """Which slices `prepare` cuts out of CT scans."""
+
+    poses: str = setting("skin", "where slices lie: where a probe will stand, or transverse", choices=PLACES)
+    slices: int = setting(10, "of each scan", 1, 10000)
+    scans: int = setting(0, "at most so many of each split, drawn by seed; 0: all", 0, 10**6)
+
+
+@dataclass(frozen=True)
 class LoopConfig(Checked):
     """How the run is carried out; nothing here changes what is learned, up to rounding."""
 
@@ -221,6 +232,7 @@ class Config:
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     method: MethodConfig = field(default_factory=MethodConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    prepare: PrepareConfig = field(default_factory=PrepareConfig)
     data: DataConfig = field(default_factory=DataConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
 

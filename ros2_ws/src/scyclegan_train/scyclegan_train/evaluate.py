@@ -17,7 +17,7 @@ from scyclegan_train.data.fans import FanGeometry, read_fan
 from scyclegan_train.data.frames import FrameFolder
 from scyclegan_train.data.inputs import known_fan
 from scyclegan_train.data.samples import UsBatch
-from scyclegan_train.evaluation import cycle, downstream, held_out, measure, report
+from scyclegan_train.evaluation import criteria, cycle, downstream, held_out, measure, report
 from scyclegan_train.evaluation.fid import Inception, fid_table
 from scyclegan_train.evaluation.held_out import Scene
 from scyclegan_train.evaluation.intervals import kid_interval
@@ -64,7 +64,7 @@ class Extras:
 def evaluate(
     generators: Sequence[Generator], folder: Path, *, seeds: Sequence[int], count: int,
     reference: ReferenceSegmenter, extras: Extras | None = None,
-) -> report.Report:  # fmt: skip
+) -> criteria.Report:  # fmt: skip
     """Measure generators and the physics renderer, and write the report.
 
     Args:
@@ -82,7 +82,7 @@ def evaluate(
     about = {"held-out phantoms": f"{min(seeds)} to {max(seeds)} ({len(seeds)})", "poses on each": count,
              "generators": ", ".join(f"{g.name} ({g.sha256[:12]})" for g in generators) or "none",
              "real frames": f"{len(real)} held out" if real is not None else "none"}  # fmt: skip
-    result, rows = report.Report(found, about), []
+    result, rows = criteria.Report(found, about), []
     for number, seed in enumerate(seeds):
         one = held_out.phantom_scene(seed, count)
         physics = held_out.drawn(one.simulator, one.poses, None)
@@ -113,7 +113,7 @@ def on_pixels(real: UsBatch) -> NDArray[np.float64]:
     return np.asarray(scan_convert(real.image.transpose(1, 2), grid, fan).double().numpy())
 
 
-def add_real(result: report.Report, reference: ReferenceSegmenter, real: UsBatch, seen: UsBatch | None) -> None:
+def add_real(result: criteria.Report, reference: ReferenceSegmenter, real: UsBatch, seen: UsBatch | None) -> None:
     """Fill in what needs held-out real frames."""
     probe = LINES.probe
     frames, where = real.image.double().numpy(), real.valid.numpy()
@@ -128,7 +128,7 @@ def add_real(result: report.Report, reference: ReferenceSegmenter, real: UsBatch
         result.kid["real, other frames of the sweep"] = kid_interval([f for f in others if len(f)], features)
 
 
-def add_run(result: report.Report, name: str, run: Path, seeds: Sequence[int], count: int) -> None:
+def add_run(result: criteria.Report, name: str, run: Path, seeds: Sequence[int], count: int) -> None:
     """Fill in what a run tells and its artifact does not."""
     for seed, found in zip(seeds, cycle.cycle_errors(run, seeds, count), strict=False):
         for metric, value in found.items():

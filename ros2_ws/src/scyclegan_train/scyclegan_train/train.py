@@ -12,6 +12,7 @@ from pathlib import Path
 from lightning_fabric import Fabric
 
 from scyclegan_train.config import Config, load_config, to_yaml
+from scyclegan_train.data.checks import check_masks, check_sources
 from scyclegan_train.data.inputs import open_inputs
 from scyclegan_train.run.checkpoint import checkpoints
 from scyclegan_train.run.export import latest
@@ -57,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(config: Config, folder: Path, accelerator: str = "auto", devices: int = 1, nodes: int = 1,
         resume: bool = False, start: Path | None = None) -> bool:  # fmt: skip
     """Launch the processes and train; returns and raises as `train`."""
+    check_sources(config)
     strategy = "ddp" if devices * nodes > 1 else "auto"
     fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy,
                     precision=PRECISIONS[config.loop.precision])  # type: ignore[arg-type] # fmt: skip
@@ -69,6 +71,7 @@ def run(config: Config, folder: Path, accelerator: str = "auto", devices: int = 
     card, schedule = config.generator.card(), config.schedule
     inputs = open_inputs(config.data, card, schedule.batch, fabric.device, config.loop.seed, fabric.global_rank,
                          fabric.world_size)  # fmt: skip
+    check_masks(config.method, inputs.masked)
     return train(config, inputs, folder, fabric, resume, start)
 
 

@@ -78,6 +78,11 @@ class Frames:
     def __len__(self) -> int:
         return len(self.items)
 
+    @property
+    def masked(self) -> bool:
+        """Whether any of the frames has a mask."""
+        return bool(self._known.any())
+
     def batch(self, indices: Sequence[int], epoch: int = 0) -> UsBatch:
         order = np.random.default_rng([self._seed, epoch]).permutation(len(self))
         rows = torch.from_numpy(order[[index % len(self) for index in indices]])

@@ -21,7 +21,7 @@ from scyclegan_train.data.splits import check_apart
 from us_sim.core.generator.card import Card
 
 RECIPE = "recipe.json"
-VERSION = 1
+VERSION = 2  # 1: transverse slices evenly through the liver
 _STORED = {
     "hu": torch.int16, "tissue": torch.uint8, "valid": torch.bool, "visible": torch.bool,
     "scatter": torch.float16, "physics": torch.uint8,

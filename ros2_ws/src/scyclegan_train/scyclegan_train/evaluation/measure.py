@@ -60,6 +60,7 @@ def measure(
     frames = physics if generator is None else held_out.drawn(one.simulator, one.poses, generator)
     lines = held_out.along_lines(frames)
     note: Callable[[str, float], None] = lambda metric, value: into.add(one.name, metric, value)  # noqa: E731
+    note("correlation of different poses", metrics.pose_correlation(frames, one.visible))
     _anatomy(one, frames, reference.classes(lines), note)
     if generator is not None:
         _against_physics(one, frames, physics, note)

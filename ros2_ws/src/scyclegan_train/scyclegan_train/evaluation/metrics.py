@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,15 @@ def correlation(image: Picture, reference: Picture, where: Mask) -> float:
     a, b = (x[where] - x[where].mean() for x in (image, reference))
     scale = math.sqrt(float((a * a).sum() * (b * b).sum()))
     return float((a * b).sum()) / scale if scale else math.nan
+
+
+def pose_correlation(frames: Picture, where: Mask) -> float:
+    """Mean correlation of (B, H, W) frames of different poses where both count; 1 for one picture at every pose."""
+    pairs = list(combinations(range(len(frames)), 2))
+    found = [correlation(frames[i], frames[j], where[i] & where[j]) for i, j in pairs
+             if np.count_nonzero(where[i] & where[j]) > ENOUGH]  # fmt: skip
+    kept = [value for value in found if math.isfinite(value)]
+    return float(np.mean(kept)) if kept else math.nan
 
 
 def ssim(image: Picture, reference: Picture, where: Mask) -> float:
