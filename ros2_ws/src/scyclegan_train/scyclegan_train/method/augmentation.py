@@ -1,4 +1,4 @@
-"""What discriminators may not judge by: left and right, the gain of neighbouring scan lines, the TGC's sliders."""
+"""Differentiable discriminator augmentation: flips, gain across scan lines, TGC over depth (Zhao et al. 2020)."""
 
 from __future__ import annotations
 
