@@ -95,7 +95,7 @@ def write_slices(path: Path, batch: CtBatch, about: dict[str, str]) -> None:
         value = getattr(batch, name)
         if value is not None:
             stored = value.round() if not kind.is_floating_point and value.is_floating_point() else value
-            tensors[name] = stored.to(kind).contiguous()
+            tensors[name] = stored.to(kind).clone(memory_format=torch.contiguous_format)  # valid may be visible itself
     _replace(path, lambda temporary: temporary.write_bytes(save(tensors, about)))
 
 
