@@ -15,6 +15,7 @@ from tests.train.synthetic import TinyCt, TinyUs, config
 
 from scyclegan_train.config import CONFIGS, Config, DataConfig, MethodConfig, from_mapping, load_config
 from scyclegan_train.data.checks import check_masks, check_sources
+from scyclegan_train.data.faults import DataError
 from scyclegan_train.data.inputs import Inputs, expanded, open_inputs
 from scyclegan_train.data.repeated import Repeated
 from scyclegan_train.data.samples import REAL, CtBatch, UsBatch
@@ -144,6 +145,17 @@ def test_a_fault_in_the_background_reaches_the_loop() -> None:
 
     with pytest.raises(ConfigError, match="this slice is gone"):
         next(Inputs(Broken(card()), TinyUs(card()), 2).stream(0, 5, 2))
+
+
+def test_a_sample_that_is_not_finite_is_named() -> None:
+    class Broken(TinyUs):
+        def batch(self, indices: Sequence[int], epoch: int = 0) -> UsBatch:  # type: ignore[override]
+            us = super().batch(indices, epoch)
+            us.image[1, 3, 4] = float("nan")
+            return us
+
+    with pytest.raises(DataError, match=r"step 2: image of UsBatch is not finite in rows \[1\]"):
+        Inputs(TinyCt(card()), Broken(card()), 2).at(2)
 
 
 def test_every_sample_of_an_epoch_is_seen_once() -> None:

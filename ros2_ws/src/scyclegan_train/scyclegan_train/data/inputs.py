@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from scyclegan_train.config import DataConfig, SourceConfig
 from scyclegan_train.data.augment import Augmented
 from scyclegan_train.data.aus_rus import AusRus
 from scyclegan_train.data.fans import LIVER_SWEEP, FanGeometry, read_fan
-from scyclegan_train.data.faults import Faults
+from scyclegan_train.data.faults import DataError, Faults
 from scyclegan_train.data.frame_files import images_in
 from scyclegan_train.data.frames import FrameFolder, Frames
 from scyclegan_train.data.patient_source import PatientCt
@@ -54,7 +55,7 @@ class Inputs:
         """Return what this process sees in a step; a matter of step, rank and seed alone."""
         first = (step * self._world + self._rank) * self.batch
         positions = range(first, first + self.batch)
-        return _at(self.ct, positions), _at(self.us, positions)
+        return _finite(_at(self.ct, positions), step), _finite(_at(self.us, positions), step)
 
     def steps_of_epoch(self) -> int:
         """Steps in which the domain with more samples is seen once."""
@@ -87,6 +88,21 @@ def _at(source: Source[Given], positions: Sequence[int]) -> Given:
         epochs.setdefault(position // len(source), []).append(position % len(source))
     parts = [source.batch(indices, epoch) for epoch, indices in epochs.items()]
     return joined(parts) if len(parts) > 1 else parts[0]
+
+
+def _finite(batch: Given, step: int) -> Given:
+    """The batch itself; on a GPU it is not looked at, which would wait for it.
+
+    Raises:
+        DataError: a value that is not finite, which no change of rates mends.
+    """
+    for field in fields(batch):
+        value = getattr(batch, field.name)
+        floats = value is not None and value.is_floating_point() and value.device.type == "cpu"
+        if floats and not bool(value.isfinite().all()):
+            rows = [row for row, one in enumerate(value) if not bool(one.isfinite().all())]
+            raise DataError(f"step {step}: {field.name} of {type(batch).__name__} is not finite in rows {rows}")
+    return batch
 
 
 def open_inputs(
