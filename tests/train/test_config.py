@@ -62,7 +62,7 @@ def test_values_on_the_command_line_win_over_the_file() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("metod: {}", r"unknown name 'metod'; expected one of generator, method, schedule, data, loop"),
+        ("metod: {}", r"unknown name 'metod'; expected one of generator, method, schedule, prepare, data"),
         ("method: {lamda: 1}", r"method: unknown name 'lamda'"),
         ("method: {cycle_ct: -1}", r"method: cycle_ct is -1.0; expected 0 to 1000"),
         ("method: {adversarial: wgan}", r"adversarial is 'wgan'; expected one of vanilla, lsgan"),

@@ -14,19 +14,21 @@ from PIL import Image
 
 from scyclegan_train import evaluate
 from scyclegan_train.data.inputs import known_fan
-from scyclegan_train.evaluation import held_out, judge, report
-from scyclegan_train.evaluation.held_out import PROBE, Shuffled, along_lines, shuffle_table
+from scyclegan_train.evaluation import criteria, held_out, measure, metrics, reference_segmenter, report, stability
+from scyclegan_train.evaluation.held_out import PROBE, Scene, Shuffled, along_lines, shuffle_table
 from scyclegan_train.evaluation.intervals import Interval
-from scyclegan_train.evaluation.judge import Judge
-from scyclegan_train.evaluation.measure import DEPTH_BINS, Findings, add_greys
+from scyclegan_train.evaluation.measure import DEPTH_BINS, Findings, Frames, add_greys
+from scyclegan_train.evaluation.reference_segmenter import ReferenceSegmenter
 from scyclegan_train.method.networks import ct_generator, segmenter
-from us_sim.core.generator.artifact import load_generator, save_generator
+from us_sim.core.generator.artifact import Generator, load_generator, save_generator
 from us_sim.core.generator.card import Card
 from us_sim.core.geometry.probe import preset
+from us_sim.core.geometry.transforms import Matrix
 from us_sim.core.patient.patient import builtin_patient
 from us_sim.core.robot.motion import motion
 from us_sim.core.sampling.reslice import THIN
 from us_sim.core.sampling.sampler import sampler_on
+from us_sim.core.simulator import Simulator
 from us_sim.core.tissue import TissueClass as T
 
 
@@ -66,36 +68,112 @@ def test_every_way_to_the_labels_is_shuffled() -> None:
 def findings(dice: float, ridges: float, flicker: float, **more: float) -> Findings:
     found = Findings()
     for patient, aside in (("a", 0.0), ("b", 0.02)):
-        for metric, value in {"dice organs": dice, "invented ridges": ridges, "flicker": flicker, **more}.items():
+        for metric, value in {
+            "dice organs": dice,
+            "hallucinated structures": ridges,
+            "flicker": flicker,
+            **more,
+        }.items():
             found.add(patient, metric, value + aside)
     return found
 
 
-def made(dice: float = 0.79, printed: float = 0.1, physics: float = 0.8) -> report.Report:
+def made(dice: float = 0.79, printed: float = 0.1, physics: float = 0.8) -> criteria.Report:
     own = findings(dice, 0.03, 2.5, **{"shuffled labels: dice to shuffled map": printed})
-    return report.Report({"physics": findings(physics, 0.02, 2.0), "own": own}, {"poses": 2},
+    return criteria.Report({"physics": findings(physics, 0.02, 2.0), "own": own}, {"poses": 2},
                          kid={"own": Interval(0.01, 0.005, 0.02, 9)}, deterministic={"physics": True, "own": True},
                          milliseconds={"physics": 40.0, "own": 31.4})  # fmt: skip
 
 
 def test_criteria_are_those_of_a_reviewer() -> None:
-    found = {text: (value, met) for text, value, met in report.criteria(made(), "own")}
+    found = {text: (value, met) for text, value, met in criteria.criteria(made(), "own")}
     assert found["Dice of organs at least that on the physics frame less 0.03"] == ("-0.010", True)
     assert found["Dice to the shuffled map below 0.2"] == ("0.110", True)
-    assert found["invented ridges at most physics + 2 points"] == ("+1.00 points", True)
-    assert found["motion-compensated change at most 1.2 times physics"] == ("1.25 times", False)
-    assert found["liver blocks within the real range"] == ("not measured", None)
-    assert not report.criteria(made(dice=0.70), "own")[0][2]
-    assert not report.criteria(made(printed=0.3), "own")[1][2]
+    assert found["hallucinated structures at most physics + 2 points"] == ("+1.00 points", True)
+    assert found["motion-compensated change 0.3 to 1.2 times physics"] == ("1.25 times", False)
+    assert found["liver ROIs within the real range"] == ("not measured", None)
+    assert not criteria.criteria(made(dice=0.70), "own")[0][2]
+    assert not criteria.criteria(made(printed=0.3), "own")[1][2]
+
+
+def test_texture_and_contrast_are_compared_with_real_frames_or_with_physics() -> None:
+    one, rng = made(), np.random.default_rng(0)
+    for name, deviation in (("physics", 8.0), ("own", 2.0)):
+        one.findings[name].blocks = {50.0: [rng.normal(60, deviation, (16, 20)) for _ in range(5)]}
+        one.findings[name].greys[2] = [rng.uniform(0, 10 * deviation, 4000).astype(np.float32)]
+    texture, contrast, _ = criteria.likeness_ratios(one, "own")
+    assert (texture, contrast) == (pytest.approx(0.25, rel=0.1), pytest.approx(0.25, rel=0.05))
+    found = {text: (value, met) for text, value, met in criteria.criteria(one, "own")}
+    assert found["texture: SD of liver ROIs 0.5 to 2 times physics"][1] is False
+    one.real_blocks = {50.0: [rng.normal(60, 2.5, (16, 20)) for _ in range(5)]}
+    assert criteria.likeness_ratios(one, "own")[0] == pytest.approx(0.8, rel=0.1)
+    assert dict((text, met) for text, _, met in criteria.criteria(one, "own"))[
+        "texture: SD of liver ROIs 0.5 to 2 times real frames"
+    ]
+
+
+DEGENERATE = {
+    "flat": "texture: SD of liver ROIs 0.5 to 2 times physics",
+    "noise": "gCNR across borders at least half that of physics",
+    "labels": "texture: SD of liver ROIs 0.5 to 2 times physics",
+    "constant": "correlation of different poses at most physics + 0.2",
+}
+
+
+@pytest.fixture(scope="module")
+def one_scene() -> tuple[Scene, Frames]:
+    """Four poses on a held-out phantom, and the physics frames there."""
+    scene = held_out.phantom_scene(2000, 4)
+    return scene, held_out.drawn(scene.simulator, scene.poses, None)
+
+
+@pytest.mark.parametrize("kind", DEGENERATE)
+def test_a_degenerate_generator_fails(
+    kind: str, one_scene: tuple[Scene, Frames], artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Flat grey, noise, a picture of the labels, and one good frame for every pose."""
+    scene, physics = one_scene
+
+    def drawn(simulator: Simulator, poses: Matrix, generator: Generator | None) -> Frames:
+        if generator is None:
+            return real_drawn(simulator, poses, None)
+        return degenerate(len(poses))
+
+    def degenerate(count: int) -> Frames:
+        noise = np.random.default_rng(0).normal(60, 30, (count, *physics.shape[1:])).clip(0, 255)
+        labels = 18.0 * scene.tissue[np.arange(count) % len(scene.tissue)]
+        return {"flat": np.full_like(noise, 60), "noise": noise, "labels": labels,
+                "constant": np.repeat(physics[:1], count, axis=0)}[kind]  # fmt: skip
+
+    real_drawn = held_out.drawn
+    monkeypatch.setattr(held_out, "drawn", drawn)
+    monkeypatch.setattr(held_out, "drawn_shuffled", lambda scene, generator, chosen: degenerate(len(scene.poses)))
+    sweep = stability.slow_sweep(scene.simulator.patient)[:2]
+    monkeypatch.setattr(stability, "slow_sweep", lambda patient: sweep)
+    torch.manual_seed(0)
+    reference = ReferenceSegmenter(segmenter(reference_segmenter.LINES, 0.05))
+    found = {name: Findings() for name in ("physics", kind)}
+    for name, generator in (("physics", None), (kind, load_generator(artifact))):
+        measure.measure(scene, generator, reference, found[name], physics)
+    met = {text: met for text, _, met in criteria.criteria(criteria.Report(found, {}), kind)}
+    assert met[DEGENERATE[kind]] is False, met
+
+
+def test_one_picture_at_every_pose_correlates_by_1() -> None:
+    rng = np.random.default_rng(0)
+    frames, where = rng.uniform(0, 255, (3, 20, 20)), np.ones((3, 20, 20), bool)
+    assert abs(metrics.pose_correlation(frames, where)) < 0.15
+    assert metrics.pose_correlation(frames[[0, 0, 0]], where) == pytest.approx(1)
+    assert math.isnan(metrics.pose_correlation(np.full_like(frames, 60), where))
 
 
 def test_a_weak_segmenter_does_not_judge() -> None:
-    assert report.criteria(made(dice=0.1, physics=0.1), "own")[0][1:] == ("not measured", None)
+    assert criteria.criteria(made(dice=0.1, physics=0.1), "own")[0][1:] == ("not measured", None)
 
 
 def test_differences_are_paired_by_patient() -> None:
     one = made()
-    found = report.difference(one.findings["own"], one.findings["physics"], "flicker")
+    found = criteria.difference(one.findings["own"], one.findings["physics"], "flicker")
     assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.5, 0.5))  # each patient differs by as much
     assert found.clusters == 2
 
@@ -109,15 +187,15 @@ def test_report_says_numbers_intervals_and_what_was_not_tested(tmp_path: Path) -
     assert "no folder of real frames was given" in text
     data = json.loads((tmp_path / "report.json").read_text())
     assert data["renderers"]["own"]["means"]["dice organs"]["value"] == pytest.approx(0.80)
-    assert data["criteria"]["own"][4] == {
-        "criterion": "liver blocks within the real range", "found": "not measured", "met": None,
+    assert data["criteria"]["own"][8] == {
+        "criterion": "liver ROIs within the real range", "found": "not measured", "met": None,
     }  # fmt: skip
     assert (tmp_path / "depth.png").stat().st_size > 1000
 
 
 def test_too_little_to_measure_is_a_dash() -> None:
-    assert report.shown(None) == report.shown(Interval(math.nan, math.nan, math.nan, 0)) == "—"
-    assert report.shown(Interval(1.23456, math.nan, math.nan, 1)) == "1.23"
+    assert report.interval_text(None) == report.interval_text(Interval(math.nan, math.nan, math.nan, 0)) == "—"
+    assert report.interval_text(Interval(1.23456, math.nan, math.nan, 1)) == "1.23"
 
 
 def test_greys_are_sorted_by_depth() -> None:
@@ -146,15 +224,15 @@ def test_all_of_it_for_an_untrained_generator(artifact: Path, tmp_path: Path, mo
     monkeypatch.setattr(evaluate, "TIMED", 1)
     torch.manual_seed(0)
     found = evaluate.evaluate([load_generator(artifact)], tmp_path, seeds=[2000], count=2,
-                              judge=Judge(segmenter(judge.LINES, 0.05)))  # fmt: skip
+                              reference=ReferenceSegmenter(segmenter(reference_segmenter.LINES, 0.05)))  # fmt: skip
     assert list(found.findings) == ["physics", "untrained"]
     assert found.deterministic == {"physics": True, "untrained": True}
-    physics, own = (report.means(found.findings[name]) for name in ("physics", "untrained"))
-    assert 0 <= physics["invented ridges"].value < 0.05
+    physics, own = (criteria.means(found.findings[name]) for name in ("physics", "untrained"))
+    assert 0 <= physics["hallucinated structures"].value < 0.05
     assert physics["gCNR liver/vessel"].value > 0.3 > own["gCNR liver/vessel"].value or math.isnan(
         physics["gCNR liver/vessel"].value
     )
-    assert physics["texture follows tissue"].value > physics["texture stays with screen"].value
+    assert physics["tissue-locked texture"].value > physics["screen-locked texture"].value
     assert own["correlation"].value < 0.5
     assert (tmp_path / "frames.png").is_file()
     assert "untrained" in (tmp_path / "report.md").read_text()
@@ -167,10 +245,10 @@ def test_real_frames_stand_beside(shared_data: Path) -> None:
     assert real.image.shape == (7, PROBE.samples, PROBE.scan_lines)
     found = made()
     torch.manual_seed(0)
-    judged = Judge(segmenter(judge.LINES, 0.05))
+    reference = ReferenceSegmenter(segmenter(reference_segmenter.LINES, 0.05))
     for name in found.findings:  # the real frames in the place of simulated ones
-        found.findings[name].features = judged.features(real.image.double().numpy(), real.valid.numpy())
-    evaluate.beside_real(found, judged, real, seen)
+        found.findings[name].features = reference.features(real.image.double().numpy(), real.valid.numpy())
+    evaluate.add_real(found, reference, real, seen)
     kid = found.kid["own"]
     assert abs(kid.value) < found.kid["real, other frames of the sweep"].value + 1e-2
     assert sorted(found.real_blocks) == [35.0, 50.0, 65.0, 80.0]

@@ -13,9 +13,9 @@ from tests.train.synthetic import TinyCt, TinyUs, config
 
 from scyclegan_train import export as command
 from scyclegan_train.config import Config
+from scyclegan_train.data.grid_renderer import GridRenderer
 from scyclegan_train.data.inputs import Inputs
 from scyclegan_train.data.samples import CtBatch
-from scyclegan_train.data.view import CardView
 from scyclegan_train.method import feeding, losses
 from scyclegan_train.method.translator import frozen
 from scyclegan_train.run.checkpoint import CheckpointError, checkpoints, load_checkpoint
@@ -78,7 +78,7 @@ def test_the_simulator_draws_what_the_network_drew(run: tuple[Config, Path], tmp
     card, patient = generator.card, builtin_patient()
     pose = motion("liver_sweep", patient, 3)[1:2]
     body = sampler_on(torch.device("cpu"), patient, 0)
-    ct = CardView(card, torch.device("cpu")).ct(body, body, patient, pose, [0])
+    ct = GridRenderer(card, torch.device("cpu")).ct(body, body, patient, pose, [0])
     polar = trained(made, folder, ct)[0].numpy()
 
     simulator = Simulator(patient, card.probe, renderer="generator", generator=generator, device="cpu")
@@ -119,7 +119,7 @@ def test_the_segmenter_finds_what_it_found_in_training(run: tuple[Config, Path],
     y = feeding.real_us(model.card, us, feeding.fan_of(model.card, "cpu"))
     with torch.no_grad(), frozen(model.S_us):
         expected = model.segment(model.S_us, y.image, y.where)
-        found = segmenter.network(losses.shown(y.image, y.where))
+        found = segmenter.network(losses.masked(y.image, y.where))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
     assert float(expected.std()) > 0.01
 
@@ -129,8 +129,8 @@ def test_the_node_shows_it_what_the_training_showed(run: tuple[Config, Path]) ->
     card = run[0].generator.card()
     patient = builtin_patient()
     pose = motion("liver_sweep", patient, 3)[1:2]
-    us = CardView(card, torch.device("cpu")).us(sampler_on(torch.device("cpu"), patient, 0), patient, pose, [0])
-    expected = losses.shown(feeding.us_image(us.image), us.valid)[0, 0]
+    us = GridRenderer(card, torch.device("cpu")).us(sampler_on(torch.device("cpu"), patient, 0), patient, pose, [0])
+    expected = losses.masked(feeding.us_image(us.image), us.valid)[0, 0]
     frame = Simulator(patient, card.probe, device="cpu").render(pose[0])
     assert frame.image is not None
     found = seen(card, frame.image, frame.contact.line_coupling, card.probe)[0, 0]

@@ -17,11 +17,11 @@ from tests.core.patients import box_patient
 from tests.train.tiny import tiny_card
 
 from scyclegan_train.config import load_config
-from scyclegan_train.data.cases import find_cases, read_list, shard_of
+from scyclegan_train.data.cases import CtCase, find_cases, read_list, shard_of
 from scyclegan_train.data.faults import DataError, Faults
 from scyclegan_train.data.slices import PreparedCt
 from scyclegan_train.data.splits import split_of
-from scyclegan_train.prepare import main, slices_of, transverse_poses
+from scyclegan_train.prepare import drawn_cases, main, slices_of, transverse_poses
 from us_sim.core.generator.card import Card
 from us_sim.core.sampling.reslice import reslice
 from us_sim.core.tissue import TissueClass as T
@@ -117,7 +117,7 @@ def test_hu_are_kept_as_they_are(scans: Path, whole: Path, card: Card) -> None:
     assert hu.min() == -1000  # no window cuts them off
     assert hu.max() > 300
     patient = box_patient(noise=4.0)
-    pose = transverse_poses(patient, card.probe, 1)
+    pose = transverse_poses(patient, card.probe, 1, np.random.default_rng([0, int(patient.sha256[:8], 16)]))
     points = np.ascontiguousarray(card.probe.polar_points.transpose(1, 0, 2))
     expected, _ = reslice(patient.volume, points, pose)
     batch = slices_of(patient, card, "transverse", 1, 0)
@@ -172,6 +172,42 @@ def test_transverse_slices_lie_as_in_the_paper() -> None:
     dx, dz = card.probe.pixel_spacing
     assert columns.item() == pytest.approx(23.5 + 22 / dx, abs=1)
     assert rows.item() == pytest.approx(23.5 - 34 / dz, abs=1)
+
+
+def test_transverse_slices_are_drawn_among_those_that_show_an_organ() -> None:
+    patient, card = box_patient(noise=0), tiny_card("cartesian")
+    rng = np.random.default_rng(0)
+    organs = (patient.volume.tissue == T.LIVER).any(axis=(0, 1))
+    levels = patient.volume.ct_from_voxel[2, 3] + patient.volume.ct_from_voxel[2, 2] * np.flatnonzero(organs)
+    drawn = [transverse_poses(patient, card.probe, 5, rng)[:, 2, 3] for _ in range(2)]
+    assert not np.array_equal(drawn[0], drawn[1])
+    for heights in drawn:
+        assert len(set(heights)) == 5
+        assert np.abs(heights[:, None] - levels).min(axis=1).max() < 2e-3
+    assert len(transverse_poses(patient, card.probe, len(levels) + 3, rng)) == len(levels) + 3
+
+
+def test_the_papers_set_is_drawn_by_its_configuration_alone(scans: Path, tmp_path: Path) -> None:
+    paper = load_config("paper.yaml").prepare
+    assert (paper.poses, paper.slices, paper.scans) == ("transverse", 10, 200)
+    config = tmp_path / "tiny.yaml"
+    config.write_text("{generator: {pixels: 32}, prepare: {poses: transverse, slices: 2, scans: 1}}")
+    folders = [str(scans / "images"), "--labels", str(scans / "labels"), "--config", str(config)]
+    assert main([*folders, "--out", str(tmp_path / "set")]) == 0
+    found = contents(tmp_path / "set")
+    assert len(found) == len({entry["split"] for entry in found.values()})  # one of each split
+    assert all(entry["hu"].shape == (2, 32, 32) and "physics" not in entry for entry in found.values())
+    assert main([*folders, "--out", str(tmp_path / "more"), "--scans", "9", "--slices", "1"]) == 0
+    assert len(contents(tmp_path / "more")) == CASES
+
+
+def test_scans_are_drawn_by_seed_from_each_split(tmp_path: Path) -> None:
+    names = [(f"{split}{n}", split) for n in range(30) for split in ("train", "val")]
+    cases = [CtCase(tmp_path, tmp_path, name, split, name) for name, split in names]
+    drawn = drawn_cases(cases, 5, 0)
+    assert [case.split for case in drawn].count("train") == [case.split for case in drawn].count("val") == 5
+    assert drawn == drawn_cases(cases, 5, 0) != drawn_cases(cases, 5, 1)
+    assert drawn_cases(cases, 0, 0) == cases
 
 
 # -- shards, processes, interruption ------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from scyclegan_train import segmenter as command
-from scyclegan_train.evaluation import judge
+from scyclegan_train.evaluation import reference_segmenter
 from scyclegan_train.method.networks import segmenter
 from us_sim.core.analysis.segmenter import Segmenter, load_segmenter, segment
 from us_sim.core.generator.unet import UNet
@@ -55,22 +55,26 @@ def test_the_table_says_what_was_found() -> None:
 
 def untrained(steps: int, frames: int, say: object = None) -> UNet:
     torch.manual_seed(steps)
-    return segmenter(judge.LINES, judge.WIDTH).eval()
+    return segmenter(reference_segmenter.LINES, reference_segmenter.WIDTH).eval()
 
 
 def test_the_command_writes_what_the_node_loads_and_scores_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(judge, "trained", untrained)
+    monkeypatch.setattr(reference_segmenter, "trained", untrained)
     target = tmp_path / "s_us.safetensors"
     assert command.main([str(target), "--steps", "3", "--seeds", "0", "--count", "1"]) == 0
     assert "| liver | " in capsys.readouterr().out
     written = target.read_bytes()
     loaded = load_segmenter(target)
-    assert (loaded.card.kind, loaded.card.size, loaded.card.classes) == ("segmenter", (128, 96), judge.CLASSES)
+    assert (loaded.card.kind, loaded.card.size, loaded.card.classes) == (
+        "segmenter",
+        (128, 96),
+        reference_segmenter.CLASSES,
+    )
     assert loaded.card.training_data[0]["licence"] == "Apache-2.0"
     assert 0 <= loaded.card.metrics["Dice of liver"] <= 1
-    monkeypatch.setattr(judge, "trained", None)  # what is there is scored, not written again
+    monkeypatch.setattr(reference_segmenter, "trained", None)  # what is there is scored, not written again
     monkeypatch.setattr(command, "_views", lambda *given: [])
     assert command.main([str(target), "--seeds", "0", "--count", "1"]) == 0
     assert target.read_bytes() == written
@@ -78,12 +82,12 @@ def test_the_command_writes_what_the_node_loads_and_scores_it(
 
 def test_its_cells_are_the_training_blocks() -> None:
     """The node samples the middle of each block of samples and lines that the training averages."""
-    fine, coarse = judge.PROBE.polar_points, command.CARD.probe.polar_points
-    middle = fine.reshape(96, judge.SHRUNK[1], 128, judge.SHRUNK[0], 3).mean(axis=(1, 3))
+    fine, coarse = reference_segmenter.PROBE.polar_points, command.CARD.probe.polar_points
+    middle = fine.reshape(96, reference_segmenter.SHRUNK[1], 128, reference_segmenter.SHRUNK[0], 3).mean(axis=(1, 3))
     np.testing.assert_allclose(coarse, middle, atol=0.05)
 
 
-def test_the_node_finds_what_the_judge_finds() -> None:
+def test_the_node_finds_what_the_reference_segmenter_finds() -> None:
     """A frame of wide bands of grey: the same network by both ways, but for borders."""
     network, probe = untrained(0, 0), preset("c5_2")
     line, sample = np.moveaxis(probe.polar_of_pixel, -1, 0)
@@ -91,7 +95,7 @@ def test_the_node_finds_what_the_judge_finds() -> None:
     ready = Segmenter(network, command.CARD, "untrained", "")
     found = segment(ready, image, np.ones(probe.scan_lines, np.float32), probe)
     polar = np.tile((40 + 40 * (np.arange(512) // 128))[:, None], (1, 192)).astype(np.float64)
-    expected = judge.Judge(network).classes(polar[None])[0]
+    expected = reference_segmenter.ReferenceSegmenter(network).classes(polar[None])[0]
     row, column = (np.rint((v + 0.5) / n - 0.5).astype(int) for v, n in ((sample, 4), (line, 2)))
     inner = probe.fan_mask & (np.abs(sample % 128 - 64) < 48) & (column > 3) & (column < 92) & (sample < 480)
     assert (found[inner] == expected[row[inner], column[inner]]).mean() > 0.9

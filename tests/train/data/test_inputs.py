@@ -13,7 +13,9 @@ import torch
 from PIL import Image
 from tests.train.synthetic import TinyCt, TinyUs, config
 
-from scyclegan_train.config import Config, DataConfig, from_mapping
+from scyclegan_train.config import CONFIGS, Config, DataConfig, MethodConfig, from_mapping, load_config
+from scyclegan_train.data.checks import check_masks, check_sources
+from scyclegan_train.data.faults import DataError
 from scyclegan_train.data.inputs import Inputs, expanded, open_inputs
 from scyclegan_train.data.repeated import Repeated
 from scyclegan_train.data.samples import REAL, CtBatch, UsBatch
@@ -52,7 +54,7 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_phantoms_give_both_domains() -> None:
-    inputs = opened([CT], [{**US, "jitter": True}])
+    inputs = opened([CT], [{**US, "randomised": True}])
     ct, us = inputs.at(0)
     assert ct.hu.shape == us.image.shape == (2, *card().size)
     assert ct.physics is not None
@@ -145,6 +147,17 @@ def test_a_fault_in_the_background_reaches_the_loop() -> None:
         next(Inputs(Broken(card()), TinyUs(card()), 2).stream(0, 5, 2))
 
 
+def test_a_sample_that_is_not_finite_is_named() -> None:
+    class Broken(TinyUs):
+        def batch(self, indices: Sequence[int], epoch: int = 0) -> UsBatch:  # type: ignore[override]
+            us = super().batch(indices, epoch)
+            us.image[1, 3, 4] = float("nan")
+            return us
+
+    with pytest.raises(DataError, match=r"step 2: image of UsBatch is not finite in rows \[1\]"):
+        Inputs(TinyCt(card()), Broken(card()), 2).at(2)
+
+
 def test_every_sample_of_an_epoch_is_seen_once() -> None:
     asked: list[tuple[int, int]] = []
 
@@ -185,6 +198,9 @@ def test_paths_take_variables_from_the_environment(monkeypatch: pytest.MonkeyPat
         expanded("${SOME_DATA}/us")
 
 
+REAL_FRAMES = {"kind": "frames", "path": "x"}
+
+
 @pytest.mark.parametrize(
     ("ct", "us", "message"),
     [
@@ -192,8 +208,68 @@ def test_paths_take_variables_from_the_environment(monkeypatch: pytest.MonkeyPat
         (CT, {**US, "kind": "patient"}, r"kind 'patient' gives no ultrasound; expected phantoms, frames, aus or rus"),
         ({"kind": "nothing"}, US, r"kind is 'nothing'; expected one of phantoms, patient"),
         ({**CT, "weight": 0}, US, r"weight is 0.0; expected 1e-06 to 1e\+06"),
+        (
+            CT,
+            {**REAL_FRAMES, "seeds": [0, 5]},
+            r"us\[0\]: kind frames does not read seeds; it reads augment, frames",
+        ),
+        ({**CT, "path": "a.nii"}, US, r"ct\[0\]: kind phantoms does not read path; it reads at_once, augment, liver"),
+        ({**CT, "randomised": True}, US, r"ct\[0\]: kind phantoms does not read randomised"),
     ],
 )
-def test_a_source_of_the_wrong_kind_is_refused(ct: dict[str, Any], us: dict[str, Any], message: str) -> None:
+def test_a_source_of_the_wrong_kind_or_with_a_key_that_it_does_not_read_is_refused(
+    ct: dict[str, Any], us: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
-        opened([ct], [us])
+        check_sources(from_mapping(Config, {"data": {"ct": [ct], "us": [us]}}, "test"))
+
+
+@pytest.mark.parametrize(
+    ("method", "us", "message"),
+    [
+        ({"critics": [{}, {"source": "real"}]}, US, r"critics\[1\] takes real frames as real, and no source of ultra"),
+        (
+            {"critics": [{"source": "physics"}]},
+            REAL_FRAMES,
+            r"critics\[0\] takes physics frames as real, and",
+        ),
+        ({"style": 2}, US, r"style is 2, and no source of ultrasound gives real frames; add one, or set style: 0"),
+        ({"critics": [{}, {"source": "real", "weight": [0, 0]}]}, US, None),
+        ({"style": 2, "critics": [{"source": "real"}]}, REAL_FRAMES, None),
+    ],
+)
+def test_a_loss_whose_frames_never_come_is_refused(method: dict[str, Any], us: dict[str, Any], message: str) -> None:
+    config = from_mapping(Config, {"method": method, "data": {"us": [us]}}, "test")
+    if message is None:
+        check_sources(config)
+        return
+    with pytest.raises(ConfigError, match=message):
+        check_sources(config)
+
+
+@pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.stem)
+def test_the_sources_of_every_shipped_configuration_suit_its_method(file: Path) -> None:
+    check_sources(load_config(file.name))
+
+
+def test_a_folder_of_frames_takes_masks_and_a_method_with_s_us_needs_some(frames: Path, tmp_path: Path) -> None:
+    mask = np.zeros((80, 90), np.uint8)
+    mask[30:50, 30:60] = 1
+    Image.fromarray(mask).save(tmp_path / "3.png")
+    source = {"kind": "frames", "path": str(frames)}
+    bare, masked = opened([CT], [source]), opened([CT], [{**source, "masks": str(tmp_path)}])
+    assert (bare.masked, masked.masked, opened([CT], [source, US]).masked) == (False, True, True)
+    assert sorted(masked.us.batch(range(6)).has_mask.tolist()) == [False] * 5 + [True]
+    check_masks(MethodConfig(), masked.masked)
+    check_masks(load_config("two_stage.yaml").method, bare.masked)
+    with pytest.raises(ConfigError, match=r"segmentation is 0.5 and fake_mask predicted, but no frame of"):
+        check_masks(MethodConfig(), bare.masked)
+
+
+def test_an_epoch_is_the_longer_domain_however_many_sources_it_has(frames: Path) -> None:
+    real = {"kind": "frames", "path": str(frames)}
+    assert opened([CT], [real]).steps_of_epoch() == 3  # 4 slices, 6 frames, batches of 2
+    mixed = opened([CT, {**CT, "samples": 5}], [real])
+    assert (len(mixed.ct), mixed.steps_of_epoch()) == (9, 4)
+    both = opened([CT, {**CT, "samples": 5}], [real, {**real, "frames": [0, 5]}])
+    assert len(both.ct) == len(both.us) == 11

@@ -12,8 +12,9 @@ from tests.core.patients import box_patient, on_the_box
 from tests.train.tiny import tiny_card
 
 from scyclegan_train.data.augment import Augmented
-from scyclegan_train.data.clinical import clinical
+from scyclegan_train.data.degraded import clinical
 from scyclegan_train.data.faults import DataError
+from scyclegan_train.data.grid_renderer import GridRenderer
 from scyclegan_train.data.patient_pool import PatientPool
 from scyclegan_train.data.patient_source import PatientCt, PatientSource, PatientUs, phantom_cases
 from scyclegan_train.data.phantom_source import PhantomCt
@@ -21,7 +22,6 @@ from scyclegan_train.data.physics_source import PhysicsUs
 from scyclegan_train.data.poses import aims, draw_pose
 from scyclegan_train.data.samples import CtBatch, UsBatch
 from scyclegan_train.data.sources import Mixed
-from scyclegan_train.data.view import CardView
 from us_sim.core.generator.card import Card
 from us_sim.core.geometry.transforms import Matrix, apply, inverse
 from us_sim.core.patient.patient import Patient
@@ -48,7 +48,7 @@ def same(a: CtBatch | UsBatch, b: CtBatch | UsBatch) -> bool:
 
 def seen(patient: Patient, poses: Sequence[Matrix], grid: str = "polar") -> CtBatch:
     sampler = sampler_on(CPU, patient, 0)
-    return CardView(tiny_card(grid), CPU).ct(sampler, sampler, patient, np.stack(poses), list(range(len(poses))))
+    return GridRenderer(tiny_card(grid), CPU).ct(sampler, sampler, patient, np.stack(poses), list(range(len(poses))))
 
 
 # -- what a pose shows --------------------------------------------------------------------------------------
@@ -95,24 +95,24 @@ def test_a_cartesian_card_gets_its_frame_and_nothing_outside_the_fan(box: Patien
     assert (batch.physics[0][~torch.tensor(card.probe.fan_mask)] == 0).all()
 
 
-def test_jitter_changes_grey_levels_but_not_masks(box: Patient) -> None:
+def test_randomisation_changes_grey_levels_but_not_masks(box: Patient) -> None:
     sampler, pose = sampler_on(CPU, box, 0), on_the_box()[None]
-    plain = CardView(tiny_card(), CPU).us(sampler, box, pose, [7])
-    drawn = CardView(tiny_card(), CPU, jitter=True).us(sampler, box, pose, [7])
+    plain = GridRenderer(tiny_card(), CPU).us(sampler, box, pose, [7])
+    drawn = GridRenderer(tiny_card(), CPU, randomised=True).us(sampler, box, pose, [7])
     assert torch.equal(plain.tissue, drawn.tissue)
     assert torch.equal(plain.valid, drawn.valid)
     assert (plain.image - drawn.image).abs().mean() > 1
 
 
 def test_every_draw_has_its_own_noise(box: Patient) -> None:
-    sampler, view = sampler_on(CPU, box, 0), CardView(tiny_card(), CPU)
+    sampler, view = sampler_on(CPU, box, 0), GridRenderer(tiny_card(), CPU)
     images = view.us(sampler, box, np.stack([on_the_box()] * 2), [0, 1]).image
     assert not torch.equal(images[0], images[1])
 
 
 def test_tensors_of_the_device_give_the_same_slices(box: Patient) -> None:
     on_device, poses = TensorSampler(box, 0, CPU), on_the_box()[None]
-    view, compiled = CardView(tiny_card(), CPU), sampler_on(CPU, box, 0)
+    view, compiled = GridRenderer(tiny_card(), CPU), sampler_on(CPU, box, 0)
     a, b = view.ct(on_device, on_device, box, poses, [0]), view.ct(compiled, compiled, box, poses, [0])
     torch.testing.assert_close(a.hu, b.hu, atol=0.5, rtol=0)
     assert (a.visible == b.visible).float().mean() > 0.99

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scyclegan_train.evaluation import report
+from scyclegan_train.evaluation import criteria, report
 from scyclegan_train.evaluation.by_method import cell, methods, spread
 from scyclegan_train.evaluation.intervals import Interval
 from scyclegan_train.evaluation.measure import Findings
@@ -31,7 +31,7 @@ def test_a_cell_says_mean_interval_and_seeds() -> None:
 
 
 def test_the_report_has_a_column_for_each_method() -> None:
-    made = report.Report({"physics": found(1.0, 1.0), "ours-0": found(0.2, 0.4), "ours-1": found(0.4, 0.6)}, {})
+    made = criteria.Report({"physics": found(1.0, 1.0), "ours-0": found(0.2, 0.4), "ours-1": found(0.4, 0.6)}, {})
     made.kid = {name: Interval(value, np.nan, np.nan, 1) for name, value in (("ours-0", 0.1), ("ours-1", 0.2))}
     lines = report._method_lines(made)
     assert "|  | physics | ours, 2 seeds |" in lines[2]

@@ -14,10 +14,10 @@ from tests.train.synthetic import config
 from scyclegan_train import evaluate
 from scyclegan_train.config import to_yaml
 from scyclegan_train.data.faults import DataError
-from scyclegan_train.evaluation import cycle, judge, report, use
+from scyclegan_train.evaluation import criteria, cycle, downstream, reference_segmenter, report
+from scyclegan_train.evaluation.downstream import Masked
 from scyclegan_train.evaluation.fid import Inception, fid, fid_table
 from scyclegan_train.evaluation.measure import Findings
-from scyclegan_train.evaluation.use import Masked
 from scyclegan_train.method.scyclegan import SCycleGan
 from scyclegan_train.run.checkpoint import CheckpointError, save_checkpoint
 from us_sim.core.errors import ConfigError
@@ -41,14 +41,14 @@ def run_of(folder: Path, **method: object) -> Path:
 
 def test_a_cycle_through_grey_pictures_loses_the_mean_distance_from_grey(tmp_path: Path) -> None:
     """|0 − image|: at most 1, which is 200 HU of the window −150 to 250 and 127.5 grey levels."""
-    (found,) = cycle.there_and_back(run_of(tmp_path), [2000], 2)
+    (found,) = cycle.cycle_errors(run_of(tmp_path), [2000], 2)
     assert set(found) == {"cycle CT, HU", "cycle US, grey levels"}
     assert 20 < found["cycle CT, HU"] < 200
     assert 60 < found["cycle US, grey levels"] < 127.5  # most of a frame is darker than the middle
 
 
 def test_a_run_that_does_not_go_back_has_no_cycle(tmp_path: Path) -> None:
-    assert cycle.there_and_back(run_of(tmp_path, cycle_ct=0, cycle_us=0, ct_critic=0), [2000], 2) == []
+    assert cycle.cycle_errors(run_of(tmp_path, cycle_ct=0, cycle_us=0, ct_critic=0), [2000], 2) == []
 
 
 def test_time_of_a_step_is_the_median_of_adversarial_training(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_time_of_a_step_is_the_median_of_adversarial_training(tmp_path: Path) ->
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="holds no checkpoint; give the folder of a run"):
-        cycle.there_and_back(tmp_path, [2000], 2)
+        cycle.cycle_errors(tmp_path, [2000], 2)
 
 
 # -- FID ---------------------------------------------------------------------------------------------------
@@ -111,13 +111,17 @@ def test_other_files_than_an_inception_network_are_refused(tmp_path: Path) -> No
 
 
 def blocks(seed: int, count: int = 12) -> Masked:
-    """Bright liver of a drawn place in dark frames, as the judge sees them."""
+    """Bright liver of a drawn place in dark frames, as the reference segmenter reads them."""
     rng, size = np.random.default_rng(seed), (32, 24)
     grey, tissue = np.full((count, *size), -0.9, np.float32), np.zeros((count, *size), np.int64)
     for k in range(count):
         row, column = rng.integers(0, 16), rng.integers(0, 10)
         grey[k, row : row + 14, column : column + 12], tissue[k, row : row + 14, column : column + 12] = 0.5, 1
-    mask = torch.nn.functional.one_hot(torch.from_numpy(tissue), len(judge.CLASSES)).permute(0, 3, 1, 2).float()
+    mask = (
+        torch.nn.functional.one_hot(torch.from_numpy(tissue), len(reference_segmenter.CLASSES))
+        .permute(0, 3, 1, 2)
+        .float()
+    )
     image = torch.from_numpy(grey)[:, None].expand(-1, 3, -1, -1).contiguous()
     return Masked(image, mask, torch.ones(count, *size, dtype=torch.bool))
 
@@ -125,7 +129,7 @@ def blocks(seed: int, count: int = 12) -> Masked:
 def test_frames_like_the_real_ones_teach_a_segmenter_and_others_do_not() -> None:
     like, empty = blocks(1), blocks(2)
     empty = Masked(empty.image, torch.roll(empty.mask, 1, dims=1), empty.where)  # all labels are wrong
-    found = use.experiment((blocks(3), blocks(4)), {"good": like, "bad": empty}, 40, say=lambda line: None)
+    found = downstream.experiment((blocks(3), blocks(4)), {"good": like, "bad": empty}, 40, say=lambda line: None)
     assert found["real frames alone"] > 0.8
     assert found["good: synthetic alone"] > 0.8 > 0.2 > found["bad: synthetic alone"]
     assert found["good: synthetic, then real"] > 0.8
@@ -134,9 +138,9 @@ def test_frames_like_the_real_ones_teach_a_segmenter_and_others_do_not() -> None
 
 
 def test_synthetic_frames_come_with_their_masks() -> None:
-    found = use.synthetic_frames(None, 2, seeds=[2000])
+    found = downstream.synthetic_frames(None, 2, seeds=[2000])
     assert found.image.shape == (2, 3, 128, 96)
-    assert found.mask.shape == (2, len(judge.CLASSES), 128, 96)
+    assert found.mask.shape == (2, len(reference_segmenter.CLASSES), 128, 96)
     assert (found.mask.sum(dim=1) == 1).all()
     assert found.mask[:, 1].sum() > 100  # the first is a liver view
     assert not found.mask[:, 5:].any()  # the paper's organs only, as in the real masks
@@ -152,16 +156,16 @@ def dataset(root: Path, masked: int) -> Path:
 
 
 def test_real_frames_with_masks_are_parted(tmp_path: Path) -> None:
-    train, test = use.masked_frames(dataset(tmp_path, 3))
+    train, test = downstream.masked_frames(dataset(tmp_path, 3))
     assert (len(train), len(test)) == (2, 1)
     assert train.mask[:, 1].flatten(1).any(dim=1).all()
 
 
 def test_too_few_masks_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="RUS has 1 frames with masks; expected 3 or more to train and test"):
-        use.masked_frames(dataset(tmp_path, 1))
+        downstream.masked_frames(dataset(tmp_path, 1))
     with pytest.raises(DataError, match="no folder RUS/images"):
-        use.masked_frames(tmp_path / "none")
+        downstream.masked_frames(tmp_path / "none")
 
 
 # -- in the report -----------------------------------------------------------------------------------------
@@ -172,15 +176,15 @@ def test_the_report_says_what_the_extras_found(tmp_path: Path) -> None:
     for metric in ("shuffled labels: dice to shuffled map", "flicker"):
         own.add("phantom-2000", metric, 0.1)
     physics = Findings(list(own.rows))
-    for metric in ("dice organs", "invented ridges"):
+    for metric in ("dice organs", "hallucinated structures"):
         physics.add("phantom-2000", metric, 0.1)
-    found = report.Report({"physics": physics, "own": own}, {})
+    found = criteria.Report({"physics": physics, "own": own}, {})
     before = report.untested(found)
     assert [line.split(":")[0] for line in before[2:]] == [
         "Cycle L1 and the time of a training step", "FID", "Segmenters trained on real and on synthetic frames",
         "Likeness to real frames",
     ]  # fmt: skip
-    evaluate.beside_run(found, "own", run_of(tmp_path), [2000], 2)
+    evaluate.add_run(found, "own", run_of(tmp_path), [2000], 2)
     found.fid, found.use = {"own": 12.34}, {"real frames alone": 0.5}
     text = report.markdown(found)
     assert "| own | 600 |" in text

@@ -89,14 +89,14 @@ def test_a_spot_is_no_ridge() -> None:
     assert not metrics.ridges(spot, (0.5, 0.5))[20, 20]
 
 
-def test_ridges_are_invented_only_far_from_interfaces() -> None:
+def test_ridges_are_hallucinated_only_far_from_interfaces() -> None:
     z = np.arange(80)[:, None] * np.ones(80)
     line = 100 * np.exp(-0.5 * ((z - 60) / metrics.RIDGE_WIDTH) ** 2)
     where, tissue = np.ones((80, 80), bool), np.zeros((80, 80), np.uint8)
     tissue[60:] = 1
-    assert metrics.invented(line, tissue, where, (1.0, 1.0)) == 0
+    assert metrics.hallucinated(line, tissue, where, (1.0, 1.0)) == 0
     tissue[:] = 0
     tissue[10:] = 1
-    share = metrics.invented(line, tissue, where, (1.0, 1.0))
+    share = metrics.hallucinated(line, tissue, where, (1.0, 1.0))
     assert 1 / 69 <= share <= 4 / 69  # of rows 0 to 3 and 16 to 79, some about the line
-    assert math.isnan(metrics.invented(line, tissue, ~where, (1.0, 1.0)))
+    assert math.isnan(metrics.hallucinated(line, tissue, ~where, (1.0, 1.0)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
-from scyclegan_train.evaluation.likeness import beside, blocks_of, correlation_width, even_half, pooled
+from scyclegan_train.evaluation.likeness import blocks_of, compared, correlation_width, even_half, pooled
 from us_sim.core.geometry.probe import preset
 
 PROBE = preset("c5_2")
@@ -41,7 +41,7 @@ def test_real_blocks_are_lit_and_even() -> None:
 def test_statistics_stand_beside_the_real_range() -> None:
     rng = np.random.default_rng(0)
     real = {35.0: [rng.normal(level, 5, (16, 28)) for level in range(50, 71)]}
-    row = beside({35.0: [np.full((16, 28), 55.0) + rng.normal(0, 5, (16, 28))], 50.0: []}, real)[0]
+    row = compared({35.0: [np.full((16, 28), 55.0) + rng.normal(0, 5, (16, 28))], 50.0: []}, real)[0]
     assert row["statistic"] == "mean"
     assert row["value"] == pytest.approx(55, abs=1)
     assert row["low"] == pytest.approx(51, abs=1)

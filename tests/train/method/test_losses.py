@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from scyclegan_train.method import losses
-from scyclegan_train.method.image_pool import Fakes
+from scyclegan_train.method.image_pool import ImagePool
 
 Array = NDArray[Any]
 RNG = np.random.default_rng(0)
@@ -35,6 +35,13 @@ def one_hot(batch: int, classes: int, height: int, width: int) -> tuple[Tensor, 
 
 def mean_by_sample(values: Array, mask: Array) -> float:
     return float(np.mean([v[:, m].mean() if m.any() else 0.0 for v, m in zip(values, mask, strict=True)]))
+
+
+def test_a_weighted_sum_refuses_a_loss_that_nobody_weighed() -> None:
+    found = {"pair": torch.tensor(2.0), "cycle": torch.tensor(3.0)}
+    assert float(losses.weighted_sum(found, {"pair": 10.0, "cycle": 0.5, "absent": 7.0})) == 21.5
+    with pytest.raises(ValueError, match=r"losses \['cycle'\] have no weight; expected some of \['pair'\]"):
+        losses.weighted_sum(found, {"pair": 1.0})
 
 
 def test_l1_is_the_mean_over_counted_pixels() -> None:
@@ -105,7 +112,7 @@ def test_pixels_that_do_not_count_get_no_gradient(loss: str) -> None:
     other, (mask, _) = drawn(2, 3, 8, 8)[0], one_hot(2, 3, 8, 8)
     {
         "l1": lambda: losses.l1(image, other, w),
-        "adversarial": lambda: losses.adversarial("lsgan", losses.shown(image, w), True, w),
+        "adversarial": lambda: losses.adversarial("lsgan", losses.masked(image, w), True, w),
         "segmentation": lambda: losses.segmentation(image, mask, w),
         "pair": lambda: losses.pair(image, other, w, 1.0),
     }[loss]().backward()
@@ -137,7 +144,7 @@ def frames(*values: float) -> tuple[Tensor, Tensor]:
 
 
 def test_the_pool_gives_back_each_fake_with_its_own_pixels() -> None:
-    pool = Fakes(3, torch.Generator().manual_seed(0))
+    pool = ImagePool(3, torch.Generator().manual_seed(0))
     assert torch.equal(pool.exchange(*frames(1, 2, 3))[0], frames(1, 2, 3)[0])  # it fills
     held, seen = {1.0, 2.0, 3.0}, []
     for value in range(4, 60):
@@ -153,11 +160,11 @@ def test_the_pool_gives_back_each_fake_with_its_own_pixels() -> None:
 
 
 def test_the_pool_goes_on_from_its_state() -> None:
-    first = Fakes(2, torch.Generator().manual_seed(1))
+    first = ImagePool(2, torch.Generator().manual_seed(1))
     first.exchange(*frames(1, 2, 3, 4))
     random = torch.Generator()
     random.set_state(first._random.get_state())
-    second = Fakes(2, random)
+    second = ImagePool(2, random)
     second.load_state(first.state(), torch.device("cpu"))
     for value in (5, 6, 7):
         assert torch.equal(first.exchange(*frames(value))[0], second.exchange(*frames(value))[0])
@@ -165,4 +172,4 @@ def test_the_pool_goes_on_from_its_state() -> None:
 
 def test_a_pool_of_none_hands_everything_through() -> None:
     image, where = frames(1, 2)
-    assert Fakes(0, torch.Generator()).exchange(image, where)[0] is image
+    assert ImagePool(0, torch.Generator()).exchange(image, where)[0] is image

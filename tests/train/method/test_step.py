@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,8 +14,8 @@ from torch import Tensor
 
 from scyclegan_train.config import Config
 from scyclegan_train.method import feeding, losses
+from scyclegan_train.method.augmentation import augmented
 from scyclegan_train.method.averaging import Average, estimate_statistics
-from scyclegan_train.method.jitter import jittered
 from scyclegan_train.method.scyclegan import SCycleGan
 from us_sim.core.errors import ConfigError
 from us_sim.core.generator.encoding import decode, encode
@@ -48,7 +49,7 @@ def test_each_phase_changes_its_own_networks_and_no_others() -> None:
     before = parameters_of(model)
     descend = model._descend
 
-    def watched(name: str, found: dict[str, Tensor], weights: dict[str, float] | None = None) -> None:
+    def watched(name: str, found: dict[str, Tensor], weights: Mapping[str, float]) -> None:
         nonlocal before
         descend(name, found, weights)
         seen.append((name, changed(before, parameters_of(model))))
@@ -65,7 +66,7 @@ def test_what_a_phase_does_not_train_gets_no_gradient() -> None:
     model, (ct, us) = model_of(config()), batches(config())
     descend = model._descend
 
-    def watched(name: str, found: dict[str, Tensor], weights: dict[str, float] | None = None) -> None:
+    def watched(name: str, found: dict[str, Tensor], weights: Mapping[str, float]) -> None:
         descend(name, found, weights)
         own = {id(p) for group in model.optimizers[name].param_groups for p in group["params"]}
         everything = [p for n in model.networks.values() for p in n.parameters()]
@@ -100,7 +101,7 @@ def test_generator_losses_are_those_of_the_papers_equations() -> None:
     made = config(method={"adversarial": "lsgan", "fake_mask": "source"})
     model, (ct, us) = model_of(made), batches(made)
     us = all_known(us)
-    x, y = model.see(ct, us)
+    x, y = model.real_images(ct, us)
     t = model.translate(x, y, ct.scatter)
     found = {name: value.detach() for name, value in model.generator_losses(x, y, t, ct, us, 0.0).items()}
     fake_us = model.ct2us(x.image, x.mask, None)
@@ -117,9 +118,9 @@ def grad_of_fake(kind: str) -> Tensor:
     """Gradient of the CT cycle loss by the mask path alone: the image that goes back is cut off."""
     made = config(method={"fake_mask": kind})
     model, (ct, us) = model_of(made), batches(made)
-    x, _ = model.see(ct, us)
+    x, _ = model.real_images(ct, us)
     fake = model.ct2us(x.image, x.mask, None).detach().requires_grad_()
-    mask = model.mask_of_fake(model.segment(model.S_us, fake, x.where), x.mask)
+    mask = model.returned_mask(model.segment(model.S_us, fake, x.where), x.mask)
     losses.l1(model.us2ct(fake.detach(), mask, x.where), x.image, x.where).backward()
     return torch.zeros_like(fake) if fake.grad is None else fake.grad
 
@@ -127,17 +128,17 @@ def grad_of_fake(kind: str) -> Tensor:
 def test_the_predicted_mask_passes_a_gradient_by_straight_through_alone() -> None:
     made = config()
     model, (ct, us) = model_of(made), batches(made)
-    x, _ = model.see(ct, us)
+    x, _ = model.real_images(ct, us)
     seen = model.segment(model.S_us, x.image, x.where)
-    hard = model.mask_of_fake(seen, x.mask)
+    hard = model.returned_mask(seen, x.mask)
     assert not hard.requires_grad
     assert torch.equal(hard.argmax(dim=1), seen.argmax(dim=1))
     assert torch.equal(hard.sum(dim=1), torch.ones_like(hard[:, 0]))
     model.method = replace(model.method, fake_mask="straight_through")
-    soft = model.mask_of_fake(seen, x.mask)
+    soft = model.returned_mask(seen, x.mask)
     torch.testing.assert_close(soft, hard)
     model.method = replace(model.method, fake_mask="source")
-    assert model.mask_of_fake(seen, x.mask) is x.mask
+    assert model.returned_mask(seen, x.mask) is x.mask
     assert grad_of_fake("straight_through").abs().sum() > 0
     with pytest.raises(RuntimeError, match="does not require grad"):
         torch.autograd.grad(hard.sum(), seen)
@@ -147,7 +148,7 @@ def test_a_straight_through_mask_has_the_gradient_of_the_soft_max() -> None:
     model = model_of(config(method={"fake_mask": "straight_through"}))
     logits = torch.randn(1, 4, 3, 3, dtype=torch.double, requires_grad=True)
     factor = torch.randn(1, 4, 3, 3, dtype=torch.double)
-    (found,) = torch.autograd.grad((model.mask_of_fake(logits, logits) * factor).sum(), logits)
+    (found,) = torch.autograd.grad((model.returned_mask(logits, logits) * factor).sum(), logits)
     p = logits.detach().softmax(dim=1).numpy()
     f = factor.numpy()
     expected = p * (f - (p * f).sum(axis=1, keepdims=True))
@@ -158,13 +159,13 @@ def test_frames_without_mask_get_the_segmenters_and_no_segmentation_loss() -> No
     made = config()
     model, (ct, us) = model_of(made), batches(made, 3)
     assert us.has_mask.tolist() == [True, True, False]
-    _, y = model.see(ct, us)
+    _, y = model.real_images(ct, us)
     model.S_us.eval()
     predicted = model.segment(model.S_us, y.image, y.where).argmax(dim=1)
     assert torch.equal(y.mask[2].argmax(dim=0), predicted[2])
     assert torch.equal(y.mask[0].argmax(dim=0), us.tissue[0].long())
     unknown = replace(us, has_mask=torch.zeros_like(us.has_mask))
-    x, y = model.see(ct, unknown)
+    x, y = model.real_images(ct, unknown)
     assert float(model.segmenter_losses(x, y, unknown)["segmenter_us"].detach()) == 0
     found = model.generator_losses(x, y, model.translate(x, y, None), ct, unknown, 0.0)
     assert float(found["segmentation_ct"].detach()) == 0
@@ -176,7 +177,7 @@ def test_each_discriminator_judges_rows_of_its_source() -> None:
     critics = [{"source": "physics", "field": 34}, {"source": "real", "field": 34}]
     made = config(method={"critics": critics})
     model, (ct, us) = model_of(made), batches(made, 3)
-    x, y = model.see(ct, us)
+    x, y = model.real_images(ct, us)
     t = model.translate(x, y, None)
     t.fake_us.retain_grad()
     model.generator_losses(x, y, t, ct, us, 0.0)["adversarial_us_1"].backward()
@@ -201,7 +202,7 @@ def test_discriminators_see_the_same_pixels_of_real_and_fake() -> None:
     us = replace(us, valid=us.valid & (torch.arange(32) > 9))
     seen: list[Tensor] = []
     model.D_us[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    x, y = model.see(ct, us)
+    x, y = model.real_images(ct, us)
     model.critic_losses(x, y, model.translate(x, y, None), us, 0.0)
     real, fake = seen
     assert bool((real[..., :10] == -1).all())
@@ -242,7 +243,7 @@ def test_without_mask_input_labels_change_nothing_in_the_simulator(generator: di
 
 def test_all_options_of_our_variant_run_together() -> None:
     made = config(generator=RICH, method={
-        "adversarial": "lsgan", "critic_jitter": True, "cycle_blur": 1, "cycle_visible": True, "fake_noise": 0.05,
+        "adversarial": "lsgan", "critic_augmentation": True, "cycle_blur": 1, "cycle_visible": True, "fake_noise": 0.05,
         "segmentation_visible": True, "segment_reconstruction": True, "fake_mask": "straight_through", "pair": 5,
         "warm_up_sharp": 0.5,
     })  # fmt: skip
@@ -253,14 +254,40 @@ def test_all_options_of_our_variant_run_together() -> None:
     assert all(torch.isfinite(value) for value in found.values())
 
 
+def test_style_and_a_critic_by_filters_take_fakes_whose_partner_is_real() -> None:
+    critic = {"source": "real", "features": "filters", "field": 34, "crops": 2, "depth_channel": True}
+    one_way = {"cycle_ct": 0, "cycle_us": 0, "ct_critic": 0}
+    made = config(method={"critics": [critic], "style": 3, "critic_augmentation": True, **one_way})
+    model, (ct, us) = model_of(made), batches(made, 3)
+    x, y = model.real_images(ct, us)
+    for name in ("style", "adversarial_us_0"):
+        t = model.translate(x, y, None)
+        t.fake_us.retain_grad()
+        model.generator_losses(x, y, t, ct, us, 0.0)[name].backward()
+        assert t.fake_us.grad is not None
+        assert [bool(row.any()) for row in t.fake_us.grad] == [False, False, True], name  # the third frame is real
+    before = parameters_of(model)
+    found = model.step(ct, us)
+    assert set(found) == {
+        "adversarial_us_0", "segmentation_us", "style", "critic_us_0", "segmenter_us",
+    }  # fmt: skip
+    assert changed(before, parameters_of(model)) == {"G_ct2us", "D_us", "S_us"}
+    assert model._generator_weights(0.0)["style"] == 3
+
+
+def test_a_critic_by_filters_has_one_field() -> None:
+    with pytest.raises(ConfigError, match="field is 70; expected 34: a discriminator by filters has no other"):
+        config(method={"critics": [{"features": "filters", "field": 70}]})
+
+
 def test_segmentation_of_fakes_counts_only_where_sound_reaches() -> None:
     made = config(method={"segmentation_visible": True})
     model, (ct, us) = model_of(made), batches(made)
-    x, y = model.see(ct, us)
+    x, y = model.real_images(ct, us)
     t = model.translate(x, y, None)
-    assert t.seen_us is not None
+    assert t.segmented_us is not None
     found = model.generator_losses(x, y, t, ct, us, 0.0)
-    expected = losses.segmentation(t.seen_us, x.mask, ct.visible)
+    expected = losses.segmentation(t.segmented_us, x.mask, ct.visible)
     assert float(found["segmentation_us"].detach()) == float(expected.detach())
 
 
@@ -324,11 +351,11 @@ def test_statistics_are_those_of_the_inputs_under_the_present_weights() -> None:
     assert not norm.training
 
 
-def test_jitter_changes_gain_smoothly_and_flips_pixels_with_their_mask() -> None:
+def test_augmentation_changes_gain_smoothly_and_flips_pixels_with_their_mask() -> None:
     image, where = torch.zeros(16, 3, 24, 32), torch.ones(16, 24, 32, dtype=torch.bool)
     where[..., :5] = False
-    image = losses.shown(image, where)
-    out, counted = jittered(image, where, torch.Generator().manual_seed(0))
+    image = losses.masked(image, where)
+    out, counted = augmented(image, where, torch.Generator().manual_seed(0))
     flipped = ~counted[:, 0, -1]
     assert 2 < int(flipped.sum()) < 14
     assert torch.equal(counted.sum(dim=(1, 2)), where.sum(dim=(1, 2)))

@@ -15,13 +15,20 @@ from tests.train.train_tiny import run
 
 from scyclegan_train import train as command
 from scyclegan_train.method.scyclegan import SCycleGan
-from scyclegan_train.run.checkpoint import CheckpointError, checkpoints, load_checkpoint, read_weights
+from scyclegan_train.run.checkpoint import (
+    CheckpointError,
+    checkpoints,
+    load_checkpoint,
+    load_weights,
+    read_weights,
+    weights_of,
+)
 from scyclegan_train.run.journal import read_stats
 
-# Every source of chance takes part: pool, noise on fakes, jitter, batch statistics.
+# Every source of chance takes part: pool, noise on fakes, augmentation, batch statistics.
 SECTIONS = {
     "generator": {"norm": "batch"},
-    "method": {"pool": 3, "fake_noise": 0.05, "critic_jitter": True},
+    "method": {"pool": 3, "fake_noise": 0.05, "critic_augmentation": True},
     "schedule": {"pretrain": 0.5, "warm_up": 0.5, "constant": 1.5, "decay": 1},
     "loop": {"checkpoint_every": 5, "log_every": 3},
 }
@@ -66,6 +73,18 @@ def test_resuming_a_finished_run_does_nothing(unbroken: Path, tmp_path: Path) ->
     shutil.copytree(unbroken, folder)
     assert run(folder, SECTIONS, resume=True)
     assert losses(folder) == losses(unbroken)
+
+
+def test_a_new_run_starts_from_the_networks_of_another(unbroken: Path) -> None:
+    latest = checkpoints(unbroken / "checkpoints")[-1]
+    weights, model = read_weights(latest)[0], SCycleGan(config(generator={"norm": "batch"}))
+    assert load_weights(latest, model) == []
+    assert all(torch.equal(value, weights[name]) for name, value in weights_of(model).items())
+    assert model.optimizers["generators"].state_dict()["state"] == {}
+    other = config(generator={"norm": "batch"}, method={"critic_width": 0.1})
+    assert load_weights(latest, SCycleGan(other)) == ["D_us", "D_ct"]
+    with pytest.raises(CheckpointError, match="its G_ct2us differs from the configuration's"):
+        load_weights(latest, SCycleGan(config(generator={"width": 0.1})))
 
 
 def test_weights_of_another_configuration_are_refused(unbroken: Path) -> None:

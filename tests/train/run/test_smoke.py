@@ -47,7 +47,7 @@ def test_the_cycle_closes(learned: tuple[Config, Path]) -> None:
 def dice_of(model: SCycleGan, sample: int) -> tuple[float, float]:
     """Mean Dice over the organs of S_us on an unseen frame: of the prediction, and of one that guesses."""
     us = TinyUs(model.card, 64, seed=7).batch(range(sample, sample + 9, 3))
-    _, y = model.see(TinyCt(model.card, 64, seed=7).batch(range(3)), us)
+    _, y = model.real_images(TinyCt(model.card, 64, seed=7).batch(range(3)), us)
     model.S_us.eval()
     with torch.no_grad():
         found = model.segment(model.S_us, y.image, y.where).argmax(dim=1)[us.valid].numpy()
@@ -77,7 +77,7 @@ def test_fakes_are_as_bright_as_their_organs(learned: tuple[Config, Path]) -> No
     model = build_model(made, Fabric(accelerator="cpu", devices=1))
     load_checkpoint(checkpoints(folder / "checkpoints")[-1], model)
     ct = TinyCt(model.card, 64, seed=9).batch(range(8))
-    x, _ = model.see(ct, TinyUs(model.card, 64, seed=9).batch([0, 1, 3, 4, 6, 7, 9, 10]))
+    x, _ = model.real_images(ct, TinyUs(model.card, 64, seed=9).batch([0, 1, 3, 4, 6, 7, 9, 10]))
     with torch.no_grad():
         grey = (model.averaged_ct2us(x.image, x.mask, None).mean(dim=1) + 1) * 127.5
     inner = ct.valid & ct.visible

@@ -19,6 +19,7 @@ from us_sim.core.tissue import TissueClass
 
 CONFIGS = Path(__file__).parent / "configs"
 IMAGE = 3  # channels of an image of either domain
+PLACES = ("skin", "transverse")
 FIELDS = (70, 34)  # receptive fields of the discriminators, pixels
 Section = TypeVar("Section")
 
@@ -80,13 +81,19 @@ class CriticConfig(Checked):
 
     source: str = setting("any", "frames that it takes as real", choices=("any", "physics", "real"))
     field: int = setting(70, "receptive field, pixels: 70 or 34")
-    depth_channel: bool = setting(False, "is told the depth")
+    depth_channel: bool = setting(False, "gets the depth as a further channel")
+    features: str = setting(
+        "pixels", "what it judges by: pixels, as PatchGAN; or responses of fixed filters", choices=("pixels", "filters")
+    )
+    crops: int = setting(0, "random crops of a frame that it judges; 0: the whole frame", 0, 64)
     weight: tuple[float, float] = setting((1.0, 1.0), "of its loss, first and last in adversarial training")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.field not in FIELDS:
             raise ConfigError(f"field is {self.field}; expected one of {', '.join(map(str, FIELDS))}")
+        if self.features == "filters" and self.field != 34:
+            raise ConfigError(f"field is {self.field}; expected 34: a discriminator by filters has no other")
         if min(self.weight) < 0:
             raise ConfigError(f"weight of a critic is {self.weight}; expected two numbers of at least 0")
 
@@ -98,24 +105,27 @@ class MethodConfig(Checked):
     adversarial: str = setting("vanilla", "eq. 1, or least squares", choices=("vanilla", "lsgan"))
     critics: tuple[CriticConfig, ...] = setting((CriticConfig(),), "discriminators of ultrasound")
     critic_width: float = setting(1.0, "factor on the filters of all discriminators", 0.05, 4)
-    critic_jitter: bool = setting(False, "discriminators see flips, ±6 dB along the lines and ±3 dB in depth")
+    critic_augmentation: bool = setting(
+        False, "discriminator augmentation: flips, gain of ±6 dB across lines and ±3 dB over depth"
+    )
     segmenter_width: float = setting(1.0, "factor on the filters of both segmenters", 0.05, 4)
-    pool: int = setting(50, "earlier fakes kept for the discriminators", 0, 1000)
+    pool: int = setting(50, "size of the image pool of earlier fakes", 0, 1000)
     ct_critic: float = setting(1.0, "weight of the adversarial loss of fake CT", 0, 100)
     cycle_ct: float = setting(10.0, "λ of the cycle CT → US → CT", 0, 1000)
     cycle_us: float = setting(10.0, "λ of the cycle US → CT → US", 0, 1000)
     cycle_blur: float = setting(0.0, "blur of both sides of the US cycle, pixels", 0, 20)
-    cycle_visible: bool = setting(False, "CT cycle only where sound reaches")
-    fake_noise: float = setting(0.0, "SD of noise on a fake that goes back: against hidden information", 0, 1)
+    cycle_visible: bool = setting(False, "CT cycle loss only in insonified pixels")
+    fake_noise: float = setting(0.0, "SD of noise on a fake before it is translated back: against steganography", 0, 1)
     segmentation: float = setting(0.5, "λ of the segmentation loss", 0, 100)
-    segmentation_visible: bool = setting(False, "segmentation loss of fake US only where sound reaches")
+    segmentation_visible: bool = setting(False, "segmentation loss of fake US only in insonified pixels")
     segment_reconstruction: bool = setting(False, "segmentation loss of the reconstructions too")
     mask_input: bool = setting(True, "generators read masks")
     fake_mask: str = setting(
-        "predicted", "mask that goes back with a fake: of the segmenter, the same with a straight-through gradient, "
-        "or its source's", choices=("predicted", "straight_through", "source"),
+        "predicted", "mask with which a fake is translated back: predicted by the segmenter, the same with a "
+        "straight-through gradient, or that of its source", choices=("predicted", "straight_through", "source"),
     )  # fmt: skip
-    pair: float = setting(0.0, "λ of the L1 to the physics twin, after the warm-up", 0, 100)
+    style: float = setting(0.0, "λ of the sliced Wasserstein distance of fakes to real frames, by depth", 0, 1000)
+    pair: float = setting(0.0, "λ of the L1 to the paired physics frame, after the warm-up", 0, 100)
     pair_blur: float = setting(2.0, "blur of both sides of that L1, pixels", 0, 20)
     warm_up_sharp: float = setting(0.0, "weight of the same L1 without blur, in the warm-up alone", 0, 100)
 
@@ -139,7 +149,7 @@ class MethodConfig(Checked):
 class ScheduleConfig(Checked):
     """How long; in epochs of `epoch` steps."""
 
-    epoch: int = setting(0, "steps; 0 for as many as the CT source has batches", 0, 10**7)
+    epoch: int = setting(0, "steps; 0 for as many as the domain with more samples has batches", 0, 10**7)
     batch: int = setting(1, "samples of each domain in a step of one process", 1, 1024)
     pretrain: float = setting(10.0, "epochs that train the segmenters alone", 0, 10**5)
     warm_up: float = setting(0.0, "epochs on pairs of CT slice and physics frame", 0, 10**5)
@@ -163,14 +173,19 @@ class SourceConfig(Checked):
     weight: float = setting(1.0, "share of the samples", 1e-6, 1e6)
     path: str = setting("", "file or folder; ${NAME} is taken from the environment")
     labels: str = setting("", "label map of a patient")
+    masks: str = setting("", "folder of masks of a folder of frames, by the frames' names")
     seeds: tuple[int, int] = setting((0, 100), "phantoms: first seed, and one after the last")
     frames: tuple[int, int] = setting((0, 10**6), "folder of frames: first frame, and one after the last")
     samples: int = setting(256, "samples of an epoch of phantoms or of a patient", 1, 10**7)
-    repeat: int = setting(0, "different epochs, seen again from memory after that; 0: all are different", 0, 10**6)
+    repeat: int = setting(0, "epochs of different samples, kept in memory and repeated; 0: all epochs differ", 0, 10**6)
     at_once: int = setting(4, "phantoms in an epoch", 1, 1000)
-    liver_view: bool = setting(False, "poses like those of the real frames only")
-    jitter: bool = setting(False, "physics frames with drawn gain, dynamic range, TGC, focus and looks")
-    teacher: str = setting("", "generator artifact that draws the twins of phantoms or a patient, not the physics")
+    liver_view: bool = setting(False, "only views of the liver like those of the real frames")
+    randomised: bool = setting(
+        False, "domain randomisation: gain, dynamic range, TGC, focus and looks of physics frames"
+    )
+    teacher: str = setting(
+        "", "generator artifact to distil from: it draws the paired frames instead of the physics renderer"
+    )
     split: str = setting("train", "of patients or frames", choices=("train", "val", "test"))
     augment: bool = setting(False, "random flips and rotations")
 
@@ -187,6 +202,15 @@ class DataConfig:
         for name in ("ct", "us"):
             if not getattr(self, name):
                 raise ConfigError(f"{name} has no source; expected at least one")
+
+
+@dataclass(frozen=True)
+class PrepareConfig(Checked):
+    """Which slices `prepare` cuts out of CT scans."""
+
+    poses: str = setting("skin", "where slices lie: where a probe will stand, or transverse", choices=PLACES)
+    slices: int = setting(10, "of each scan", 1, 10000)
+    scans: int = setting(0, "at most so many of each split, drawn by seed; 0: all", 0, 10**6)
 
 
 @dataclass(frozen=True)
@@ -212,6 +236,7 @@ class Config:
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     method: MethodConfig = field(default_factory=MethodConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    prepare: PrepareConfig = field(default_factory=PrepareConfig)
     data: DataConfig = field(default_factory=DataConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
 

@@ -17,13 +17,13 @@ from scyclegan_train.data.fans import FanGeometry, read_fan
 from scyclegan_train.data.frames import FrameFolder
 from scyclegan_train.data.inputs import known_fan
 from scyclegan_train.data.samples import UsBatch
-from scyclegan_train.evaluation import cycle, held_out, measure, report, use
+from scyclegan_train.evaluation import criteria, cycle, downstream, held_out, measure, report
 from scyclegan_train.evaluation.fid import Inception, fid_table
 from scyclegan_train.evaluation.held_out import Scene
 from scyclegan_train.evaluation.intervals import kid_interval
-from scyclegan_train.evaluation.judge import LINES, Judge, trained_judge
 from scyclegan_train.evaluation.likeness import blocks_of, even_half, pooled
 from scyclegan_train.evaluation.measure import Findings
+from scyclegan_train.evaluation.reference_segmenter import LINES, ReferenceSegmenter, open_reference
 from scyclegan_train.run.export import export
 from scyclegan_train.run.panels import tiled
 from us_sim.core.errors import ConfigError, UsSimError
@@ -56,13 +56,15 @@ class Extras:
     seen: UsBatch | None = None
     runs: Mapping[str, Path] = field(default_factory=dict)
     inception: Inception | None = None
-    masked: tuple[use.Masked, use.Masked] | None = None
+    masked: tuple[downstream.Masked, downstream.Masked] | None = None
     use_steps: int = 1000
     use_frames: int = 256
 
 
-def evaluate(generators: Sequence[Generator], folder: Path, *, seeds: Sequence[int], count: int, judge: Judge,
-             extras: Extras | None = None) -> report.Report:  # fmt: skip
+def evaluate(
+    generators: Sequence[Generator], folder: Path, *, seeds: Sequence[int], count: int,
+    reference: ReferenceSegmenter, extras: Extras | None = None,
+) -> criteria.Report:  # fmt: skip
     """Measure generators and the physics renderer, and write the report.
 
     Args:
@@ -70,7 +72,7 @@ def evaluate(generators: Sequence[Generator], folder: Path, *, seeds: Sequence[i
         folder: of the report.
         seeds: held-out phantoms.
         count: poses on each.
-        judge: the segmenter.
+        reference: segmenter that measures Dice, and features for the KID.
         extras: real frames and the like.
     """
     extras = extras or Extras()
@@ -80,11 +82,11 @@ def evaluate(generators: Sequence[Generator], folder: Path, *, seeds: Sequence[i
     about = {"held-out phantoms": f"{min(seeds)} to {max(seeds)} ({len(seeds)})", "poses on each": count,
              "generators": ", ".join(f"{g.name} ({g.sha256[:12]})" for g in generators) or "none",
              "real frames": f"{len(real)} held out" if real is not None else "none"}  # fmt: skip
-    result, rows = report.Report(found, about), []
+    result, rows = criteria.Report(found, about), []
     for number, seed in enumerate(seeds):
         one = held_out.phantom_scene(seed, count)
         physics = held_out.drawn(one.simulator, one.poses, None)
-        frames = [measure.measure(one, g, judge, found[measure.name_of(g)], physics) for g in renderers]
+        frames = [measure.measure(one, g, reference, found[measure.name_of(g)], physics) for g in renderers]
         if number < SHOWN:
             rows += panel_rows(one, frames)
         if number == 0:
@@ -92,15 +94,15 @@ def evaluate(generators: Sequence[Generator], folder: Path, *, seeds: Sequence[i
         print(f"phantom {seed}: measured", flush=True)
     result.milliseconds = {measure.name_of(g): milliseconds(g) for g in renderers}
     for name, run in extras.runs.items():
-        beside_run(result, name, run, seeds, count)
+        add_run(result, name, run, seeds, count)
     if real is not None:
-        beside_real(result, judge, real, extras.seen)
+        add_real(result, reference, real, extras.seen)
         if extras.inception is not None:
             views = {name: found.liver_views for name, found in result.findings.items()}
             result.fid = fid_table(extras.inception, on_pixels(real), views)
     if extras.masked is not None:
-        synthetic = {measure.name_of(g): use.synthetic_frames(g, extras.use_frames) for g in renderers}
-        result.use = use.experiment(extras.masked, synthetic, extras.use_steps)
+        synthetic = {measure.name_of(g): downstream.synthetic_frames(g, extras.use_frames) for g in renderers}
+        result.use = downstream.experiment(extras.masked, synthetic, extras.use_steps)
     report.write(result, folder, tiled(rows))
     return result
 
@@ -111,24 +113,24 @@ def on_pixels(real: UsBatch) -> NDArray[np.float64]:
     return np.asarray(scan_convert(real.image.transpose(1, 2), grid, fan).double().numpy())
 
 
-def beside_real(result: report.Report, judge: Judge, real: UsBatch, seen: UsBatch | None) -> None:
+def add_real(result: criteria.Report, reference: ReferenceSegmenter, real: UsBatch, seen: UsBatch | None) -> None:
     """Fill in what needs held-out real frames."""
     probe = LINES.probe
     frames, where = real.image.double().numpy(), real.valid.numpy()
     result.real_blocks = even_half(pooled(blocks_of(f.T, w.T, probe) for f, w in zip(frames, where, strict=True)))
     result.real_greys = Findings()
     measure.add_greys(result.real_greys, frames, where, probe.sample_depths)
-    features = [f for f in judge.features(frames, where) if len(f)]
+    features = [f for f in reference.features(frames, where) if len(f)]
     for name, findings in result.findings.items():
         result.kid[name] = kid_interval([f for f in findings.features if len(f)], features)
     if seen is not None:
-        others = judge.features(seen.image.double().numpy(), seen.valid.numpy())
+        others = reference.features(seen.image.double().numpy(), seen.valid.numpy())
         result.kid["real, other frames of the sweep"] = kid_interval([f for f in others if len(f)], features)
 
 
-def beside_run(result: report.Report, name: str, run: Path, seeds: Sequence[int], count: int) -> None:
+def add_run(result: criteria.Report, name: str, run: Path, seeds: Sequence[int], count: int) -> None:
     """Fill in what a run tells and its artifact does not."""
-    for seed, found in zip(seeds, cycle.there_and_back(run, seeds, count), strict=False):
+    for seed, found in zip(seeds, cycle.cycle_errors(run, seeds, count), strict=False):
         for metric, value in found.items():
             result.findings[name].add(f"phantom-{seed}", metric, value)
     result.step[name] = cycle.milliseconds_of_a_step(run)
@@ -234,11 +236,11 @@ def run(given: argparse.Namespace) -> None:
         seen = real_frames(given.frames, given.seen, SEEN_STEP, fan)
     extras = Extras(
         real, seen, runs, Inception(given.inception) if given.inception is not None else None,
-        use.masked_frames(given.masked) if given.masked is not None else None, given.use_steps,
+        downstream.masked_frames(given.masked) if given.masked is not None else None, given.use_steps,
     )  # fmt: skip
     torch.manual_seed(0)
-    judge = trained_judge(given.out, given.segmenter_steps, given.segmenter_frames)
-    evaluate(generators, given.out, seeds=given.seeds, count=given.count, judge=judge, extras=extras)
+    reference = open_reference(given.out, given.segmenter_steps, given.segmenter_frames)
+    evaluate(generators, given.out, seeds=given.seeds, count=given.count, reference=reference, extras=extras)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from scyclegan_train.data.patient_source import phantom_cases
 from scyclegan_train.data.poses import aims, draw_pose
-from scyclegan_train.evaluation import judge
+from scyclegan_train.evaluation import reference_segmenter
+from scyclegan_train.evaluation.held_out import PROBE
 from scyclegan_train.run.export import commit
 from us_sim.core.analysis.organ_views import shadow
 from us_sim.core.analysis.segmenter import Segmenter, load_segmenter, segment
@@ -29,9 +30,11 @@ HELD_OUT = range(2000, 2006)  # phantoms that no generator and no segmenter is t
 SHOWS = 250.0  # mm²: a frame with less of an organ does not count as showing it
 AIMS = (None, TissueClass.KIDNEY, TissueClass.LIVER)  # what the poses look at, in turn; None: any organ
 # One cell of its grid for each block of samples and scan lines that the training averages.
-_COARSE = replace(judge.PROBE, width=256, height=256, scan_lines=judge.PROBE.scan_lines // judge.SHRUNK[1],
-                  samples=judge.PROBE.samples // judge.SHRUNK[0])  # fmt: skip
-CARD = replace(judge.LINES, probe=_COARSE, kind="segmenter")
+_SAMPLES, _LINES = reference_segmenter.SHRUNK
+_COARSE = replace(
+    PROBE, width=256, height=256, scan_lines=PROBE.scan_lines // _LINES, samples=PROBE.samples // _SAMPLES
+)
+CARD = replace(reference_segmenter.LINES, probe=_COARSE, kind="segmenter")
 DATA = ({"name": "procedural phantoms, physics frames", "licence": "Apache-2.0"},)
 
 
@@ -139,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         generator = open_generator(given.generator, "cpu") if given.generator else None
         if new:
             given.artifact.parent.mkdir(parents=True, exist_ok=True)  # rather than after the training
-            save(given.artifact, judge.trained(given.steps, given.frames))
+            save(given.artifact, reference_segmenter.trained(given.steps, given.frames))
         segmenter = load_segmenter(given.artifact)
         scores = score(segmenter, given.seeds, given.count, generator)
         if new and generator is None:

@@ -12,8 +12,10 @@ from pathlib import Path
 from lightning_fabric import Fabric
 
 from scyclegan_train.config import Config, load_config, to_yaml
+from scyclegan_train.data.checks import check_masks, check_sources
 from scyclegan_train.data.inputs import open_inputs
 from scyclegan_train.run.checkpoint import checkpoints
+from scyclegan_train.run.export import latest
 from scyclegan_train.run.loop import train
 from us_sim.core.errors import ConfigError, UsSimError
 
@@ -27,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     what = found.add_mutually_exclusive_group(required=True)
     what.add_argument("--config", help="YAML file, or a shipped one: paper.yaml, ours.yaml, lite.yaml, smoke.yaml ...")
     what.add_argument("--resume", type=Path, metavar="RUN", help="folder of a run: go on from its latest checkpoint")
+    found.add_argument("--start", type=Path, metavar="RUN", help="a new run starts from the networks of this one")
     found.add_argument("--set", action="append", default=[], metavar="SECTION.NAME=VALUE", help="change the config")
     found.add_argument("--out", type=Path, help="folder of the run; default runs/<config>-<time>")
     found.add_argument("--accelerator", default="auto", choices=("auto", "cpu", "cuda"))
@@ -41,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     try:
         config, folder = _config_and_folder(given)
-        return 0 if run(config, folder, given.accelerator, given.devices, given.nodes, bool(given.resume)) else 130
+        start = latest(given.start) if given.start else None
+        ended = run(config, folder, given.accelerator, given.devices, given.nodes, bool(given.resume), start)
+        return 0 if ended else 130
     except UsSimError as error:
         print(f"scyclegan_train train: {error}", file=sys.stderr)
         return 2
@@ -51,8 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(config: Config, folder: Path, accelerator: str = "auto", devices: int = 1, nodes: int = 1,
-        resume: bool = False) -> bool:  # fmt: skip
+        resume: bool = False, start: Path | None = None) -> bool:  # fmt: skip
     """Launch the processes and train; returns and raises as `train`."""
+    check_sources(config)
     strategy = "ddp" if devices * nodes > 1 else "auto"
     fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy,
                     precision=PRECISIONS[config.loop.precision])  # type: ignore[arg-type] # fmt: skip
@@ -65,7 +71,8 @@ def run(config: Config, folder: Path, accelerator: str = "auto", devices: int = 
     card, schedule = config.generator.card(), config.schedule
     inputs = open_inputs(config.data, card, schedule.batch, fabric.device, config.loop.seed, fabric.global_rank,
                          fabric.world_size)  # fmt: skip
-    return train(config, inputs, folder, fabric, resume)
+    check_masks(config.method, inputs.masked)
+    return train(config, inputs, folder, fabric, resume, start)
 
 
 def _config_and_folder(given: argparse.Namespace) -> tuple[Config, Path]:

@@ -85,6 +85,6 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
     return grey
 
 
-def shown(size: tuple[int, int]) -> str:
+def size_text(size: tuple[int, int]) -> str:
     """Return (rows, columns) as people write it."""
     return f"{size[1]} x {size[0]}"

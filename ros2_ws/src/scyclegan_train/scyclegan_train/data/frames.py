@@ -14,7 +14,7 @@ from torch import Tensor
 from scyclegan_train.data.fan_fit import fan_of
 from scyclegan_train.data.fans import FanGeometry, Resampler, fan_in_frame
 from scyclegan_train.data.faults import DataError, Faults
-from scyclegan_train.data.frame_files import Item, images_in, paired, read_grey, shown, size_of
+from scyclegan_train.data.frame_files import Item, images_in, paired, read_grey, size_of, size_text
 from scyclegan_train.data.samples import REAL, UsBatch
 from scyclegan_train.data.us_masks import read_mask
 from us_sim.core.generator.card import Card
@@ -78,6 +78,11 @@ class Frames:
     def __len__(self) -> int:
         return len(self.items)
 
+    @property
+    def masked(self) -> bool:
+        """Whether any of the frames has a mask."""
+        return bool(self._known.any())
+
     def batch(self, indices: Sequence[int], epoch: int = 0) -> UsBatch:
         order = np.random.default_rng([self._seed, epoch]).permutation(len(self))
         rows = torch.from_numpy(order[[index % len(self) for index in indices]])
@@ -105,7 +110,7 @@ class Frames:
             members = [item.image for item, other in sized if other == size]
             try:
                 if fan is not None and size != usual:
-                    raise DataError(f"its size {shown(size)} is not that of the others")
+                    raise DataError(f"its size {size_text(size)} is not that of the others")
                 loaders[size] = Loader(card, fan or fan_of(members), weak)
             except DataError as error:
                 for path in members:
@@ -204,7 +209,7 @@ class Loader:
     def _checked(self, mask: NDArray[np.uint8], image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The mask, if it can be that of the image."""
         if mask.shape != image.shape:
-            raise DataError(f"its size {shown(mask.shape)} is not that of its image, {shown(image.shape)}")
+            raise DataError(f"its size {size_text(mask.shape)} is not that of its image, {size_text(image.shape)}")
         labelled = mask > 0
         inside = np.count_nonzero(labelled & fan_in_frame(self._fan, mask.shape))
         if inside < OVERLAP * np.count_nonzero(labelled):

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,9 +16,9 @@ from scyclegan_train.config import DataConfig, SourceConfig
 from scyclegan_train.data.augment import Augmented
 from scyclegan_train.data.aus_rus import AusRus
 from scyclegan_train.data.fans import LIVER_SWEEP, FanGeometry, read_fan
-from scyclegan_train.data.faults import Faults
+from scyclegan_train.data.faults import DataError, Faults
 from scyclegan_train.data.frame_files import images_in
-from scyclegan_train.data.frames import FrameFolder
+from scyclegan_train.data.frames import FrameFolder, Frames
 from scyclegan_train.data.patient_source import PatientCt
 from scyclegan_train.data.phantom_source import PhantomCt
 from scyclegan_train.data.physics_source import PhysicsUs
@@ -41,21 +42,24 @@ class Inputs:
         ct, us: the sources.
         batch: samples of a step and process.
         rank, world: this process and their number; processes take turns in the positions.
+        masked: whether any frame of ultrasound has a mask.
     """
 
-    def __init__(self, ct: CtSource, us: UsSource, batch: int, rank: int = 0, world: int = 1) -> None:
-        self.ct, self.us = ct, us
+    def __init__(
+        self, ct: CtSource, us: UsSource, batch: int, rank: int = 0, world: int = 1, masked: bool = True
+    ) -> None:
+        self.ct, self.us, self.masked = ct, us, masked
         self.batch, self._rank, self._world = batch, rank, world
 
     def at(self, step: int) -> tuple[CtBatch, UsBatch]:
         """Return what this process sees in a step; a matter of step, rank and seed alone."""
         first = (step * self._world + self._rank) * self.batch
         positions = range(first, first + self.batch)
-        return _at(self.ct, positions), _at(self.us, positions)
+        return _finite(_at(self.ct, positions), step), _finite(_at(self.us, positions), step)
 
     def steps_of_epoch(self) -> int:
-        """Steps in which the CT source is seen once."""
-        return max(1, len(self.ct) // (self.batch * self._world))
+        """Steps in which the domain with more samples is seen once."""
+        return max(1, max(len(self.ct), len(self.us)) // (self.batch * self._world))
 
     def stream(self, first: int, end: int, ahead: int) -> Iterator[tuple[CtBatch, UsBatch]]:
         """Yield the batches of steps `first` to `end` − 1, made `ahead` steps early in a background thread."""
@@ -86,6 +90,21 @@ def _at(source: Source[Given], positions: Sequence[int]) -> Given:
     return joined(parts) if len(parts) > 1 else parts[0]
 
 
+def _finite(batch: Given, step: int) -> Given:
+    """The batch itself; on a GPU it is not looked at, which would wait for it.
+
+    Raises:
+        DataError: a value that is not finite, which no change of rates mends.
+    """
+    for field in fields(batch):
+        value = getattr(batch, field.name)
+        floats = value is not None and value.is_floating_point() and value.device.type == "cpu"
+        if floats and not bool(value.isfinite().all()):
+            rows = [row for row, one in enumerate(value) if not bool(one.isfinite().all())]
+            raise DataError(f"step {step}: {field.name} of {type(batch).__name__} is not finite in rows {rows}")
+    return batch
+
+
 def open_inputs(
     config: DataConfig, card: Card, batch: int, device: torch.device | str, seed: int, rank: int = 0, world: int = 1
 ) -> Inputs:
@@ -99,17 +118,17 @@ def open_inputs(
     """
     opened = [_Opener(card, torch.device(device), seed + i, Faults(config.strict)) for i in (0, 1)]
     ct = [_shaped(opened[0].ct(source), source, card, seed) for source in config.ct]
-    us = [_shaped(opened[1].us(source), source, card, seed) for source in config.us]
+    frames = [opened[1].us(source) for source in config.us]
+    us = [_shaped(given, source, card, seed) for given, source in zip(frames, config.us, strict=True)]
     for opener in opened:
         opener.faults.report()
+    # Mixed sources are drawn alike in both domains: an epoch of either is as long as that of the longer one.
+    length = max(sum(map(len, ct)), sum(map(len, us)))
     return Inputs(
-        ct[0] if len(ct) == 1 else Mixed(ct, [s.weight for s in config.ct], length=_LENGTH, seed=seed),
-        us[0] if len(us) == 1 else Mixed(us, [s.weight for s in config.us], length=_LENGTH, seed=seed),
-        batch, rank, world,
+        ct[0] if len(ct) == 1 else Mixed(ct, [s.weight for s in config.ct], length=length, seed=seed),
+        us[0] if len(us) == 1 else Mixed(us, [s.weight for s in config.us], length=length, seed=seed),
+        batch, rank, world, any(not isinstance(given, Frames) or given.masked for given in frames),
     )  # fmt: skip
-
-
-_LENGTH = 1024  # samples of an epoch of mixed sources; the same in both domains
 
 
 class _Opener:
@@ -118,36 +137,36 @@ class _Opener:
 
     def ct(self, source: SourceConfig) -> CtSource:
         if source.kind == "phantoms":
-            return self._taught(PhantomCt(range(*source.seeds), self._card, **self._drawn(source)), source)
+            return self._distilled(PhantomCt(range(*source.seeds), self._card, **self._drawn(source)), source)
         if source.kind == "patient":
             path, labels = expanded(source.path), expanded(source.labels) if source.labels else None
             cases = [lambda: load_patient(path, labels)]
-            return self._taught(PatientCt(cases, self._card, degrade=False, **self._drawn(source)), source)
+            return self._distilled(PatientCt(cases, self._card, degrade=False, **self._drawn(source)), source)
         if source.kind == "prepared":
             folder = expanded(source.path)
             return PreparedCt(folder, self._card, split=source.split, seed=self._seed, device=self._device)
-        raise ConfigError(f"kind {source.kind!r} gives no CT; expected phantoms, patient or prepared")
+        raise ConfigError(f"kind {source.kind!r} gives no CT")
 
     def us(self, source: SourceConfig) -> UsSource:
         if source.kind == "phantoms":
-            options = self._drawn(source) | {"jitter": source.jitter}
+            options = self._drawn(source) | {"randomised": source.randomised}
             return PhysicsUs(range(*source.seeds), self._card, **options)
         if source.kind == "frames":
             folder = expanded(source.path)
             count = len(images_in(folder))
             places = [place for place in range(*source.frames) if place < count]
             return FrameFolder(
-                folder, self._card, known_fan(folder), places=places, faults=self.faults, seed=self._seed,
-                device=self._device,
+                folder, self._card, known_fan(folder), masks=expanded(source.masks) if source.masks else None,
+                places=places, faults=self.faults, seed=self._seed, device=self._device,
             )  # fmt: skip
         if source.kind in ("aus", "rus"):
             return AusRus(
                 expanded(source.path), source.split, self._card, part=source.kind.upper(), faults=self.faults,
                 seed=self._seed, device=self._device,
             )  # fmt: skip
-        raise ConfigError(f"kind {source.kind!r} gives no ultrasound; expected phantoms, frames, aus or rus")
+        raise ConfigError(f"kind {source.kind!r} gives no ultrasound")
 
-    def _taught(self, patients: PatientCt, source: SourceConfig) -> PatientCt:
+    def _distilled(self, patients: PatientCt, source: SourceConfig) -> PatientCt:
         if source.teacher:
             patients.teacher = Teacher(load_generator(expanded(source.teacher), self._device), self._card)
         return patients

@@ -10,12 +10,12 @@ from typing import ClassVar, TypeVar
 import numpy as np
 import torch
 
-from scyclegan_train.data.clinical import clinical
+from scyclegan_train.data.degraded import clinical
+from scyclegan_train.data.grid_renderer import GridRenderer
 from scyclegan_train.data.patient_pool import PatientPool
 from scyclegan_train.data.poses import Aims, aims, draw_pose
 from scyclegan_train.data.samples import CtBatch, UsBatch, joined
 from scyclegan_train.data.teacher import Teacher
-from scyclegan_train.data.view import CardView
 from us_sim.core.generator.card import Card
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.core.patient.patient import Patient, builtin_patient
@@ -80,7 +80,7 @@ class PatientSource:
         liver_view: bool = False,
         degrade: bool = True,
         prefetch: bool = True,
-        jitter: bool = False,
+        randomised: bool = False,
     ) -> None:
         if not cases:
             raise ValueError("a source needs at least one patient")
@@ -89,7 +89,7 @@ class PatientSource:
         self._at_once = min(at_once, len(self._cases))
         self._fresh = min(fresh, self._at_once) if self._at_once < len(self._cases) else 0
         self._order = np.random.default_rng(seed).permutation(len(self._cases))
-        self._view = CardView(card, self._device, jitter, seed)
+        self._renderer = GridRenderer(card, self._device, randomised, seed)
         self._pool = PatientPool(self._ready, self._at_once + self._fresh, prefetch)
 
     def __len__(self) -> int:
@@ -124,7 +124,7 @@ class PatientSource:
             ready = self._pool[number]
             rngs = [np.random.default_rng([self._seed, self.stream, epoch, indices[row]]) for row in members]
             draws = [int(rng.integers(2**31)) for rng in rngs]
-            poses = np.stack([draw_pose(rng, ready.aims, self._view.probe, self._liver_view) for rng in rngs])
+            poses = np.stack([draw_pose(rng, ready.aims, self._renderer.probe, self._liver_view) for rng in rngs])
             parts.append(draw(ready, poses, draws))
             order += members
         return joined(parts).pick(np.argsort(order).tolist())
@@ -138,7 +138,7 @@ class PatientCt(PatientSource):
 
     def batch(self, indices: Sequence[int], epoch: int = 0) -> CtBatch:
         def draw(ready: _Ready, poses: Matrix, draws: list[int]) -> CtBatch:
-            made = self._view.ct(ready.scanned, ready.body, ready.patient, poses, draws)
+            made = self._renderer.ct(ready.scanned, ready.body, ready.patient, poses, draws)
             return made if self.teacher is None else replace(made, physics=self.teacher.draw(ready.scanned, poses))
 
         return self._drawn(indices, epoch, draw)
@@ -151,6 +151,6 @@ class PatientUs(PatientSource):
 
     def batch(self, indices: Sequence[int], epoch: int = 0) -> UsBatch:
         def draw(ready: _Ready, poses: Matrix, draws: list[int]) -> UsBatch:
-            return self._view.us(ready.body, ready.patient, poses, draws)
+            return self._renderer.us(ready.body, ready.patient, poses, draws)
 
         return self._drawn(indices, epoch, draw)

@@ -21,7 +21,7 @@ from scyclegan_train.data.splits import check_apart
 from us_sim.core.generator.card import Card
 
 RECIPE = "recipe.json"
-VERSION = 1
+VERSION = 2  # 1: transverse slices evenly through the liver
 _STORED = {
     "hu": torch.int16, "tissue": torch.uint8, "valid": torch.bool, "visible": torch.bool,
     "scatter": torch.float16, "physics": torch.uint8,
@@ -95,7 +95,7 @@ def write_slices(path: Path, batch: CtBatch, about: dict[str, str]) -> None:
         value = getattr(batch, name)
         if value is not None:
             stored = value.round() if not kind.is_floating_point and value.is_floating_point() else value
-            tensors[name] = stored.to(kind).contiguous()
+            tensors[name] = stored.to(kind).clone(memory_format=torch.contiguous_format)  # valid may be visible itself
     _replace(path, lambda temporary: temporary.write_bytes(save(tensors, about)))
 
 

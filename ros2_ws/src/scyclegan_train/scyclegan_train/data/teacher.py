@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from scyclegan_train.data.view import CardView
+from scyclegan_train.data.grid_renderer import GridRenderer
 from us_sim.core.errors import ConfigError
 from us_sim.core.generator.artifact import Generator
 from us_sim.core.generator.card import Card
@@ -36,12 +36,12 @@ class Teacher:
         if refused is not None:
             raise ConfigError(f"teacher {generator.name!r} cannot teach this generator: {refused}")
         self._generator, self._size = generator, student.size
-        self._view = CardView(card, generator.device)
+        self._renderer = GridRenderer(card, generator.device)
 
     @torch.no_grad()
     def draw(self, scanned: Sampler, poses: Matrix) -> Tensor:
         """Return (B, H, W) grey levels on the student's grid for (B, 4, 4) poses on a CT."""
         card = self._generator.card
-        ct = self._view.plain(scanned, poses)
-        drawn = decode(self._generator.network(encode(card, ct.hu, ct.tissue, ct.scatter, self._view.fan)))
+        ct = self._renderer.plain(scanned, poses)
+        drawn = decode(self._generator.network(encode(card, ct.hu, ct.tissue, ct.scatter, self._renderer.fan)))
         return F.interpolate(drawn[:, None], self._size, mode="bilinear", antialias=True)[:, 0]

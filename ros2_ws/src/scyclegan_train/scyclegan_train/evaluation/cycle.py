@@ -21,7 +21,7 @@ from scyclegan_train.run.export import latest
 GREY = 127.5  # grey levels to a unit of an image
 
 
-def there_and_back(run: Path, seeds: Sequence[int], count: int) -> list[dict[str, float]]:
+def cycle_errors(run: Path, seeds: Sequence[int], count: int) -> list[dict[str, float]]:
     """Return for each held-out phantom the L1 of both cycles, by the averaged generators.
 
     Args:
@@ -52,7 +52,7 @@ def _phantom(model: Translator, seed: int, count: int) -> dict[str, float]:
     cases = phantom_cases([seed])
     ct = PatientCt(cases, model.card, length=count, prefetch=False).batch(range(count))
     us = PatientUs(cases, model.card, length=count, degrade=False, prefetch=False).batch(range(count))
-    x, y = model.see(ct, us)
+    x, y = model.real_images(ct, us)
     made = model.translate(x, y, ct.scatter)
     assert made.rec_ct is not None
     assert made.rec_us is not None

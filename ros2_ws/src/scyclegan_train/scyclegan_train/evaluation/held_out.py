@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from scyclegan_train.data.grid_renderer import PENETRATED
 from scyclegan_train.data.poses import aims, draw_pose
-from scyclegan_train.data.view import HEARD
 from us_sim.core.config import ImageSettings
 from us_sim.core.generator.artifact import Generator
 from us_sim.core.generator.renderer import LearnedRenderer
@@ -62,7 +62,7 @@ class Scene:
     @property
     def line_visible(self) -> NDArray[np.bool_]:
         """(B, S, L) as `visible`."""
-        return self.level > HEARD
+        return self.level > PENETRATED
 
 
 def phantom_scene(seed: int, count: int, probe: ProbeGeometry = PROBE) -> Scene:
@@ -87,7 +87,7 @@ def scene(patient: Patient, poses: Matrix, liver_view: NDArray[np.bool_], probe:
     left = transmission(*with_gel(sampler.anatomy(lines, poses, beam), form), form)
     level = 20 * torch.log10(left.clamp(min=1e-9)) + form.tgc
     level = level.masked_fill(~coupled[..., None], -torch.inf)
-    seen = scan_convert((level > HEARD).float(), *conversion_grid(probe, torch.device("cpu"))) > 0.5
+    seen = scan_convert((level > PENETRATED).float(), *conversion_grid(probe, torch.device("cpu"))) > 0.5
     line_tissue = sampler.slice(lines, poses, beam)[1].transpose(1, 2)
     return Scene(patient.name, simulator, poses, liver_view, tissue, seen.numpy(), line_tissue.numpy(),
                  level.transpose(1, 2).numpy())  # fmt: skip

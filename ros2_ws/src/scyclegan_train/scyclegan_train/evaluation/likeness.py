@@ -80,7 +80,7 @@ STATISTICS: dict[str, Callable[[Picture], float]] = {
 }
 
 
-def beside(simulated: Blocks, real: Blocks) -> list[dict[str, float | str]]:
+def compared(simulated: Blocks, real: Blocks) -> list[dict[str, float | str]]:
     """A row for each depth and statistic: the simulated median, the real 5th and 95th percentile, and both counts."""
     rows: list[dict[str, float | str]] = []
     for depth in sorted(simulated.keys() & real.keys()):

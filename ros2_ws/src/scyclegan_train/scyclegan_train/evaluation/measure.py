@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scyclegan_train.evaluation import held_out, metrics, stability
 from scyclegan_train.evaluation.held_out import ORGANS, PHYSICS, SPACING, Scene
 from scyclegan_train.evaluation.intervals import Features
-from scyclegan_train.evaluation.judge import Judge, shrunk
 from scyclegan_train.evaluation.likeness import Blocks, blocks_of, pooled
+from scyclegan_train.evaluation.reference_segmenter import ReferenceSegmenter, shrunk
 from us_sim.core.generator.artifact import Generator
 from us_sim.core.tissue import TissueClass as T
 
@@ -53,17 +53,20 @@ class Findings:
         self.rows.append({"patient": patient, "metric": metric, "value": float(value)})
 
 
-def measure(one: Scene, generator: Generator | None, judge: Judge, into: Findings, physics: Frames) -> Frames:
+def measure(
+    one: Scene, generator: Generator | None, reference: ReferenceSegmenter, into: Findings, physics: Frames
+) -> Frames:
     """Measure a generator, or with None the physics renderer, on a patient; returns its (B, H, W) frames."""
     frames = physics if generator is None else held_out.drawn(one.simulator, one.poses, generator)
     lines = held_out.along_lines(frames)
     note: Callable[[str, float], None] = lambda metric, value: into.add(one.name, metric, value)  # noqa: E731
-    _anatomy(one, frames, judge.classes(lines), note)
+    note("correlation of different poses", metrics.pose_correlation(frames, one.visible))
+    _anatomy(one, frames, reference.classes(lines), note)
     if generator is not None:
-        _beside_physics(one, frames, physics, note)
-        _shuffled(one, generator, judge, note)
+        _against_physics(one, frames, physics, note)
+        _shuffled(one, generator, reference, note)
     _stability(one, generator, note)
-    _likeness(one, lines, judge, into)
+    _likeness(one, lines, reference, into)
     into.liver_views += list(frames[one.liver_view].astype(np.float32))
     return frames
 
@@ -77,10 +80,10 @@ def _anatomy(one: Scene, frames: Frames, seen: NDArray[np.uint8], note: Callable
         for pair in BORDERS:
             name = f"gCNR {pair[0].name.lower()}/{pair[1].name.lower()}"
             note(name, metrics.border_gcnr(frame, tissue, visible, (int(pair[0]), int(pair[1])), SPACING))
-        note("invented ridges", metrics.invented(frame, tissue, visible, SPACING))
+        note("hallucinated structures", metrics.hallucinated(frame, tissue, visible, SPACING))
 
 
-def _beside_physics(one: Scene, frames: Frames, physics: Frames, note: Callable[[str, float], None]) -> None:
+def _against_physics(one: Scene, frames: Frames, physics: Frames, note: Callable[[str, float], None]) -> None:
     for frame, reference, visible in zip(frames, physics, one.visible, strict=True):
         if np.count_nonzero(visible) > metrics.ENOUGH:
             note("SSIM", metrics.ssim(frame, reference, visible))
@@ -88,10 +91,12 @@ def _beside_physics(one: Scene, frames: Frames, physics: Frames, note: Callable[
             note("correlation", metrics.correlation(frame, reference, visible))
 
 
-def _shuffled(one: Scene, generator: Generator, judge: Judge, note: Callable[[str, float], None]) -> None:
+def _shuffled(
+    one: Scene, generator: Generator, reference: ReferenceSegmenter, note: Callable[[str, float], None]
+) -> None:
     """Fed with permuted labels: does the picture show them, or the CT?"""
     lines = held_out.along_lines(held_out.drawn_shuffled(one, generator, range(len(one.poses))))
-    seen, where = judge.classes(lines), shrunk(one.line_visible)
+    seen, where = reference.classes(lines), shrunk(one.line_visible)
     true = shrunk(one.line_tissue)
     fed = held_out.shuffle_table()[true]
     for name, wanted in (("shuffled map", fed), ("true map", true)):
@@ -117,16 +122,16 @@ def _stability(one: Scene, generator: Generator | None, note: Callable[[str, flo
     frames = held_out.drawn(one.simulator, poses, generator)
     note("flicker", stability.flicker(frames, poses, sweep.visible, probe))
     follows, stays = stability.texture_follows(frames, poses, sweep.visible, probe)
-    note("texture follows tissue", follows)
-    note("texture stays with screen", stays)
+    note("tissue-locked texture", follows)
+    note("screen-locked texture", stays)
 
 
-def _likeness(one: Scene, lines: Frames, judge: Judge, into: Findings) -> None:
+def _likeness(one: Scene, lines: Frames, reference: ReferenceSegmenter, into: Findings) -> None:
     probe, chosen = one.simulator.probe, np.flatnonzero(one.liver_view)
     liver = (one.line_tissue == T.LIVER) & (one.level > LIVER_LEVEL)
     into.blocks = pooled([into.blocks, *(blocks_of(lines[i].T, liver[i].T, probe) for i in range(len(lines)))])
     coupled = np.isfinite(one.level)
-    into.features += judge.features(lines[chosen], coupled[chosen])
+    into.features += reference.features(lines[chosen], coupled[chosen])
     add_greys(into, lines[chosen], one.line_visible[chosen], probe.sample_depths)
 
 

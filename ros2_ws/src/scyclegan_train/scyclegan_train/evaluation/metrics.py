@@ -1,8 +1,9 @@
-"""Numbers of single frames: distance to another frame, contrast across borders, overlap, invented ridges."""
+"""Numbers of single frames: distance to another frame, contrast across borders, overlap, hallucinated structures."""
 
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ ENOUGH = 50  # pixels on either side, or of an organ, below which nothing is sai
 RIDGE_WIDTH = 1.5  # mm, scale at which ridges are looked for
 RIDGE_HEIGHT = 8.0  # grey levels: scale-normalised second derivative across a ridge
 ELONGATED = 2.0  # second derivative across a ridge over that along it
-FAR = 5.0  # mm from the next interface, beyond which a ridge is invented
+FAR = 5.0  # mm from the next interface, beyond which a ridge is a hallucinated structure
 
 
 def psnr(image: Picture, reference: Picture, where: Mask) -> float:
@@ -34,6 +35,15 @@ def correlation(image: Picture, reference: Picture, where: Mask) -> float:
     a, b = (x[where] - x[where].mean() for x in (image, reference))
     scale = math.sqrt(float((a * a).sum() * (b * b).sum()))
     return float((a * b).sum()) / scale if scale else math.nan
+
+
+def pose_correlation(frames: Picture, where: Mask) -> float:
+    """Mean correlation of (B, H, W) frames of different poses where both count; 1 for one picture at every pose."""
+    pairs = list(combinations(range(len(frames)), 2))
+    found = [correlation(frames[i], frames[j], where[i] & where[j]) for i, j in pairs
+             if np.count_nonzero(where[i] & where[j]) > ENOUGH]  # fmt: skip
+    kept = [value for value in found if math.isfinite(value)]
+    return float(np.mean(kept)) if kept else math.nan
 
 
 def ssim(image: Picture, reference: Picture, where: Mask) -> float:
@@ -103,7 +113,7 @@ def ridges(image: Picture, spacing: Spacing) -> Mask:
     return np.asarray((across < -RIDGE_HEIGHT) & (-across > ELONGATED * np.abs(along)))
 
 
-def invented(image: Picture, tissue: Classes, where: Mask, spacing: Spacing) -> float:
+def hallucinated(image: Picture, tissue: Classes, where: Mask, spacing: Spacing) -> float:
     """Share of the pixels more than FAR mm from any interface that lie on a bright ridge; NaN without enough."""
     far = where & (interface_distance(tissue, spacing) > FAR)
     if np.count_nonzero(far) < ENOUGH:

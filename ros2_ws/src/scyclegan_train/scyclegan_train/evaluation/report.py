@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scyclegan_train.evaluation.by_method import cell, methods, spread
+from scyclegan_train.evaluation.criteria import Report, criteria, difference, is_within, means
 from scyclegan_train.evaluation.held_out import PHYSICS
-from scyclegan_train.evaluation.intervals import Interval, clustered
-from scyclegan_train.evaluation.likeness import Blocks, beside
-from scyclegan_train.evaluation.measure import DEPTH_BINS, Findings
+from scyclegan_train.evaluation.intervals import Interval
+from scyclegan_train.evaluation.likeness import compared
+from scyclegan_train.evaluation.measure import DEPTH_BINS
 
 REAL = "real"
-TRUSTED = 0.3  # Dice of organs on physics frames, below which the segmenter is no judge
 UNTESTED = (
     "Real patients' CT: the held-out patients are phantoms.",
     "Real frames of other people: those at hand are of one person, so likeness is to a style, not to a population.",
@@ -27,39 +27,13 @@ UNTESTED = (
 TITLES = {
     "dice": "Anatomy: Dice of a segmenter trained apart, on visible pixels",
     "gCNR": "Contrast across borders: gCNR, 1 to 6 mm from them",
-    "invented ridges": "Bright ridges more than 5 mm from any interface, share of those pixels",
+    "hallucinated structures": "Bright ridges more than 5 mm from any interface, share of those pixels",
     "shuffled": "Fed with permuted organ labels",
     "SSIM": "Beside the physics frame of the same pose, on visible pixels",
     "cycle": "There and back by both generators, L1",
+    "correlation of different": "One picture at every pose would correlate by 1",
     "flicker": "Slow sweep, 0.6 mm a frame: compensated change, grey levels; correlation of texture after 3 mm",
 }
-
-
-@dataclass
-class Report:
-    """Everything that an evaluation found.
-
-    Attributes:
-        findings: by renderer; physics first.
-        kid: of each renderer's liver views, and of seen real frames, to the held-out real frames.
-        real_blocks, real_greys: of the held-out real frames; empty without them.
-        deterministic: by renderer.
-        milliseconds, step: of a frame and of a step of its training, median, by renderer.
-        fid: of each renderer's liver views to the held-out real frames.
-        use: Dice of segmenters on real frames, by what they were trained on.
-        about: seeds, poses, files, segmenter.
-    """
-
-    findings: dict[str, Findings]
-    about: dict[str, Any]
-    kid: dict[str, Interval] = field(default_factory=dict)
-    real_blocks: Blocks = field(default_factory=dict)
-    real_greys: Findings | None = None
-    deterministic: dict[str, bool] = field(default_factory=dict)
-    milliseconds: dict[str, float] = field(default_factory=dict)
-    step: dict[str, float] = field(default_factory=dict)
-    fid: dict[str, float] = field(default_factory=dict)
-    use: dict[str, float] = field(default_factory=dict)
 
 
 def untested(report: Report) -> list[str]:
@@ -74,65 +48,6 @@ def untested(report: Report) -> list[str]:
     if not report.real_blocks:
         lines.append("Likeness to real frames: no folder of frames was given.")
     return lines
-
-
-def means(findings: Findings) -> dict[str, Interval]:
-    """Mean over patients with its interval, by metric."""
-    names = dict.fromkeys(str(row["metric"]) for row in findings.rows)
-    found = {}
-    for name in names:
-        rows = [row for row in findings.rows if row["metric"] == name]
-        found[name] = clustered([float(r["value"]) for r in rows], [str(r["patient"]) for r in rows])
-    return found
-
-
-def difference(findings: Findings, physics: Findings, metric: str) -> Interval:
-    """A renderer's mean less that of physics, paired by patient."""
-    values, patients = [], []
-    by_patient = [_by_patient(part, metric) for part in (findings, physics)]
-    for patient in by_patient[0].keys() & by_patient[1].keys():
-        values.append(by_patient[0][patient] - by_patient[1][patient])
-        patients.append(patient)
-    return clustered(values, patients)
-
-
-def _by_patient(findings: Findings, metric: str) -> dict[str, float]:
-    kept: dict[str, list[float]] = {}
-    for row in findings.rows:
-        if row["metric"] == metric and math.isfinite(float(row["value"])):
-            kept.setdefault(str(row["patient"]), []).append(float(row["value"]))
-    return {patient: float(np.mean(values)) for patient, values in kept.items()}
-
-
-def criteria(report: Report, name: str) -> list[tuple[str, str, bool | None]]:
-    """What a reviewer asks of a generator: the criterion, what was found, and whether it is met (None: unknown).
-
-    Dice counts only if the segmenter finds organs in physics frames, which it was trained on.
-    """
-    own, physics = means(report.findings[name]), means(report.findings[PHYSICS])
-    organs, ridges = (difference(report.findings[name], report.findings[PHYSICS], metric).value
-                      for metric in ("dice organs", "invented ridges"))  # fmt: skip
-    printed = own["shuffled labels: dice to shuffled map"].value
-    flicker = own["flicker"].value / physics["flicker"].value if physics["flicker"].value else math.nan
-    rows = beside(report.findings[name].blocks, report.real_blocks)
-    inside = float(np.mean([_within(r) for r in rows])) if rows else math.nan
-    if not physics["dice organs"].value >= TRUSTED:
-        organs = printed = math.nan
-    found = [
-        ("Dice of organs at least that on the physics frame less 0.03", organs, organs >= -0.03, "{:+.3f}"),
-        ("Dice to the shuffled map below 0.2", printed, printed < 0.2, "{:.3f}"),
-        ("invented ridges at most physics + 2 points", 100 * ridges, ridges <= 0.02, "{:+.2f} points"),
-        ("motion-compensated change at most 1.2 times physics", flicker, flicker <= 1.2, "{:.2f} times"),
-        ("liver blocks within the real range", inside, inside == 1, "{:.0%} of the statistics"),
-    ]
-    lines = [(text, shape.format(v), bool(met)) if math.isfinite(v) else (text, "not measured", None)
-             for text, v, met, shape in found]  # fmt: skip
-    same = report.deterministic.get(name)
-    return [*lines, ("the same pose gives the same frame, bit for bit", str(same), same)]
-
-
-def _within(row: dict[str, Any]) -> bool:
-    return bool(row["low"] <= row["value"] <= row["high"])
 
 
 # -- Markdown ------------------------------------------------------------------------------------------
@@ -177,8 +92,12 @@ def _number_table(report: Report, names: Sequence[str]) -> str:
         title = next((f"*{text}*" for start, text in TITLES.items() if metric.startswith(start)), "")
         if title and title not in (row[0] for row in rows):
             rows.append([title, *[""] * (2 * len(names) - 1)])
-        row = [metric, *(shown(tables[name].get(metric)) for name in names)]
-        row += [shown(difference(report.findings[n], report.findings[PHYSICS], metric)) for n in names if n != PHYSICS]
+        row = [metric, *(interval_text(tables[name].get(metric)) for name in names)]
+        row += [
+            interval_text(difference(report.findings[n], report.findings[PHYSICS], metric))
+            for n in names
+            if n != PHYSICS
+        ]
         rows.append(row)
     return _table(["", *names, *(f"{n} less physics" for n in names if n != PHYSICS)], rows)
 
@@ -192,8 +111,8 @@ def _method_lines(report: Report) -> list[str]:
     metrics = dict.fromkeys(m for names in groups.values() for m in report.findings[names[0]].metrics())
     body = [[m, *(cell([report.findings[n] for n in names], m) for names in columns.values())] for m in metrics]
     body.append(["KID", *(_kid_of(report, names) for names in columns.values())])
-    rows = {name: beside(found.blocks, report.real_blocks) for name, found in report.findings.items()}
-    inside = {name: 100 * float(np.mean([_within(r) for r in rs])) for name, rs in rows.items() if rs}
+    rows = {name: compared(found.blocks, report.real_blocks) for name, found in report.findings.items()}
+    inside = {name: 100 * float(np.mean([is_within(r) for r in rs])) for name, rs in rows.items() if rs}
     body.append(["liver statistics within the real range, %",
                  *(spread([inside[n] for n in names]) if inside else "—" for names in columns.values())])  # fmt: skip
     heads = [f"{method}, {len(names)} seeds" if method in groups else method for method, names in columns.items()]
@@ -209,22 +128,22 @@ def _likeness(report: Report, names: Sequence[str]) -> list[str]:
     if not report.real_blocks:
         return ["Not tested: no folder of real frames was given.", ""]
     lines = ["KID of features of the segmenter (0: the same distribution), liver views against held-out real frames:",
-             "", _table(["", "KID"], [[name, shown(value)] for name, value in report.kid.items()]), "",
-             "Liver blocks, median against the 5th to 95th percentile of real blocks; grain in samples and lines:",
+             "", _table(["", "KID"], [[name, interval_text(value)] for name, value in report.kid.items()]), "",
+             "Liver ROIs, median against the 5th to 95th percentile of real blocks; grain in samples and lines:",
              ""]  # fmt: skip
-    tables = {name: beside(report.findings[name].blocks, report.real_blocks) for name in names}
+    tables = {name: compared(report.findings[name].blocks, report.real_blocks) for name in names}
     rows = {(r["depth"], r["statistic"]): r for table in tables.values() for r in table}
     body = []
     for (depth, statistic), real in sorted(rows.items(), key=str):
         row = [f"{depth:.0f} mm", str(statistic), f"{real['low']:.2f} to {real['high']:.2f}"]
         for name in names:
             own = next((r for r in tables[name] if (r["depth"], r["statistic"]) == (depth, statistic)), None)
-            row.append("—" if own is None else f"{own['value']:.2f}{'' if _within(own) else ' !'}")
+            row.append("—" if own is None else f"{own['value']:.2f}{'' if is_within(own) else ' !'}")
         body.append(row)
     return [*lines, _table(["depth", "statistic", REAL, *names], body), "", "`!` lies outside the real range.", ""]
 
 
-def shown(interval: Interval | None) -> str:
+def interval_text(interval: Interval | None) -> str:
     """A value with its interval, in three figures."""
     if interval is None or not math.isfinite(interval.value):
         return "—"
@@ -260,7 +179,7 @@ def as_json(report: Report) -> dict[str, Any]:
                 "means": {metric: asdict(value) for metric, value in means(findings).items()},
                 "minus physics": {m: asdict(difference(findings, report.findings[PHYSICS], m))
                                   for m in means(findings)},
-                "blocks": beside(findings.blocks, report.real_blocks),
+                "blocks": compared(findings.blocks, report.real_blocks),
                 "deterministic": report.deterministic.get(name),
                 "milliseconds": report.milliseconds.get(name),
                 "rows": findings.rows,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from scyclegan_train.config import IMAGE
 from scyclegan_train.data.samples import CtBatch, UsBatch
-from scyclegan_train.method.losses import NOTHING
+from scyclegan_train.method.losses import BLACK
 from scyclegan_train.method.networks import mask_channels
 from us_sim.core.generator.card import Card
 from us_sim.core.generator.encoding import class_index, encode, transmission
@@ -73,7 +73,7 @@ def hard(index: Tensor, count: int) -> Tensor:
 
 def ct_input(card: Card, image: Tensor, mask: Tensor | None, scatter: Tensor | None, fan: Tensor) -> Tensor:
     """What G_ct2us reads: a real or fake CT image, a mask or none, and for encoding `rich` speckle (B, H, W)."""
-    read = [torch.where(fan, image[:, : _views(card)], NOTHING)]
+    read = [torch.where(fan, image[:, : _views(card)], BLACK)]
     if card.encoding == "rich":
         assert scatter is not None, "encoding rich needs the level of the scatterers"
         read.append((0.5 * scatter * fan)[:, None])
@@ -85,7 +85,7 @@ def ct_input(card: Card, image: Tensor, mask: Tensor | None, scatter: Tensor | N
 
 def us_input(card: Card, image: Tensor, mask: Tensor | None, where: Tensor, fan: Tensor) -> Tensor:
     """What G_us2ct reads: a real or fake ultrasound image and a mask or none."""
-    seen = torch.where(where[:, None], image, NOTHING)
+    seen = torch.where(where[:, None], image, BLACK)
     if mask is None:
         return _widened(seen, IMAGE + mask_channels(card))
     return torch.cat([seen, _written(card, mask * fan)], dim=1)

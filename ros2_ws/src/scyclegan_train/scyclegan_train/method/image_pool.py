@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-class Fakes:
+class ImagePool:
     """A pool of up to `size` earlier fakes with the pixels that count in them; the choice depends on `random` alone."""
 
     def __init__(self, size: int, random: torch.Generator) -> None:

@@ -6,12 +6,26 @@ take part included as 0: the mean over processes is then the loss of the joint b
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 DICE_SMOOTHING = 1.0  # pixels; a class that neither shows nor is predicted costs nothing
-NOTHING = -1.0  # what discriminators see where nothing counts
+BLACK = -1.0  # what discriminators see where nothing counts
+
+
+def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """Sum of scalar losses, each times the weight of its name.
+
+    Raises:
+        ValueError: a loss without a weight: a name misspelt would otherwise count with a weight of its own.
+    """
+    unknown = sorted(losses.keys() - weights.keys())
+    if unknown:
+        raise ValueError(f"losses {unknown} have no weight; expected some of {sorted(weights)}")
+    return torch.stack([weights[name] * value for name, value in losses.items()]).sum()
 
 
 def pixel_mean(values: Tensor, where: Tensor) -> Tensor:
@@ -76,7 +90,7 @@ def segmentation(logits: Tensor, mask: Tensor, where: Tensor) -> Tensor:
 
 def pair(fake: Tensor, twin: Tensor, where: Tensor, sigma: float) -> Tensor:
     """L1 between blurred images and between their gradients: speckle is free, what lies where is not."""
-    a, b = blurred(shown(fake, where), sigma), blurred(shown(twin, where), sigma)
+    a, b = blurred(masked(fake, where), sigma), blurred(masked(twin, where), sigma)
     loss = l1(a, b, where)
     for axis in (-2, -1):
         both = where.narrow(axis, 1, where.shape[axis] - 1) & where.narrow(axis, 0, where.shape[axis] - 1)
@@ -84,9 +98,9 @@ def pair(fake: Tensor, twin: Tensor, where: Tensor, sigma: float) -> Tensor:
     return loss
 
 
-def shown(image: Tensor, where: Tensor) -> Tensor:
+def masked(image: Tensor, where: Tensor) -> Tensor:
     """(B, C, H, W) with black where nothing counts."""
-    return torch.where(where[:, None], image, NOTHING)
+    return torch.where(where[:, None], image, BLACK)
 
 
 def blurred(image: Tensor, sigma: float) -> Tensor:

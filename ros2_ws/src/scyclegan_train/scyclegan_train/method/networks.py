@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from scyclegan_train.config import IMAGE
+from scyclegan_train.method.filter_bank import CHANNELS, FilterBank
 from us_sim.core.generator.artifact import build
 from us_sim.core.generator.card import Card
 from us_sim.core.generator.unet import Norm, UNet
 
+PROJECTED = 32  # random mixtures of the filter bank's responses
 FILTERS = {70: (64, 128, 256, 512), 34: (64, 128, 256)}  # receptive field, pixels -> filters of each layer
 
 
@@ -39,13 +41,49 @@ class PatchDiscriminator(nn.Module):
         layers += [nn.LeakyReLU(0.2), nn.Conv2d(filters[-1], 1, 4, padding=1)]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, depth: Tensor | None = None) -> Tensor:
         if self.depth_channel:
-            b, _, h, w = image.shape
-            depth = torch.linspace(-1, 1, h, device=image.device, dtype=image.dtype)[:, None]
-            image = torch.cat([image, depth.expand(b, 1, h, w)], dim=1)
+            image = torch.cat([image, depth_of(image) if depth is None else depth[:, None].to(image.dtype)], dim=1)
         logits: Tensor = self.layers(image)
         return logits
+
+
+class FilterDiscriminator(nn.Module):
+    """(B, 3, H, W) image in [−1, 1] -> (B, 1, h, w) logits of patches of 34 × 34 pixels, judged by fixed features.
+
+    It sees responses of a fixed filter bank, projected at random, as Projected GAN (Sauer et al. 2021) sees those of a
+    pretrained network: a discriminator with so little to learn is hard to overfit to a hundred frames.
+
+    Args:
+        width: factor on the number of filters.
+        depth_channel: tell the discriminator the depth, −1 at the first row to 1 at the last.
+    """
+
+    def __init__(self, width: float = 1.0, depth_channel: bool = False) -> None:
+        super().__init__()
+        self.bank, self.depth_channel = FilterBank(), depth_channel
+        mixed = torch.randn(PROJECTED, CHANNELS, generator=torch.Generator().manual_seed(0))
+        self.register_buffer("projection", (mixed / CHANNELS**0.5)[:, :, None, None], persistent=False)
+        first, second = (max(4, round(n * width)) for n in FILTERS[34][:2])
+        self.layers = nn.Sequential(
+            nn.Conv2d(PROJECTED + depth_channel, first, 4, stride=2, padding=1), nn.LeakyReLU(0.2),
+            nn.Conv2d(first, second, 4, stride=2, padding=1), nn.LeakyReLU(0.2), nn.Conv2d(second, 1, 4, padding=1),
+        )  # fmt: skip
+
+    def forward(self, image: Tensor, depth: Tensor | None = None) -> Tensor:
+        projection: Tensor = self.projection  # type: ignore[assignment]
+        features = nn.functional.conv2d(self.bank(image.mean(dim=1, keepdim=True)), projection)
+        if self.depth_channel:
+            told = depth_of(image) if depth is None else depth[:, None]
+            features = torch.cat([features, told.to(features.dtype)], dim=1)
+        logits: Tensor = self.layers(features)
+        return logits
+
+
+def depth_of(image: Tensor) -> Tensor:
+    """(B, 1, H, W) depth of (B, C, H, W) images, −1 at the first row to 1 at the last."""
+    b, _, h, w = image.shape
+    return torch.linspace(-1, 1, h, device=image.device, dtype=image.dtype)[:, None].expand(b, 1, h, w)
 
 
 def ct_generator(card: Card, reads_masks: bool = True) -> UNet:
@@ -64,8 +102,12 @@ def segmenter(card: Card, width: float = 1.0) -> UNet:
     return _started(build(replace(card, kind="segmenter", width=width)))
 
 
-def discriminator(field: int, width: float = 1.0, depth_channel: bool = False) -> PatchDiscriminator:
-    """Return a discriminator with CycleGAN's start: weights of N(0, 0.02)."""
+def discriminator(
+    field: int, width: float = 1.0, depth_channel: bool = False, features: str = "pixels"
+) -> PatchDiscriminator | FilterDiscriminator:
+    """Return a discriminator of pixels, with CycleGAN's start: weights of N(0, 0.02); or one of fixed `filters`."""
+    if features == "filters":
+        return FilterDiscriminator(width, depth_channel)
     network = PatchDiscriminator(field, width, depth_channel)
     for layer in network.layers:
         if isinstance(layer, nn.Conv2d):

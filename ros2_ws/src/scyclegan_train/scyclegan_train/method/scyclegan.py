@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from typing import Any
@@ -13,12 +13,16 @@ from torch import Tensor, nn
 from scyclegan_train.config import Config
 from scyclegan_train.data.samples import PHYSICS, REAL, CtBatch, UsBatch
 from scyclegan_train.method import feeding, losses
+from scyclegan_train.method.augmentation import augmented
+from scyclegan_train.method.crops import random_crops
 from scyclegan_train.method.feeding import Real
-from scyclegan_train.method.image_pool import Fakes
-from scyclegan_train.method.jitter import jittered
+from scyclegan_train.method.image_pool import ImagePool
+from scyclegan_train.method.networks import depth_of
+from scyclegan_train.method.style import StyleDistance
 from scyclegan_train.method.translator import Translation, Translator, frozen
 
 SOURCES = {"physics": PHYSICS, "real": REAL}
+SEGMENTERS = {"segmenter_us": 1.0, "segmenter_ct": 1.0}  # weights of their losses
 Losses = dict[str, Tensor]
 
 
@@ -44,8 +48,9 @@ class SCycleGan(Translator):
             "critics": self._adam(self.D_us, self.D_ct),
             "segmenters": self._adam(self.S_us, self.S_ct),
         }
+        self.style = StyleDistance().to(self.device)
         self.draws = torch.Generator().manual_seed(config.loop.seed)
-        self.fakes_us, self.fakes_ct = Fakes(self.method.pool, self.draws), Fakes(self.method.pool, self.draws)
+        self.pool_us, self.pool_ct = ImagePool(self.method.pool, self.draws), ImagePool(self.method.pool, self.draws)
 
     # -- one step -----------------------------------------------------------------------------------
 
@@ -56,7 +61,7 @@ class SCycleGan(Translator):
             ct, us: batches of the same size; a fake US meets the discriminator of its partner's source.
             progress: 0 to 1 through adversarial training, for weights that change.
         """
-        x, y = self.see(ct, us)
+        x, y = self.real_images(ct, us)
         with frozen(self.S_us, self.S_ct, self.D_us, self.D_ct):
             made = self.translate(x, y, ct.scatter)
             generators = self.generator_losses(x, y, made, ct, us, progress)
@@ -64,21 +69,21 @@ class SCycleGan(Translator):
         self._follow()
         with frozen(self.G_ct2us, self.G_us2ct, self.S_us, self.S_ct):
             critics = self.critic_losses(x, y, made, us, progress)
-            self._descend("critics", critics)
+            self._descend("critics", critics, self._critic_weights)
         with frozen(self.G_ct2us, self.G_us2ct, self.D_us, self.D_ct):
             segmenters = self.segmenter_losses(x, y, us)
-            self._descend("segmenters", segmenters)
+            self._descend("segmenters", segmenters, SEGMENTERS)
         return _detached(generators | critics | segmenters)
 
     def pretrain(self, ct: CtBatch, us: UsBatch) -> Losses:
         """Train the segmenters alone, on the real pairs."""
-        found = self.segmenter_losses(*self.see(ct, us), us)
-        self._descend("segmenters", found)
+        found = self.segmenter_losses(*self.real_images(ct, us), us)
+        self._descend("segmenters", found, SEGMENTERS)
         return _detached(found)
 
     def warm_up(self, ct: CtBatch, us: UsBatch) -> Losses:
         """Train the generators on pairs of CT and physics frame of the same pose."""
-        x, _ = self.see(ct, us)
+        x, _ = self.real_images(ct, us)
         twin = self._twin(ct)
         fake_us = self.ct2us(x.image, x.mask, ct.scatter)
         found = {"pair": losses.pair(fake_us, twin, x.where, self.method.pair_blur)}
@@ -86,7 +91,7 @@ class SCycleGan(Translator):
             found["pair_sharp"] = losses.l1(fake_us, twin, x.where)
         if self.method.goes_back:
             found["pair_ct"] = losses.l1(self.us2ct(twin, x.mask, x.where), x.image, ct.visible)
-        self._descend("generators", found, {"pair_sharp": self.method.warm_up_sharp})
+        self._descend("generators", found, {"pair": 1.0, "pair_sharp": self.method.warm_up_sharp, "pair_ct": 1.0})
         self._follow()
         return _detached(found)
 
@@ -99,16 +104,20 @@ class SCycleGan(Translator):
         method, found = self.method, {}
         both = x.where & y.where
         for i, rows in self._critics(us, progress):
-            found[f"adversarial_us_{i}"] = self._judge(self.D_us[i], made.fake_us, True, both & rows)
+            crops = method.critics[i].crops
+            found[f"adversarial_us_{i}"] = self._adversarial(self.D_us[i], made.fake_us, True, both & rows, crops)
         if method.ct_critic and made.fake_ct is not None:
-            found["adversarial_ct"] = self._judge(self.D_ct, made.fake_ct, True, both)
+            found["adversarial_ct"] = self._adversarial(self.D_ct, made.fake_ct, True, both)
         if made.rec_ct is not None:
             where = ct.visible if method.cycle_visible else x.where
             found["cycle_ct"] = losses.l1(made.rec_ct, x.image, where)
         if made.rec_us is not None:
-            rec, real = (losses.blurred(losses.shown(i, y.where), method.cycle_blur) for i in (made.rec_us, y.image))
+            rec, real = (losses.blurred(losses.masked(i, y.where), method.cycle_blur) for i in (made.rec_us, y.image))
             found["cycle_us"] = losses.l1(rec, real, y.where)
         found |= self._segmentation(x, y, made, ct, us)
+        if method.style:
+            real = (us.source == REAL)[:, None, None]
+            found["style"] = self.style(made.fake_us, x.where & real, y.image, y.where & real, self.noise)
         if method.pair:
             found["pair"] = losses.pair(made.fake_us, self._twin(ct), x.where, method.pair_blur)
         return found
@@ -117,16 +126,16 @@ class SCycleGan(Translator):
         """L_seg: what the segmenters see in the fakes, against the labels of their sources."""
         if not self.method.segmentation:
             return {}
-        heard = ct.visible if self.method.segmentation_visible else x.where
+        penetrated = ct.visible if self.method.segmentation_visible else x.where
         known = y.where & us.has_mask[:, None, None]
         found = {}
-        if made.seen_us is not None:
-            found["segmentation_us"] = losses.segmentation(made.seen_us, x.mask, heard)
-        if made.seen_ct is not None:
-            found["segmentation_ct"] = losses.segmentation(made.seen_ct, y.mask, known)
+        if made.segmented_us is not None:
+            found["segmentation_us"] = losses.segmentation(made.segmented_us, x.mask, penetrated)
+        if made.segmented_ct is not None:
+            found["segmentation_ct"] = losses.segmentation(made.segmented_ct, y.mask, known)
         if self.method.segment_reconstruction and made.rec_ct is not None:
             seen = self.segment(self.S_ct, made.rec_ct, x.where)
-            found["segmentation_rec_ct"] = losses.segmentation(seen, x.mask, heard)
+            found["segmentation_rec_ct"] = losses.segmentation(seen, x.mask, penetrated)
         if self.method.segment_reconstruction and made.rec_us is not None:
             seen = self.segment(self.S_us, made.rec_us, y.where)
             found["segmentation_rec_us"] = losses.segmentation(seen, y.mask, known)
@@ -135,17 +144,19 @@ class SCycleGan(Translator):
     def critic_losses(self, x: Real, y: Real, made: Translation, us: UsBatch, progress: float) -> Losses:
         """Losses of the discriminators: real frames against fakes of now and before."""
         found = {}
-        fake, where = self.fakes_us.exchange(made.fake_us.detach(), x.where)
+        fake, where = self.pool_us.exchange(made.fake_us.detach(), x.where)
         for i, rows in self._critics(us, progress):
             both = where & y.where & rows
+            crops = self.method.critics[i].crops
             found[f"critic_us_{i}"] = 0.5 * (
-                self._judge(self.D_us[i], y.image, True, both) + self._judge(self.D_us[i], fake, False, both)
+                self._adversarial(self.D_us[i], y.image, True, both, crops)
+                + self._adversarial(self.D_us[i], fake, False, both, crops)
             )
         if self.method.ct_critic and made.fake_ct is not None:
-            fake, where = self.fakes_ct.exchange(made.fake_ct.detach(), y.where)
+            fake, where = self.pool_ct.exchange(made.fake_ct.detach(), y.where)
             both = where & x.where
             found["critic_ct"] = 0.5 * (
-                self._judge(self.D_ct, x.image, True, both) + self._judge(self.D_ct, fake, False, both)
+                self._adversarial(self.D_ct, x.image, True, both) + self._adversarial(self.D_ct, fake, False, both)
             )
         return found
 
@@ -154,10 +165,10 @@ class SCycleGan(Translator):
         if not self.method.segments:
             return {}
         known = y.where & us.has_mask[:, None, None]
-        return {
-            "segmenter_us": losses.segmentation(self.segment(self.S_us, y.image, y.where), y.mask, known),
-            "segmenter_ct": losses.segmentation(self.segment(self.S_ct, x.image, x.where), x.mask, x.where),
-        }
+        found = {"segmenter_us": losses.segmentation(self.segment(self.S_us, y.image, y.where), y.mask, known)}
+        if self.method.goes_back:  # otherwise nobody asks for organs in a CT
+            found["segmenter_ct"] = losses.segmentation(self.segment(self.S_ct, x.image, x.where), x.mask, x.where)
+        return found
 
     def _critics(self, us: UsBatch, progress: float) -> Iterator[tuple[int, Tensor]]:
         """Discriminators of ultrasound that take part now, each with the (B, 1, 1) rows that it judges."""
@@ -167,12 +178,19 @@ class SCycleGan(Translator):
             rows = torch.ones_like(us.has_mask) if critic.source == "any" else us.source == SOURCES[critic.source]
             yield i, rows[:, None, None]
 
-    def _judge(self, critic: nn.Module, image: Tensor, real: bool, where: Tensor) -> Tensor:
+    def _adversarial(self, critic: nn.Module, image: Tensor, real: bool, where: Tensor, crops: int = 0) -> Tensor:
         """Adversarial loss of images of which a discriminator sees only what counts, the same on both sides."""
-        image = losses.shown(image, where)
-        if self.method.critic_jitter:
-            image, where = jittered(image, where, self.noise)
-        return losses.adversarial(self.method.adversarial, self._run(critic, image), real, where)
+        image = losses.masked(image, where)
+        if self.method.critic_augmentation:
+            image, where = augmented(image, where, self.noise)
+        depth = None
+        if crops:
+            image, where, depth = random_crops((image, where, depth_of(image)[:, 0]), crops, self.noise)
+        return losses.adversarial(self.method.adversarial, self._run(critic, image, depth), real, where)
+
+    @property
+    def _critic_weights(self) -> dict[str, float]:
+        return {f"critic_us_{i}": 1.0 for i in range(len(self.method.critics))} | {"critic_ct": 1.0}
 
     def _generator_weights(self, progress: float) -> dict[str, float]:
         method = self.method
@@ -180,7 +198,7 @@ class SCycleGan(Translator):
         segmentation = {f"segmentation_{name}": method.segmentation for name in ("us", "ct", "rec_us", "rec_ct")}
         return weights | segmentation | {
             "adversarial_ct": method.ct_critic, "cycle_ct": method.cycle_ct, "cycle_us": method.cycle_us,
-            "pair": method.pair,
+            "pair": method.pair, "style": method.style,
         }  # fmt: skip
 
     # -- details ------------------------------------------------------------------------------------
@@ -201,14 +219,13 @@ class SCycleGan(Translator):
         schedule = self.config.schedule
         return torch.optim.Adam(parameters, schedule.rate, (schedule.beta1, 0.999), fused=True)
 
-    def _descend(self, name: str, found: Losses, weights: dict[str, float] | None = None) -> None:
+    def _descend(self, name: str, found: Losses, weights: Mapping[str, float]) -> None:
         """One step of an optimiser down the weighted sum of losses."""
         if not found:
             return
         optimizer = self.optimizers[name]
         optimizer.zero_grad(set_to_none=True)
-        total = torch.stack([(weights or {}).get(n, 1.0) * value for n, value in found.items()]).sum()
-        total.backward()
+        losses.weighted_sum(found, weights).backward()
         trained = chain.from_iterable(group["params"] for group in optimizer.param_groups)
         self._average([p.grad for p in trained if p.grad is not None])
         optimizer.step()

@@ -24,10 +24,10 @@ class Translation:
     """What the generators made of a batch, with what the segmenters see in the fakes; None: not needed."""
 
     fake_us: Tensor
-    seen_us: Tensor | None = None
+    segmented_us: Tensor | None = None
     rec_ct: Tensor | None = None
     fake_ct: Tensor | None = None
-    seen_ct: Tensor | None = None
+    segmented_ct: Tensor | None = None
     rec_us: Tensor | None = None
 
 
@@ -52,7 +52,7 @@ class Translator:
         self.G_ct2us = networks.ct_generator(card, method.mask_input)
         self.G_us2ct = networks.us_generator(card, method.mask_input)
         self.D_us = nn.ModuleList(
-            networks.discriminator(c.field, method.critic_width, c.depth_channel) for c in method.critics
+            networks.discriminator(c.field, method.critic_width, c.depth_channel, c.features) for c in method.critics
         )
         self.D_ct = networks.discriminator(70, method.critic_width)
         self.S_us = networks.segmenter(card, method.segmenter_width)
@@ -70,7 +70,7 @@ class Translator:
         names = ("G_ct2us", "G_us2ct", "D_us", "D_ct", "S_us", "S_ct")
         return {name: getattr(self, name) for name in names}
 
-    def see(self, ct: CtBatch, us: UsBatch) -> tuple[Real, Real]:
+    def real_images(self, ct: CtBatch, us: UsBatch) -> tuple[Real, Real]:
         """Return both batches as the networks see them; frames without mask get the segmenter's."""
         if len(ct) != len(us):
             raise ValueError(f"batches of {len(ct)} CT and {len(us)} ultrasound samples; expected as many of both")
@@ -87,16 +87,16 @@ class Translator:
         method = self.method
         made = Translation(self.ct2us(x.image, x.mask, scatter))
         if method.segments:
-            made.seen_us = self.segment(self.S_us, made.fake_us, x.where)
+            made.segmented_us = self.segment(self.S_us, made.fake_us, x.where)
         if method.cycle_ct:
-            mask = self.mask_of_fake(made.seen_us, x.mask)
+            mask = self.returned_mask(made.segmented_us, x.mask)
             made.rec_ct = self.us2ct(self._noisy(made.fake_us), mask, x.where)
         if method.cycle_us or method.ct_critic:
             made.fake_ct = self.us2ct(y.image, y.mask, y.where)
             if method.segments:
-                made.seen_ct = self.segment(self.S_ct, made.fake_ct, y.where)
+                made.segmented_ct = self.segment(self.S_ct, made.fake_ct, y.where)
         if method.cycle_us and made.fake_ct is not None:
-            mask = self.mask_of_fake(made.seen_ct, y.mask)
+            mask = self.returned_mask(made.segmented_ct, y.mask)
             # Nobody knows the scatterers behind a frame; those of a CT would tell its anatomy.
             unknown = None if scatter is None else SPECKLE * self._normal(scatter)
             made.rec_us = self.ct2us(self._noisy(made.fake_ct), mask, unknown)
@@ -117,9 +117,9 @@ class Translator:
 
     def segment(self, network: nn.Module, image: Tensor, where: Tensor) -> Tensor:
         """S_us or S_ct: (B, 3, H, W) -> (B, n, H, W) logits."""
-        return self._run(network, losses.shown(image, where))
+        return self._run(network, losses.masked(image, where))
 
-    def mask_of_fake(self, seen: Tensor | None, of_source: Tensor) -> Tensor:
+    def returned_mask(self, seen: Tensor | None, of_source: Tensor) -> Tensor:
         """Return the (B, n, H, W) mask that goes back with a fake.
 
         Argmax passes no gradient; `straight_through` takes that of the soft-max in its place (Bengio et al. 2013).
@@ -149,9 +149,9 @@ class Translator:
             for fake, x in zip(fakes, reals, strict=True)
         ])  # fmt: skip
 
-    def _run(self, network: nn.Module, image: Tensor) -> Tensor:
+    def _run(self, network: nn.Module, image: Tensor, *more: Tensor | None) -> Tensor:
         with self._autocast():
-            out: Tensor = network(image.contiguous(memory_format=self._layout))
+            out: Tensor = network(image.contiguous(memory_format=self._layout), *more)
         return out.float()
 
     def _read(self, mask: Tensor) -> Tensor | None:

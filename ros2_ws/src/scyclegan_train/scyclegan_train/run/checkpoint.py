@@ -98,11 +98,36 @@ def load_checkpoint(path: Path, model: SCycleGan, rank: int = 0, world: int = 1)
         optimizer.load_state_dict(shared["optimizers"][name])
     for name, steps in shared["averages"].items():
         model.averages[name].steps = steps
-    model.fakes_us.load_state(own["fakes_us"], model.device)
-    model.fakes_ct.load_state(own["fakes_ct"], model.device)
+    model.pool_us.load_state(own["pool_us"], model.device)
+    model.pool_ct.load_state(own["pool_ct"], model.device)
     model.draws.set_state(own["draws"])
     model.noise.set_state(own["noise"])
     return shared["step"], shared["progress"]
+
+
+def load_weights(path: Path, model: SCycleGan) -> list[str]:
+    """Start networks from those of another run's checkpoint; all else starts anew.
+
+    Returns:
+        Names of the networks that differ there in size, which keep their random start.
+
+    Raises:
+        CheckpointError: missing, damaged, or its generator of ultrasound is another.
+    """
+    weights, _ = read_weights(path)
+    networks = model.networks | {f"average.{name}": a.network for name, a in model.averages.items()}
+    left = []
+    for name, network in networks.items():
+        own = {n.removeprefix(f"{name}."): w for n, w in weights.items() if n.startswith(f"{name}.")}
+        if {n: _shape(w) for n, w in own.items()} == {n: _shape(w) for n, w in network.state_dict().items()}:
+            network.load_state_dict(own)
+        else:
+            left.append(name)
+    if "G_ct2us" in left:
+        raise CheckpointError(
+            f"{path}: its G_ct2us differs from the configuration's; start from a run of the same card"
+        )
+    return left
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
@@ -134,7 +159,7 @@ def _shared_state(model: SCycleGan) -> dict[str, Any]:
 
 def _own_state(model: SCycleGan) -> dict[str, Any]:
     return {
-        "fakes_us": model.fakes_us.state(), "fakes_ct": model.fakes_ct.state(),
+        "pool_us": model.pool_us.state(), "pool_ct": model.pool_ct.state(),
         "draws": model.draws.get_state(), "noise": model.noise.get_state(),
     }  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from scyclegan_train.config import Config, to_yaml
 from scyclegan_train.data.inputs import Inputs
 from scyclegan_train.data.samples import CtBatch, UsBatch
 from scyclegan_train.method.scyclegan import Losses, SCycleGan
-from scyclegan_train.run.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from scyclegan_train.run.checkpoint import checkpoints, load_checkpoint, load_weights, save_checkpoint
 from scyclegan_train.run.journal import Journal
 from scyclegan_train.run.panels import panel
 from scyclegan_train.run.schedule import Schedule
@@ -59,7 +60,9 @@ class Tally:
         return found
 
 
-def train(config: Config, inputs: Inputs, folder: Path, fabric: Fabric, resume: bool = False) -> bool:
+def train(
+    config: Config, inputs: Inputs, folder: Path, fabric: Fabric, resume: bool = False, start: Path | None = None
+) -> bool:
     """Train a run to its end.
 
     Args:
@@ -68,6 +71,7 @@ def train(config: Config, inputs: Inputs, folder: Path, fabric: Fabric, resume: 
         folder: of the run: stats.jsonl, tensorboard/, panels/, checkpoints/.
         fabric: launched; device, precision and processes.
         resume: go on from the latest checkpoint.
+        start: checkpoint of another run, whose networks this one starts from.
 
     Returns:
         Whether it came to its end; False after Ctrl-C, with a checkpoint written.
@@ -83,6 +87,10 @@ def train(config: Config, inputs: Inputs, folder: Path, fabric: Fabric, resume: 
         latest = checkpoints(folder / "checkpoints")[-1]
         first, state = load_checkpoint(latest, model, fabric.global_rank, fabric.world_size)
         tally = Tally(**state)
+    elif start is not None:
+        left = load_weights(start, model)
+        if left and fabric.is_global_zero:
+            print(f"{start}: {', '.join(left)} differ and start anew", file=sys.stderr)
     run = _Run(config, model, schedule, inputs, folder, fabric, tally, first)
     try:
         return run.go()
@@ -179,7 +187,7 @@ class _Run:
                 raise TrainingStopped(f"{name} is {value} before step {done}. {self._advice('lower the rates')}")
         for name, steps in self.tally.dead.items():
             if steps >= self.config.loop.dead:
-                advice = self._advice("lower critic_rate or set critic_jitter")
+                advice = self._advice("lower critic_rate or set critic_augmentation")
                 raise TrainingStopped(f"the discriminator of {name} has had no loss for {steps} steps. {advice}")
 
     def _advice(self, change: str) -> str:

@@ -24,19 +24,22 @@ def panel(model: SCycleGan, ct: CtBatch, us: UsBatch) -> NDArray[np.uint8]:
     networks = list(model.networks.values())
     for network in networks:
         network.eval()
-    x, y = model.see(ct, us)
+    x, y = model.real_images(ct, us)
     fake_us, fake_ct = model.ct2us(x.image, x.mask, ct.scatter), model.us2ct(y.image, y.mask, y.where)
     averaged = model.averaged_ct2us(x.image, x.mask, ct.scatter)
-    seen_us, seen_ct = model.segment(model.S_us, fake_us, x.where), model.segment(model.S_ct, fake_ct, y.where)
-    rec_ct = model.us2ct(fake_us, model.mask_of_fake(seen_us, x.mask), x.where)
-    rec_us = model.ct2us(fake_ct, model.mask_of_fake(seen_ct, y.mask), ct.scatter)
+    segmented_us, segmented_ct = (
+        model.segment(model.S_us, fake_us, x.where),
+        model.segment(model.S_ct, fake_ct, y.where),
+    )
+    rec_ct = model.us2ct(fake_us, model.returned_mask(segmented_us, x.mask), x.where)
+    rec_us = model.ct2us(fake_ct, model.returned_mask(segmented_ct, y.mask), ct.scatter)
     for network in networks:
         network.train()
     twin = torch.zeros_like(ct.hu) if ct.physics is None else ct.physics
     columns = [
         _grey(x.image), _colours(model, x.mask), _grey(fake_us), _grey(averaged), _grey(twin[:, None] / 127.5 - 1),
-        _colours(model, seen_us), _grey(rec_ct),
-        _grey(y.image), _colours(model, y.mask), _grey(fake_ct), _colours(model, seen_ct), _grey(rec_us),
+        _colours(model, segmented_us), _grey(rec_ct),
+        _grey(y.image), _colours(model, y.mask), _grey(fake_ct), _colours(model, segmented_ct), _grey(rec_us),
     ]  # fmt: skip
     return tiled([[column[row] for column in columns] for row in range(len(ct))])
 

@@ -24,23 +24,23 @@ from us_sim.core.sampling.anatomy import Anatomy
 from us_sim.core.sampling.reslice import elevation_beam
 from us_sim.core.sampling.sampler import Sampler
 
-HEARD = -20.0  # dB below what the TGC makes up for, down to which tissue still shows
+PENETRATED = -20.0  # dB below what the TGC makes up for, down to which tissue still shows
 NOISES = 8  # different electronic noises: one alone would be a pattern that stays with the screen
 
 
-class CardView:
+class GridRenderer:
     """Everything of a card's grid that no pose changes.
 
     Args:
         card: grid, probe.
         device: where batches are made.
-        jitter: ultrasound with drawn focus, frequency, gain, dynamic range, TGC and number of looks, for
+        randomised: ultrasound with drawn focus, frequency, gain, dynamic range, TGC and number of looks, for
             segmenters that should not depend on them; otherwise the settings that the node starts with.
         seed: of noise and settings.
     """
 
-    def __init__(self, card: Card, device: torch.device, jitter: bool = False, seed: int = 0) -> None:
-        self.card, self.probe, self.device, self.jitter = card, card.probe, device, jitter
+    def __init__(self, card: Card, device: torch.device, randomised: bool = False, seed: int = 0) -> None:
+        self.card, self.probe, self.device, self.randomised = card, card.probe, device, randomised
         self._polar = card.grid == "polar"
         self._lines = torch.tensor(self.probe.polar_points).to(device)
         points = self.probe.polar_points.transpose(1, 0, 2) if self._polar else self.probe.pixel_points
@@ -49,7 +49,7 @@ class CardView:
         self.fan = torch.ones(card.size, dtype=torch.bool, device=device) if self._polar else fan
         self._beam = elevation_beam(self.probe.slice_thickness, self.probe.elevation_planes)
         rng = np.random.default_rng(seed)
-        settings = [_settings(rng) if jitter else ImageSettings() for _ in range(NOISES)]
+        settings = [_settings(rng) if randomised else ImageSettings() for _ in range(NOISES)]
         self._forms = [formation(self.probe, s, seed + i, device) for i, s in enumerate(settings)]
 
     def coupling(self, patient: Patient, poses: Matrix) -> Tensor:
@@ -72,13 +72,13 @@ class CardView:
         anatomy = body.anatomy(self._lines, poses, self._beam)
         coupling = self.coupling(patient, poses)
         valid = self._valid(coupling)
-        heard = self._on_grid(_heard(anatomy, self._forms[0]).float()) > 0.5
+        penetrated = self._on_grid(_penetrated(anatomy, self._forms[0]).float()) > 0.5
         twin = torch.cat([
             polar_frame(one, torch.ones_like(coupling[:1]), self._forms[draw % NOISES])
             for one, draw in zip(_singles(anatomy), draws, strict=True)
         ])  # fmt: skip
         scatter = self._on_grid(speckle.texture(anatomy, self._forms[0]))
-        return CtBatch(hu, tissue, valid, valid & heard, scatter, self._on_grid(twin))
+        return CtBatch(hu, tissue, valid, valid & penetrated, scatter, self._on_grid(twin))
 
     @torch.no_grad()
     def plain(self, scanned: Sampler, poses: Matrix) -> CtBatch:
@@ -97,8 +97,8 @@ class CardView:
         frames = []
         for one, line_coupling, draw in zip(_singles(anatomy), coupling, draws, strict=True):
             form = self._forms[draw % NOISES]
-            if self.jitter:
-                one, form = _jittered(one, form, draw)
+            if self.randomised:
+                form = _randomised(form, draw)
             frames.append(polar_frame(one, line_coupling[None], form))
         image, count = self._on_grid(torch.cat(frames)), len(poses)
         known = torch.ones(count, dtype=torch.bool, device=self.device)
@@ -114,10 +114,10 @@ class CardView:
         return (self._on_grid(lines) > 0.5) & self.fan
 
 
-def _heard(anatomy: Anatomy, form: Formation) -> Tensor:
+def _penetrated(anatomy: Anatomy, form: Formation) -> Tensor:
     """(B, L, S) where enough of the sound comes back."""
     left = transmission(*with_gel(anatomy, form), form)
-    return 20 * torch.log10(left.clamp(min=1e-9)) + form.tgc > HEARD
+    return 20 * torch.log10(left.clamp(min=1e-9)) + form.tgc > PENETRATED
 
 
 def _singles(anatomy: Anatomy) -> list[Anatomy]:
@@ -130,16 +130,20 @@ def _settings(rng: np.random.Generator) -> ImageSettings:
     return ImageSettings(frequency=float(rng.uniform(3.0, 4.2)), focus=float(rng.uniform(45, 110)))
 
 
-def _jittered(anatomy: Anatomy, form: Formation, draw: int) -> tuple[Anatomy, Formation]:
+def _randomised(form: Formation, draw: int) -> Formation:
     """Other gain, dynamic range and TGC sliders, and fewer looks compounded."""
     rng = np.random.default_rng(draw)
     settings = replace(form.settings, gain=float(rng.uniform(-6, 6)), dynamic_range=float(rng.uniform(50, 80)))
     sliders = torch.from_numpy(rng.normal(0, 2.0, 6).astype(np.float32)).to(form.tgc.device)
     tgc = torch.nn.functional.interpolate(sliders[None, None], len(form.tgc), mode="linear", align_corners=True)
-    looks = anatomy.scatter.shape[-1] // 2
+    looks = form.scanner.looks
     kept = 1 + int(rng.integers(looks))
     pick = [*range(kept), *range(looks, looks + kept)]
-    form = replace(
-        form, settings=settings, tgc=form.tgc + tgc[0, 0], noise=form.noise[..., pick], clutter=form.clutter[..., pick]
+    return replace(
+        form,
+        settings=settings,
+        scanner=replace(form.scanner, looks=kept),
+        tgc=form.tgc + tgc[0, 0],
+        noise=form.noise[..., pick].contiguous(),
+        clutter=form.clutter[..., pick].contiguous(),
     )
-    return replace(anatomy, scatter=anatomy.scatter[..., pick]), form

@@ -1,4 +1,4 @@
-"""What discriminators may not judge by: left and right, the gain of neighbouring scan lines, the TGC's sliders."""
+"""Differentiable discriminator augmentation: flips, gain across scan lines, TGC over depth (Zhao et al. 2020)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LINE_GAIN, DEPTH_GAIN = 6.0, 3.0  # dB
 LINES, DEPTHS = 8, 6  # knots across and down
 
 
-def jittered(image: Tensor, where: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
+def augmented(image: Tensor, where: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
     """Flip (B, 3, H, W) images in [−1, 1] and their (B, H, W) pixels that count, and draw smooth gains."""
     count, size, device = len(image), image.shape[-2:], image.device
 

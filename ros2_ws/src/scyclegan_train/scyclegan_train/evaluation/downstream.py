@@ -16,9 +16,9 @@ from torch import Tensor
 
 from scyclegan_train.data.aus_rus import AusRus
 from scyclegan_train.data.faults import DataError
-from scyclegan_train.evaluation import held_out, judge, metrics
+from scyclegan_train.evaluation import held_out, metrics, reference_segmenter
 from scyclegan_train.evaluation.held_out import ORGANS
-from scyclegan_train.evaluation.judge import LINES, SEEDS, Judge
+from scyclegan_train.evaluation.reference_segmenter import LINES, SEEDS, ReferenceSegmenter
 from scyclegan_train.method import feeding
 from scyclegan_train.method.networks import segmenter
 from us_sim.core.generator.artifact import Generator
@@ -28,7 +28,7 @@ REAL_ALONE, SYNTHETIC, TUNED = "real frames alone", "synthetic alone", "syntheti
 
 @dataclass(frozen=True, eq=False)
 class Masked:
-    """(N, 3, h, w) images as the judge sees them, (N, n, h, w) one-hot masks, and (N, h, w) where they count."""
+    """(N, 3, h, w) images as the reference segmenter reads them, (N, n, h, w) one-hot masks, (N, h, w) what counts."""
 
     image: Tensor
     mask: Tensor
@@ -66,10 +66,10 @@ def masked_frames(root: Path) -> tuple[Masked, Masked]:
 
 
 def _shrunk(grey: Tensor, tissue: Tensor, where: Tensor) -> Masked:
-    classes, counts = (torch.from_numpy(judge.shrunk(part.numpy()).copy()) for part in (tissue, where))
+    classes, counts = (torch.from_numpy(reference_segmenter.shrunk(part.numpy()).copy()) for part in (tissue, where))
     paper = torch.where(torch.isin(classes, torch.tensor([int(o) for o in ORGANS])), classes, 0)
     mask = feeding.one_hot(LINES, paper, torch.ones(paper.shape[1:], dtype=torch.bool))
-    return Masked(judge.seen(grey), mask, counts)
+    return Masked(reference_segmenter.seen(grey), mask, counts)
 
 
 def synthetic_frames(generator: Generator | None, count: int, seeds: Sequence[int] = SEEDS) -> Masked:
@@ -102,16 +102,18 @@ def experiment(
     return found
 
 
-def _trained(start: Judge | None, frames: Masked, steps: int, say: Callable[[str], None]) -> Judge:
+def _trained(
+    start: ReferenceSegmenter | None, frames: Masked, steps: int, say: Callable[[str], None]
+) -> ReferenceSegmenter:
     torch.manual_seed(0)
-    network = start.network.requires_grad_(True) if start is not None else segmenter(LINES, judge.WIDTH)
-    judge.train(network, frames.image, frames.mask, frames.where, steps, say)
-    return Judge(network)
+    network = start.network.requires_grad_(True) if start is not None else segmenter(LINES, reference_segmenter.WIDTH)
+    reference_segmenter.train(network, frames.image, frames.mask, frames.where, steps, say)
+    return ReferenceSegmenter(network)
 
 
 @torch.no_grad()
-def _dice(segmenter: Judge, test: Masked) -> float:
-    place = {int(organ): judge.CLASSES.index(int(organ)) for organ in ORGANS}
+def _dice(segmenter: ReferenceSegmenter, test: Masked) -> float:
+    place = {int(organ): reference_segmenter.CLASSES.index(int(organ)) for organ in ORGANS}
     seen = segmenter.network(test.image).argmax(dim=1).numpy().astype(np.uint8)
     wanted, where = test.mask.argmax(dim=1).numpy().astype(np.uint8), test.where.numpy()
     return float(np.nanmean([metrics.dice(seen, wanted, where, index) for index in place.values()]))

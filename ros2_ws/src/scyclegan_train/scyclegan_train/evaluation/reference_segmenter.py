@@ -33,7 +33,7 @@ FULL = 0.75  # share of a cell that has to count
 Kind = TypeVar("Kind", bound=np.generic)
 
 
-class Judge:
+class ReferenceSegmenter:
     """Sees classes and features in (B, S, L) grey levels along PROBE's scan lines."""
 
     def __init__(self, network: UNet) -> None:
@@ -60,12 +60,14 @@ class Judge:
 
 
 def shrunk(classes: NDArray[Kind]) -> NDArray[Kind]:
-    """(..., S, L) on the grid that the judge answers on."""
+    """(..., S, L) on the grid that the reference segmenter answers on."""
     return classes[..., SHRUNK[0] // 2 :: SHRUNK[0], SHRUNK[1] // 2 :: SHRUNK[1]]
 
 
-def trained_judge(folder: Path, steps: int, frames: int = 256, say: Callable[[str], None] = print) -> Judge:
-    """Train the judge, or read the one that an earlier evaluation left in the folder.
+def open_reference(
+    folder: Path, steps: int, frames: int = 256, say: Callable[[str], None] = print
+) -> ReferenceSegmenter:
+    """Train the reference segmenter, or read the one that an earlier evaluation left in the folder.
 
     Args:
         folder: of the report.
@@ -80,11 +82,11 @@ def trained_judge(folder: Path, steps: int, frames: int = 256, say: Callable[[st
     else:
         network = trained(steps, frames, say)
         save_file({name: value.contiguous() for name, value in network.state_dict().items()}, file)
-    return Judge(network)
+    return ReferenceSegmenter(network)
 
 
 def trained(steps: int, frames: int, say: Callable[[str], None] = print) -> UNet:
-    """Return the judge's network, trained for some steps on some different physics frames."""
+    """Return the reference segmenter's network, trained for some steps on some different physics frames."""
     say(f"segmenter: {frames} physics frames of phantoms {SEEDS[0]} to {SEEDS[-1]}")
     torch.manual_seed(0)
     network = segmenter(LINES, WIDTH)
@@ -114,7 +116,7 @@ def train(
 
 
 def _training_frames(count: int) -> tuple[Tensor, Tensor, Tensor]:
-    source = PatientUs(phantom_cases(SEEDS), LINES, length=count, at_once=4, fresh=4, jitter=True,
+    source = PatientUs(phantom_cases(SEEDS), LINES, length=count, at_once=4, fresh=4, randomised=True,
                        degrade=False, prefetch=False)  # fmt: skip
     epochs = len(SEEDS) // 4
     share = max(1, count // epochs)

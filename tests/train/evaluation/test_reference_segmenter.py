@@ -1,4 +1,4 @@
-"""The segmenter that judges: it learns, answers on its grid, and is read again."""
+"""The reference segmenter: it learns, answers on its grid, and is read again."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from scyclegan_train.evaluation import judge
-from scyclegan_train.evaluation.judge import Judge, shrunk, train, trained_judge
+from scyclegan_train.evaluation import reference_segmenter
+from scyclegan_train.evaluation.reference_segmenter import ReferenceSegmenter, open_reference, shrunk, train
 from scyclegan_train.method import feeding
 from scyclegan_train.method.networks import segmenter
 
@@ -26,22 +26,29 @@ def test_it_learns_what_is_bright() -> None:
     grey[tissue == 1] += 80
     fan = torch.ones(16, 16, dtype=torch.bool)
     torch.manual_seed(0)
-    network = segmenter(judge.LINES, 0.1)
-    train(network, feeding.us_image(grey), feeding.one_hot(judge.LINES, tissue, fan), fan.expand(8, -1, -1), 60, quiet)
+    network = segmenter(reference_segmenter.LINES, 0.1)
+    train(
+        network,
+        feeding.us_image(grey),
+        feeding.one_hot(reference_segmenter.LINES, tissue, fan),
+        fan.expand(8, -1, -1),
+        60,
+        quiet,
+    )
     with torch.no_grad():
         found = network(feeding.us_image(grey)).argmax(dim=1)
     assert (found == tissue).float().mean() > 0.95
 
 
-def test_classes_and_features_lie_on_the_judges_grid() -> None:
-    judged = Judge(segmenter(judge.LINES, 0.05))
+def test_classes_and_features_lie_on_the_reference_segmenters_grid() -> None:
+    reference = ReferenceSegmenter(segmenter(reference_segmenter.LINES, 0.05))
     frames = np.random.default_rng(0).uniform(0, 255, (2, 512, 192))
     tissue = np.arange(512 * 192, dtype=np.int64).reshape(1, 512, 192)
-    assert judged.classes(frames).shape == (2, 128, 96) == (2, *shrunk(tissue).shape[1:])
+    assert reference.classes(frames).shape == (2, 128, 96) == (2, *shrunk(tissue).shape[1:])
     assert shrunk(tissue)[0, 0, 0] == 2 * 192 + 1  # the middle of the 4 × 2 samples that are averaged
     where = np.ones((2, 512, 192), bool)
     where[1, :, :96] = False
-    full, half = judged.features(frames, where)
+    full, half = reference.features(frames, where)
     assert len(full) == 12
     assert len(half) == 4  # of 3 columns, only the right one counts for the most part
 
@@ -50,11 +57,15 @@ def test_it_is_trained_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     def frames(count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         fan = torch.ones(16, 16, dtype=torch.bool)
         tissue = torch.zeros(count, 16, 16, dtype=torch.uint8)
-        return torch.zeros(count, 3, 16, 16), feeding.one_hot(judge.LINES, tissue, fan), fan.expand(count, -1, -1)
+        return (
+            torch.zeros(count, 3, 16, 16),
+            feeding.one_hot(reference_segmenter.LINES, tissue, fan),
+            fan.expand(count, -1, -1),
+        )
 
-    monkeypatch.setattr(judge, "_training_frames", frames)
-    first = trained_judge(tmp_path, 2, 4, quiet)
-    monkeypatch.setattr(judge, "_training_frames", None)
-    again = trained_judge(tmp_path, 2, 4, quiet)
+    monkeypatch.setattr(reference_segmenter, "_training_frames", frames)
+    first = open_reference(tmp_path, 2, 4, quiet)
+    monkeypatch.setattr(reference_segmenter, "_training_frames", None)
+    again = open_reference(tmp_path, 2, 4, quiet)
     x = torch.randn(1, 3, 16, 16)
     torch.testing.assert_close(first.network(x), again.network(x), rtol=0, atol=0)

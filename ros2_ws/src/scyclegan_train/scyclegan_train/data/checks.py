@@ -1,0 +1,69 @@
+"""What a run's sources cannot give it: said before anything is trained, instead of a loss that stays at 0."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from scyclegan_train.config import Config, MethodConfig, SourceConfig
+from us_sim.core.errors import ConfigError
+
+_ALWAYS = {"kind", "weight", "repeat", "augment"}
+_PHANTOMS = {"seeds", "samples", "at_once", "liver_view"}
+READ = {
+    "ct": {
+        "phantoms": _PHANTOMS | {"teacher"}, "patient": {"path", "labels", "samples", "liver_view", "teacher"},
+        "prepared": {"path", "split"},
+    },
+    "us": {
+        "phantoms": _PHANTOMS | {"randomised"}, "frames": {"path", "masks", "frames"}, "aus": {"path", "split"},
+        "rus": {"path", "split"},
+    },
+}  # fmt: skip
+GIVES = {"phantoms": "physics", "aus": "physics", "frames": "real", "rus": "real"}  # kinds of ultrasound
+
+
+def check_sources(config: Config) -> None:
+    """Compare the sources with each other and with the method.
+
+    Raises:
+        ConfigError: a kind of the wrong domain, a key that a kind does not read, a discriminator or the style
+            distance without frames of its kind.
+    """
+    for domain, title in (("ct", "CT"), ("us", "ultrasound")):
+        for place, source in enumerate(getattr(config.data, domain)):
+            _check_keys(source, READ[domain], title, f"data: {domain}[{place}]")
+    given = {GIVES[source.kind] for source in config.data.us}
+    for place, critic in enumerate(config.method.critics):
+        if critic.source not in {"any", *given} and max(critic.weight) > 0:
+            raise ConfigError(
+                f"method: critics[{place}] takes {critic.source} frames as real, and no source of ultrasound gives "
+                "any; add one, or set its weight to [0, 0]"
+            )
+    if config.method.style and "real" not in given:
+        raise ConfigError(f"method: style is {config.method.style:g}, and no source of ultrasound gives real frames; "
+                          "add one, or set style: 0")  # fmt: skip
+
+
+def check_masks(method: MethodConfig, masked: bool) -> None:
+    """Refuse a method that needs S_us where no frame has a mask to train it on.
+
+    Raises:
+        ConfigError: the untrained S_us would drive G_ct2us by random logits, and give G_us2ct noise for masks.
+    """
+    if method.segments and not masked:
+        raise ConfigError(
+            f"method: segmentation is {method.segmentation:g} and fake_mask {method.fake_mask}, but no frame of "
+            "ultrasound has a mask to train S_us on; give masks, or set segmentation: 0, mask_input: false and "
+            "fake_mask: source"
+        )
+
+
+def _check_keys(source: SourceConfig, read: dict[str, set[str]], title: str, where: str) -> None:
+    if source.kind not in read:
+        *most, last = read
+        raise ConfigError(f"kind {source.kind!r} gives no {title}; expected {', '.join(most)} or {last}")
+    kept = read[source.kind] | _ALWAYS
+    for name in fields(source):
+        if name.name not in kept and getattr(source, name.name) != name.default:
+            expected = ", ".join(sorted(kept - {"kind"}))
+            raise ConfigError(f"{where}: kind {source.kind} does not read {name.name}; it reads {expected}")

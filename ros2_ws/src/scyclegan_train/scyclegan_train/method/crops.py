@@ -1,0 +1,28 @@
+"""Random crops of images: a discriminator of few pixels learns faster from them, and cannot learn the layout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+SIDE = 68  # pixels: twice the receptive field of 34
+
+
+def random_crops(images: Sequence[Tensor], count: int, random: torch.Generator) -> list[Tensor]:
+    """Cut the same (B · count, …, h, w) crops out of several (B, …, H, W) images; at most SIDE on each side.
+
+    Args:
+        images: of the same B, H and W.
+        count: crops of each image.
+        random: draws their places.
+    """
+    height, width = (min(SIDE, n) for n in images[0].shape[-2:])
+    spare = torch.tensor([images[0].shape[-2] - height + 1, images[0].shape[-1] - width + 1])
+    shares = torch.rand((count * len(images[0]), 2), generator=random, device=random.device).cpu()
+    places = (shares * spare).long().tolist()
+    return [
+        torch.stack([image[i // count, ..., y : y + height, x : x + width] for i, (y, x) in enumerate(places)])
+        for image in images
+    ]
