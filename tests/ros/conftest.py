@@ -161,7 +161,7 @@ class FakeSimulator:
         ]
 
 
-def _load_patient(ct: str, labels: str | None = None, label_scheme: str | None = None) -> Patient:
+def _load_patient(ct: str, *_: object, **__: object) -> Patient:
     if not Path(ct).exists():
         raise PatientError(f"{ct}: no such file; expected a NIfTI file or a DICOM folder")
     return ball(Path(ct).name)
@@ -297,7 +297,7 @@ def _quick_collection() -> None:
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Nodes whose core is the fake."""
     monkeypatch.setattr(assembly, "Simulator", FakeSimulator)
-    monkeypatch.setattr(assembly, "builtin_patient", lambda seed: ball(f"phantom-{seed}"))
+    monkeypatch.setattr(assembly, "builtin_patient", lambda seed, detail: ball(f"phantom-{seed}"))
     monkeypatch.setattr(assembly, "load_patient", _load_patient)
     monkeypatch.setattr(assembly, "load_generator", _load_generator)
     monkeypatch.setattr(assembly, "accelerated", lambda generator, device: generator)

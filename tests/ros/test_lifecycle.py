@@ -110,7 +110,7 @@ def test_bad_input_at_start_leaves_the_node_unconfigured(
 def test_an_unforeseen_error_is_told_too(
     world: World, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def explode(seed: int) -> None:
+    def explode(seed: int, detail: bool) -> None:
         raise MemoryError("no room for the phantom")
 
     monkeypatch.setattr(assembly, "builtin_patient", explode)
