@@ -246,7 +246,7 @@ def test_the_command_survives_a_kill(tmp_path: Path) -> None:
 def test_the_command_goes_on_and_says_so(
     patient: Patient, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(assembly, "builtin_patient", lambda seed, detail: patient)
+    monkeypatch.setattr(assembly, "builtin_patient", lambda seed, detail=True: patient)
     assert render.main(arguments(tmp_path, 6)) == 0
     (tmp_path / "shard_00001.npz").unlink()
     assert render.main(arguments(tmp_path, 6)) == 0

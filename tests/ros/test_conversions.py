@@ -169,7 +169,7 @@ def test_without_contact_point_and_normal_are_nan() -> None:
 
 
 def simulator(probe: ProbeGeometry) -> Any:
-    patient = SimpleNamespace(name="p", sha256="s")
+    patient = SimpleNamespace(name="p", sha256="s", volume=SimpleNamespace(detail=True))
     return SimpleNamespace(probe=probe, settings=ImageSettings(), patient=patient, renderer="physics", generator=None)
 
 

@@ -39,7 +39,7 @@ FAULTS = FaultSettings(
 @pytest.fixture
 def world(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A world whose core is the real one; its phantom is made once."""
-    monkeypatch.setattr(assembly, "builtin_patient", lambda seed, detail: patient)
+    monkeypatch.setattr(assembly, "builtin_patient", lambda seed, detail=True: patient)
     world = World()
     yield world
     world.close()

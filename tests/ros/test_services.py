@@ -132,7 +132,7 @@ def test_an_unconfigured_node_renders_nothing(world: World) -> None:
 def test_the_node_answers_while_it_renders_and_loads(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     node = world.start()
     gate = threading.Event()
-    monkeypatch.setattr(assembly, "builtin_patient", lambda seed, detail: gate.wait(20))
+    monkeypatch.setattr(assembly, "builtin_patient", lambda seed, detail=True: gate.wait(20))
     client = world.client.create_client(LoadPatient, "us_sim/load_patient")
     world.until(client.service_is_ready)
     loading = client.call_async(LoadPatient.Request())
@@ -202,7 +202,7 @@ def test_a_parameter_set_while_a_patient_loads_holds(world: World, monkeypatch: 
     node = world.start()
     gate, started, old = threading.Event(), threading.Event(), assembly.builtin_patient
 
-    def slow(seed: int, detail: bool) -> Any:
+    def slow(seed: int, detail: bool = True) -> Any:
         started.set()
         gate.wait(20)
         return old(seed, detail)
