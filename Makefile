@@ -8,11 +8,11 @@ PYTHON ?= python3
 ARGS ?=
 export PYTHON
 
-.PHONY: help setup sim test lint bench clean
+.PHONY: help setup sim test lint bench docs clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "targets: setup sim test lint bench clean"
+	@echo "targets: setup sim test lint bench docs clean"
 
 setup:
 	@scripts/setup.sh requirements.txt
@@ -32,6 +32,10 @@ bench:
 	@scripts/setup.sh requirements.txt requirements-bench.txt
 	@. ./env.sh && exec python -m us_sim.bench.suite $(ARGS)
 
+docs:
+	@scripts/setup.sh requirements.txt requirements-docs.txt
+	@. ./env.sh && exec python -m mkdocs build --strict $(ARGS)
+
 clean:
-	rm -rf .venv ros2_ws/build ros2_ws/install ros2_ws/log .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf site .cache .venv ros2_ws/{build,install,log} ros2_ws/src/*/{build,dist,*.egg-info} .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -95,7 +95,7 @@ def draw_frame(axes: Axes, patient: Patient, pose: Matrix) -> None:
 
 
 def draw_pressed(patient: Patient, pose: Matrix) -> None:
-    """Image, labels and force of a probe that is pressed in by 0, 5, 10 and 15 mm, and the force over the way."""
+    """Image, labels and force at indentations of 0, 5, 10 and 15 mm, and the force over the indentation."""
     probe, depths = replace(PROBE, depth=120.0), np.array([0.0, 5.0, 10.0, 15.0])
     simulator = Simulator(patient, probe, device="cpu", mechanics=MechanicsSettings())
     poses = [pose @ rigid(np.eye(3), [0, 0, depth - PRESSED]) for depth in np.linspace(0, 15, 31)]
@@ -114,14 +114,14 @@ def draw_pressed(patient: Patient, pose: Matrix) -> None:
     way = rows[0, 4]
     way.plot(np.linspace(0, 15, 31), forces, color="tab:red")
     way.plot(depths, np.array(forces)[(2 * depths).astype(int)], "o", color="tab:red")
-    way.set(xlabel="pressed in, mm", ylabel="force on the probe, N")
+    way.set(xlabel="indentation, mm", ylabel="contact force, N")
     draw_grid(rows[1, 4], simulator, poses[-1])
     figure.tight_layout()
     figure.savefig(IMAGES / "pressed.png", dpi=70)
 
 
 def draw_grid(axes: Axes, simulator: Simulator, pose: Matrix) -> None:
-    """What has become of a grid of lines 10 mm apart."""
+    """A deformed grid of lines 10 mm apart."""
     probe = simulator.probe
     field = displacement(simulator.indentation(pose), probe)
     assert field is not None
@@ -132,7 +132,7 @@ def draw_grid(axes: Axes, simulator: Simulator, pose: Matrix) -> None:
         style = {"colors": "tab:blue", "linewidths": 0.8, "linestyles": "solid"}
         axes.contour(x, z, lain[..., axis], levels=np.arange(-100, 130, 10), **style)
     axes.plot(*probe.line_origins[:, [0, 2]].T, color="black", linewidth=2)
-    axes.set(aspect="equal", xlim=(-60, 60), ylim=(120, -8), title="10 mm grid of tissue at 15 mm")
+    axes.set(aspect="equal", xlim=(-60, 60), ylim=(120, -8), title="10 mm tissue grid, 15 mm indentation")
     axes.title.set_fontsize(9)
 
 

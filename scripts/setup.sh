@@ -52,12 +52,15 @@ build() (
         --cmake-args -DPython3_EXECUTABLE="$venv/bin/python" -DBUILD_TESTING=OFF
 )
 
+# A requirements file with those that it names by `-r`, from this folder.
+contents() { cat "$1"; sed -n 's/^-r //p' "$1" | while read -r file; do cat "$file"; done; }
+
 # What the build depends on: the interfaces, the packages' descriptions, the names of the files that they install.
 # Python files are linked, not copied: editing them needs no build.
 workspace() {
     find ros2_ws/src/us_sim_msgs -type f -print0 | sort -z | xargs -0 sha256sum
     find ros2_ws/src/us_sim ros2_ws/src/scyclegan_train -maxdepth 1 -type f -print0 | sort -z | xargs -0 sha256sum
-    (cd ros2_ws/src/us_sim && find . -path '*/us_sim' -prune -o -type f -print) | sort
+    (cd ros2_ws/src/us_sim && find . -path '*/us_sim' -prune -o -type f -print && find us_sim/resources -type f) | sort
 }
 
 key="$root $ros $("$python" -c 'import sys; print(sys.base_prefix, sys.version)' 2>/dev/null)" || key=
@@ -70,7 +73,7 @@ if ! done_before venv "$key"; then
     echo "$key" >"$venv/venv.stamp"
 fi
 for file in "$@"; do
-    key=$(sha256sum <"$file")
+    key=$(contents "$file" | sha256sum)
     if ! done_before "$file" "$key"; then
         step "packages of $file" install "$file"
         echo "$key" >"$venv/$file.stamp"

@@ -19,6 +19,8 @@ part() {  # part <name> <command ...>
 }
 
 part "ruff" ruff check
+part "format" ruff format --check
+part "spelling" codespell
 part "mypy" mypy
 if [[ ${1:-} != lint ]]; then
     part "pytest" python -m pytest "$@"

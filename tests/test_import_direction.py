@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ FLOORS = (
     ("us_sim.client",),
     ("us_sim.viewer", "us_sim.control"),
     ("us_sim.bringup",),
+    ("us_sim.commands",),
     ("scyclegan_train.config",),
     ("scyclegan_train.data",),
     ("scyclegan_train.method",),
@@ -143,6 +145,22 @@ ROOMS = [name for name, path in MODULES.items() if path.name == "__init__.py" an
 @pytest.mark.parametrize("name", ROOMS)
 def test_a_room_says_what_belongs_there(name: str) -> None:
     assert ast.get_docstring(ast.parse(MODULES[name].read_text())), f"{name} has no docstring"
+
+
+EXPORTING = [*FACES, *(name for name in ROOMS if name not in ROS_ROOMS or name == "us_sim.control")]
+
+
+@pytest.mark.parametrize("name", EXPORTING)
+def test_a_room_exports_names_that_exist(name: str) -> None:
+    room = import_module(name)
+    assert room.__all__
+    assert [public for public in room.__all__ if not hasattr(room, public)] == []
+
+
+@pytest.mark.parametrize("name", EXPORTING)
+def test_no_exported_name_hides_a_module(name: str) -> None:
+    inside = {module.removeprefix(f"{name}.").split(".")[0] for module in MODULES if within(module, name)}
+    assert inside & set(import_module(name).__all__) == set()
 
 
 @pytest.mark.parametrize(

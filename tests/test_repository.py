@@ -7,9 +7,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-REQUIREMENTS = sorted(ROOT.glob("requirements*.txt"))
+REQUIREMENTS = [*sorted(ROOT.glob("requirements*.txt")), *sorted(ROOT.glob("ros2_ws/src/us_sim/requirements*.txt"))]
 
 # Written in pieces, so that this file passes its own test.
 HOSTS = [
@@ -47,7 +48,20 @@ def texts() -> list[tuple[str, str]]:
 def named(file: Path) -> list[str]:
     """Return the packages that a requirements file names, without versions and extras."""
     lines = [line.split("#")[0].strip() for line in file.read_text().splitlines()]
-    return [re.split(r"[\[<>=!~; ]", line)[0] for line in lines if line]
+    return [re.split(r"[\[<>=!~; ]", line)[0] for line in lines if line and not line.startswith("-r ")]
+
+
+def tabled() -> set[tuple[str, str]]:
+    """Return (requirements file, package) of every row in CONTRIBUTING.md's tables of dependencies."""
+    found, file = set(), ""
+    for line in (ROOT / "CONTRIBUTING.md").read_text().splitlines():
+        if heading := re.match(r"\| (requirements\S*\.txt) \| why \|$", line):
+            file = heading[1]
+        elif row := re.match(r"\| `([^`]+)` \| \S.* \|$", line):
+            found.add((file, row[1]))
+        elif not line:
+            file = ""
+    return {(file, name) for file, name in found if file}
 
 
 def test_no_file_names_a_package_registry() -> None:
@@ -58,23 +72,40 @@ def test_no_file_names_a_folder_of_one_machine() -> None:
     assert [(name, hit.group()) for name, text in texts() for hit in MACHINE.finditer(text)] == []
 
 
-@pytest.mark.parametrize("file", REQUIREMENTS, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", REQUIREMENTS, ids=lambda file: str(file.relative_to(ROOT)))
 def test_every_requirement_has_a_lower_and_an_upper_bound(file: Path) -> None:
     for line in file.read_text().splitlines():
-        if line and not line.startswith("#"):
+        if line.startswith("-r "):
+            assert (file.parent / line.removeprefix("-r ")) in REQUIREMENTS, line
+        elif line and not line.startswith("#"):
             assert re.fullmatch(r"[\w.-]+(\[\w+\])?(==[\w.]+|>=[\w.]+,<[\w.]+)", line), line
 
 
-@pytest.mark.parametrize("file", REQUIREMENTS, ids=lambda file: file.name)
-def test_every_requirement_has_a_reason(file: Path) -> None:
-    reasons = re.findall(r"^\| `([^`]+)` \| \S.* \|$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
-    assert [name for name in named(file) if name not in reasons] == []
+def test_every_requirement_has_its_reason_and_no_reason_outlives_it() -> None:
+    assert tabled() == {(file.name, name) for file in REQUIREMENTS for name in named(file)}
 
 
-def test_no_reason_outlives_its_requirement() -> None:
-    reasons = re.findall(r"^\| `([^`]+)` \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
-    assert sorted(set(reasons)) == sorted({name for file in REQUIREMENTS for name in named(file)})
+def test_every_list_of_the_package_is_installed_by_a_list_of_the_repository() -> None:
+    lists = "".join(file.read_text() for file in ROOT.glob("requirements*.txt"))
+    assert [file.name for file in REQUIREMENTS if file.parent != ROOT and file.name not in lists] == []
 
 
 def test_the_launch_folder_is_the_packages_own() -> None:
     assert (ROOT / "launch").resolve() == ROOT / "ros2_ws" / "src" / "us_sim" / "launch"
+
+
+def test_every_yaml_file_can_be_read() -> None:
+    files = [file for file in tracked() if file.suffix in (".yaml", ".yml", ".cff")]
+    assert {"ci.yml", "CITATION.cff", "bug.yml"} <= {file.name for file in files}
+    assert [file for file in files if not isinstance(yaml.safe_load(file.read_text()), dict)] == []
+
+
+def test_the_workflow_runs_what_contributors_run() -> None:
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
+    commands = {name: [step.get("run", "") for step in job["steps"]] for name, job in jobs.items()}
+    assert "make test" in commands["test"]
+    assert "scripts/test_install.sh" in commands["install"]
+    assert jobs["test"]["strategy"]["matrix"]["python"] == ["3.10", "3.11", "3.12", "3.13"]
+    assert jobs["ros"]["strategy"]["matrix"]["distribution"] == ["jazzy", "kilted"]
+    for words in ("rosdep install", "colcon build", "colcon test "):
+        assert any(words in command for command in commands["ros"]), words

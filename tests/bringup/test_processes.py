@@ -18,7 +18,7 @@ pytest.importorskip("us_sim.bringup.processes")
 SOURCES = Path(__file__).resolve().parents[2] / "ros2_ws" / "src" / "us_sim"
 RUNNER = """
 import sys
-from us_sim.ros import processes
+from us_sim.bringup import processes
 processes.PATIENCE = float(sys.argv[1])
 sys.exit(processes.run({name: processes.python_main(name) for name in sys.argv[2:]}))
 """

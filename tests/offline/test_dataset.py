@@ -226,7 +226,7 @@ def arguments(folder: Path, count: int) -> list[str]:
 
 
 def test_the_command_survives_a_kill(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "import sys; from us_sim import dataset, render; dataset.SHARD = 4; "
+    command = [sys.executable, "-c", "import sys; from us_sim.offline import dataset, render; dataset.SHARD = 4; "
                "sys.exit(render.main(sys.argv[1:]))", *arguments(tmp_path, 400)]  # fmt: skip
     process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE)
     end = time.monotonic() + 200

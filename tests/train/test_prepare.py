@@ -190,7 +190,8 @@ def test_processes_make_the_same_as_one(tmp_path: Path, scans: Path, config: Pat
 
 KILLED = """
 import os, signal, sys
-from scyclegan_train import prepare, slices
+from scyclegan_train import prepare
+from scyclegan_train.data import slices
 
 done, replace = [], os.replace
 

@@ -1,18 +1,28 @@
-"""Install scyclegan_train as an ament_python package."""
+"""Install scyclegan_train, by pip or as an ament_python package."""
+
+from pathlib import Path
+from xml.etree import ElementTree
 
 from setuptools import find_packages, setup
 
 NAME = "scyclegan_train"
+HERE = Path(__file__).resolve().parent  # colcon runs a link to this file in its build folder
+XML = ElementTree.parse(HERE / "package.xml")  # version, description and the like are told once
 
 setup(
     name=NAME,
-    version="0.1.0",
-    description="Training of the S-CycleGAN generator that us_sim renders with",
-    license="Apache-2.0",
-    maintainer="The us_sim authors",
-    maintainer_email="us_sim@users.noreply.github.com",
+    version=XML.findtext("version"),
+    description=XML.findtext("description"),
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license=XML.findtext("license"),
+    maintainer=XML.findtext("maintainer"),
+    maintainer_email=XML.find("maintainer").attrib["email"],
+    python_requires=">=3.10,<3.14",
+    install_requires=[f"us_sim[train]=={XML.findtext('version')}"],
+    extras_require={"test": ["pytest", "us_sim[test]"]},  # colcon test looks for pytest
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["py.typed", "configs/*.yaml"]},
+    package_data={"": ["*.pyi"], NAME: ["py.typed", "configs/*.yaml"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

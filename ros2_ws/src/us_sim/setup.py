@@ -1,44 +1,67 @@
-"""Install us_sim as an ament_python package: modules, commands and the files that launch needs."""
+"""Install us_sim, by pip or as an ament_python package: modules, commands, generators and what launch needs."""
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 from setuptools import find_packages, setup
 
 NAME = "us_sim"
+EXTRAS = ("int8", "viewer", "train", "bench", "test")  # colcon test looks for pytest in the last one
+HERE = Path(__file__).resolve().parent  # colcon runs a link to this file in its build folder
+XML = ElementTree.parse(HERE / "package.xml")  # version, description and the like are told once
 
 
-def shared(folder: str) -> tuple[str, list[str]]:
+def shared(folder: str, source: str) -> tuple[str, list[str]]:
     """Return the data_files entry of one folder of this package."""
-    files = sorted(str(path) for path in Path(folder).glob("*") if path.is_file())
-    return f"share/{NAME}/{folder}", files
+    return f"share/{NAME}/{folder}", sorted(str(path) for path in Path(source).glob("*") if path.is_file())
+
+
+def requirements(file: str) -> list[str]:
+    """Return the lines of a requirements file, comments aside."""
+    return [line for line in (HERE / file).read_text().splitlines() if line and not line.startswith("#")]
 
 
 setup(
     name=NAME,
-    version="0.1.0",
-    description="A simulated ultrasound probe on a patient model made from CT",
-    license="Apache-2.0",
-    maintainer="The us_sim authors",
-    maintainer_email="us_sim@users.noreply.github.com",
+    version=XML.findtext("version"),
+    description=XML.findtext("description"),
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license=XML.findtext("license"),
+    maintainer=XML.findtext("maintainer"),
+    maintainer_email=XML.find("maintainer").attrib["email"],
+    python_requires=">=3.10,<3.14",
+    install_requires=requirements("requirements.txt"),
+    extras_require={extra: requirements(f"requirements-{extra}.txt") for extra in EXTRAS},
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["py.typed"]},
+    package_data={
+        "": ["*.pyi"],
+        NAME: ["py.typed", *(f"resources/*/*.{kind}" for kind in ("safetensors", "urdf", "yaml"))],
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
-        *(shared(folder) for folder in ("launch", "config", "rviz", "models", "segmenters", "urdf")),
+        *(shared(folder, folder) for folder in ("launch", "rviz")),
+        *(shared(folder, f"{NAME}/resources/{folder}") for folder in ("config", "urdf")),
     ],
     zip_safe=False,
     entry_points={
         "console_scripts": [
-            "us_sim = us_sim.ros.node:main",
-            "probe_motion = us_sim.ros.probe_motion:main",
-            "fake_arm = us_sim.ros.fake_arm:main",
-            "us_sim_viewer = us_sim.viewer.node:main",
             "us_sim_render = us_sim.offline.render:main",
-            "us_sim_scan = us_sim.control.scan:main",
-            "us_sim_servo = us_sim.control.servo:main",
-            "us_sim_record = us_sim.ros.record:main",
-            "us_sim_play = us_sim.ros.play:main",
+            # These need ROS 2, and say so where it is missing.
+            *(
+                f"{command} = us_sim.commands:{command}"
+                for command in (
+                    "us_sim",
+                    "probe_motion",
+                    "fake_arm",
+                    "us_sim_viewer",
+                    "us_sim_scan",
+                    "us_sim_servo",
+                    "us_sim_record",
+                    "us_sim_play",
+                )
+            ),
         ]
     },
 )

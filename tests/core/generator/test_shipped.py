@@ -43,5 +43,5 @@ def test_an_installed_workspace_is_searched(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_broken_installation_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shipped, "shipped", dict)
-    with pytest.raises(ArtifactError, match="the shipped generator 'abdomen' is not installed; build the workspace"):
+    with pytest.raises(ArtifactError, match="the shipped generator 'abdomen' is not installed; install us_sim again"):
         shipped.artifact_of("")

@@ -10,7 +10,7 @@ from us_sim.core.errors import ProbeError
 from us_sim.core.geometry.probe import PRESETS, ProbeKind
 from us_sim.core.geometry.probe_file import load_probe
 
-SHIPPED = Path(__file__).resolve().parents[3] / "ros2_ws/src/us_sim/config/my_probe.yaml"
+SHIPPED = Path(__file__).resolve().parents[3] / "ros2_ws/src/us_sim/us_sim/resources/config/my_probe.yaml"
 
 
 def test_a_name_gives_the_preset() -> None:

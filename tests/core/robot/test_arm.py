@@ -14,7 +14,7 @@ from us_sim.core.geometry.transforms import rigid
 from us_sim.core.robot.arm import Arm, error, follow, loop, solve, turn
 from us_sim.core.robot.urdf import Joint, attached, chain
 
-FOLDER = Path(__file__).resolve().parents[3] / "ros2_ws" / "src" / "us_sim" / "urdf"
+FOLDER = Path(__file__).resolve().parents[3] / "ros2_ws" / "src" / "us_sim" / "us_sim" / "resources" / "urdf"
 HOME = np.array([0.0, 0.3, 0.0, 1.7, 0.0, 1.14, 0.0])
 TEXT = attached((FOLDER / "arm.urdf").read_text(), (FOLDER / "probe.urdf").read_text(), "flange")
 

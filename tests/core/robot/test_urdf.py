@@ -12,7 +12,7 @@ import pytest
 from us_sim.core.errors import ArmError
 from us_sim.core.robot.urdf import attached, chain, pose
 
-FOLDER = Path(__file__).resolve().parents[3] / "ros2_ws" / "src" / "us_sim" / "urdf"
+FOLDER = Path(__file__).resolve().parents[3] / "ros2_ws" / "src" / "us_sim" / "us_sim" / "resources" / "urdf"
 ARM, PROBE = ((FOLDER / name).read_text() for name in ("arm.urdf", "probe.urdf"))
 CALIBRATION = [0.01, -0.02, 0.15, 0.1, -0.2, 0.3]
 

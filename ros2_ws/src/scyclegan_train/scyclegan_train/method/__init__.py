@@ -1,1 +1,5 @@
 """The method: networks, losses and the training step of S-CycleGAN."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -23,21 +23,23 @@ class LaunchConfig:
     """What is started beside the node, and where."""
 
     motion: str = setting(
-        "liver_sweep", "how the demo moves the probe", choices=("liver_sweep", "fan_tilt", "rotation", "none")
+        "liver_sweep", "demo motion of the probe", choices=("liver_sweep", "fan_tilt", "rotation", "none")
     )
-    rate: float = setting(30.0, "poses per second: of the demo, or taken from TF (pose_source tf), Hz", 1.0, 200.0)
-    period: float = setting(12.0, "duration of one round of the demo motion, s", 1.0, 600.0)
-    viewer: bool = setting(True, "serve a page that shows everything and takes the probe by the mouse")
-    rviz: bool = setting(False, "show everything in rviz2 (needs a ROS 2 installation)")
+    rate: float = setting(30.0, "pose rate of the demo motion, or of the TF lookup (pose_source tf), Hz", 1.0, 200.0)
+    period: float = setting(12.0, "period of the demo motion, s", 1.0, 600.0)
+    viewer: bool = setting(True, "serve the browser view, with mouse control of the probe")
+    rviz: bool = setting(False, "start rviz2 with its configuration (needs a ROS 2 installation)")
     namespace: str = setting("", "namespace of the nodes, for several simulators at once")
-    arm: bool = setting(False, "a fake arm with seven axes carries the probe on its motion")
+    arm: bool = setting(False, "a simulated seven-axis arm carries the probe along the demo motion")
     world_from_ct: str = setting(
         "", f"pose of the CT in frame world: '{TABLE_ORDER}', m and rad (without arm it needs tf2_ros); empty for none"
     )
-    flange_frame_id: str = setting("", "frame of your arm's flange, which holds the probe (needs tf2_ros)")
-    flange_calibration: str = setting(HOLDER, f"pose of the probe in the flange: '{HOLDER_ORDER}', m and rad")
-    preset: str = setting("none", "stand in for a scanner's driver", choices=("none", "clarius"))
-    use_sim_time: bool = setting(False, "take the time from /clock")
+    flange_frame_id: str = setting("", "frame id of your arm's flange, to which the probe is mounted (needs tf2_ros)")
+    flange_calibration: str = setting(
+        HOLDER, f"hand-eye calibration: pose of the probe in the flange, '{HOLDER_ORDER}', m and rad"
+    )
+    preset: str = setting("none", "emulate the ROS driver of a scanner", choices=("none", "clarius"))
+    use_sim_time: bool = setting(False, "use the time of /clock")
 
     def __post_init__(self) -> None:
         check_ranges(self)

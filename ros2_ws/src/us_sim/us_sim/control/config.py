@@ -16,9 +16,9 @@ class ScanConfig:
         ConfigError: a value outside its range.
     """
 
-    control_rate: float = setting(50.0, "steps of the controller per second, Hz", 10.0, 200.0)
-    force_limit: float = setting(25.0, "force at which the probe is lifted off, N", 1.0, 50.0)
-    recordings: str = setting("", "folder that recordings stay in; empty for us_sim_recordings in the home folder")
+    control_rate: float = setting(50.0, "control rate, Hz", 10.0, 200.0)
+    force_limit: float = setting(25.0, "contact force at which the probe is retracted, N", 1.0, 50.0)
+    recordings: str = setting("", "root folder of recordings; empty for us_sim_recordings in the home folder")
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -32,13 +32,13 @@ class ServoConfig:
         ConfigError: a value outside its range, or a force that is not below its limit.
     """
 
-    organ: str = setting("kidney", "organ to find and centre, by its name in ~/analysis")
-    force: float = setting(5.0, "force pressed onto the patient, N", 0.5, 30.0)
-    force_limit: float = setting(25.0, "force at which the probe is lifted off, N", 1.0, 50.0)
+    organ: str = setting("kidney", "target organ, by its name in ~/analysis")
+    force: float = setting(5.0, "contact force setpoint, N", 0.5, 30.0)
+    force_limit: float = setting(25.0, "contact force at which the probe is retracted, N", 1.0, 50.0)
     look_depth: float = setting(
-        110.0, "imaging depth set while looking, mm: not so deep that the other kidney shows; 0 leaves it", 0.0, 400.0
+        110.0, "imaging depth of the search, mm: hides the contralateral kidney; 0 keeps the present depth", 0.0, 400.0
     )
-    control_rate: float = setting(50.0, "steps of the controller per second, Hz", 10.0, 200.0)
+    control_rate: float = setting(50.0, "control rate, Hz", 10.0, 200.0)
 
     def __post_init__(self) -> None:
         check_ranges(self)

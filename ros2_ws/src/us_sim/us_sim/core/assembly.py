@@ -30,7 +30,7 @@ def open_patient(ct: str, labels: str, label_scheme: str, seed: int) -> Patient:
     return builtin_patient(seed)
 
 
-def open_generator(name: str, device: str) -> Generator:
+def open_generator(name: str = "", device: str = "auto") -> Generator:
     """Load a generator artifact, ready to draw on a device.
 
     Args:

@@ -31,12 +31,10 @@ class ImageSettings:
     """
 
     gain: float = setting(0.0, "overall gain, dB", -40.0, 40.0)
-    dynamic_range: float = setting(55.0, "echo range shown between black and white, dB", 20.0, 120.0)
-    frequency: float = setting(3.5, "centre frequency of the pulse, MHz", 1.0, 15.0)
-    focus: float = setting(70.0, "depth of the lateral focus, mm", 10.0, 400.0)
-    tgc: float = setting(
-        1.15, "time gain compensation as the tissue attenuation that it makes up for, dB/(cm MHz)", 0.0, 2.0
-    )
+    dynamic_range: float = setting(55.0, "dynamic range of the log compression, dB", 20.0, 120.0)
+    frequency: float = setting(3.5, "transmit centre frequency, MHz", 1.0, 15.0)
+    focus: float = setting(70.0, "depth of the transmit focus, mm", 10.0, 400.0)
+    tgc: float = setting(1.15, "time gain compensation (TGC): tissue attenuation compensated for, dB/(cm MHz)", 0.0, 2.0)
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -50,17 +48,17 @@ class SimConfig:
         ConfigError: a value outside its range or choices.
     """
 
-    ct: str = setting("", "CT to load: NIfTI file or DICOM folder; empty for the built-in phantom")
-    labels: str = setting("", "label map of the CT: NIfTI file or folder of masks; empty for tissue from HU")
-    label_scheme: str = setting("", "meaning of the label values; empty to find it from values and name")
+    ct: str = setting("", "CT volume: NIfTI file or DICOM folder; empty for the built-in phantom")
+    labels: str = setting("", "segmentation of the CT: NIfTI file or folder of masks; empty to classify tissue by HU")
+    label_scheme: str = setting("", "label scheme of the segmentation; empty to detect it from values and names")
     generator: str = setting("", "generator artifact (.safetensors), or a shipped one: abdomen (default), abdomen_lite")
-    renderer: str = setting("generator", "what draws ~/image", choices=RENDERERS)
-    device: str = setting("auto", "where frames are computed", choices=DEVICES)
-    probe: str = setting("c5_2", "probe preset, or path of a YAML file with a probe's geometry")
-    depth: float = setting(0.0, "imaging depth, mm; 0 for the preset's own", 0.0, 400.0)
-    slice_thickness: float = setting(0.0, "full width of the elevational beam, mm; 0 for the preset's own", 0.0, 20.0)
-    elevation_planes: int = setting(1, "planes averaged over the slice thickness, odd", 1, 21)
-    seed: int = setting(0, "seed of scatterers, noise and the built-in phantom", 0, 2**31 - 1)
+    renderer: str = setting("generator", "renderer of ~/image", choices=RENDERERS)
+    device: str = setting("auto", "compute device", choices=DEVICES)
+    probe: str = setting("c5_2", "probe preset, or path of a YAML file with the probe's geometry")
+    depth: float = setting(0.0, "imaging depth, mm; 0 for the preset's default", 0.0, 400.0)
+    slice_thickness: float = setting(0.0, "elevational beam width, mm; 0 for the preset's default", 0.0, 20.0)
+    elevation_planes: int = setting(1, "elevational planes averaged over the slice thickness, odd", 1, 21)
+    seed: int = setting(0, "random seed of scatterers, noise, faults and the built-in phantom", 0, 2**31 - 1)
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -1,4 +1,4 @@
-"""What goes wrong in a real system, on purpose: late and lost frames, a wrong calibration, flipped images, dead lines.
+"""Fault injection: latency, jitter, dropped frames, calibration error, flipped images, dead elements, gel loss.
 
 Every fault is a function of the seed and, where it changes from frame to frame, of the stamp: a recording of poses
 meets the same faults again.
@@ -29,14 +29,14 @@ class FaultSettings:
         ConfigError: a value outside its range, named with the range.
     """
 
-    fault_latency: float = setting(0.0, "fault: delay of every frame, s", 0.0, 5.0)
-    fault_jitter: float = setting(0.0, "fault: random delay on top, at most, s", 0.0, 5.0)
-    fault_drop: float = setting(0.0, "fault: share of frames that are lost", 0.0, 1.0)
-    fault_position: float = setting(0.0, "fault: how far the probe is from where its pose says, mm", 0.0, 50.0)
-    fault_angle: float = setting(0.0, "fault: how far it is turned from what its pose says, rad", 0.0, 0.8)
-    fault_flip: bool = setting(False, "fault: ~/image is flipped left to right; slice and labels are not")
-    fault_dead: float = setting(0.0, "fault: share of scan lines whose elements are dead", 0.0, 1.0)
-    fault_gel: float = setting(0.0, "fault: share of the face that has lost its gel", 0.0, 1.0)
+    fault_latency: float = setting(0.0, "fault: latency added to every frame, s", 0.0, 5.0)
+    fault_jitter: float = setting(0.0, "fault: maximum of the uniform random latency added on top, s", 0.0, 5.0)
+    fault_drop: float = setting(0.0, "fault: probability that a frame is dropped", 0.0, 1.0)
+    fault_position: float = setting(0.0, "fault: offset of the actual from the nominal pose, mm", 0.0, 50.0)
+    fault_angle: float = setting(0.0, "fault: rotation of the actual from the nominal pose, rad", 0.0, 0.8)
+    fault_flip: bool = setting(False, "fault: ~/image is mirrored left to right; slice and labels are not")
+    fault_dead: float = setting(0.0, "fault: fraction of scan lines with dead elements", 0.0, 1.0)
+    fault_gel: float = setting(0.0, "fault: fraction of the probe face without gel", 0.0, 1.0)
 
     def __post_init__(self) -> None:
         check_ranges(self)

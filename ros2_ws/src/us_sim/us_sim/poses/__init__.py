@@ -1,1 +1,5 @@
 """Recorded poses, read without ROS: CSV, MCAP and rosbag2."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

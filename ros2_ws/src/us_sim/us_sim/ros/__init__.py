@@ -1,1 +1,1 @@
-"""The ROS 2 side: the only room that imports rclpy, and the only one in metres."""
+"""The node and its programs: ROS messages in metres. Its clients live in client, viewer, control and bringup."""

@@ -1,4 +1,4 @@
-"""Core objects to ROS messages and back: the only place where metres and millimetres meet."""
+"""Core objects to ROS messages and back, millimetres to metres and back."""
 
 from __future__ import annotations
 

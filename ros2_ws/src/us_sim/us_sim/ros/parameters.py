@@ -18,7 +18,7 @@ from us_sim.core.faults import FaultSettings
 
 @dataclass(frozen=True)
 class RosConfig:
-    """What only the node needs: where poses come from and how frames are called.
+    """Settings of the node alone: source of poses, frame ids, encodings.
 
     Raises:
         ConfigError: a value outside its range or choices.
@@ -28,13 +28,13 @@ class RosConfig:
     data_folders: str = setting(
         "", "folders that ~/load_* may read, separated by ':'; empty: home, working directory and the parameters' files"
     )
-    pose_source: str = setting("topic", "where poses come from", choices=("topic", "tf"))
-    ct_frame_id: str = setting("ct", "frame of the patient; by default behind the node's namespace")
-    probe_frame_id: str = setting("probe", "frame of the probe; by default behind the node's namespace")
+    pose_source: str = setting("topic", "source of probe poses", choices=("topic", "tf"))
+    ct_frame_id: str = setting("ct", "frame id of the patient; default prefixed by the node's namespace")
+    probe_frame_id: str = setting("probe", "frame id of the probe; default prefixed by the node's namespace")
     image_encoding: str = setting("mono8", "encoding of ~/image", choices=("mono8", "bgra8"))
-    publish_tf: bool = setting(True, "tell TF where the probe is (pose_source topic, with tf2_ros)")
-    tf_timeout: float = setting(0.05, "longest wait for the transform of a pose, s", 0.0, 1.0)
-    rate: float = setting(30.0, "poses taken from TF per second (pose_source tf), Hz", 1.0, 200.0)
+    publish_tf: bool = setting(True, "broadcast the probe's pose on TF (pose_source topic, with tf2_ros)")
+    tf_timeout: float = setting(0.05, "timeout of the transform lookup for a pose, s", 0.0, 1.0)
+    rate: float = setting(30.0, "rate at which poses are looked up in TF (pose_source tf), Hz", 1.0, 200.0)
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -49,7 +49,7 @@ class AnalysisConfig:
     """
 
     analysis_source: str = setting(
-        "labels", "where ~/analysis reads the organs: the true labels, or the image", choices=("labels", "segmenter")
+        "labels", "source of the organs in ~/analysis: true labels, or the image", choices=("labels", "segmenter")
     )
     segmenter: str = setting("organs", "segmenter artifact (.safetensors), or the shipped one, organs; empty for none")
 

@@ -16,9 +16,9 @@ class ViewerConfig:
     """
 
     viewer_host: str = setting(
-        "127.0.0.1", "address that the browser view listens on; 0.0.0.0 lets other machines in, without a password"
+        "127.0.0.1", "address that the browser view listens on; 0.0.0.0 admits other machines, without a password"
     )
-    viewer_port: int = setting(8080, "port of the browser view; the next free one if it is taken", 1, 65535)
+    viewer_port: int = setting(8080, "port of the browser view; the next free one if it is in use", 1, 65535)
     recordings: str = setting("", "folder for recorded sweeps; empty for us_sim_recordings in the home folder")
 
     def __post_init__(self) -> None:

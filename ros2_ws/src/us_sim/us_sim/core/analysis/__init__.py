@@ -1,1 +1,5 @@
 """What a frame shows, in numbers: organs in view, confidence map, segmentation of the image."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 
 from us_sim.core.errors import ArmError, ArtifactError
@@ -13,7 +14,7 @@ DEFAULT = "abdomen"
 
 
 def shipped() -> dict[str, Path]:
-    """Return the shipped artifacts by name: beside the sources, or where the workspace has installed them."""
+    """Return the shipped artifacts by name: the package's own, then those in the workspaces' `share/us_sim/models`."""
     found: dict[str, Path] = {}
     for folder in _folders("models"):
         for file in sorted(folder.glob("*.safetensors")):
@@ -33,8 +34,8 @@ def artifact_of(name: str) -> Path:
     if name:
         return Path(name)
     if DEFAULT not in known:
-        raise ArtifactError(f"the shipped generator {DEFAULT!r} is not installed; build the workspace again, or name "
-                            "an artifact")  # fmt: skip
+        raise ArtifactError(f"the shipped generator {DEFAULT!r} is not installed; install us_sim again, or name an "
+                            "artifact")  # fmt: skip
     return known[DEFAULT]
 
 
@@ -59,9 +60,10 @@ def shipped_arm(flange_calibration: Sequence[float] | None = None) -> str:
         arm, probe = folder / "arm.urdf", folder / "probe.urdf"
         if arm.exists() and probe.exists():
             return attached(arm.read_text(), probe.read_text(), "flange", flange_calibration)
-    raise ArmError("the shipped arm.urdf and probe.urdf are not installed; build the workspace again")
+    raise ArmError("the shipped arm.urdf and probe.urdf are not installed; install us_sim again")
 
 
 def _folders(name: str) -> list[Path]:
     prefixes = [Path(prefix) for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if prefix]
-    return [Path(__file__).parents[3] / name, *(prefix / "share" / "us_sim" / name for prefix in prefixes)]
+    own = Path(str(files("us_sim") / "resources" / name))
+    return [own, *(prefix / "share" / "us_sim" / name for prefix in prefixes)]

@@ -1,0 +1,15 @@
+from .cases import CtCase as CtCase
+from .cases import find_cases as find_cases
+from .fans import FanGeometry as FanGeometry
+from .fans import read_fan as read_fan
+from .frames import FrameFolder as FrameFolder
+from .frames import Frames as Frames
+from .frames import Loader as Loader
+from .inputs import open_inputs as open_inputs
+from .samples import CtBatch as CtBatch
+from .samples import CtSource as CtSource
+from .samples import UsBatch as UsBatch
+from .samples import UsSource as UsSource
+from .sources import Mixed as Mixed
+from .splits import SPLITS as SPLITS
+from .splits import split_of as split_of

@@ -1,0 +1,13 @@
+from .intervals import Interval as Interval
+from .intervals import kid as kid
+from .intervals import kid_interval as kid_interval
+from .measure import Findings as Findings
+from .metrics import correlation as correlation
+from .metrics import dice as dice
+from .metrics import gcnr as gcnr
+from .metrics import psnr as psnr
+from .metrics import ssim as ssim
+from .report import Report as Report
+from .report import markdown as markdown
+from .stability import flicker as flicker
+from .stability import texture_follows as texture_follows

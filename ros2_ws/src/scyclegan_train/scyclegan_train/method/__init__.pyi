@@ -1,0 +1,10 @@
+from .averaging import Average as Average
+from .networks import PatchDiscriminator as PatchDiscriminator
+from .networks import ct_generator as ct_generator
+from .networks import discriminator as discriminator
+from .networks import segmenter as segmenter
+from .networks import us_generator as us_generator
+from .scyclegan import Losses as Losses
+from .scyclegan import SCycleGan as SCycleGan
+from .translator import Translation as Translation
+from .translator import Translator as Translator

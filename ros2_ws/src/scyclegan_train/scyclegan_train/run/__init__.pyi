@@ -1,0 +1,11 @@
+from .checkpoint import CheckpointError as CheckpointError
+from .checkpoint import checkpoints as checkpoints
+from .checkpoint import load_checkpoint as load_checkpoint
+from .checkpoint import save_checkpoint as save_checkpoint
+from .journal import Journal as Journal
+from .journal import read_stats as read_stats
+from .loop import TrainingStopped as TrainingStopped
+from .loop import build_model as build_model
+from .loop import train as train
+from .schedule import Phase as Phase
+from .schedule import Schedule as Schedule

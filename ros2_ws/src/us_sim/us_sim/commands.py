@@ -1,0 +1,44 @@
+"""The commands that need ROS 2: each starts its node, or says in one sentence what is missing."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from importlib import import_module
+
+ENDINGS = ("_msgs", "_srvs", "_interfaces")  # of packages of messages
+
+
+def start(command: str, module: str) -> int:
+    """Run `main` of a module; return its exit status, or 2 where ROS 2 or an extra is not installed."""
+    try:
+        main = import_module(module).main
+    except ModuleNotFoundError as error:
+        remedy = remedy_for((error.name or "").split(".")[0])
+        if not remedy:
+            raise
+        print(f"{command}: Python finds no module {error.name!r}; {remedy}", file=sys.stderr)
+        return 2
+    code: int = main()
+    return code
+
+
+def remedy_for(package: str) -> str:
+    """Return what to do when a package is missing; nothing for one that is neither of ROS 2 nor of an extra."""
+    if package == "us_sim_msgs":
+        return "build the workspace with `make setup` or colcon, and source it"
+    if package in ("rclpy", "ament_index_python") or package.endswith(ENDINGS):
+        return "source a ROS 2 installation, or use `make setup` in the repository, which brings ROS 2 as wheels"
+    if package == "viser":
+        return "install us_sim with its extra: us_sim[viewer]"
+    return ""
+
+
+us_sim = partial(start, "us_sim", "us_sim.ros.node")
+probe_motion = partial(start, "probe_motion", "us_sim.ros.probe_motion")
+fake_arm = partial(start, "fake_arm", "us_sim.ros.fake_arm")
+us_sim_record = partial(start, "us_sim_record", "us_sim.ros.record")
+us_sim_play = partial(start, "us_sim_play", "us_sim.ros.play")
+us_sim_scan = partial(start, "us_sim_scan", "us_sim.control.scan")
+us_sim_servo = partial(start, "us_sim_servo", "us_sim.control.servo")
+us_sim_viewer = partial(start, "us_sim_viewer", "us_sim.viewer.node")

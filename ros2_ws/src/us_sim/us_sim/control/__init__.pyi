@@ -1,0 +1,12 @@
+from .admittance import Felt as Felt
+from .admittance import press_velocity as press_velocity
+from .config import ScanConfig as ScanConfig
+from .config import ServoConfig as ServoConfig
+from .guard import Guard as Guard
+from .raster import path as path
+from .scanning import Forces as Forces
+from .scanning import SkinScan as SkinScan
+from .scanning import Stage as Stage
+from .visual_servo import Phase as Phase
+from .visual_servo import Seen as Seen
+from .visual_servo import Servo as Servo

@@ -1,0 +1,13 @@
+from .contact import Contact as Contact
+from .deformation import Displacement as Displacement
+from .deformation import displacement as displacement
+from .elasticity import ELASTICITIES as ELASTICITIES
+from .elasticity import Elasticity as Elasticity
+from .elasticity import elasticity_table as elasticity_table
+from .force import Wrench as Wrench
+from .force import wrench as wrench
+from .indentation import Face as Face
+from .indentation import Indentation as Indentation
+from .indentation import face_of as face_of
+from .mechanics import RIGID as RIGID
+from .mechanics import MechanicsSettings as MechanicsSettings

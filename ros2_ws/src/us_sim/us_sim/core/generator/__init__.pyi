@@ -1,0 +1,15 @@
+from .artifact import Generator as Generator
+from .artifact import load_generator as load_generator
+from .artifact import save_generator as save_generator
+from .backend import GeneratorBackend as GeneratorBackend
+from .backend import TorchBackend as TorchBackend
+from .card import Card as Card
+from .composition import Composition as Composition
+from .encoding import decode as decode
+from .encoding import encode as encode
+from .inference import accelerated as accelerated
+from .renderer import LearnedRenderer as LearnedRenderer
+from .shipped import artifact_of as artifact_of
+from .shipped import segmenter_of as segmenter_of
+from .shipped import shipped_arm as shipped_arm
+from .unet import UNet as UNet

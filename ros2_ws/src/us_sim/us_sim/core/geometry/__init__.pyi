@@ -1,0 +1,15 @@
+from .probe import PRESETS as PRESETS
+from .probe import ProbeGeometry as ProbeGeometry
+from .probe import ProbeKind as ProbeKind
+from .probe import preset as preset
+from .probe_file import load_probe as load_probe
+from .transforms import MM_PER_M as MM_PER_M
+from .transforms import Matrix as Matrix
+from .transforms import apply as apply
+from .transforms import check_pose as check_pose
+from .transforms import inverse as inverse
+from .transforms import pose_from_metres as pose_from_metres
+from .transforms import pose_on_skin as pose_on_skin
+from .transforms import quaternion_from_rotation as quaternion_from_rotation
+from .transforms import rigid as rigid
+from .transforms import rotation_from_quaternion as rotation_from_quaternion

@@ -1,0 +1,12 @@
+from .arm import ARM_LENGTH as ARM_LENGTH
+from .arm import Arm as Arm
+from .arm import follow as follow
+from .arm import loop as loop
+from .arm import solve as solve
+from .motion import MOTIONS as MOTIONS
+from .motion import acoustic_window as acoustic_window
+from .placement import HOLDER as HOLDER
+from .placement import TABLE as TABLE
+from .urdf import Joint as Joint
+from .urdf import attached as attached
+from .urdf import chain as chain
