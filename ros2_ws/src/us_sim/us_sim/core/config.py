@@ -34,7 +34,7 @@ class ImageSettings:
     dynamic_range: float = setting(55.0, "dynamic range of the log compression, dB", 20.0, 120.0)
     frequency: float = setting(3.5, "transmit centre frequency, MHz", 1.0, 15.0)
     focus: float = setting(70.0, "depth of the transmit focus, mm", 10.0, 400.0)
-    tgc: float = setting(1.15, "time gain compensation (TGC): tissue attenuation compensated for, dB/(cm MHz)", 0.0, 2.0)
+    tgc: float = setting(1.15, "time gain compensation (TGC): attenuation compensated for, dB/(cm MHz)", 0.0, 2.0)
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -55,6 +55,9 @@ class SimConfig:
     renderer: str = setting("generator", "renderer of ~/image", choices=RENDERERS)
     device: str = setting("auto", "compute device", choices=DEVICES)
     probe: str = setting("c5_2", "probe preset, or path of a YAML file with the probe's geometry")
+    scanner: str = setting(
+        "", "scanner preset, or YAML file that us_sim_fit wrote: probe, image settings and constants; empty for none"
+    )
     depth: float = setting(0.0, "imaging depth, mm; 0 for the preset's default", 0.0, 400.0)
     slice_thickness: float = setting(0.0, "elevational beam width, mm; 0 for the preset's default", 0.0, 20.0)
     elevation_planes: int = setting(1, "elevational planes averaged over the slice thickness, odd", 1, 21)

@@ -30,6 +30,7 @@ from us_sim.core.patient.patient import Patient
 from us_sim.core.physics.b_mode import polar_frame
 from us_sim.core.physics.imaging import formation
 from us_sim.core.physics.scan_conversion import conversion_grid, scan_convert
+from us_sim.core.physics.scanner_file import ScannerPreset
 from us_sim.core.sampling.moved_sampler import MovedSampler, Source
 from us_sim.core.sampling.reslice import elevation_beam
 from us_sim.core.sampling.sampler import Sampler, Slice, sampler_on
@@ -73,6 +74,8 @@ class Simulator:
         device_reason: why that device, if the caller knows better than that it was asked for.
         seed: of scatterers and noise.
         mechanics: how the patient gives way; the default is rigid.
+        scanner: whose constants and acoustic table form the image; None for the generic ones. Its probe and its image
+            settings are not read here.
 
     Raises:
         ConfigError: unknown renderer, no generator for it, one that does not fit probe or device, no such device.
@@ -90,6 +93,7 @@ class Simulator:
         device: str = "auto",
         seed: int = 0,
         mechanics: MechanicsSettings = RIGID,
+        scanner: ScannerPreset | None = None,
         device_reason: str = "",
         _sampler: Sampler | None = None,
         _learned: LearnedRenderer | None = None,
@@ -97,7 +101,7 @@ class Simulator:
         self.patient, self.probe = patient, probe or preset("c5_2")
         self.settings, self.renderer = settings or ImageSettings(), renderer
         self.generator, self.seed, self.mechanics = generator, seed, mechanics
-        self._asked_device = device
+        self.scanner, self._asked_device = scanner, device
         self._torch_device, self.device, reason = choose_device(device)
         self.device_reason = device_reason or reason
         self.check_renderer(renderer)
@@ -110,13 +114,13 @@ class Simulator:
             ready()
         if self.mechanics.breathing_amplitude:
             _ = self.patient.mobility
-        generator, seed = self.generator, self.seed
-        self._sampler = sampler or sampler_on(self._torch_device, self.patient, seed)
+        generator, seed, scanner = self.generator, self.seed, self.scanner or ScannerPreset()
+        self._sampler = sampler or sampler_on(self._torch_device, self.patient, seed, scanner.tissues)
         self._beam = elevation_beam(self.probe.slice_thickness, self.probe.elevation_planes)
         self._pixels = torch.from_numpy(self.probe.pixel_points).to(self._torch_device)
         self._lines = torch.from_numpy(self.probe.polar_points).to(self._torch_device)
         self._grid, self._fan = conversion_grid(self.probe, self._torch_device)
-        self._formation = formation(self.probe, self.settings, seed, self._torch_device)
+        self._formation = formation(self.probe, self.settings, seed, self._torch_device, scanner.constants)
         self._learned = learned
         if learned is None and generator is not None and generator.card.refusal(self.probe) is None:
             self._learned = LearnedRenderer(generator, self.probe, self.settings, seed)
@@ -130,9 +134,9 @@ class Simulator:
         arguments: dict[str, Any] = {
             "patient": self.patient, "probe": self.probe, "settings": self.settings, "renderer": self.renderer,
             "generator": self.generator, "device": self._asked_device, "seed": self.seed,
-            "mechanics": self.mechanics,
+            "mechanics": self.mechanics, "scanner": self.scanner,
         }  # fmt: skip
-        same = not changes.keys() & {"patient", "device", "seed"}
+        same = not changes.keys() & {"patient", "device", "seed", "scanner"}
         arguments["_sampler"] = self._sampler if same else None
         if not changes.keys() & {"probe", "generator", "device", "seed"} and self._learned is not None:
             arguments["_learned"] = self._learned.toned(changes.get("settings", self.settings))
@@ -157,6 +161,11 @@ class Simulator:
             return
         if self.generator is None:
             raise ConfigError("renderer is 'generator', but no generator is loaded; load one or use 'physics'")
+        if self.scanner is not None:
+            raise ConfigError(
+                f"renderer is 'generator', which draws as it was trained and not as scanner {self.scanner.name!r}; use "
+                "renderer 'physics', or leave scanner empty"
+            )
         reason = self.generator.card.refusal(self.probe)
         if reason:
             raise ConfigError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +26,6 @@ from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.errors import ConfigError, DeviceError, UsSimError
 from us_sim.core.faults import FaultSettings
 from us_sim.core.generator.shipped import segmenter_of
-from us_sim.core.geometry.probe_file import load_probe
 from us_sim.ros import parameters
 from us_sim.ros.conversions import probe_info_message
 from us_sim.ros.diagnostics import Statistics
@@ -109,7 +108,10 @@ class UsSim(LifecycleNode):
             if self.config.pose_source == "tf" and not installed():
                 raise ConfigError(f"pose_source is 'tf', but {MISSING}")
             config, settings, mechanics = self.wishes()
-            self._base_probe = load_probe(config.probe)
+            if config.scanner:
+                self._turn_to(assembly.started(config, settings))
+            config, settings, mechanics = self.wishes()
+            self._base_probe = assembly.base_probe(config)
             simulator = assembly.open_simulator(config, settings, self._base_probe, mechanics, **self._kept)
             for warning in simulator.patient.warnings:
                 self.get_logger().warning(warning)
@@ -200,6 +202,10 @@ class UsSim(LifecycleNode):
             replace(settings, **parameters.changes_of(ImageSettings, new)),
             replace(mechanics, **parameters.changes_of(MechanicsSettings, new)),
         )
+
+    def _turn_to(self, settings: ImageSettings) -> None:
+        """Show the settings that a scanner starts with as the parameters' values."""
+        self.set_parameters([Parameter(name, value=value) for name, value in asdict(settings).items()])
 
     def adapted(self, simulator: Simulator, new: Iterable[Parameter] = ()) -> Simulator:
         """Return a simulator with the live parameters' values; the same one if none differs.
