@@ -17,7 +17,9 @@ from us_sim.offline.fit.frames import Scanned
 from us_sim.offline.fit.knobs import NAMES, Guess, from_unit, to_unit
 from us_sim.offline.fit.measures import SCALE, Measures, Ruler, distances
 from us_sim.offline.fit.scenes import Scenes
-from us_sim.offline.fit.search import Journal, choose, descend
+from us_sim.offline.fit.search import Journal, choose, descend, huber
+
+Vector = NDArray[np.float64]
 
 HELD_OUT, GAP = 0.2, 0.07  # of the frames: the last ones judge, those before them are near them and left out
 MOST = 60  # frames that are fitted to, evenly spread
@@ -43,8 +45,8 @@ class Verdict:
 
     @property
     def enough(self) -> bool:
-        """Whether the fitted scanner is within 1.5 times of real against real."""
-        return self.after <= 1.5 * self.real
+        """Whether the fitted scanner is within 1.5 times of real against real, or nearer than an eye can see."""
+        return self.after <= max(1.5 * self.real, 0.5 * SCALE[self.name])
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,23 +82,23 @@ def split(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 def residuals_against(
     target: Measures, ruler: Ruler, scenes: Scenes, start: Guess
-) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    """Return the residuals of a point of the unit cube: robust differences of all measures, and a weak pull."""
+) -> tuple[Callable[[Vector], Vector], Vector]:
+    """Return the residuals of a point of the unit cube and their weights.
+
+    They are the differences of all measures in units of SCALE, and a weak pull towards the start; each measure weighs
+    one in all. Where a side has nothing to measure the residual is 0.
+    """
     home, everywhere = to_unit(start), torch.ones(scenes.anatomy.tissue.shape, dtype=torch.bool)
+    counts = [max(1, int((~target[name].isnan()).sum())) for name in SCALE]
+    sizes = [target[name].numel() for name in SCALE]
+    weights = np.repeat([*np.sqrt(1 / np.array(counts)), math.sqrt(PULL / len(home))], [*sizes, len(home)])
 
-    def residuals(point: NDArray[np.float64]) -> NDArray[np.float64]:
+    def residuals(point: Vector) -> Vector:
         found = ruler.measure(scenes.frames(from_unit(point)), everywhere)
-        parts = [robust((found[name] - target[name]).numpy().ravel() / scale) for name, scale in SCALE.items()]
-        return np.concatenate([*parts, (point - home) * math.sqrt(PULL / len(point))])
+        parts = [np.nan_to_num((found[name] - target[name]).numpy().ravel() / scale) for name, scale in SCALE.items()]
+        return np.concatenate([*parts, point - home]) * weights
 
-    return residuals
-
-
-def robust(differences: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return roots of the pseudo-Huber loss of differences, their squares summing to its mean; 0 for NaN."""
-    there = np.nan_to_num(differences)
-    root = np.sign(there) * np.sqrt(2 * (np.sqrt(1 + np.square(there)) - 1))
-    return root / math.sqrt(max(1, np.count_nonzero(~np.isnan(differences))))
+    return residuals, weights
 
 
 def measured(scanned: Scanned, ruler: Ruler) -> Measures:
@@ -130,23 +132,28 @@ def fit(
             "less than half of the fan shows tissue in the frames; expected frames of the abdomen in contact"
         )
     start = Guess()
-    residuals = Journal(residuals_against(target, ruler, scenes, start), journal, key, told)
-    guess = from_unit(searched(residuals, to_unit(start)))
+    residuals, weights = residuals_against(target, ruler, scenes, start)
+    kept = Journal(residuals, cost_of(weights), journal, key, told)
+    guess = from_unit(searched(kept, weights, to_unit(start)))
     real = distances(target, truth)
     before, after = (distances(shown(judges, one, ruler), truth) for one in (start, guess))
     verdicts = tuple(Verdict(name, before[name], after[name], real[name]) for name in SCALE)
-    return Fit(guess, start, residuals.least, verdicts)
+    return Fit(guess, start, kept.least, verdicts)
 
 
-def searched(
-    residuals: Callable[[NDArray[np.float64]], NDArray[np.float64]], start: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the point of least squares: all constants but the looks, the looks by trial, then all again."""
-    looks = NAMES.index("looks")
+def searched(journal: Journal, weights: Vector, start: Vector) -> Vector:
+    """Return the point of least loss: all constants but the looks, the looks by trial, then all again."""
+    looks, loss = NAMES.index("looks"), huber(weights)
     free = np.arange(len(NAMES)) != looks
-    point = descend(residuals, start, free, FIRST)
-    point = choose(residuals, point, looks, np.linspace(0, 1, 6))
-    return descend(residuals, point, free, LAST)
+    point = descend(journal, loss, start, free, FIRST)
+    point = choose(journal, point, looks, np.linspace(0, 1, 6))
+    return descend(journal, loss, point, free, LAST)
+
+
+def cost_of(weights: Vector) -> Callable[[Vector], float]:
+    """Return the loss of residuals as one number."""
+    loss = huber(weights)
+    return lambda residuals: float(loss(np.square(residuals, dtype=np.float64))[0].sum())
 
 
 def shown(scenes: Scenes, guess: Guess, ruler: Ruler) -> Measures:

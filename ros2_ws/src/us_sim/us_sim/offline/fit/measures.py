@@ -21,7 +21,8 @@ SLICES = 12  # random combinations of filters
 AXIAL, LATERAL = 5, 4  # lags of the autocorrelation, samples and lines
 GREY, BLOCK, SLICE = (torch.linspace(0.01, 0.99, n) for n in (33, 9, 17))  # quantiles
 FEWEST, MOST = 200, 4000  # values of a distribution: without which it is none, and about which suffice
-SCALE = {"grey": 4.0, "block SD": 0.8, "grain": 0.04, "texture": 1.0, "near field": 6.0, "lateral": 4.0, "floor": 3.0}
+# A difference of each measure that an eye can just see.
+SCALE = {"grey": 4.0, "block SD": 0.5, "grain": 0.03, "texture": 1.0, "near field": 6.0, "lateral": 4.0, "floor": 3.0}
 
 Measures = dict[str, Tensor]  # each (bands, …); NaN where there is too little to measure
 
@@ -64,7 +65,10 @@ class Ruler:
         return ((torch.arange(lines) + 0.5) / lines * 2 - 1).abs() > 2 / 3
 
     def _blocks(self, grey: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """Quantiles of the SD of lit blocks, and mean autocorrelations of the even ones, by depth."""
+        """Quantiles of the SD, and mean autocorrelations, of the more even half of the lit blocks, by depth.
+
+        The other half holds vessels, diaphragm and edges of shadows.
+        """
         wide, long = self.probe.scan_lines // BLOCK_LINES, round(BLOCK_DEPTH / self.probe.sample_spacing)
         cells = _cells(grey, wide, long)
         whole = _cells(valid, wide, long).all(dim=(-1, -2))
@@ -73,17 +77,17 @@ class Ruler:
         deviations, correlations = [], []
         for row in range(cells.shape[2]):
             chosen, own = cells[:, :, row][lit[:, :, row]], spread[:, :, row][lit[:, :, row]]
-            enough = len(own) >= 8
-            deviations.append(own.quantile(BLOCK) if enough else torch.full_like(BLOCK, torch.nan))
-            even = chosen[own <= own.median()] if enough else chosen[:0]
-            correlations.append(_autocorrelation(even))
+            uneven = own / mean[:, :, row][lit[:, :, row]]
+            even = uneven <= uneven.median() if len(own) >= 8 else torch.zeros(len(own), dtype=torch.bool)
+            deviations.append(own[even].quantile(BLOCK) if even.any() else torch.full_like(BLOCK, torch.nan))
+            correlations.append(_autocorrelation(chosen[even]))
         return torch.stack(deviations), torch.stack(correlations)
 
     def _texture(self, grey: Tensor, valid: Tensor, bands: Tensor) -> Tensor:
         """Quantiles of random combinations of filter responses, by depth."""
         filters = _filters()
-        reach = filters.shape[-2] // 2, filters.shape[-1] // 2
-        response = torch.nn.functional.conv2d(grey[:, None], filters, padding=reach, stride=(2, 3))
+        padded = torch.nn.functional.pad(grey[:, None], (4, 4, 2, 2), mode="replicate")
+        response = torch.nn.functional.conv2d(padded, filters, stride=(2, 3))
         blocked = torch.nn.functional.max_pool2d((~valid).float()[:, None], (5, 9), (2, 3), (2, 4))[:, 0] > 0
         at = bands[::3]
         rows = []
