@@ -75,6 +75,7 @@ class FakeSimulator:
     device: str = "auto"
     seed: int = 0
     device_reason: str = ""
+    scanner: Any = None
     log: list[dict[str, Any]] = field(default_factory=list)  # what was rendered
     mechanics: MechanicsSettings = field(default_factory=MechanicsSettings)
     times: list[float] = field(default_factory=list)  # of what was rendered, s
