@@ -23,7 +23,7 @@ Vector = NDArray[np.float64]
 
 HELD_OUT, GAP = 0.2, 0.07  # of the frames: the last ones judge, those before them are near them and left out
 MOST = 60  # frames that are fitted to, evenly spread
-FIRST, LAST = 8, 5  # steps of the search before and after the looks are chosen
+FIRST, LAST = 8, 3  # steps of the search before and after the looks are chosen
 EVALUATIONS = 12 * len(NAMES) + 6  # at most, and about as many as it takes
 PULL = 0.3  # loss at the far end of a span: what frames do not tell stays where it was
 
