@@ -76,6 +76,7 @@ class FakeSimulator:
     generator: Any = None
     device: Any = "auto"
     seed: int = 0
+    scanner: Any = None
     log: list[dict[str, Any]] = field(default_factory=list)  # what was rendered
     touched: list[NDArray[np.float64]] = field(default_factory=list)  # poses whose contact and force were worked out
     mechanics: MechanicsSettings = field(default_factory=MechanicsSettings)

@@ -38,6 +38,17 @@ def test_autostart_ends_active(world: World) -> None:
     assert state(world) == State.PRIMARY_STATE_ACTIVE
 
 
+def test_a_scanner_brings_probe_and_settings(world: World) -> None:
+    node = world.start(scanner="generic_handheld", renderer="physics", gain=3.0)
+    assert node.scene is not None
+    simulator = node.scene.simulator
+    assert (simulator.probe.radius_of_curvature, simulator.probe.depth) == (60.0, 150.0)
+    assert (simulator.settings.gain, simulator.settings.dynamic_range) == (3.0, 55.0)
+    assert node.get_parameter("dynamic_range").value == 55.0
+    assert node.set_parameters([Parameter("tgc", value=0.7)])[0].successful
+    assert node.scene.simulator.settings.tgc == 0.7
+
+
 def test_a_lifecycle_manager_leads_through_all_states(world: World) -> None:
     node = world.start(autostart=False)
     assert state(world) == State.PRIMARY_STATE_UNCONFIGURED
@@ -89,6 +100,8 @@ def test_probe_info_waits_for_late_readers_in_every_activation(world: World) -> 
         ({"ct": "/nowhere.nii.gz"}, "/nowhere.nii.gz: no such file"),
         ({"labels": "/seg.nii.gz"}, "labels is '/seg.nii.gz', but ct is empty"),
         ({"probe": "c9"}, "unknown probe 'c9'; expected one of c5_2"),
+        ({"scanner": "generic_handheld", "probe": "l12_5"}, "brings its own; leave one of them out"),
+        ({"scanner": "best"}, "unknown scanner 'best'; expected one of generic_abdominal"),
         ({"renderer": "generator", "depth": 200.0}, "the generator's card allows 180"),
         ({"generator": "/no.safetensors"}, "/no.safetensors: no such file"),
         ({"pose_source": "tf"}, "pose_source is 'tf', but tf2_ros is not installed"),

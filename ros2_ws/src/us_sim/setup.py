@@ -48,6 +48,7 @@ setup(
     entry_points={
         "console_scripts": [
             "us_sim_render = us_sim.offline.render:main",
+            "us_sim_fit = us_sim.offline.fit.command:main",
             # These need ROS 2, and say so where it is missing.
             *(
                 f"{command} = us_sim.commands:{command}"

@@ -6,11 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from us_sim.core.errors import UsSimError
-
-
-class DataError(UsSimError, ValueError):
-    """A file of training data cannot be used; the message names it and the reason."""
+from us_sim.core.errors import DataError as DataError
 
 
 class Faults:

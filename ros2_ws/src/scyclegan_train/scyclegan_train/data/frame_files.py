@@ -1,4 +1,4 @@
-"""Frames and masks as files: which there are, which belong together, and their pixels."""
+"""Frames and masks as files: which belong together."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
-
-from scyclegan_train.data.faults import DataError, Faults
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-NOT_AN_IMAGE = (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError)
+from scyclegan_train.data.faults import Faults
+from us_sim.core.geometry.frame_files import SUFFIXES as SUFFIXES
+from us_sim.core.geometry.frame_files import images_in as images_in
+from us_sim.core.geometry.frame_files import read_grey as read_grey
+from us_sim.core.geometry.frame_files import shown as shown
+from us_sim.core.geometry.frame_files import size_of as size_of
+from us_sim.core.geometry.frame_files import size_text as size_text
 
 
 @dataclass(frozen=True)
@@ -22,20 +21,6 @@ class Item:
 
     image: Path
     mask: Path | None = None
-
-
-def images_in(folder: Path) -> list[Path]:
-    """Image files of a folder, sorted by name.
-
-    Raises:
-        DataError: no such folder, or no images in it.
-    """
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder of frames")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not files:
-        raise DataError(f"{folder}: no images in it; expected {', '.join(SUFFIXES)}")
-    return files
 
 
 def paired(images: Sequence[Path], masks: Path | None, faults: Faults) -> list[Item]:
@@ -51,40 +36,3 @@ def paired(images: Sequence[Path], masks: Path | None, faults: Faults) -> list[I
     for mask in by_stem.values():
         faults.note(mask, "is a mask without an image: not used")
     return items
-
-
-def size_of(path: Path) -> tuple[int, int]:
-    """(rows, columns) of an image, read from its header.
-
-    Raises:
-        DataError: unreadable.
-    """
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except NOT_AN_IMAGE as error:
-        raise DataError(f"cannot be read as an image ({error})") from error
-
-
-def read_grey(path: Path) -> NDArray[np.uint8]:
-    """(rows, columns) grey levels; an alpha channel is dropped.
-
-    Raises:
-        DataError: unreadable, more than 8 bits, or without any content.
-    """
-    try:
-        with Image.open(path) as image:
-            mode = image.mode
-            grey = np.asarray(image.convert("RGB").convert("L"))
-    except NOT_AN_IMAGE as error:
-        raise DataError(f"cannot be read as an image ({error})") from error
-    if mode[0] in "IF":
-        raise DataError(f"has {mode} pixels; expected 8 bits: save it as 8-bit grey or RGB")
-    if grey.max() == grey.min():
-        raise DataError(f"is empty: every pixel is {grey.max()}")
-    return grey
-
-
-def size_text(size: tuple[int, int]) -> str:
-    """Return (rows, columns) as people write it."""
-    return f"{size[1]} x {size[0]}"

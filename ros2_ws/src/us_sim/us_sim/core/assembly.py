@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from us_sim.core.compute.device import Device, choose_device, with_fall_back
 from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.core.contact.mechanics import MechanicsSettings
-from us_sim.core.errors import DeviceError, PatientError
+from us_sim.core.errors import ConfigError, DeviceError, PatientError
 from us_sim.core.generator.artifact import Generator, load_generator
 from us_sim.core.generator.backend import CPU
 from us_sim.core.generator.inference import accelerated
 from us_sim.core.generator.shipped import artifact_of
 from us_sim.core.geometry.probe import ProbeGeometry
+from us_sim.core.geometry.probe_file import load_probe
 from us_sim.core.patient.patient import Patient, builtin_patient, load_patient
+from us_sim.core.physics.scanner_file import load_scanner
 from us_sim.core.simulator import Simulator
 
 
@@ -54,6 +56,38 @@ def open_generator(name: str = "", device: str | Device = "auto") -> Generator:
         return accelerated(load_generator(artifact_of(name)), chosen.torch_device)
 
 
+def base_probe(config: SimConfig) -> ProbeGeometry:
+    """Return the probe that `probe` or `scanner` names, before the other parameters shape it.
+
+    Raises:
+        ProbeError: the probe cannot be used.
+        ConfigError: the scanner cannot be used, or a probe is named beside it.
+    """
+    if not config.scanner:
+        return load_probe(config.probe)
+    if config.probe != SimConfig.probe:
+        raise ConfigError(
+            f"probe is {config.probe!r}, but scanner {config.scanner!r} brings its own; leave one of them out"
+        )
+    return load_scanner(config.scanner).probe
+
+
+def started(config: SimConfig, settings: ImageSettings) -> ImageSettings:
+    """Return the image settings to start with: those of the scanner where others are left at their default.
+
+    Raises:
+        ConfigError: the scanner cannot be used.
+    """
+    if not config.scanner:
+        return settings
+    turned = {
+        item.name: getattr(settings, item.name)
+        for item in fields(ImageSettings)
+        if getattr(settings, item.name) != item.default
+    }
+    return replace(load_scanner(config.scanner).image, **turned)
+
+
 def shaped(probe: ProbeGeometry, config: SimConfig) -> ProbeGeometry:
     """Return a probe with the depth and the elevational beam that the parameters ask for.
 
@@ -92,6 +126,7 @@ def open_simulator(
             patient or open_patient(config), probe, settings,
             renderer=config.renderer, generator=drawing, device=device, seed=config.seed,
             mechanics=mechanics or MechanicsSettings(),
+            scanner=load_scanner(config.scanner) if config.scanner else None,
         )  # fmt: skip
 
     def on_cpu(error: DeviceError) -> tuple[str | Device, Generator | None]:

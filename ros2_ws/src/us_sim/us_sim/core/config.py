@@ -72,6 +72,9 @@ class SimConfig:
     renderer: str = setting("generator", "renderer of ~/image", choices=RENDERERS)
     device: str = setting("auto", "compute device", choices=DEVICES)
     probe: str = setting("c5_2", "probe preset, or path of a YAML file with the probe's geometry")
+    scanner: str = setting(
+        "", "scanner preset, or YAML file that us_sim_fit wrote: probe, image settings and constants; empty for none"
+    )
     depth: float = setting(0.0, "imaging depth, mm; 0 for the preset's default", 0.0, 400.0)
     slice_thickness: float = setting(0.0, "elevational beam width, mm; 0 for the preset's default", 0.0, 20.0)
     elevation_planes: int = setting(1, "elevational planes averaged over the slice thickness, odd", 1, 21)

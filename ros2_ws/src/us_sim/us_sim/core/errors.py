@@ -31,6 +31,10 @@ class ConfigError(UsSimError, ValueError):
     """A setting lies outside its range."""
 
 
+class DataError(UsSimError, ValueError):
+    """A file of frames or training data cannot be used; the message names it and the reason."""
+
+
 class ArmError(UsSimError, ValueError):
     """A description of an arm cannot be used, or the arm does not reach."""
 

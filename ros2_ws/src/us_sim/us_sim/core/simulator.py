@@ -33,6 +33,7 @@ from us_sim.core.patient.patient import Patient
 from us_sim.core.physics.b_mode import polar_frame
 from us_sim.core.physics.imaging import formation
 from us_sim.core.physics.scan_conversion import conversion_grid, scan_convert
+from us_sim.core.physics.scanner_file import ScannerPreset
 from us_sim.core.sampling.moved_sampler import MovedSampler, Source
 from us_sim.core.sampling.reslice import elevation_beam
 from us_sim.core.sampling.sampler import Sampler, Slice, sampler_on
@@ -96,6 +97,7 @@ class Parts(TypedDict, total=False):
     device: str | Device
     seed: int
     mechanics: MechanicsSettings
+    scanner: ScannerPreset | None
 
 
 class Simulator:
@@ -110,6 +112,8 @@ class Simulator:
         device: `auto`, `cpu` or `cuda`, or one that was chosen before.
         seed: of scatterers and noise.
         mechanics: how the patient gives way; the default is rigid.
+        scanner: whose constants and acoustic table form the image; None for the generic ones. Its probe and its image
+            settings are not read here.
 
     Raises:
         ConfigError: unknown renderer, no generator for it, one that does not fit probe or device, no such device.
@@ -130,10 +134,11 @@ class Simulator:
         device: str | Device = "auto",
         seed: int = 0,
         mechanics: MechanicsSettings = RIGID,
+        scanner: ScannerPreset | None = None,
     ) -> None:
         parts = Parts(
             patient=patient, probe=probe or preset("c5_2"), settings=settings or ImageSettings(), renderer=renderer,
-            generator=generator, device=device, seed=seed, mechanics=mechanics,
+            generator=generator, device=device, seed=seed, mechanics=mechanics, scanner=scanner,
         )  # fmt: skip
         self._set_up(parts, None)
 
@@ -153,7 +158,7 @@ class Simulator:
         self.patient, self.probe, self.settings = parts["patient"], parts["probe"], parts["settings"]
         self.renderer, self.generator = parts["renderer"], parts["generator"]
         self.device = choose_device(parts["device"])
-        self.seed, self.mechanics = parts["seed"], parts["mechanics"]
+        self.seed, self.mechanics, self.scanner = parts["seed"], parts["mechanics"], parts["scanner"]
         self.check_renderer(self.renderer)
         ready()
         if self.mechanics.breathing_amplitude:
@@ -164,15 +169,18 @@ class Simulator:
     def _prepare(self, like: Simulator | None) -> None:
         """What lies on the device."""
         device, probe, seed = self.device.torch_device, self.probe, self.seed
+        scanner = self.scanner or ScannerPreset()
         if like is not None and not (like.device.same_place(self.device) and like.seed == seed):
             like = None
-        same_patient = like is not None and like.patient is self.patient
-        self._sampler = like._sampler if like is not None and same_patient else sampler_on(device, self.patient, seed)
+        if like is not None and like.patient is self.patient and like.scanner == self.scanner:
+            self._sampler = like._sampler
+        else:
+            self._sampler = sampler_on(device, self.patient, seed, scanner.tissues)
         self._beam = elevation_beam(probe.slice_thickness, probe.elevation_planes)
         self._pixels = torch.tensor(probe.pixel_points).to(device)
         self._lines = torch.tensor(probe.polar_points).to(device)
         self._grid, self._fan = conversion_grid(probe, device)
-        self._formation = formation(probe, self.settings, seed, device)
+        self._formation = formation(probe, self.settings, seed, device, scanner.constants)
         self._learned = self._learned_renderer(like)
 
     def _learned_renderer(self, like: Simulator | None) -> LearnedRenderer | None:
@@ -202,6 +210,11 @@ class Simulator:
             return
         if self.generator is None:
             raise ConfigError("renderer is 'generator', but no generator is loaded; load one or use 'physics'")
+        if self.scanner is not None:
+            raise ConfigError(
+                f"renderer is 'generator', which draws as it was trained and not as scanner {self.scanner.name!r}; use "
+                "renderer 'physics', or leave scanner empty"
+            )
         reason = self.generator.card.refusal(self.probe)
         if reason:
             raise ConfigError(

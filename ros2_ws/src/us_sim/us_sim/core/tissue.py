@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -80,9 +81,9 @@ TISSUES: dict[TissueClass, Tissue] = {
 }
 
 
-def column(name: str) -> NDArray[np.float32]:
-    """Return one property of all classes as (14,) float32, indexed by class id."""
-    return np.array([getattr(TISSUES[c], name) for c in TissueClass], dtype=np.float32)
+def column(name: str, table: Mapping[TissueClass, Tissue] = TISSUES) -> NDArray[np.float32]:
+    """Return one property of all classes of a table as (14,) float32, indexed by class id."""
+    return np.array([getattr(table[c], name) for c in TissueClass], dtype=np.float32)
 
 
 CLASS_COUNT = len(TissueClass)

@@ -19,13 +19,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from us_sim.core.assembly import open_simulator
+from us_sim.core.assembly import base_probe, open_simulator, started
 from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.errors import ConfigError, UsSimError
 from us_sim.core.faults import FaultSettings
 from us_sim.core.geometry.probe import ProbeGeometry
-from us_sim.core.geometry.probe_file import load_probe
 from us_sim.core.robot.motion import MOTIONS, motion
 from us_sim.offline.dataset import SHARD, Dataset, card_of
 from us_sim.offline.film import check_film, write_film
@@ -80,7 +79,7 @@ def _render(options: dict[str, Any], console: Console) -> None:
             options["poses"], rate=options["rate"], topic=options["topic"], ct_frame=options["ct_frame"]
         )
     with console.status("opening the patient"):
-        simulator = open_simulator(config, settings, load_probe(config.probe), mechanics)
+        simulator = open_simulator(config, started(config, settings), base_probe(config), mechanics)
     patient = simulator.patient
     for line in (*patient.labelling, *patient.warnings):
         _say(console, f"{patient.name}: {line}")

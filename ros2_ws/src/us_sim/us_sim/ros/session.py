@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -27,7 +27,6 @@ from us_sim.core.errors import ConfigError, DeviceError
 from us_sim.core.faults import FaultSettings
 from us_sim.core.faulty_simulator import FaultySimulator
 from us_sim.core.generator.shipped import segmenter_of
-from us_sim.core.geometry.probe_file import load_probe
 from us_sim.ros import parameters
 from us_sim.ros.conversions import probe_info_message
 from us_sim.ros.diagnostics import Statistics
@@ -133,7 +132,10 @@ class Session:
         if self.config.pose_source == "tf" and not installed():
             raise ConfigError(f"pose_source is 'tf', but {MISSING}")
         config, settings, mechanics = self._wishes()
-        self._base_probe = load_probe(config.probe)
+        if config.scanner:
+            self._set_image(assembly.started(config, settings))
+            config, settings, mechanics = self._wishes()
+        self._base_probe = assembly.base_probe(config)
         simulator = assembly.open_simulator(config, settings, self._base_probe, mechanics, **self._kept)
         for line in simulator.patient.labelling:
             node.get_logger().info(line)
@@ -143,6 +145,10 @@ class Session:
         self._segmenter = load_segmenter(segmenter_of(path)) if path else None
         self._check_analysis(self.analysis, simulator)
         return _tried(simulator)
+
+    def _set_image(self, settings: ImageSettings) -> None:
+        """Show the settings that a scanner starts with as the parameters' values."""
+        self._node.set_parameters([Parameter(name, value=value) for name, value in asdict(settings).items()])
 
     # -- what is simulated ---------------------------------------------------------------------------
 

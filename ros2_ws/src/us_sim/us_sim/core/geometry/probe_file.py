@@ -31,22 +31,30 @@ def load_probe(name: str) -> ProbeGeometry:
         raise ProbeError(f"{path}: cannot be read as YAML ({error})") from error
     if not isinstance(content, dict):
         raise ProbeError(f"{path}: holds {type(content).__name__}; expected lines of the form `depth: 180.0`")
+    try:
+        return probe_of(content)
+    except ProbeError as error:
+        raise ProbeError(f"{path}: {error}") from error
+
+
+def probe_of(content: dict[str, object]) -> ProbeGeometry:
+    """Return the probe whose fields a file holds by name.
+
+    Raises:
+        ProbeError: unknown keys, a value that is missing, of the wrong type or out of range.
+    """
     known = [field.name for field in fields(ProbeGeometry)]
     unknown = sorted(map(str, content.keys() - set(known)))
     if unknown:
-        raise ProbeError(f"{path}: unknown keys {', '.join(unknown)}; expected some of {', '.join(known)}")
-    try:
-        return _probe(content)
-    except ProbeError as error:
-        raise ProbeError(f"{path}: {error}") from error
-    except (TypeError, ValueError) as error:
-        raise ProbeError(f"{path}: a value is missing or of the wrong type ({error})") from error
-
-
-def _probe(content: dict[str, object]) -> ProbeGeometry:
+        raise ProbeError(f"unknown keys {', '.join(unknown)}; expected some of {', '.join(known)}")
     kinds = {kind.name.lower(): kind for kind in ProbeKind}
     kind = kinds.get(str(content.get("kind")))
     if kind is None:
         raise ProbeError(f"kind is {content.get('kind')!r}; expected one of {', '.join(kinds)}")
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
-    return ProbeGeometry(**{**values, "kind": kind})  # type: ignore[arg-type]
+    try:
+        return ProbeGeometry(**{**values, "kind": kind})  # type: ignore[arg-type]
+    except ProbeError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise ProbeError(f"a value is missing or of the wrong type ({error})") from error

@@ -9,7 +9,7 @@ without an interface, and its scatterers fade.
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numba
@@ -44,6 +44,7 @@ SKIN_RAMP = np.float32(0.5)  # mm over which scattering begins at the skin
 NO_ECHO = np.zeros((0, 0, 0), np.int8)
 
 Float = NDArray[np.float32]
+Tissues = Mapping[TissueClass, tissue.Tissue]
 
 # Columns of `property_table`; the last is the class's median HU in this patient, contrast agent included.
 Properties = namedtuple("Properties", "impedance attenuation amplitude heterogeneity specularity layering organ hu")
@@ -92,18 +93,18 @@ def joined(parts: Sequence[Anatomy]) -> Anatomy:
     return Anatomy(*(torch.cat(maps) for maps in zip(*(vars(part).values() for part in parts), strict=True)))
 
 
-def property_table(volume: CtVolume) -> Float:
-    """Return (classes, columns) with the columns of `Properties`."""
+def property_table(volume: CtVolume, tissues: Tissues = tissue.TISSUES) -> Float:
+    """Return (classes, columns) with the columns of `Properties`, of a volume and an acoustic table."""
     thinned = tuple(slice(None, None, max(1, n // 100)) for n in volume.hu.shape)
     hu, classes = volume.hu[thinned], volume.tissue[thinned]
     median = [float(np.median(hu[classes == i])) if (classes == i).any() else 0.0 for i in range(tissue.CLASS_COUNT)]
-    ids = np.arange(tissue.CLASS_COUNT)
+    ids, scatters = np.arange(tissue.CLASS_COUNT), tissue.column("scatterer_density", tissues) > 0
     columns = Properties(
-        impedance=tissue.column("impedance"),
-        attenuation=tissue.column("attenuation"),
-        amplitude=10 ** (tissue.column("backscatter") / 20) * (tissue.column("scatterer_density") > 0),
-        heterogeneity=tissue.column("heterogeneity"),
-        specularity=tissue.column("specularity"),
+        impedance=tissue.column("impedance", tissues),
+        attenuation=tissue.column("attenuation", tissues),
+        amplitude=10 ** (tissue.column("backscatter", tissues) / 20) * scatters,
+        heterogeneity=tissue.column("heterogeneity", tissues),
+        specularity=tissue.column("specularity", tissues),
         layering=np.isin(ids, LAYERED),
         organ=np.isin(ids, ORGANS),
         hu=np.array(median),

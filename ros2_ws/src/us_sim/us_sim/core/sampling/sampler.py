@@ -9,10 +9,11 @@ from torch import Tensor
 
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.core.patient.patient import Patient
-from us_sim.core.sampling.anatomy import Anatomy, property_table, sample_anatomy
+from us_sim.core.sampling.anatomy import Anatomy, Tissues, property_table, sample_anatomy
 from us_sim.core.sampling.reslice import Beam, nearest_classes, reslice
 from us_sim.core.sampling.scatterers import scatterer_tile
 from us_sim.core.sampling.tensor_sampler import TensorSampler
+from us_sim.core.tissue import TISSUES
 
 Slice = tuple[Tensor, Tensor]  # HU, float32, and classes, uint8, of one shape
 
@@ -37,9 +38,9 @@ class CpuSampler:
 
     device = torch.device("cpu")
 
-    def __init__(self, patient: Patient, seed: int) -> None:
+    def __init__(self, patient: Patient, seed: int, tissues: Tissues = TISSUES) -> None:
         self._patient = patient
-        self._table, self._tile = property_table(patient.volume), scatterer_tile(seed)
+        self._table, self._tile = property_table(patient.volume, tissues), scatterer_tile(seed)
 
     def slice(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Slice:
         hu, tissue = reslice(self._patient.volume, points.numpy(), ct_from_probe, beam)
@@ -54,8 +55,8 @@ class CpuSampler:
         return Anatomy(*(torch.from_numpy(array) for array in arrays))
 
 
-def sampler_on(device: torch.device, patient: Patient, seed: int) -> Sampler:
-    """Return the sampler that suits the device."""
+def sampler_on(device: torch.device, patient: Patient, seed: int, tissues: Tissues = TISSUES) -> Sampler:
+    """Return the sampler that suits the device; tissue sounds as the acoustic table says."""
     if device.type == "cpu":
-        return CpuSampler(patient, seed)
-    return TensorSampler(patient, seed, device)
+        return CpuSampler(patient, seed, tissues)
+    return TensorSampler(patient, seed, device, tissues)

@@ -16,9 +16,10 @@ from us_sim.core.compute.lattice import FAR, Lattice, blended
 from us_sim.core.geometry.transforms import Matrix, inverse
 from us_sim.core.patient.volume import AIR_HU
 from us_sim.core.sampling import anatomy as a
-from us_sim.core.sampling.anatomy import Anatomy, joined, property_table
+from us_sim.core.sampling.anatomy import Anatomy, Tissues, joined, property_table
 from us_sim.core.sampling.reslice import Beam
 from us_sim.core.sampling.scatterers import SCALE, TILE, scatterer_tile, tile_from_ct
+from us_sim.core.tissue import TISSUES
 
 if TYPE_CHECKING:
     from us_sim.core.patient.patient import Patient
@@ -29,7 +30,7 @@ AT_ONCE = 8  # poses: the neighbours of the samples of one take 120 MB
 class TensorSampler:
     """Holds HU, classes, skin distance and scatterers on the device; poses are the only traffic per frame."""
 
-    def __init__(self, patient: Patient, seed: int, device: torch.device) -> None:
+    def __init__(self, patient: Patient, seed: int, device: torch.device, tissues: Tissues = TISSUES) -> None:
         self.device = device
         volume, skin = patient.volume, patient.skin
         self._hu = torch.from_numpy(volume.hu).to(device).flatten()
@@ -37,7 +38,7 @@ class TensorSampler:
         self._echo = None if volume.echo is None else torch.from_numpy(volume.echo).to(device).flatten()
         self._distance = torch.from_numpy(skin.distance).to(device).flatten()
         self._tile = torch.from_numpy(scatterer_tile(seed)).to(device).flatten(0, 2)
-        self._table = torch.from_numpy(property_table(volume)).to(device)
+        self._table = torch.from_numpy(property_table(volume, tissues)).to(device)
         self._spacing = torch.from_numpy(volume.spacing.astype(np.float32)).to(device)
         self._voxels, self._cells = Lattice(volume.hu.shape, device), Lattice(skin.distance.shape, device)
         self._tiles = Lattice((TILE, TILE, TILE), device, periodic=True)

@@ -1,0 +1,162 @@
+"""A scanner fitted to frames, and what held-out frames say of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from us_sim.core.errors import DataError
+from us_sim.offline.fit.frames import Scanned
+from us_sim.offline.fit.knobs import NAMES, Guess, from_unit, to_unit
+from us_sim.offline.fit.measures import SCALE, Measures, Ruler, distances
+from us_sim.offline.fit.scenes import Scenes
+from us_sim.offline.fit.search import Journal, choose, descend, huber
+
+Vector = NDArray[np.float64]
+
+HELD_OUT, GAP = 0.2, 0.07  # of the frames: the last ones judge, those before them are near them and left out
+MOST = 60  # frames that are fitted to, evenly spread
+FIRST, LAST = 8, 3  # steps of the search before and after the looks are chosen
+EVALUATIONS = 12 * len(NAMES) + 6  # at most, and about as many as it takes
+PULL = 0.3  # loss at the far end of a span: what frames do not tell stays where it was
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Distances of a measure from the held-out frames, in its unit.
+
+    Attributes:
+        name: of the measure.
+        before, after: of the generic and of the fitted scanner.
+        real: of the frames that were fitted to.
+    """
+
+    name: str
+    before: float
+    after: float
+    real: float
+
+    @property
+    def enough(self) -> bool:
+        """Whether the fitted scanner is within 1.5 times of real against real, or nearer than an eye can see."""
+        return self.after <= max(1.5 * self.real, 0.5 * SCALE[self.name])
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """The end of a fit.
+
+    Attributes:
+        guess, start: the fitted scanner and the one before.
+        loss: of the fitted scanner on the frames it was fitted to.
+        verdicts: of the held-out frames.
+    """
+
+    guess: Guess
+    start: Guess
+    loss: float
+    verdicts: tuple[Verdict, ...]
+
+    def at_their_ends(self) -> list[str]:
+        """Return the constants that have come to an end of their span."""
+        point = to_unit(self.guess)
+        return [name for name, place in zip(NAMES, point, strict=True) if not 1e-2 < place < 0.99 and name != "looks"]
+
+
+def split(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the places of the frames to fit to and of those that judge; between them lies a gap.
+
+    Frames in the order of their names are usually in that of time: neighbours are alike.
+    """
+    held = max(2, round(HELD_OUT * count))
+    fitted = count - held - round(GAP * count)
+    return np.arange(fitted), np.arange(count - held, count)
+
+
+def residuals_against(
+    target: Measures, ruler: Ruler, scenes: Scenes, start: Guess
+) -> tuple[Callable[[Vector], Vector], Vector]:
+    """Return the residuals of a point of the unit cube and their weights.
+
+    They are the differences of all measures in units of SCALE, and a weak pull towards the start; each measure weighs
+    one in all. Where a side has nothing to measure the residual is 0.
+    """
+    home, everywhere = to_unit(start), torch.ones(scenes.anatomy.tissue.shape, dtype=torch.bool)
+    counts = [max(1, int((~target[name].isnan()).sum())) for name in SCALE]
+    sizes = [target[name].numel() for name in SCALE]
+    weights = np.repeat([*np.sqrt(1 / np.array(counts)), math.sqrt(PULL / len(home))], [*sizes, len(home)])
+
+    def residuals(point: Vector) -> Vector:
+        found = ruler.measure(scenes.frames(from_unit(point)), everywhere)
+        parts = [np.nan_to_num((found[name] - target[name]).numpy().ravel() / scale) for name, scale in SCALE.items()]
+        return np.concatenate([*parts, point - home]) * weights
+
+    return residuals, weights
+
+
+def measured(scanned: Scanned, ruler: Ruler) -> Measures:
+    """Return the measures of real frames."""
+    return ruler.measure(scanned.grey, scanned.valid)
+
+
+def fit(
+    scanned: Scanned,
+    scenes: Scenes,
+    judges: Scenes,
+    journal: Path | None = None,
+    key: str = "",
+    told: Callable[[int, float], None] = lambda count, best: None,
+) -> Fit:
+    """Fit a scanner to frames.
+
+    Args:
+        scanned: all frames.
+        scenes, judges: other anatomy for fitting than for judging.
+        journal, key, told: as for `Journal`.
+
+    Raises:
+        DataError: too few frames show anything to compare.
+    """
+    ruler, (fitted, held) = Ruler(scanned.probe), split(len(scanned.names))
+    thinned = fitted[np.linspace(0, len(fitted) - 1, min(MOST, len(fitted))).round().astype(int)]
+    target, truth = measured(scanned.at(thinned.tolist()), ruler), measured(scanned.at(held.tolist()), ruler)
+    if target["grey"].isnan().float().mean() > 0.5:
+        raise DataError(
+            "less than half of the fan shows tissue in the frames; expected frames of the abdomen in contact"
+        )
+    start = Guess()
+    residuals, weights = residuals_against(target, ruler, scenes, start)
+    kept = Journal(residuals, cost_of(weights), journal, key, told)
+    guess = from_unit(searched(kept, weights, to_unit(start)))
+    real = distances(target, truth)
+    before, after = (distances(shown(judges, one, ruler), truth) for one in (start, guess))
+    verdicts = tuple(Verdict(name, before[name], after[name], real[name]) for name in SCALE)
+    return Fit(guess, start, kept.least, verdicts)
+
+
+def searched(journal: Journal, weights: Vector, start: Vector) -> Vector:
+    """Return the point of least loss: all constants but the looks, the looks by trial, then all again."""
+    looks, loss = NAMES.index("looks"), huber(weights)
+    free = np.arange(len(NAMES)) != looks
+    point = descend(journal, loss, start, free, FIRST)
+    point = choose(journal, point, looks, np.linspace(0, 1, 6))
+    return descend(journal, loss, point, free, LAST)
+
+
+def cost_of(weights: Vector) -> Callable[[Vector], float]:
+    """Return the loss of residuals as one number."""
+    loss = huber(weights)
+    return lambda residuals: float(loss(np.square(residuals, dtype=np.float64))[0].sum())
+
+
+def shown(scenes: Scenes, guess: Guess, ruler: Ruler) -> Measures:
+    """Return the measures of simulated frames."""
+    frames: Tensor = scenes.frames(guess)
+    return ruler.measure(frames, torch.ones(frames.shape, dtype=torch.bool))
