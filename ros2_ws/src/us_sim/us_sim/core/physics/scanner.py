@@ -26,7 +26,7 @@ class Scanner:
     speckle_level: float = setting(-41.0, "scattered echo of 0 dB tissue, dB", -70.0, -10.0)
     noise_level: float = setting(-99.0, "electronic noise, dB", -140.0, -40.0)
     looks: int = setting(6, "independent looks that are compounded", 1, 6)
-    pulse_length: float = setting(0.85, "axial full width at half maximum of the pulse's envelope, mm", 0.0, 3.0)
+    pulse_length: float = setting(0.65, "axial full width at half maximum of the pulse's envelope, mm", 0.0, 3.0)
     beam_ratio: float = setting(0.027, "width of the beam at the focus to its depth, at 3.5 MHz", 0.005, 0.1)
     edge_loss: float = setting(7.0, "echo lost at the outermost scan lines, dB", 0.0, 30.0)
     f_number: float = setting(2.0, "depth to width of the receiving aperture", 0.5, 8.0)

@@ -25,7 +25,7 @@ APART = 7.0  # mm between the ends of one tree and the branches of the other
 CALIBRE = (1.15, 1.7)  # mm, radius of the ends, before and after fitting to the root's
 ROOTS = {"veins": 7.5, "portal": 6.5}  # mm, radius that a tree's root comes to by Murray's law
 SHEATH = (0.6, 0.25)  # mm, and share of the radius, of bright wall about a portal branch
-WALL = (15.0, 5.0)  # half dB, of portal and hepatic walls
+WALL = (20.0, 6.0)  # half dB, of portal and hepatic walls
 CAPSULE = 8.0  # half dB
 MARGIN = 4.0  # mm around a tube to which it is known how far it is
 
