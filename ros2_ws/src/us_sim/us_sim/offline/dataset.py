@@ -105,6 +105,8 @@ class Dataset:
             OSError: a shard cannot be written.
         """
         probe = replay.simulator.probe
+        for leftover in filter(is_partial, list(self.folder.iterdir())):  # of a process that was killed
+            leftover.unlink()
         with Writer() as writer:
             for shard in self.missing():
                 shots = []
