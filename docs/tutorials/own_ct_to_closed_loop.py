@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from us_sim import Simulator, load_patient, motion
-from us_sim.control.admittance import IN_AIR, Felt, led
+from us_sim.control.admittance import IN_AIR, ContactState, admittance_step
 from us_sim.core.contact.force import wrench
 from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.tissue import TissueClass
@@ -58,7 +58,7 @@ def feel(pose, before, seconds):
     now = simulator.indentation(pose)
     force = -wrench(now, simulator.mechanics, before, seconds).force[2]
     contact = simulator.contact(pose)
-    return now, Felt(force, contact.in_contact, contact.normal)
+    return now, ContactState(force, contact.in_contact, contact.normal)
 
 
 def lateral_offset(pose):
@@ -72,7 +72,8 @@ def lateral_offset(pose):
 # ## The loop
 #
 # Admittance control along the beam (5 N), alignment with the skin's normal, and visual centring: the probe slides along
-# its x axis with a speed proportional to the offset. `led` combines the three; it is the law of the node `us_sim_scan`.
+# its x axis with a speed proportional to the offset. `admittance_step` combines the three; it is the law of the node
+# `us_sim_scan`.
 
 # %%
 FORCE, RATE, GAIN = 5.0, 20.0, 1.0  # N, Hz, 1/s
@@ -83,7 +84,7 @@ for _ in range(120):
     before, felt = feel(pose, before, 1 / RATE)
     offset = lateral_offset(pose)
     history.append((felt.force, offset))
-    pose = led(pose, felt, np.array([GAIN * offset, 0.0]), FORCE, 1 / RATE)
+    pose = admittance_step(pose, felt, np.array([GAIN * offset, 0.0]), FORCE, 1 / RATE)
 
 print(f"force {felt.force:.1f} N, liver {offset:+.1f} mm from the centre of the image")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import nibabel as nib
@@ -22,7 +23,7 @@ PARTS = (
 
 
 def write_torso(ct: Path, segmentation: Path) -> None:
-    """Write a CT with 8 HU of noise and its label map in the values of AbdomenCT-1K."""
+    """Write a CT with 8 HU of noise, its label map, and a `dataset.json` that names the values: AbdomenCT-1K's."""
     axes = [np.arange(-half, half + SPACING / 2, SPACING) for half in HALF]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     body = ((points[..., :2] / BODY) ** 2).sum(axis=-1) <= 1
@@ -35,3 +36,5 @@ def write_torso(ct: Path, segmentation: Path) -> None:
     ct_from_voxel[:3, 3] = [axis[0] for axis in axes]
     for path, voxels in ((ct, np.rint(hu).astype(np.int16)), (segmentation, labels)):
         nib.save(nib.Nifti1Image(voxels, ct_from_voxel), path)
+    names = {"background": 0, "liver": 1, "kidney": 2, "spleen": 3, "pancreas": 4}
+    (segmentation.parent / "dataset.json").write_text(json.dumps({"labels": names}))
