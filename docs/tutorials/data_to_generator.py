@@ -42,8 +42,9 @@ data = {
 # ## The configuration
 #
 # Settings left out keep their default, the paper's. `generator` is what the artifact's model card will say: the
-# network reads two HU windows and one-hot classes on the polar grid (scan lines × depth) of the probe `c5_2`. An epoch
-# has 2 steps here; by default it has as many as the CT source has batches.
+# network reads two HU windows and one-hot classes on the polar grid (scan lines × depth) of the probe `c5_2`. The frames
+# have no masks, so the segmentation loss is off: S_us would have nothing to learn from. An epoch has 2 steps here; by
+# default it is as long as the longer domain.
 
 # %%
 config = {
@@ -57,8 +58,15 @@ config = {
         "scan_lines": 32,
         "samples": 64,
     },
-    "method": {"critics": [{"field": 34}], "critic_width": 0.125, "segmenter_width": 0.125, "pair": 5.0},
-    "schedule": {"epoch": 2, "batch": 4, "pretrain": 1, "warm_up": 1, "constant": 1, "decay": 1},
+    "method": {
+        "critics": [{"field": 34}],
+        "critic_width": 0.125,
+        "pair": 5.0,
+        "segmentation": 0,
+        "mask_input": False,
+        "fake_mask": "source",
+    },
+    "schedule": {"epoch": 2, "batch": 4, "pretrain": 0, "warm_up": 1, "constant": 1, "decay": 1},
     "data": data,
     "loop": {"log_every": 1, "panel_every": 8},
 }
@@ -67,8 +75,7 @@ Path("tiny.yaml").write_text(yaml.safe_dump(config))
 # %% [markdown]
 # ## Train, export
 #
-# Segmenters are pretrained, the generator is warmed up on pairs of CT slice and physics frame, then S-CycleGAN is
-# trained. These are the commands `python -m scyclegan_train train` and `export`. The artifact is one `.safetensors`
+# The generator is warmed up on pairs of CT slice and physics frame, then the cycle is trained. These are the commands `python -m scyclegan_train train` and `export`. The artifact is one `.safetensors`
 # file with its model card.
 
 # %%

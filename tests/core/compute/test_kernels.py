@@ -37,7 +37,7 @@ def test_kernels_round_alike_where_they_are_compiled_and_where_they_are_loaded(t
     compiled = samples()
     assert list(tmp_path.rglob("*.nbc"))
     assert samples() == compiled
-    assert len(compiled.split()) == 9
+    assert len(compiled.split()) == 10
 
 
 def test_torch_keeps_its_number_of_threads() -> None:
