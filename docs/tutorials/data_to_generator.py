@@ -42,9 +42,9 @@ data = {
 # ## The configuration
 #
 # Settings left out keep their default, the paper's. `generator` is what the artifact's model card will say: the
-# network reads two HU windows and one-hot classes on the polar grid (scan lines × depth) of the probe `c5_2`. The frames
-# have no masks, so the segmentation loss is off: S_us would have nothing to learn from. An epoch has 2 steps here; by
-# default it is as long as the longer domain.
+# network reads two HU windows and one-hot classes on the polar grid (scan lines × depth) of the probe `c5_2`. The
+# frames have no masks, so the segmentation loss is off: S_us would have nothing to learn from. An epoch has 2 steps
+# here; by default it is as long as the longer domain.
 
 # %%
 config = {
@@ -75,8 +75,8 @@ Path("tiny.yaml").write_text(yaml.safe_dump(config))
 # %% [markdown]
 # ## Train, export
 #
-# The generator is warmed up on pairs of CT slice and physics frame, then the cycle is trained. These are the commands `python -m scyclegan_train train` and `export`. The artifact is one `.safetensors`
-# file with its model card.
+# The generator is warmed up on pairs of CT slice and physics frame, then the cycle is trained. These are the commands
+# `python -m scyclegan_train train` and `export`. The artifact is one `.safetensors` file with its model card.
 
 # %%
 assert train.main(["--config", "tiny.yaml", "--out", "runs/tiny", "--accelerator", "cpu"]) == 0

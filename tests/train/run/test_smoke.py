@@ -24,11 +24,11 @@ from us_sim.core.generator.artifact import load_generator
 
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path]:
-    """120 steps of pretraining, 240 of S-CycleGAN."""
+    """120 steps of pretraining, 360 of S-CycleGAN."""
     made = config(
         method={"adversarial": "lsgan", "segmenter_width": 0.25},
         generator={"width": 0.125},
-        schedule={"epoch": 40, "batch": 2, "pretrain": 3, "constant": 3, "decay": 3, "pretrain_rate": 1e-2,
+        schedule={"epoch": 40, "batch": 2, "pretrain": 3, "constant": 4, "decay": 5, "pretrain_rate": 1e-2,
                   "rate": 2e-3, "ema": 0.9},
         loop={"log_every": 20, "checkpoint_every": 1000},
     )  # fmt: skip
