@@ -40,13 +40,13 @@ def test_autostart_ends_active(world: World) -> None:
 
 def test_a_scanner_brings_probe_and_settings(world: World) -> None:
     node = world.start(scanner="generic_handheld", renderer="physics", gain=3.0)
-    assert node.scene is not None
-    simulator = node.scene.simulator
+    assert node.session.scene is not None
+    simulator = node.session.scene.simulator
     assert (simulator.probe.radius_of_curvature, simulator.probe.depth) == (60.0, 150.0)
     assert (simulator.settings.gain, simulator.settings.dynamic_range) == (3.0, 55.0)
     assert node.get_parameter("dynamic_range").value == 55.0
     assert node.set_parameters([Parameter("tgc", value=0.7)])[0].successful
-    assert node.scene.simulator.settings.tgc == 0.7
+    assert node.session.scene.simulator.settings.tgc == 0.7
 
 
 def test_a_lifecycle_manager_leads_through_all_states(world: World) -> None:
