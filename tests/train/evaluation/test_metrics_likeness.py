@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
-from scyclegan_train.evaluation.likeness import blocks_of, compared, correlation_width, even_half, pooled
+from scyclegan_train.evaluation.likeness import blocks_of, compared, even_half, pooled
+from us_sim.core.analysis.realism import correlation_width
 from us_sim.core.geometry.probe import preset
 
 PROBE = preset("c5_2")

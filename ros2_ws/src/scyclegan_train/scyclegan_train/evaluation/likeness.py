@@ -6,13 +6,13 @@ within what real blocks show.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import skew
 
+from us_sim.core.analysis.realism import correlation_width
 from us_sim.core.geometry.probe import ProbeGeometry
 
 Picture = NDArray[np.float64]
@@ -57,18 +57,6 @@ def even_half(blocks: Blocks) -> Blocks:
     lit = {depth: [b for b in some if b.mean() > LIT] for depth, some in blocks.items()}
     ordered = {depth: sorted(some, key=lambda b: float(b.std() / b.mean())) for depth, some in lit.items()}
     return {depth: some[: len(some) // 2] for depth, some in ordered.items() if len(some) > 1}
-
-
-def correlation_width(block: Picture, axis: int) -> float:
-    """Full width at half maximum of the autocorrelation along an axis, in samples, the depth trend taken off."""
-    even = block - block.mean(axis=0)
-    spectrum = np.abs(np.fft.fft(even, n=2 * even.shape[axis], axis=axis)) ** 2
-    curve = np.fft.ifft(spectrum.sum(axis=1 - axis)).real
-    if curve[0] <= 0:
-        return math.nan
-    curve = curve / curve[0]
-    k = int(np.argmax(curve < 0.5))
-    return 2 * float(k - 1 + (curve[k - 1] - 0.5) / (curve[k - 1] - curve[k]))
 
 
 STATISTICS: dict[str, Callable[[Picture], float]] = {

@@ -90,15 +90,15 @@ def grain(frames: Frames, probe: ProbeGeometry, depth: float) -> tuple[float, fl
     middle = depth + 0.5 * BLOCK_DEPTH
     curved = math.isfinite(probe.apex)
     lateral = (probe.apex + middle) * probe.field_of_view if curved else probe.aperture
-    axial_width = _median([_width(block, 1) for block in found]) * probe.sample_spacing
-    return axial_width, _median([_width(block, 0) for block in found]) * lateral / probe.scan_lines
+    axial_width = _median([correlation_width(block, 1) for block in found]) * probe.sample_spacing
+    return axial_width, _median([correlation_width(block, 0) for block in found]) * lateral / probe.scan_lines
 
 
 def _median(values: list[float]) -> float:
     return float(np.nanmedian(values)) if values else math.nan
 
 
-def _width(block: Frames, axis: int) -> float:
+def correlation_width(block: Frames, axis: int) -> float:
     """Full width at half maximum of the autocorrelation along an axis, in samples, the depth trend taken off."""
     even = block - block.mean(axis=0)
     spectrum = np.abs(np.fft.fft(even, n=2 * even.shape[axis], axis=axis)) ** 2
