@@ -407,3 +407,16 @@ def test_scatterers_have_unit_variance_at_every_fraction_of_a_voxel() -> None:
     scatter = sampled(block(), probe).scatter
     assert float(scatter.std()) == pytest.approx(1.0, abs=0.02)
     assert reslice(block(), probe.polar_points, POSE)[1].min() == TissueClass.LIVER  # the block fills the fan
+
+
+def test_the_compiled_loops_refuse_arrays_of_different_grids() -> None:
+    """They look at the shape of one and would read beyond the end of the others."""
+    probe = ProbeGeometry(ProbeKind.LINEAR, 40.0, aperture=32.0, width=64, height=64, scan_lines=64, samples=128)
+    anatomy, coupling = made(impedance=torch.full((1, 64, 128), 1.6)), torch.ones(1, 64)
+    fewer = formed(replace(probe, scan_lines=32))
+    with pytest.raises(AssertionError, match=r"formation of \(32, "):
+        polar_frame(anatomy, coupling, fewer)
+    with pytest.raises(AssertionError, match="coupling of shape"):
+        polar_frame(anatomy, coupling[:, 1:], formed(probe))
+    with pytest.raises(AssertionError, match="formation of another grid"):
+        speckle.texture(anatomy, fewer)
