@@ -39,6 +39,8 @@ class NamedByContent(IndexDataCacheFile):  # type: ignore[misc]
 
 def name_by_content(compiled: Any, function: Callable[..., Any]) -> None:
     """Make a compiled function keep its files so."""
+    if not hasattr(compiled, "_cache"):
+        return  # NUMBA_DISABLE_JIT
     cache, impl = compiled._cache, compiled._cache._impl
     stamp = impl.locator.get_source_stamp(), taken_in(function.__globals__)
     cache._cache_file = NamedByContent(cache._cache_path, impl.filename_base, stamp)
