@@ -344,6 +344,16 @@ def test_gain_and_dynamic_range_of_a_generator(simulator: Simulator) -> None:
         np.testing.assert_allclose(image_of(drawing.render(on_the_box())), grey, atol=1)
 
 
+@pytest.mark.parametrize(("beside", "share"), [(-40.0, 0.0), (0.0, 0.5), (40.0, 1.0)])
+def test_a_frame_says_which_share_of_its_fan_the_ct_does_not_know(
+    simulator: Simulator, beside: float, share: float
+) -> None:
+    """The fan is 40 mm wide and its middle lies so many mm beyond the outermost voxels on the right."""
+    pose = on_the_box()
+    pose[0, 3] = simulator.patient.volume.bounds[1][0] + beside
+    assert simulator.render(pose, image=False, ct_slice=False, labels=False).unknown_fraction == pytest.approx(share)
+
+
 # -- refusals --------------------------------------------------------------------------------------------
 
 
