@@ -330,18 +330,28 @@ def test_lifted_lines_of_a_generator_show_no_tissue(simulator: Simulator) -> Non
 
 
 def test_gain_and_dynamic_range_of_a_generator(simulator: Simulator) -> None:
-    """A grey of 127.5 stands for −27.5 of 55 dB: 11 dB more gain make it 178.5, a range of 82.5 dB 170."""
+    """127.5 = 4 + 251 · 0.492, and 0.492^(1/1.5) = 0.623 of 55 dB: 11 dB more make it 0.823, 4 + 251 · 0.823^1.5."""
     made = painted(Card(LINEAR, width=0.0625), slice(0), slice(0))
     picture = torch.zeros(1, 3, 64, 64)
     made.network.forward = lambda x: picture.expand(len(x), -1, -1, -1)  # type: ignore[method-assign]
     for settings, grey in (
         (ImageSettings(), 127.5),
-        (ImageSettings(gain=11.0), 178.5),
-        (ImageSettings(gain=-40.0), 0),
-        (ImageSettings(dynamic_range=82.5), 170),
+        (ImageSettings(gain=11.0), 191.5),
+        (ImageSettings(gain=-40.0), 4),
+        (ImageSettings(dynamic_range=82.5), 166.6),
     ):
         drawing = simulator.replace(generator=made, renderer="generator", settings=settings)
         np.testing.assert_allclose(image_of(drawing.render(on_the_box())), grey, atol=1)
+
+
+@pytest.mark.parametrize(("beside", "share"), [(-40.0, 0.0), (0.0, 0.5), (40.0, 1.0)])
+def test_a_frame_says_which_share_of_its_fan_the_ct_does_not_know(
+    simulator: Simulator, beside: float, share: float
+) -> None:
+    """The fan is 40 mm wide and its middle lies so many mm beyond the outermost voxels on the right."""
+    pose = on_the_box()
+    pose[0, 3] = simulator.patient.volume.bounds[1][0] + beside
+    assert simulator.render(pose, image=False, ct_slice=False, labels=False).unknown_fraction == pytest.approx(share)
 
 
 # -- refusals --------------------------------------------------------------------------------------------

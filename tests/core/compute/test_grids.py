@@ -10,12 +10,14 @@ from tests.core.patients import volume_of
 
 from us_sim.core.compute.grids import clamped, classes_at, inside, trilinear
 from us_sim.core.compute.lattice import Lattice
+from us_sim.core.contact.deformation import Displacement
 from us_sim.core.contact.indentation import REACH, face_of, indentation
 from us_sim.core.geometry.probe import PRESETS
 from us_sim.core.geometry.transforms import rigid
 from us_sim.core.patient.breathing import mobility_of
 from us_sim.core.patient.patient import Patient
 from us_sim.core.patient.surface import Skin
+from us_sim.core.physics.scan_conversion import cell
 from us_sim.core.sampling.reslice import nearest_classes
 from us_sim.core.tissue import TissueClass
 
@@ -108,3 +110,24 @@ def test_breathing_takes_a_node_half_way_between_voxels_for_what_the_slice_shows
     np.testing.assert_array_equal(share[3], 0.0)
     t = (6.0 - 3.0) / (30.0 - 3.0)  # one node off the bone, smooth between FROM_BONE
     np.testing.assert_allclose(share[2], t * t * (3 - 2 * t), rtol=1e-6)
+
+
+@numba.njit
+def weight(place):  # type: ignore[no-untyped-def]
+    return cell(place, 5)
+
+
+def test_a_cell_lies_in_the_picture_wherever_it_is_asked_for() -> None:
+    """As an index NaN is the least integer: 9e18 cells before the first."""
+    assert weight(np.float32(np.nan)) == (0, 1, 0)
+    assert weight(np.float32(np.inf)) == (4, 4, 0)
+    assert weight(np.float32(-np.inf)) == (0, 1, 0)
+    assert weight(np.float32(0)) == (2, 3, 0)
+
+
+def test_points_that_are_not_numbers_are_moved_nowhere() -> None:
+    table = np.zeros((257, 7), np.float32)
+    points = torch.tensor([[np.nan, 0, 10], [np.inf, 0, 10], [-np.inf, 0, 10], [3, 2, 10]], dtype=torch.float32)
+    moved = Displacement(-128.0, 1.0, table).source(points)
+    assert moved[0, 0].isnan()
+    assert torch.equal(moved[3], points[3])

@@ -407,3 +407,36 @@ def test_scatterers_have_unit_variance_at_every_fraction_of_a_voxel() -> None:
     scatter = sampled(block(), probe).scatter
     assert float(scatter.std()) == pytest.approx(1.0, abs=0.02)
     assert reslice(block(), probe.polar_points, POSE)[1].min() == TissueClass.LIVER  # the block fills the fan
+
+
+def test_the_compiled_loops_refuse_arrays_of_different_grids() -> None:
+    """They look at the shape of one and would read beyond the end of the others."""
+    probe = ProbeGeometry(ProbeKind.LINEAR, 40.0, aperture=32.0, width=64, height=64, scan_lines=64, samples=128)
+    anatomy, coupling = made(impedance=torch.full((1, 64, 128), 1.6)), torch.ones(1, 64)
+    fewer = formed(replace(probe, scan_lines=32))
+    with pytest.raises(AssertionError, match=r"formation of \(32, "):
+        polar_frame(anatomy, coupling, fewer)
+    with pytest.raises(AssertionError, match="coupling of shape"):
+        polar_frame(anatomy, coupling[:, 1:], formed(probe))
+    with pytest.raises(AssertionError, match="formation of another grid"):
+        speckle.texture(anatomy, fewer)
+
+
+def test_beyond_the_ct_tissue_fades_without_a_border_or_a_shadow() -> None:
+    """Cut 60 mm down, liver goes on beyond: impedance and attenuation stay, scatterers fall by e every 6 mm."""
+    probe = ProbeGeometry(ProbeKind.LINEAR, 96.0, aperture=32.0, width=64, height=64, scan_lines=16, samples=96)
+    whole, cut = block(), block()
+    cut = replace(cut, hu=cut.hu[:, :, :36].copy(), tissue=cut.tissue[:, :, :36].copy())  # centres from −10 to 60 mm
+    entire, ended = sampled(whole, probe), sampled(cut, probe)
+    assert torch.equal(entire.impedance, ended.impedance)
+    assert torch.equal(entire.attenuation, ended.attenuation)
+    beyond = (torch.arange(96) + 0.5 - 60).clamp(min=0)  # mm, of the samples
+    left = torch.exp(-beyond / 6)[:, None]
+    assert left[[59, 66, 72], 0].tolist() == pytest.approx([1, math.exp(-6.5 / 6), math.exp(-12.5 / 6)])
+    torch.testing.assert_close(ended.scatter[0], entire.scatter[0] * left, rtol=1e-4, atol=1e-6)
+    form, coupled = formed(probe), torch.ones(1, 16)
+    shown, known = (log_compress(received(part, coupled, form), form)[0] for part in (ended, entire))
+    assert (shown[:, 55:] <= known[:, 55:] + 6).all()  # no bright bar at the cut
+    assert shown[:, 61:67].mean() > 0.5 * known[:, 61:67].mean()  # nor a shadow that begins there
+    assert (ended.hu[0, :, 61:] == -1000).all()
+    assert (ended.tissue[0, :, 61:] == 0).all()

@@ -16,6 +16,7 @@ from us_sim.core.contact.indentation import face_of, indentation
 from us_sim.core.generator.card import Card
 from us_sim.core.generator.composition import Composition
 from us_sim.core.generator.encoding import encode_by_tensors
+from us_sim.core.generator.tone import noise_floor
 from us_sim.core.geometry.probe import preset
 from us_sim.core.physics.b_mode import uncoupled
 from us_sim.core.physics.imaging import formation
@@ -71,7 +72,8 @@ def test_encoding_and_the_way_onto_the_frame() -> None:
     hu, tissue = torch.zeros(1, *card.size), torch.zeros(1, *card.size, dtype=torch.uint8)
     fan = torch.ones(card.size, dtype=torch.bool)
     assert operations(lambda: encode_by_tensors(card, hu, tissue, None, fan)) <= 13
-    compose = Composition(card, PROBE, uncoupled(formation(PROBE, ImageSettings(), 0, CPU)), CPU)
+    form = formation(PROBE, ImageSettings(), 0, CPU)
+    compose = Composition(card, PROBE, uncoupled(form), noise_floor(form))
     output, coupling = torch.zeros(1, 3, *card.size), torch.ones(1, PROBE.scan_lines)
     assert operations(lambda: compose.by_tensors(output, coupling, ImageSettings())) <= 16
 

@@ -27,8 +27,9 @@ from us_sim.core.generator.encoding import window
 from us_sim.core.generator.inference import accelerated
 from us_sim.core.generator.renderer import LearnedRenderer
 from us_sim.core.geometry.probe import ProbeGeometry, preset
-from us_sim.core.geometry.transforms import Matrix, check_pose
+from us_sim.core.geometry.transforms import Matrix, apply, check_pose
 from us_sim.core.patient.breathing import inspired, phase_at
+from us_sim.core.patient.extent import unknown_fraction
 from us_sim.core.patient.patient import Patient
 from us_sim.core.physics.b_mode import polar_frame
 from us_sim.core.physics.imaging import formation
@@ -37,6 +38,8 @@ from us_sim.core.physics.scanner_file import ScannerPreset
 from us_sim.core.sampling.moved_sampler import MovedSampler, Source
 from us_sim.core.sampling.reslice import elevation_beam
 from us_sim.core.sampling.sampler import Sampler, Slice, sampler_on
+
+SPARSE = 8  # rows and columns of pixels to one that is asked whether the CT knows what lies there
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -56,6 +59,7 @@ class Frame:
         renderer: what drew the image.
         deformed: the probe has pressed in what is shown.
         phase: of the breath, 0 to 1; 0 while it is held.
+        unknown_fraction: share of the fan that lies beyond the CT, 0 to 1.
     """
 
     image: NDArray[np.uint8] | None
@@ -67,6 +71,7 @@ class Frame:
     renderer: str
     deformed: bool = False
     phase: float = 0.0
+    unknown_fraction: float = 0.0
 
 
 class Views(TypedDict, total=False):
@@ -180,6 +185,7 @@ class Simulator:
         self._pixels = torch.tensor(probe.pixel_points).to(device)
         self._lines = torch.tensor(probe.polar_points).to(device)
         self._grid, self._fan = conversion_grid(probe, device)
+        self._sparse = probe.pixel_points[::SPARSE, ::SPARSE][probe.fan_mask[::SPARSE, ::SPARSE]].astype(np.float64)
         self._formation = formation(probe, self.settings, seed, device, scanner.constants)
         self._learned = self._learned_renderer(like)
 
@@ -303,9 +309,14 @@ class Simulator:
         with self.device.failures():
             made = self._make(renderer, sampler, poses, lines, image, ct_slice, labels)
         return [
-            Frame(*shown, one.contact, one.wrench, pose, renderer, deformed=field is not None, phase=phase)
+            Frame(*shown, one.contact, one.wrench, pose, renderer, field is not None, phase, self._unknown(pose))
             for shown, one, pose, field, phase in zip(made, touches, poses, fields, phases, strict=True)
         ]
+
+    def _unknown(self, ct_from_probe: Matrix) -> float:
+        """Share of the fan beyond the CT at one pose."""
+        volume = self.patient.volume
+        return unknown_fraction(volume.hu.shape, volume.ct_from_voxel, apply(ct_from_probe, self._sparse))
 
     def _displacement(self, touch: Touch) -> Displacement | None:
         """How the tissue gives way to the probe at one pose; None where it does not."""

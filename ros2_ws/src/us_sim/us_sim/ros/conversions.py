@@ -258,6 +258,7 @@ def frame_info_message(
         deformed=frame.deformed,
         frozen=frozen,
         latency=time.monotonic() - arrival,
+        unknown_fraction=frame.unknown_fraction,
     )
 
 

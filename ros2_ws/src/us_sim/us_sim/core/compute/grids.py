@@ -3,8 +3,6 @@
 A grid is the box between its outermost sample centres. A position on a face of the box is inside. What lies beyond has
 no sample (air, class 0), or takes that of the nearest position in the box, as `clamped` gives it. NaN is outside, and
 `clamped` to 0. `lattice` keeps the same rule on tensors.
-
-Numba's cache on disk looks at one file alone: after an edit here, delete the `__pycache__` folders below `core/`.
 """
 
 from __future__ import annotations
@@ -12,6 +10,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from us_sim.core.compute.kernels import serial
 
 _NEXT = np.uintp(1)
 
@@ -75,7 +75,7 @@ def classes_at(classes: NDArray[np.uint8], index: NDArray[np.float64]) -> NDArra
     return np.asarray(_classes_at(classes, flat)).reshape(index.shape[:-1])
 
 
-@numba.njit(nogil=True, cache=True)
+@serial
 def _classes_at(classes, index):  # type: ignore[no-untyped-def]
     out = np.empty(len(index), np.uint8)
     for n in range(len(index)):

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import numba
 import torch
 
+from us_sim.core.compute.cache import name_by_content
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 if "NUMBA_THREADING_LAYER" not in os.environ:
@@ -22,6 +24,7 @@ def kernel(function: Function) -> Function:
     # Fast-math rounds as the optimiser happens to inline, and it inlines a loop otherwise in the process that compiles
     # it than in those that load it from the cache. It costs 1 ms of a frame to have the same frames in both.
     compiled = numba.njit(parallel=True, nogil=True, cache=True)(function)
+    name_by_content(compiled, function)
 
     @functools.wraps(function)
     def run(*arguments: Any) -> Any:
@@ -29,6 +32,13 @@ def kernel(function: Function) -> Function:
         return compiled(*arguments)
 
     return run  # type: ignore[return-value]
+
+
+def serial(function: Function) -> Function:
+    """Compile a function that runs in the thread of its caller, without the GIL."""
+    compiled: Function = numba.njit(nogil=True, cache=True)(function)
+    name_by_content(compiled, function)
+    return compiled
 
 
 @functools.cache

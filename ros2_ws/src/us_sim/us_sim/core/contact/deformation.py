@@ -31,7 +31,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from us_sim.core.compute.kernels import kernel
+from us_sim.core.compute.kernels import kernel, serial
 from us_sim.core.contact import indentation
 from us_sim.core.contact.indentation import LATERAL_MARGIN, Indentation
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
@@ -97,7 +97,7 @@ def _profile(probe: ProbeGeometry) -> tuple[Array, Array, Array]:
     return x, face, np.abs(x) - np.abs(inner)
 
 
-@numba.njit(nogil=True, cache=True)
+@serial
 def _table(x, face, outside, columns, skin_at, bone_at, penetration):  # type: ignore[no-untyped-def]
     """`Displacement.table` from skin, bone and penetration at the columns of tissue; empty where nothing moves."""
     step = x[1] - x[0]
@@ -126,7 +126,7 @@ def _table(x, face, outside, columns, skin_at, bone_at, penetration):  # type: i
     return table
 
 
-@numba.njit(nogil=True, cache=True)
+@serial
 def _shoulders(pressed, x, outside):  # type: ignore[no-untyped-def]
     """Penetration that goes on beside the face, from that of its edges to 0 over SHOULDER."""
     on_face = np.flatnonzero(outside == 0)
@@ -134,7 +134,7 @@ def _shoulders(pressed, x, outside):  # type: ignore[no-untyped-def]
     return edge * 0.5 * (1 + np.cos(np.pi * np.minimum(outside / SHOULDER, 1.0))) * (outside > 0)
 
 
-@numba.njit(nogil=True, cache=True)
+@serial
 def _rising(skin, x):  # type: ignore[no-untyped-def]
     """The skin where it falls off by less than 45°; beside steeper flanks, a line through the air outside."""
     risen = skin.copy()
@@ -145,7 +145,7 @@ def _rising(skin, x):  # type: ignore[no-untyped-def]
     return risen
 
 
-@numba.njit(nogil=True, cache=True)
+@serial
 def _lowest(values, around, step):  # type: ignore[no-untyped-def]
     """A smooth line that nowhere lies above the values: the least within `around` mm, evened out."""
     nodes, last = round(0.5 * around / step), len(values) - 1
@@ -163,7 +163,7 @@ def _lowest(values, around, step):  # type: ignore[no-untyped-def]
     return lowest
 
 
-@numba.njit(nogil=True, cache=True)
+@serial
 def _integral(values, step):  # type: ignore[no-untyped-def]
     """Running integral, (N,), from the first node, by trapezoids."""
     total = np.zeros(len(values))
@@ -171,7 +171,7 @@ def _integral(values, step):  # type: ignore[no-untyped-def]
     return total
 
 
-@numba.njit(nogil=True, cache=True)
+@serial
 def _slope(values, step):  # type: ignore[no-untyped-def]
     """Derivative, (N,), by central differences, one-sided at the ends."""
     slope = np.empty_like(values)
@@ -198,7 +198,8 @@ def _move(left, step, table, points, out):  # type: ignore[no-untyped-def]
     first, one, six = np.float32(left), np.float32(1), np.float32(6)
     for p in numba.prange(points.shape[0]):
         x, z = points[p, 0], points[p, 2]
-        place = min(max((x - first) * scale, np.float32(0)), last)
+        place = (x - first) * scale
+        place = min(place, last) if place > 0 else np.float32(0)  # 0 for NaN, whose index would lie anywhere
         i = int(place)
         w = place - np.float32(i)
         v = one - w

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from us_sim.core.compute.grids import mapped, nearest
+from us_sim.core.compute.kernels import serial
 from us_sim.core.contact.elasticity import elasticity_table
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
 from us_sim.core.geometry.transforms import Matrix, apply, inverse
@@ -151,7 +152,7 @@ def ready() -> None:
     _walk(tissue, elasticity_table(), eye, none, nothing, nothing, np.ones(2), nothing, nothing)
 
 
-@numba.njit(nogil=True, cache=True)
+@serial
 def _followed(grid, ct_from_grid, starts, along, distance):  # type: ignore[no-untyped-def]
     """Way to the skin along each column, by the secant rule, and how far from the skin it ends, mm.
 
@@ -170,7 +171,7 @@ def _followed(grid, ct_from_grid, starts, along, distance):  # type: ignore[no-u
     return way, distance
 
 
-@numba.njit(nogil=True, cache=True)
+@serial
 def _walk(tissue, elasticity, m, points, skin, penetration, size, bone, stiffness):  # type: ignore[no-untyped-def]
     length, width = size
     for p in range(len(points)):

@@ -12,6 +12,7 @@ from torch import Tensor
 from us_sim.core.compute.kernels import kernel
 from us_sim.core.config import ImageSettings
 from us_sim.core.generator.card import Card
+from us_sim.core.generator.tone import is_trained, toned
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.physics.scan_conversion import bilinear, cell, conversion_grid, scan_convert, scan_convert_by_tensors
 
@@ -23,14 +24,18 @@ class Composition:
         card: of the generator.
         probe: whose frame it is; of no more depth than the card's.
         uncoupled: (L, S) grey levels of the card's probe in air.
-        device: where the generator runs.
+        noise: (L, S) amplitude of its electronic noise, from `tone.noise_floor`.
     """
 
-    def __init__(self, card: Card, probe: ProbeGeometry, uncoupled: Tensor, device: torch.device) -> None:
+    def __init__(self, card: Card, probe: ProbeGeometry, uncoupled: Tensor, noise: Tensor) -> None:
+        device = uncoupled.device
         self._polar = card.grid == "polar"
         self._lines, self._fan = line_grid(probe, card.probe, device)
+        self._air, self._floor = uncoupled, noise
         self._bare = scan_convert(uncoupled[None], self._lines, self._fan)[0]
         self._drawn = self._lines.flip(-1) if self._polar else pixel_grid(probe, card.probe, device)
+        # The noise where the generator draws.
+        self._noise = noise.T if self._polar else scan_convert(noise[None], *conversion_grid(card.probe, device))[0]
 
     def __call__(self, output: Tensor, coupling: Tensor, settings: ImageSettings) -> Tensor:
         """Return (B, H, W) grey levels, 0 to 255, exactly 0 outside the fan.
@@ -43,28 +48,28 @@ class Composition:
         if output.device.type != "cpu":
             return self.by_tensors(output, coupling, settings)
         assert len(coupling) == len(output), "coupling and output of different poses"
-        slope, offset = map(np.float32, _tone(settings))
         grey, frame = torch.empty(len(output), *output.shape[2:]), torch.empty(len(output), *self._fan.shape)
+        _grey(output.numpy(), grey.numpy())
+        grey, bare = self._at(settings, grey)
         _compose(
-            output.numpy(), slope, offset, self._drawn.numpy(), self._lines.numpy(), self._fan.numpy(),
-            coupling.numpy(), self._bare.numpy(), grey.numpy(), frame.numpy(),
+            grey.numpy(), self._drawn.numpy(), self._lines.numpy(), self._fan.numpy(),
+            coupling.numpy(), bare.numpy(), frame.numpy(),
         )  # fmt: skip
         return frame
 
     def by_tensors(self, output: Tensor, coupling: Tensor, settings: ImageSettings) -> Tensor:
         """The same on any torch device."""
-        slope, offset = _tone(settings)
-        grey = 255 * (output.float().mean(dim=1) * slope + offset).clamp(0, 1)
+        grey, bare = self._at(settings, 255 * (output.float().mean(dim=1) * 0.5 + 0.5).clamp(0, 1))
         share = scan_convert_by_tensors(coupling[..., None], self._lines, self._fan)
         shown = scan_convert_by_tensors(grey, self._drawn, self._fan)
-        return shown * share + self._bare * (1 - share)
+        return shown * share + bare * (1 - share)
 
-
-def _tone(settings: ImageSettings) -> tuple[float, float]:
-    """Factor and offset from a generator's output to the share of white: dB are linear in both."""
-    usual = ImageSettings()
-    slope = 0.5 * usual.dynamic_range / settings.dynamic_range
-    return slope, 1 - slope + (settings.gain - usual.gain) / settings.dynamic_range
+    def _at(self, settings: ImageSettings, grey: Tensor) -> tuple[Tensor, Tensor]:
+        """What was drawn, (B, h, w), and the frame in air, (H, W), at a gain and dynamic range."""
+        if is_trained(settings):
+            return grey, self._bare
+        air = toned(self._air, self._floor, settings)
+        return toned(grey, self._noise, settings), scan_convert(air[None], self._lines, self._fan)[0]
 
 
 def line_grid(probe: ProbeGeometry, drawn: ProbeGeometry, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -84,18 +89,21 @@ def pixel_grid(probe: ProbeGeometry, drawn: ProbeGeometry, device: torch.device)
 
 
 @kernel
-def _compose(  # type: ignore[no-untyped-def]
-    output, slope, offset, drawn, lines, fan, coupling, bare, grey, frame
-):
-    white, third, one = np.float32(255), np.float32(1 / 3), np.float32(1)
+def _grey(output, grey):  # type: ignore[no-untyped-def]
+    white, third, half, one = np.float32(255), np.float32(1 / 3), np.float32(0.5), np.float32(1)
     rows = output.shape[2]
     for r in numba.prange(len(output) * rows):
         b, y = r // rows, r % rows
         for x in range(output.shape[3]):
             mean = (output[b, 0, y, x] + output[b, 1, y, x] + output[b, 2, y, x]) * third
-            grey[b, y, x] = white * min(max(mean * slope + offset, np.float32(0)), one)
+            grey[b, y, x] = white * min(max(mean * half + half, np.float32(0)), one)
+
+
+@kernel
+def _compose(grey, drawn, lines, fan, coupling, bare, frame):  # type: ignore[no-untyped-def]
+    one = np.float32(1)
     height, width = fan.shape
-    for r in numba.prange(len(output) * height):
+    for r in numba.prange(len(grey) * height):
         b, y = r // height, r % height
         for x in range(width):
             if not fan[y, x]:

@@ -104,6 +104,9 @@ BLOCK = 16  # scan lines whose channels one thread writes side by side: a cache 
 
 def _compiled(card: Card, image: Tensor, tissue: Tensor, scatter: Tensor | None, fan: Tensor) -> Tensor:
     batch, height, width = image.shape
+    assert tissue.shape == image.shape, f"labels of {tuple(tissue.shape)} for an image of {tuple(image.shape)}"
+    assert fan.shape == image.shape[1:], f"fan of {tuple(fan.shape)} for an image of {tuple(image.shape)}"
+    assert scatter is None or scatter.shape == image.shape, "scatterers of another shape than the image"
     windows, place = np.array(_windows(card), np.float32), class_index(card, CPU).numpy()
     given = image.numpy(), tissue.numpy(), fan.numpy(), windows, place
     if card.encoding == "paper" or scatter is None:

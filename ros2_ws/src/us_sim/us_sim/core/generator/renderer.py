@@ -12,6 +12,7 @@ from us_sim.core.config import ImageSettings
 from us_sim.core.generator.artifact import Generator
 from us_sim.core.generator.composition import Composition
 from us_sim.core.generator.encoding import encode
+from us_sim.core.generator.tone import noise_floor
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.core.physics import speckle
@@ -45,7 +46,7 @@ class LearnedRenderer:
         self._card_grid = conversion_grid(grid, device)
         # The physics frame of the two-stage pipeline is the one the generator was trained on.
         self._training = formation(grid, ImageSettings(), seed, device)
-        self._compose = Composition(card, probe, uncoupled(self._training), device)
+        self._compose = Composition(card, probe, uncoupled(self._training), noise_floor(self._training))
 
     def with_settings(self, settings: ImageSettings) -> LearnedRenderer:
         """Return the same renderer at another gain or dynamic range; all that is made once is shared."""

@@ -55,6 +55,9 @@ class Mobility:
     grid_from_ct: Matrix
     _tensors: dict[torch.device, tuple[Tensor, Lattice]] = field(default_factory=dict, repr=False)
 
+    def __post_init__(self) -> None:
+        assert min(self.share.shape) >= 2, f"shares of shape {self.share.shape}; expected 2 or more along each axis"
+
     def source(self, points: Tensor, ct_from_probe: Matrix, caudal: float) -> Tensor:
         """Return where the tissue at points lay at the end of expiration.
 

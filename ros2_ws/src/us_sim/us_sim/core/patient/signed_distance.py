@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from us_sim.core.compute.grids import clamped, trilinear
+from us_sim.core.compute.kernels import serial
 
 
-@njit(cache=True, nogil=True)
+@serial
 def share_of_blocks(hu, tissue, block_i, block_j, block_k):  # type: ignore[no-untyped-def]
     """Mean body share of blocks of voxels, with one empty block around them."""
     ni, nj, nk = tissue.shape
@@ -29,7 +29,7 @@ def share_of_blocks(hu, tissue, block_i, block_j, block_k):  # type: ignore[no-u
     return out / np.float32(block_i * block_j * block_k)
 
 
-@njit(cache=True, nogil=True)
+@serial
 def _share(hu, tissue, i, j, k):  # type: ignore[no-untyped-def]
     """Share of body in a voxel: 0 or 1, but at the border what HU says between air and soft tissue.
 
@@ -51,7 +51,7 @@ def _share(hu, tissue, i, j, k):  # type: ignore[no-untyped-def]
     return min(1.0, max(0.5, share)) if body else min(0.5, max(0.0, share))
 
 
-@njit(cache=True, nogil=True)
+@serial
 def redistance(u):  # type: ignore[no-untyped-def]
     """Signed distance in cells, negative where u > 0, to the surface u = 0."""
     nx, ny, nz = u.shape
@@ -82,7 +82,7 @@ def redistance(u):  # type: ignore[no-untyped-def]
     return distance
 
 
-@njit(cache=True, nogil=True)
+@serial
 def _sweep(d, fixed, back_x, back_y, back_z):  # type: ignore[no-untyped-def]
     """One Gauss-Seidel pass of |∇d| = 1 with Godunov's upwind differences, unit cells."""
     nx, ny, nz = d.shape
@@ -109,7 +109,7 @@ def _sweep(d, fixed, back_x, back_y, back_z):  # type: ignore[no-untyped-def]
                     d[x, y, z] = new
 
 
-@njit(cache=True, nogil=True)
+@serial
 def _at(distance, ct_from_grid, px, py, pz):  # type: ignore[no-untyped-def]
     """Trilinear value at one point in `ct`, mm; outside the grid, the way to it is added."""
     spacing = ct_from_grid[0, 0]
@@ -121,7 +121,7 @@ def _at(distance, ct_from_grid, px, py, pz):  # type: ignore[no-untyped-def]
     return trilinear(distance, cx, cy, cz, np.float64) + way
 
 
-@njit(cache=True, nogil=True)
+@serial
 def distance_at(distance, ct_from_grid, points):  # type: ignore[no-untyped-def]
     out = np.empty(len(points))
     for n in range(len(points)):
@@ -129,7 +129,7 @@ def distance_at(distance, ct_from_grid, points):  # type: ignore[no-untyped-def]
     return out
 
 
-@njit(cache=True, nogil=True)
+@serial
 def normal_at(distance, ct_from_grid, points):  # type: ignore[no-untyped-def]
     step = ct_from_grid[0, 0]
     out = np.empty((len(points), 3))

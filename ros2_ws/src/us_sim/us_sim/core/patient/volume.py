@@ -22,7 +22,7 @@ from us_sim.core.patient.naming.schemes import check_scheme
 from us_sim.core.patient.plausible import doubts
 from us_sim.core.patient.reading import read_scan
 from us_sim.core.patient.tissue_hu import METAL_ABOVE, tissue_from_hu
-from us_sim.core.tissue import TissueClass
+from us_sim.core.tissue import CLASS_COUNT, TissueClass
 
 AIR_HU = -1000
 _PADDING = -1100  # HU below what a scanner measures
@@ -58,6 +58,7 @@ class CtVolume:
         # The compiled loops read the neighbours of every place in it.
         assert min(self.hu.shape) >= 2, f"{self.name}: shape {self.hu.shape}; expected 2 voxels or more along each axis"
         assert self.tissue.shape == self.hu.shape, f"{self.name}: classes {self.tissue.shape}, HU {self.hu.shape}"
+        assert self.tissue.max() < CLASS_COUNT, f"{self.name}: class {self.tissue.max()}; expected below {CLASS_COUNT}"
         if self.echo is not None:
             assert self.echo.shape == self.hu.shape, f"{self.name}: echo {self.echo.shape}, HU {self.hu.shape}"
             assert self.echo.dtype == np.int8, f"{self.name}: echo is {self.echo.dtype}; expected int8"

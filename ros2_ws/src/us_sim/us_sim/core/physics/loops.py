@@ -27,6 +27,7 @@ FAINT = np.float32(i.FAINT)
 
 def received_by_loops(anatomy: Anatomy, coupling: Tensor, form: Formation) -> Tensor:
     """`b_mode.received` on the CPU."""
+    _check(anatomy, coupling, form)
     shape, scanner, looks = anatomy.impedance.shape, form.scanner, form.scanner.looks
     made = torch.empty(7, *shape).numpy()  # each step writes what the next one reads
     impedance, left, step, along, energy, even, level = made
@@ -55,6 +56,17 @@ def received_by_loops(anatomy: Anatomy, coupling: Tensor, form: Formation) -> Te
     weak = coupling.contiguous().numpy(), form.aperture.numpy(), form.noise.numpy(), form.ring.numpy()
     _compound(signal, form.lateral_psf.numpy(), *weak, envelope.numpy())
     return envelope
+
+
+def _check(anatomy: Anatomy, coupling: Tensor, form: Formation) -> None:
+    """The loops look at the shape of one array and read all others there."""
+    _, lines, samples = shape = anatomy.impedance.shape
+    channels = anatomy.scatter.shape[-1]
+    assert all(part.shape[:3] == shape for part in vars(anatomy).values()), f"anatomy of other shapes than {shape}"
+    assert channels >= 2 * form.scanner.looks, f"scatterers of {channels} channels for {form.scanner.looks} looks"
+    assert coupling.shape == shape[:2], f"coupling of shape {tuple(coupling.shape)} for anatomy of {tuple(shape)}"
+    here = form.noise.shape[:2]
+    assert here == (lines, samples), f"formation of {tuple(here)} lines and samples for {lines, samples}"
 
 
 def _levels(form: Formation) -> NDArray[np.float32]:

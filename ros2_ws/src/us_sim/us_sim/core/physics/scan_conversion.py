@@ -24,6 +24,7 @@ def scan_convert(polar: Tensor, grid: Tensor, mask: Tensor) -> Tensor:
     """Interpolate (B, L, S) bilinearly at the frame's pixels; (B, H, W), exactly 0 outside the fan."""
     if polar.device.type != "cpu":
         return scan_convert_by_tensors(polar, grid, mask)
+    assert grid.shape[1:3] == mask.shape, f"grid of {tuple(grid.shape)} for a frame of {tuple(mask.shape)}"
     frame = torch.empty(len(polar), *mask.shape)
     _convert(polar.numpy(), grid.numpy(), mask.numpy(), frame.numpy())
     return frame
@@ -40,7 +41,8 @@ def scan_convert_by_tensors(polar: Tensor, grid: Tensor, mask: Tensor) -> Tensor
 @numba.njit(inline="always")
 def cell(place, size):  # type: ignore[no-untyped-def]
     """Cell at or before a normalised place, the next one, and how far between them, inside a compiled loop."""
-    at = min(max(np.float32(0.5) * ((place + np.float32(1)) * size - np.float32(1)), np.float32(0)), size - 1)
+    at = np.float32(0.5) * ((place + np.float32(1)) * size - np.float32(1))
+    at = min(at, size - 1) if at > 0 else np.float32(0)  # 0 for NaN, whose index would lie anywhere
     first = int(at)
     return first, min(first + 1, size - 1), np.float32(at - first)
 

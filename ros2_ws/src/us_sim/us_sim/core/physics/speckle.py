@@ -32,6 +32,7 @@ def texture(anatomy: Anatomy, form: Formation) -> Tensor:
     if anatomy.scatter.device.type != "cpu":
         return texture_by_tensors(anatomy, form)
     sheets = fascia(anatomy)
+    assert sheets.shape[1:] == form.noise.shape[:2], f"formation of another grid than {tuple(sheets.shape[1:])}"
     level = torch.empty_like(sheets)
     louder = np.float32(10 ** (-form.scanner.speckle_level / 20))
     given = anatomy.scatter.contiguous(), sheets, form.lateral_psf.contiguous()
@@ -43,6 +44,7 @@ def blur_laterally(signal: Tensor, psf: Tensor) -> Tensor:
     """Convolve (B, L, S, C) across the scan lines with each depth zone's point spread (ZONES, L, L)."""
     if signal.device.type != "cpu":
         return blur_by_tensors(signal, psf)
+    assert psf.shape[1:] == (signal.shape[1],) * 2, f"{signal.shape[1]} lines, point spread of {tuple(psf.shape)}"
     blurred = torch.empty(signal.shape)
     of_lines = *signal.shape[:2], -1
     _blur(signal.reshape(of_lines).numpy(), psf.contiguous().numpy(), blurred.view(of_lines).numpy())

@@ -7,9 +7,9 @@ signature (Kuzmich et al. 2009, AJR 192, 1567).
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from us_sim.core.compute.kernels import serial
 from us_sim.core.patient.detail.region import Region
 from us_sim.core.patient.detail.tubes import noise_at, noise_tile, row
 from us_sim.core.tissue import TissueClass as T
@@ -36,7 +36,7 @@ def paint_gut(whole: Region, gut: NDArray[np.bool_], seed: int) -> None:
     _paint(whole.tissue, whole.hu, whole.echo, layer, size, noise_tile(seed), np.ascontiguousarray(whole.ct_from_voxel))
 
 
-@njit(cache=True, nogil=True)
+@serial
 def depth_layers(mask, count):  # type: ignore[no-untyped-def]
     """(I, J, K) uint8: how many voxels deep in the mask each lies, up to `count`; 255 deeper, 0 outside."""
     out = np.where(mask, np.uint8(255), np.uint8(0))
@@ -56,7 +56,7 @@ def depth_layers(mask, count):  # type: ignore[no-untyped-def]
     return out
 
 
-@njit(cache=True, nogil=True)
+@serial
 def _paint(tissue, hu, echo, layer, size, tile, m):  # type: ignore[no-untyped-def]
     for i in range(tissue.shape[0]):
         for j in range(tissue.shape[1]):

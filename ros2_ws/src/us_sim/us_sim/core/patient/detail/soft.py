@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from us_sim.core.compute.kernels import serial
 from us_sim.core.patient.detail.region import Region
 from us_sim.core.patient.detail.tubes import noise_at, noise_tile, row
 from us_sim.core.patient.grid import ball
@@ -28,7 +28,7 @@ def paint_diaphragm(whole: Region) -> None:
     _part(whole.tissue, ball(whole.ct_from_voxel, DIAPHRAGM))
 
 
-@njit(cache=True, nogil=True)
+@serial
 def _paint(tissue, echo, tile, m):  # type: ignore[no-untyped-def]
     for i in range(tissue.shape[0]):
         for j in range(tissue.shape[1]):
@@ -44,7 +44,7 @@ def _paint(tissue, echo, tile, m):  # type: ignore[no-untyped-def]
                 echo[i, j, k] = round(max(sheet, DARK[n]) + tone)
 
 
-@njit(cache=True, nogil=True)
+@serial
 def _part(tissue, offsets):  # type: ignore[no-untyped-def]
     """Turn liver and spleen into muscle where lung lies at one of the offsets, (N, 3) voxels."""
     ni, nj, nk = tissue.shape

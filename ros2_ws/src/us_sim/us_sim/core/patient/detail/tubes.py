@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from us_sim.core.compute.kernels import serial
 from us_sim.core.geometry.transforms import Matrix, inverse
 
 TILE = 64  # lattice points along each axis of the noise, a power of two
@@ -34,7 +35,7 @@ def tube_distance(
     return out
 
 
-@njit(cache=True, nogil=True)
+@serial
 def _tubes(out, ct_from_voxel, matrix, reach, start, end, first, last, margin):  # type: ignore[no-untyped-def]
     for s in range(len(start)):
         size = max(first[s], last[s]) + margin
@@ -87,7 +88,7 @@ def _oblique() -> Matrix:
     return turn
 
 
-@njit(cache=True, nogil=True)
+@serial
 def _fill_noise(tile, m, out):  # type: ignore[no-untyped-def]
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):

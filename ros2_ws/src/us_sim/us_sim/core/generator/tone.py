@@ -1,0 +1,46 @@
+"""Gain and dynamic range of what a generator draws: its grey goes back to dB, and is compressed anew as a scanner does.
+
+What was drawn black is no echo of a known level: there the electronic noise is all that gain brings up.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from us_sim.core.config import ImageSettings
+from us_sim.core.physics.gel import NEPER
+from us_sim.core.physics.imaging import Formation
+from us_sim.core.physics.scanner import GENERIC, Scanner
+from us_sim.core.physics.speckle import compound
+
+
+def is_trained(settings: ImageSettings) -> bool:
+    """Whether gain and dynamic range are those that generators are trained at."""
+    usual = ImageSettings()
+    return (settings.gain, settings.dynamic_range) == (usual.gain, usual.dynamic_range)
+
+
+def noise_floor(form: Formation) -> Tensor:
+    """Return (L, S) amplitude of the electronic noise after TGC, as the training's settings show it."""
+    usual = ImageSettings()
+    return compound(form.noise) * torch.exp(NEPER * (form.tgc + form.scanner.sensitivity + usual.gain))
+
+
+def toned(grey: Tensor, noise: Tensor, settings: ImageSettings, scanner: Scanner = GENERIC) -> Tensor:
+    """Return the grey levels, 0 to 255, of other settings.
+
+    Args:
+        grey: as drawn for the training's settings.
+        noise: of the same shape but for leading axes, from `noise_floor`.
+        settings: gain and dynamic range to show it at.
+        scanner: whose grey map drew it.
+    """
+    usual = ImageSettings()
+    black = torch.exp(torch.tensor(-NEPER * usual.dynamic_range))  # the amplitude that is just black
+    share = ((grey - scanner.black) / (255 - scanner.black)).clamp(0, 1) ** (1 / scanner.gamma)
+    echo = torch.exp(NEPER * usual.dynamic_range * (share - 1))
+    power = (echo.square() - black.square()).clamp(min=0) + torch.minimum(noise, black).square()
+    level = 0.5 * torch.log(power.clamp(min=1e-18)) / NEPER + settings.gain - usual.gain
+    shown = (1 + level / settings.dynamic_range).clamp(0, 1) ** scanner.gamma
+    return scanner.black + (255 - scanner.black) * shown
