@@ -297,7 +297,7 @@ def _quick_collection() -> None:
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Nodes whose core is the fake."""
     monkeypatch.setattr(assembly, "Simulator", FakeSimulator)
-    monkeypatch.setattr(assembly, "builtin_patient", lambda seed: ball(f"phantom-{seed}"))
+    monkeypatch.setattr(assembly, "builtin_patient", lambda seed, detail=0: ball(f"phantom-{seed}"))
     monkeypatch.setattr(assembly, "load_patient", _load_patient)
     monkeypatch.setattr(assembly, "load_generator", _load_generator)
     monkeypatch.setattr(assembly, "accelerated", lambda generator, device: generator)
