@@ -84,7 +84,7 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument("--frames", action="store_true", help=f"record {', '.join(FRAMES)} and probe_info as well")
     options = parser.parse_args(remove_ros_args(sys.argv if args is None else ["", *args])[1:])
     try:
-        return run(lambda: Recorder(options.file, options.frames), lambda _: None, args)
+        return run(lambda: Recorder(options.file, options.frames), lambda _: None, args, ends=(RecordingError,))
     except OSError as error:
         print(f"us_sim_record: {error}", file=sys.stderr)
         return 1
