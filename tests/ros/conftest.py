@@ -161,7 +161,7 @@ class FakeSimulator:
         ]
 
 
-def _load_patient(ct: str, labels: str | None = None, label_scheme: str | None = None) -> Patient:
+def _load_patient(ct: str, labels: str | None = None, label_scheme: str | None = None, *_: Any, **__: Any) -> Patient:
     if not Path(ct).exists():
         raise PatientError(f"{ct}: no such file; expected a NIfTI file or a DICOM folder")
     return ball(Path(ct).name)

@@ -63,6 +63,8 @@ class Heartbeat:
                 **equipment(simulator),
             }
             values += [KeyValue(key=key, value=value) for key, value in about.items()]
+        if session.loads.progress:
+            values.append(KeyValue(key="loading", value=session.loads.progress))
         failures = getattr(node.executor, "failures", {})  # of an EnduringExecutor
         values += [KeyValue(key=f"failed: {kind}", value=str(count)) for kind, count in sorted(failures.items())]
         name = node.get_fully_qualified_name()
