@@ -9,7 +9,7 @@ if [[ $(<.venv/ros) != wheels ]]; then
 fi
 
 # Without ros2: in a session of its own, which Ctrl-C does not reach, and stopped with SIGTERM. Interrupted at any
-# moment, even while Python is starting, it ends without a traceback.
+# moment, even while Python is starting, it ends without a traceback. Killed by -9, this script takes it along.
 child=
 stopped=
 stop() {
@@ -18,7 +18,7 @@ stop() {
 }
 trap stop INT TERM HUP
 
-setsid bash -c '. ./env.sh && exec python -m us_sim.bringup.sim "$@"' sim "$@" &
+US_SIM_PARENT=$$ setsid bash -c '. ./env.sh && exec python -m us_sim.bringup.sim "$@"' sim "$@" &
 child=$!
 [[ -z $stopped ]] || stop
 while kill -0 "$child" 2>/dev/null; do

@@ -20,7 +20,11 @@ RUNNER = """
 import sys
 from us_sim.bringup import processes
 processes.PATIENCE = float(sys.argv[1])
-sys.exit(processes.run({name: processes.python_main(name) for name in sys.argv[2:]}))
+if sys.argv[2]:
+    processes.die_with(int(sys.argv[2]), 15)
+companions = processes.Companions(frozenset(n for n in sys.argv[4:] if n != "polite"), sys.argv[3] == "restart")
+commands = {name: processes.python_main(name) for name in sys.argv[4:]}
+sys.exit(processes.run(commands, companions if sys.argv[3] else None))
 """
 # Each says its name and process id in one write, so that two of them cannot mix. They wait in small steps: a signal
 # between two steps is seen at the next one, where signal.pause() would sleep over it.
@@ -88,11 +92,11 @@ def start(tmp_path: Path) -> Iterator[Start]:
     os.mkfifo(tmp_path / "gate")
     runners = []
 
-    def _start(*names: str, patience: float = 20.0) -> subprocess.Popen[str]:
+    def _start(*names: str, patience: float = 20.0, parent: str = "", wish: str = "") -> subprocess.Popen[str]:
         path = os.pathsep.join([str(tmp_path), str(SOURCES), os.environ.get("PYTHONPATH", "")])
         runners.append(
             subprocess.Popen(
-                [sys.executable, "-c", RUNNER, str(patience), *names],
+                [sys.executable, "-c", RUNNER, str(patience), parent, wish, *names],
                 cwd=tmp_path,
                 env={**os.environ, "PYTHONPATH": path},
                 text=True,
@@ -175,3 +179,56 @@ def test_one_that_ends_is_named_and_ends_the_rest(start: Start, tmp_path: Path, 
     _, errors = runner.communicate(timeout=15)
     assert (runner.returncode, alive(pid)) == (1, False)
     assert errors.splitlines()[-1] == f"us_sim: {name} ended by itself, {how}; stopping"
+
+
+@pytest.mark.parametrize(("wish", "times"), [("go_on", 1), ("restart", 4)])
+def test_without_a_companion_the_others_go_on(start: Start, tmp_path: Path, wish: str, times: int) -> None:
+    runner = start("polite", "failing", wish=wish)
+    pid = announced(runner)
+    assert runner.stderr is not None
+    lines = []
+    for _ in range(times):
+        (tmp_path / "gate").write_text("")  # waits until it is there to read
+        lines.append(runner.stderr.readline())
+    again = ["us_sim: failing ended by itself, exit code 3; it is started again\n"] * (times - 1)
+    assert lines == [*again, "us_sim: failing ended by itself, exit code 3; the others go on without it\n"]
+    assert alive(pid)
+    runner.send_signal(signal.SIGTERM)
+    runner.communicate(timeout=15)
+    assert (runner.returncode, alive(pid)) == (0, False)
+
+
+def test_killed_it_takes_all_along(start: Start) -> None:
+    runner = start("polite", "stubborn")
+    pids = [announced(runner), announced(runner)]
+    runner.kill()
+    while any(alive(pid) for pid in pids):  # bounded by the test's time limit
+        time.sleep(0.02)
+
+
+def test_it_does_not_outlive_the_process_that_it_is_told_of(start: Start) -> None:
+    runner = start("polite", parent="1")  # which is not its parent any more
+    assert runner.wait(15) == 1
+    runner = start("stubborn", patience=0.1, parent=str(os.getpid()))
+    assert alive(announced(runner))
+
+
+def test_sim_sh_killed_leaves_nothing_running(tmp_path: Path) -> None:
+    """The script as it is, in a checkout whose `python` says its name and goes on for ever."""
+    for folder in (".venv", "scripts", "bin"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / ".venv" / "ros").write_text("wheels\n")
+    (tmp_path / "env.sh").write_text(f"export PATH={tmp_path / 'bin'}:$PATH PYTHONPATH={SOURCES}:${{PYTHONPATH:-}}\n")
+    (tmp_path / "scripts" / "sim.sh").write_text((SOURCES.parents[2] / "scripts" / "sim.sh").read_text())
+    program = tmp_path / "bin" / "python"
+    program.write_text(
+        f"#!{sys.executable}\nimport os, signal\nfrom us_sim.bringup.processes import die_with\n"
+        "die_with(int(os.environ['US_SIM_PARENT']), signal.SIGTERM)\nos.write(1, b'sim %d\\n' % os.getpid())\n"
+        "signal.pause()\n"
+    )
+    program.chmod(0o755)
+    with subprocess.Popen(["bash", str(tmp_path / "scripts" / "sim.sh")], text=True, stdout=subprocess.PIPE) as script:
+        pid = announced(script)
+        script.kill()
+        while alive(pid):  # bounded by the test's time limit
+            time.sleep(0.02)

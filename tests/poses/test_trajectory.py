@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import re
 import sqlite3
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +117,7 @@ def test_poses_of_the_topic_and_the_frame_that_are_named(tmp_path: Path) -> None
         (message(5, float("nan")), r"bad\.mcap, pose 2: pose holds NaN or Inf .*; expected numbers"),
         (message(5, 0.0, w=0.0), r"pose 2: quaternion \(0\.0, 0\.0, 0\.0, 0\.0\) has length 0; expected 1"),
         (message(5, 0.0, frame=""), r"pose 2: in frame '', expected 'ct'"),
-        (message(-3 * 10**9, 0.0), r"pose 2: stamp is -3 s; expected zero or later"),
+        (message(-3 * 10**9, 0.0), r"pose 2: stamp is -3 s; expected 0 to 9223372037"),
     ],
 )
 def test_a_pose_that_cannot_be_is_named(tmp_path: Path, content: dict[str, Any], text: str) -> None:
@@ -154,7 +157,7 @@ def test_a_damaged_sqlite_file(tmp_path: Path) -> None:
     [
         (None, r"a folder without metadata\.yaml; expected that of rosbag2 .*, or name a file"),
         ("- 1", r"metadata\.yaml: not rosbag2's .*; expected rosbag2_bagfile_information with relative_file_paths"),
-        ("{", r"metadata\.yaml: not rosbag2's"),
+        ("{", r"metadata\.yaml: cannot be read as YAML"),
         (METADATA.format(kind="mcap", files="bag.mcap.zstd"), r"bag\.mcap\.zstd: compressed as a whole; unpack it"),
         (METADATA.format(kind="mcap", files=""), "holds no poses"),
     ],
@@ -176,8 +179,16 @@ def test_a_file_cut_short_is_never_taken_for_a_whole_one(
     file = sweep(tmp_path_factory.mktemp("cut") / "sweep.mcap")
     whole = file.read_bytes()
     file.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(RecordingError, match=r"sweep\.mcap: (damaged, or cut short \(.+\); a recording|neither MCAP)"):
-        read_trajectory(file)
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            found = read_trajectory(file)
+    except RecordingError as error:
+        if not re.search(r"sweep\.mcap: (damaged, or cut short \(.+\); a recording|neither MCAP)", str(error)):
+            raise
+    else:  # its one chunk is whole, only what follows it is not
+        check(found)
+        assert "sweep.mcap: cut short; the 5 messages that are whole of " in said.getvalue()
 
 
 def test_a_flipped_bit_is_found(tmp_path: Path) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,7 @@ from sensor_msgs.msg import Image
 from us_sim_msgs.msg import RenderedFrame
 
 from us_sim.core.errors import RecordingError
+from us_sim.poses.trajectory import read_trajectory
 from us_sim.ros import mcap_recorder
 from us_sim.ros.mcap_recorder import McapRecorder, definition
 
@@ -80,3 +85,45 @@ def test_a_type_without_definition_is_named(tmp_path: Path, monkeypatch: pytest.
         ),
     ):
         recorder.write("/pose", pose(1))
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from geometry_msgs.msg import PoseStamped
+from us_sim.ros.mcap_recorder import McapRecorder
+recorder = McapRecorder(Path(sys.argv[1]))
+message = PoseStamped()
+message.header.frame_id, message.pose.orientation.w = "ct", 1.0
+for number in range(int(sys.argv[2])):
+    message.header.stamp.sec = number
+    recorder.write("/us_sim/probe_pose", message, number + 1)
+recorder.flush()
+recorder.write("/us_sim/probe_pose", message, number + 2)  # is lost
+print("flushed", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_was_flushed_outlives_a_kill(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "killed.mcap"
+    command = [sys.executable, "-c", KILLED, str(file), "3000"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "flushed\n"
+        os.kill(process.pid, signal.SIGKILL)
+    found = read_trajectory(file)
+    assert found.stamps.tolist() == [max(1, 1_000_000_000 * number) for number in range(3000)]
+    assert "killed.mcap: cut short; the 3000 messages that are whole of " in capsys.readouterr().err
+
+
+def test_it_flushes_each_second_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(mcap_recorder.time, "monotonic", lambda: now[0])
+    with McapRecorder(tmp_path / "sweep.mcap") as recorder:
+        recorder.write("/us_sim/probe_pose", pose(5), log_time=11)
+        before = recorder.path.stat().st_size
+        now[0] += mcap_recorder.FLUSH + 0.01
+        recorder.write("/us_sim/probe_pose", pose(6), log_time=12)
+        assert recorder.path.stat().st_size > before
+        assert read_trajectory(recorder.path).stamps.tolist() == [5 * 10**9, 6 * 10**9]

@@ -109,6 +109,25 @@ def test_image_controls_are_parameters_and_follow_them(world: World, viewer: Sta
 
 
 @pytest.mark.usefixtures("watched")
+def test_values_that_no_slider_can_have_reach_nobody(world: World, viewer: Start) -> None:
+    node, page = world.start(), viewer()
+    ready(world, page)
+    page.steering.slide((0.0, 200.0, 0.0))
+    press, gain = page.page.panel.turns["press"], page.page.panel.settings["gain"]
+    for bad in (math.inf, -math.inf, math.nan):
+        by_user(press, bad)
+        by_user(gain, bad)
+        assert (press.value, gain.value) == (0.0, 0.0)
+    by_user(press, 1e300)
+    placement = page.steering.placement()
+    assert placement is not None
+    assert placement.press == press.max
+    world.until(lambda: place_of(node)() is not None)
+    assert node.session.scene.simulator.settings.gain == 0.0
+    assert not node.session.statistics.refused
+
+
+@pytest.mark.usefixtures("watched")
 def test_the_demo_yields_to_the_hand_and_goes_on_after_it(world: World, viewer: Start) -> None:
     runs: list[bool] = []
 

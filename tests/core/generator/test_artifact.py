@@ -199,3 +199,14 @@ def test_wrong_shape(saved: Path) -> None:
 def test_weights_that_are_not_finite(saved: Path, value: float) -> None:
     rewrite(saved, lambda w: {**w, "head.bias": torch.tensor([0, value, 0])})
     refused(saved, "weight head.bias holds NaN or Inf; export the generator again")
+
+
+@pytest.mark.parametrize("kind", ["complex64", "int8", "bool", "uint8", "int64"])
+def test_weights_that_are_no_real_numbers_are_refused(saved: Path, kind: str) -> None:
+    rewrite(saved, lambda weights: {**weights, "head.bias": weights["head.bias"].to(getattr(torch, kind))})
+    refused(saved, f"weight head.bias is {kind}; expected float32 or float16")
+
+
+def test_a_card_nested_200000_deep_is_refused(saved: Path) -> None:
+    rewrite(saved, lambda weights: weights, card="[" * 200_000)
+    refused(saved, "card: .*; export the generator again")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutdown
 from launch.events.process import ProcessExited
 from launch.substitutions import PathJoinSubstitution
 from launch_ros.actions import LifecycleNode, Node
@@ -24,6 +24,7 @@ from us_sim.bringup.arguments import (
     given,
     remappings,
 )
+from us_sim.bringup.processes import RESTARTS
 from us_sim.core.generator.shipped import shipped_arm
 from us_sim.core.robot.placement import HOLDER_ORDER, TABLE, TABLE_ORDER, six_numbers
 
@@ -65,7 +66,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             executable=executable,
             name=executable,
             parameters=[given(values, parameters)],
-            on_exit=_end_all,
+            **_at_the_end(executable, str(values.get("companion_ends", "go_on"))),
             **common,
         )
 
@@ -122,6 +123,15 @@ def _robot_state_publisher(values: dict[str, Value], prefix: str, common: dict[s
 
 def _calibration(values: dict[str, Value]) -> list[float]:
     return six_numbers("flange_calibration", str(values["flange_calibration"]), HOLDER_ORDER)
+
+
+def _at_the_end(executable: str, wish: str) -> dict[str, object]:
+    """Return what a node's own end brings: all ends with the simulator, and with the others by wish."""
+    if executable == "us_sim" or wish == "end_all":
+        return {"on_exit": _end_all}
+    if wish == "restart":
+        return {"respawn": True, "respawn_delay": 1.0, "respawn_max_retries": RESTARTS}
+    return {"on_exit": [LogInfo(msg=f"{executable} has ended; the others go on without it")]}
 
 
 def _end_all(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity] | None:

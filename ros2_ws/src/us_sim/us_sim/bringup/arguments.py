@@ -43,6 +43,12 @@ class LaunchConfig:
         f"hand-eye calibration: pose of the probe in the flange, '{HOLDER_ORDER}', m and rad",
     )
     preset: str = setting("none", "emulate the ROS driver of a scanner", choices=("none", "clarius"))
+    companion_ends: str = setting(
+        "go_on",
+        "when the demo, the arm or the browser view ends by itself: the others go on, it is restarted (3 times at "
+        "most), or all ends",
+        choices=("go_on", "restart", "end_all"),
+    )
     use_sim_time: bool = setting(False, "use the time of /clock")
 
     def __post_init__(self) -> None:

@@ -1,36 +1,71 @@
-"""Run several processes as one: an interrupt, or the end of one of them, ends all."""
+"""Run several processes as one: an interrupt, or the end of one that all depends on, ends all."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, field
 
+PR_SET_PDEATHSIG = 1  # of prctl(2)
 PATIENCE = 4.0  # s between the polite signal and the one that no process survives
 STOPS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 EVENTS = {*STOPS, signal.SIGCHLD}
 
+RESTARTS = 3  # of one process: what falls each time would fall for ever
+
 Children = dict[str, "subprocess.Popen[bytes]"]
+
+
+@dataclass
+class Companions:
+    """Processes without which the others go on.
+
+    Attributes:
+        names: of them; the end of any other one ends all.
+        restart: start one again that has ended by itself, RESTARTS times at most.
+    """
+
+    names: frozenset[str] = frozenset()
+    restart: bool = False
+    starts: dict[str, int] = field(default_factory=dict)
+
+    def starts_again(self, name: str) -> bool:
+        """Say, and count, whether one that has ended is to be started again."""
+        self.starts[name] = self.starts.get(name, 0) + 1
+        return self.restart and self.starts[name] <= RESTARTS
+
+
+def die_with(parent: int, number: int) -> None:
+    """Let the kernel send this process a signal when its parent, of this id, is gone, even killed by SIGKILL."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(number))
+    if os.getppid() != parent:  # it went before that
+        os._exit(1)
 
 
 def python_main(module: str) -> list[str]:
     """Return the command line that calls `main` of a module, ready for `run`.
 
     `run` starts it with EVENTS blocked, and it unblocks them: an interrupt while Python and the module are still
-    being loaded ends it without a traceback. From then on `main` answers for interrupts.
+    being loaded ends it without a traceback. From then on `main` answers for interrupts. It is killed when the process
+    that called this is.
     """
     code = (
         "import os, signal, sys; signal.signal(signal.SIGINT, lambda *_: os._exit(0)); "
         "signal.pthread_sigmask(signal.SIG_SETMASK, []); "
+        f"from {__name__} import die_with; die_with({os.getpid()}, signal.SIGKILL); "
         f"from {module} import main; signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(main())"
     )
     return [sys.executable, "-c", code]
 
 
-def run(commands: dict[str, list[str]]) -> int:
+def run(commands: dict[str, list[str]], companions: Companions | None = None) -> int:
     """Run commands of `python_main`, by name. Return 0 after Ctrl-C, SIGTERM or SIGHUP, 1 when one ended by itself.
+
+    Those that end among the companions are told of; the rest goes on.
 
     Each has a process group of its own, so that its children end with it. Signals are blocked and waited for, not
     handled: none is lost between two instructions. For a process without other threads.
@@ -39,8 +74,8 @@ def run(commands: dict[str, list[str]]) -> int:
     children: Children = {}
     try:
         for name, command in commands.items():
-            children[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-        return _watch(children)
+            children[name] = _started(command)
+        return _watch(children, commands, companions or Companions())
     finally:
         _end(children)
         while signal.sigtimedwait(EVENTS, 0):
@@ -48,14 +83,27 @@ def run(commands: dict[str, list[str]]) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _watch(children: Children) -> int:
+def _started(command: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+
+
+def _watch(children: Children, commands: dict[str, list[str]], companions: Companions) -> int:
     while signal.sigwait(EVENTS) == signal.SIGCHLD:
-        for name, child in children.items():
+        for name, child in list(children.items()):
             code = child.poll()
-            if code is not None:
-                how = f"exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
-                print(f"us_sim: {name} ended by itself, {how}; stopping", file=sys.stderr)
+            if code is None:
+                continue
+            how = f"exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
+            ended = f"us_sim: {name} ended by itself, {how}"
+            if name not in companions.names:
+                print(f"{ended}; stopping", file=sys.stderr)
                 return 1
+            _end({name: children.pop(name)})  # what it has started goes with it
+            if companions.starts_again(name):
+                print(f"{ended}; it is started again", file=sys.stderr)
+                children[name] = _started(commands[name])
+            else:
+                print(f"{ended}; the others go on without it", file=sys.stderr)
     return 0
 
 

@@ -1,17 +1,21 @@
 """Start node, demo motion and browser view without `ros2 launch`: python -m us_sim.bringup.sim [name:=value ...]
 
-Takes the launch file's arguments. Ends everything when it is interrupted or when one process ends.
+Takes the launch file's arguments. Ends everything when it is interrupted, or when the node ends.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
+from collections.abc import Iterable
 
 from us_sim.bringup.arguments import ARGUMENTS, ARM, MOTION, NODE, VIEWER, Value, given, parse, remappings
-from us_sim.bringup.processes import python_main, run
+from us_sim.bringup.processes import Companions, die_with, python_main, run
 from us_sim.core.errors import ConfigError
 
+PARENT = "US_SIM_PARENT"  # id of the process that this one is not to outlive
 INSTALLATION = "needs a ROS 2 installation (rviz2, tf2_ros); source its setup file first"
 
 
@@ -47,6 +51,13 @@ def processes(values: dict[str, Value]) -> dict[str, list[str]]:
     return commands
 
 
+def companions(values: dict[str, Value], names: Iterable[str]) -> Companions:
+    """Return which of the processes may end without the others."""
+    wish = values.get("companion_ends", "go_on")
+    others = frozenset(names) - {"us_sim"} if wish != "end_all" else frozenset[str]()
+    return Companions(others, restart=wish == "restart")
+
+
 def greeting(values: dict[str, Value]) -> str:
     """Return what is shown, and where."""
     value = {name: values.get(name, argument.default) for name, argument in ARGUMENTS.items()}
@@ -67,6 +78,8 @@ Ctrl-C ends it."""
 
 def main(words: list[str] | None = None) -> int:
     """Run the simulator until it is interrupted; return the exit code, 2 for a wrong argument."""
+    if PARENT in os.environ:
+        die_with(int(os.environ.pop(PARENT)), signal.SIGTERM)
     try:
         values = parse(sys.argv[1:] if words is None else words)
         commands = processes(values)
@@ -74,7 +87,7 @@ def main(words: list[str] | None = None) -> int:
         print(f"us_sim: {error}", file=sys.stderr)
         return 2
     print(greeting(values), flush=True)
-    return run(commands)
+    return run(commands, companions(values, commands))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from std_srvs.srv import SetBool
 from us_sim_msgs.msg import Contact, FrameInfo, ProbeInfo
 
 from us_sim.control.admittance import ContactState
+from us_sim.core.errors import PoseError
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.ros.conversions import nanoseconds, pose_matrix, pose_message
 from us_sim.ros.outputs import latched_qos, stream_qos
@@ -60,7 +61,10 @@ class Robot:
         self.info = info
 
     def _on_frame(self, frame: FrameInfo) -> None:
-        self.shown = pose_matrix(frame.ct_from_probe)
+        try:
+            self.shown = pose_matrix(frame.ct_from_probe)
+        except PoseError as error:
+            self._node.get_logger().warning(f"a frame_info is passed over: {error}", throttle_duration_sec=5.0)
 
     def _on_contact(self, contact: Contact) -> None:
         self._contact = contact

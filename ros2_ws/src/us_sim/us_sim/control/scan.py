@@ -134,7 +134,11 @@ class ScanNode(Node):
             run.scan.stop("the simulator does not answer any more")
             run.done.set_result(None)
         elif answer is not None:
-            self._step(run, *answer)
+            try:
+                self._step(run, *answer)
+            except (ValueError, ArithmeticError, UsSimError) as error:  # of a wrench or contact that cannot be
+                run.scan.stop(f"the simulator's answer leads nowhere: {error}")
+                run.done.set_result(None)
         if time.monotonic() - run.told > FEEDBACK:
             run.told = time.monotonic()
             run.handle.publish_feedback(self._feedback(run))

@@ -20,6 +20,7 @@ from us_sim.offline.replay import Shot
 from us_sim.offline.sheet import DARK, GAP, LIGHT, panel_size, pictures
 
 RATES = {".gif": 12.5, ".mp4": 25.0}  # pictures a second; a GIF is for pages, where bytes count
+MOST = 100_000  # pictures: over an hour
 SCALE = 1.5  # pixels per mm over the contact sheet's
 TRACE = 96  # pixels, height of the force's trace
 LEFT, CAPTION = 44, 20  # pixels: numbers at the trace's left, text above the panels
@@ -49,7 +50,7 @@ def write_film(
         title: its head line.
 
     Raises:
-        RecordingError: another suffix, stamps that fall, or no frame at all.
+        RecordingError: another suffix, stamps that fall or that span more than MOST pictures, or no frame at all.
         OSError: it cannot be written.
     """
     check_film(path)
@@ -59,6 +60,11 @@ def write_film(
     if len(falls):
         raise RecordingError(f"stamps fall at pose {falls[0] + 2}; expected those of one run, none before another")
     rate = RATES[path.suffix.lower()]
+    if times[-1] * rate >= MOST:
+        raise RecordingError(
+            f"the poses' stamps span {times[-1]:.0f} s; expected {MOST / rate:.0f} s at most for a film: give those of "
+            "one run"
+        )
     canvas = Canvas(probe, times, np.asarray(forces, np.float64), title)
     drawn = at_rate(shots, times, rate)
     first = next(drawn, None)

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import yaml
-from mcap.reader import make_reader
 from mcap.records import Schema
 from mcap.well_known import MessageEncoding, SchemaEncoding
 from mcap_ros2.decoder import DecoderFactory
 
 from us_sim.core.errors import RecordingError
+from us_sim.core.user_files import check_file, read_yaml
+from us_sim.poses.mcap_file import messages
 
 POSE = "geometry_msgs/msg/PoseStamped"
 MAGIC = {".mcap": b"\x89MCAP0\r\n", ".db3": b"SQLite format 3\0"}
@@ -83,6 +83,7 @@ def is_bag(path: Path) -> bool:
     """
     if path.is_dir() or path.suffix in MAGIC:
         return True
+    check_file(path, RecordingError)
     with path.open("rb") as file:
         return file.read(16).startswith(tuple(MAGIC.values()))
 
@@ -125,9 +126,9 @@ def _files(path: Path) -> list[Path]:
             "it anew), or name a file"
         )
     try:
-        about = yaml.safe_load(metadata.read_text())["rosbag2_bagfile_information"]
+        about = read_yaml(metadata, RecordingError)["rosbag2_bagfile_information"]
         names = [str(name) for name in about["relative_file_paths"]]
-    except (KeyError, TypeError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (KeyError, TypeError) as error:
         raise RecordingError(
             f"{metadata}: not rosbag2's ({type(error).__name__}: {error}); expected "
             "rosbag2_bagfile_information with relative_file_paths"
@@ -137,6 +138,7 @@ def _files(path: Path) -> list[Path]:
 
 def _rows(file: Path) -> list[Row]:
     readers = {".mcap": _mcap, ".db3": _sqlite}
+    check_file(file, RecordingError)
     with file.open("rb") as stream:
         start = stream.read(16)
     kind = next((kind for kind, magic in MAGIC.items() if start.startswith(magic)), None)
@@ -159,18 +161,9 @@ def _rows(file: Path) -> list[Row]:
 
 
 def _mcap(file: Path) -> Iterator[Row]:
-    with file.open("rb") as stream:
-        reader = make_reader(stream, validate_crcs=True)
-        summary = reader.get_summary()
-        if summary is None:
-            raise ValueError("it has no index")
-        channels = summary.channels.values()
-        wanted = [c.topic for c in channels if c.schema_id and summary.schemas[c.schema_id].name == POSE]
-        if not wanted:
-            return
-        for schema, channel, message in reader.iter_messages(wanted):
-            if schema is not None and schema.name == POSE and channel.message_encoding == MessageEncoding.CDR:
-                yield Row(channel.topic, message.log_time, message.data)
+    for channel, message in messages(file, POSE):
+        if channel.message_encoding == MessageEncoding.CDR:
+            yield Row(channel.topic, message.log_time, message.data)
 
 
 def _sqlite(file: Path) -> Iterator[Row]:
@@ -180,6 +173,9 @@ def _sqlite(file: Path) -> Iterator[Row]:
         "ORDER BY messages.timestamp, messages.id"
     )
     with closing(sqlite3.connect(f"file:{quote(str(file.resolve()))}?mode=ro", uri=True)) as connection:
+        kinds = dict(connection.execute("SELECT name, type FROM sqlite_master"))
+        if {kinds.get("topics"), kinds.get("messages")} != {"table"}:  # a view may count for ever
+            raise ValueError("it has no tables topics and messages")
         for row in connection.execute(query, (POSE, MessageEncoding.CDR)):
             yield Row(*row)
 

@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 
 from us_sim.core.errors import PoseError
 from us_sim.core.geometry.transforms import Matrix, check_pose, pose_from_metres, rigid, rotation_from_quaternion
+from us_sim.core.user_files import check_file
 from us_sim.poses.bags import is_bag, read_bag
 
 SWEEP = "poses.csv"  # in the folder of a recorded sweep
+MOST_TEXT = 2**28  # bytes of a CSV: some million poses
+LATEST = 2**63 - 1  # ns, of a stamp
 _IN_SWEEP = ("stamp", "x", "y", "z", "qx", "qy", "qz", "qw")
 
 
@@ -80,8 +83,8 @@ def read_trajectory(path: Path, *, rate: float = 30.0, topic: str = "", ct_frame
                 f"{where}: in frame {message.frame_id!r}, expected {ct_frame!r}; if it is the patient's, "
                 "name it with --ct-frame"
             )
-        if message.stamp < 0:
-            raise PoseError(f"{where}: stamp is {message.stamp * 1e-9:g} s; expected zero or later")
+        if not 0 <= message.stamp <= LATEST:
+            raise PoseError(f"{where}: stamp is {message.stamp * 1e-9:g} s; expected 0 to {LATEST * 1e-9:.0f}")
         try:
             poses.append(pose_from_metres(message.position, message.quaternion))
         except PoseError as error:
@@ -96,7 +99,7 @@ def read_trajectory(path: Path, *, rate: float = 30.0, topic: str = "", ct_frame
 def is_sweep(path: Path) -> bool:
     """Whether a file is the list of frames of a recorded sweep: its first line names stamp, place and quaternion."""
     with path.open("rb") as file:
-        names = file.readline().decode("utf-8", "replace").strip().split(",")
+        names = file.readline(2**16).decode("utf-8", "replace").strip().split(",")
     return set(_IN_SWEEP) <= set(names)
 
 
@@ -106,21 +109,29 @@ def read_sweep(path: Path) -> Trajectory:
     Raises:
         PoseError: no pose, or a line that is not a pose, named with its number.
     """
+    check_file(path, PoseError, MOST_TEXT)
     poses, stamps = [], []
     with path.open(encoding="utf-8", newline="") as file:
-        for number, row in enumerate(csv.DictReader(file), start=2):
-            try:
+        rows = csv.DictReader(file)
+        try:
+            for row in rows:
                 stamp, *place = (row[name] for name in _IN_SWEEP)
                 numbers = [float(cell) for cell in place]
                 poses.append(pose_from_metres(numbers[:3], numbers[3:]))
-                stamps.append(int(Decimal(stamp) * 10**9))
-            except (PoseError, ValueError, TypeError, ArithmeticError) as error:
-                raise PoseError(
-                    f"{path}, line {number}: {error}; expected stamp in s, place in m, quaternion"
-                ) from None
+                stamps.append(_nanoseconds(stamp))
+        except (PoseError, ValueError, TypeError, ArithmeticError, csv.Error) as error:
+            where = f"{path}, line {rows.line_num}"
+            raise PoseError(f"{where}: {error}; expected stamp in s, place in m, quaternion") from None
     if not poses:
         raise PoseError(f"{path}: holds no pose; expected a line for each frame of a sweep")
     return Trajectory(np.stack(poses), np.array(stamps, np.int64))
+
+
+def _nanoseconds(stamp: str) -> int:
+    seconds = Decimal(stamp)
+    if not 0 <= seconds < Decimal(LATEST) / 10**9:  # before it is a whole number: 1e999999999 would fill the memory
+        raise ValueError(f"stamp is {stamp[:40]} s; expected 0 to {LATEST // 10**9}")
+    return int(seconds * 10**9)
 
 
 # -- CSV ------------------------------------------------------------------------------------------------------
@@ -132,6 +143,7 @@ def read_csv(path: Path) -> NDArray[np.float64]:
     Raises:
         PoseError: no pose, or a line that is not a pose, named with its number.
     """
+    check_file(path, PoseError, MOST_TEXT)
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from us_sim.core.config import SimConfig
 from us_sim.core.errors import ConfigError
+from us_sim.core.user_files import home
 
 RECORDINGS = "~/us_sim_recordings"
 
 
 def recordings_folder(recordings: str) -> Path:
     """Return the folder of a parameter `recordings`; the usual one for an empty text."""
-    return Path(recordings or RECORDINGS).expanduser()
+    return home(recordings or RECORDINGS)
 
 
 def allowed_folders(data_folders: str, config: SimConfig) -> list[Path]:
@@ -26,8 +27,8 @@ def allowed_folders(data_folders: str, config: SimConfig) -> list[Path]:
         config: the parameters.
     """
     if data_folders:
-        return [Path(folder).expanduser().resolve() for folder in data_folders.split(os.pathsep) if folder]
-    named = [Path(path).expanduser().resolve() for path in (config.ct, config.labels, config.generator) if path]
+        return [home(folder).resolve() for folder in data_folders.split(os.pathsep) if folder]
+    named = [home(path).resolve() for path in (config.ct, config.labels, config.generator) if path]
     return [Path.home().resolve(), Path.cwd(), *(path if path.is_dir() else path.parent for path in named)]
 
 
@@ -38,7 +39,7 @@ def check_inside(paths: Iterable[str], folders: list[Path]) -> None:
         ConfigError: naming the path and the folders.
     """
     for path in filter(None, paths):
-        target = Path(path).expanduser().resolve()
+        target = home(path).resolve()
         if not any(target.is_relative_to(folder) for folder in folders):
             listed = ", ".join(map(str, folders))
             raise ConfigError(f"{path} lies outside the folders that services may read ({listed}); "

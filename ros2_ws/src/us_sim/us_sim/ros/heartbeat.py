@@ -63,7 +63,16 @@ class Heartbeat:
                 **equipment(simulator),
             }
             values += [KeyValue(key=key, value=value) for key, value in about.items()]
-        message = DiagnosticArray(status=[status_message(node.get_fully_qualified_name(), good, line, values)])
+        if session.loads.progress:
+            values.append(KeyValue(key="loading", value=session.loads.progress))
+        failures = getattr(node.executor, "failures", {})  # of an EnduringExecutor
+        values += [KeyValue(key=f"failed: {kind}", value=str(count)) for kind, count in sorted(failures.items())]
+        name = node.get_fully_qualified_name()
+        twins = [f"{place.rstrip('/')}/{other}" for other, place in node.get_node_names_and_namespaces()].count(name)
+        if twins > 1:
+            good, line = False, f"{line}, {twins} nodes are called {name}"
+            session.log.warn("twins", f"{twins} nodes are called {name}: give one another namespace:= or end it")
+        message = DiagnosticArray(status=[status_message(name, good, line, values)])
         message.header.stamp = node.get_clock().now().to_msg()
         self._diagnostics.publish(message)
 

@@ -14,8 +14,10 @@ from mcap.writer import CompressionType, Writer
 from rclpy.serialization import serialize_message
 
 from us_sim.core.errors import RecordingError
+from us_sim.core.user_files import home
 
-CHUNK = 64 * 1024  # bytes: what a power cut may cost; about 500 poses
+CHUNK = 64 * 1024  # bytes; about 500 poses
+FLUSH = 1.0  # s: what a kill or a power cut may cost
 LINE = "=" * 80  # between the definitions of a schema
 
 
@@ -31,7 +33,7 @@ class McapRecorder:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path).expanduser()
+        self.path = home(path)
         if self.path.suffix != ".mcap":
             raise RecordingError(f"{self.path}: expected a name that ends in .mcap")
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,6 +46,7 @@ class McapRecorder:
         self._schemas: dict[type, int] = {}
         self._channels: dict[str, int] = {}
         self.count = 0
+        self._flushed = time.monotonic()
 
     def write(self, topic: str, message: Any, log_time: int | None = None) -> None:
         """Add a message.
@@ -63,6 +66,17 @@ class McapRecorder:
         received = time.time_ns() if log_time is None else log_time
         self._writer.add_message(self._channels[topic], received, serialize_message(message), received)
         self.count += 1
+        if time.monotonic() - self._flushed > FLUSH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Give what waits to the system: from then on the file can be read so far, whatever becomes of the process.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self._writer.flush()
+        self._flushed = time.monotonic()
 
     def _schema(self, kind: type) -> int:
         if kind not in self._schemas:

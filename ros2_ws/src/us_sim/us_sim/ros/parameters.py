@@ -29,6 +29,7 @@ class RosConfig:
     data_folders: str = setting(
         "", "folders that ~/load_* may read, separated by ':'; empty: home, working directory and the parameters' files"
     )
+    load_timeout: float = setting(300.0, "longest time that ~/load_* may take before it is given up, s", 1.0, 3600.0)
     pose_source: str = setting("topic", "source of probe poses", choices=("topic", "tf"))
     ct_frame_id: str = again(
         MotionConfig, "ct_frame_id", "frame id of the patient; default prefixed by the node's namespace"

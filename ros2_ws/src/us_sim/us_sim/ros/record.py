@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from geometry_msgs.msg import PoseStamped, WrenchStamped
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.utilities import remove_ros_args
@@ -19,7 +22,7 @@ from us_sim_msgs.msg import Contact, FrameInfo, ProbeInfo
 from us_sim.core.errors import RecordingError
 from us_sim.ros.conversions import nanoseconds
 from us_sim.ros.folders import RECORDINGS
-from us_sim.ros.mcap_recorder import McapRecorder
+from us_sim.ros.mcap_recorder import FLUSH, McapRecorder
 from us_sim.ros.outputs import OVERRIDES, latched_qos
 from us_sim.ros.running import run
 
@@ -48,6 +51,7 @@ class Recorder(Node):
             for name, kind in FRAMES.items():
                 self._listen(kind, name, QoSProfile(depth=QUEUE))
             self._listen(ProbeInfo, "probe_info", latched_qos())
+        self.create_timer(FLUSH, self._flush, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.get_logger().info(f"recording to {self.file.path}; Ctrl-C ends it")
 
     def destroy_node(self) -> None:
@@ -69,8 +73,17 @@ class Recorder(Node):
         received = self.get_clock().now()
         if nanoseconds(message.header.stamp) == 0:
             message.header.stamp = received.to_msg()  # as the simulator does
-        try:
+        with self._named():
             self.file.write(topic, message, received.nanoseconds)
+
+    def _flush(self) -> None:
+        with self._named():
+            self.file.flush()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise RecordingError(f"{self.file.path}: recording stopped: {error.strerror}") from error
 
@@ -84,7 +97,7 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument("--frames", action="store_true", help=f"record {', '.join(FRAMES)} and probe_info as well")
     options = parser.parse_args(remove_ros_args(sys.argv if args is None else ["", *args])[1:])
     try:
-        return run(lambda: Recorder(options.file, options.frames), lambda _: None, args)
+        return run(lambda: Recorder(options.file, options.frames), lambda _: None, args, ends=(RecordingError,))
     except OSError as error:
         print(f"us_sim_record: {error}", file=sys.stderr)
         return 1

@@ -7,23 +7,33 @@ from typing import TypeVar
 
 import rclpy
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.logging import get_logger
 from rclpy.node import Node
 
 from us_sim.core.errors import UsSimError
+from us_sim.ros.enduring import EnduringExecutor
 
 AnyNode = TypeVar("AnyNode", bound=Node)
 
 
-def run(make: Callable[[], AnyNode], start: Callable[[AnyNode], None], args: list[str] | None) -> int:
-    """Make a node, start it and spin it; return the exit code, 1 after an error that the user can mend."""
+def run(
+    make: Callable[[], AnyNode],
+    start: Callable[[AnyNode], None],
+    args: list[str] | None,
+    ends: tuple[type[UsSimError], ...] = (),
+) -> int:
+    """Make a node, start it and spin it; return the exit code, 1 after an error that the user can mend.
+
+    Errors of callbacks are logged and counted; only those named in `ends` end it.
+    """
     rclpy.init(args=args)
     try:
         node = make()
         try:
-            executor = SingleThreadedExecutor()
+            executor = EnduringExecutor(ends=ends)
             executor.add_node(node)
+            executor.answer_always(node)
             start(node)
             executor.spin()
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,8 +78,8 @@ class Services:
                 labels_map="",
             )
             self._check_readable(request.ct, request.labels, own_map_of(request.label_scheme))
-            self._check_readable(*links_below(request.ct), *links_below(request.labels))
-            patient = await in_worker(node.executor, self._open_patient, config)
+            folders = allowed_folders(parameters.read(node, RosConfig).data_folders, parameters.read(node, SimConfig))
+            patient = await self._session.loads.run(f"patient {request.ct}", self._open_patient, config, folders)
             await self._replace("patient", patient)
             _describe(patient, response)
             response.success = True
@@ -93,12 +94,13 @@ class Services:
         self, request: LoadGenerator.Request, response: LoadGenerator.Response
     ) -> LoadGenerator.Response:
         """Replace the generator; on an error the old one stays."""
-        node = self._node
         try:
             device = self._device()
             if request.path not in shipped():
                 self._check_readable(request.path)
-            generator = await in_worker(node.executor, assembly.open_generator, request.path, device)
+            generator = await self._session.loads.run(
+                f"generator {request.path}", assembly.open_generator, request.path, device
+            )
             await self._replace("generator", generator)
             response.success = True
         except Exception as error:
@@ -121,7 +123,8 @@ class Services:
         check_inside(paths, allowed_folders(own.data_folders, config))
 
     @staticmethod
-    def _open_patient(config: SimConfig) -> Patient:
+    def _open_patient(config: SimConfig, folders: list[Path]) -> Patient:
+        check_inside([*links_below(config.ct), *links_below(config.labels)], folders)
         patient = assembly.open_patient(config)
         _ = patient.skin_mesh  # made here, beside the executor: the answer tells its bounds
         return patient

@@ -30,6 +30,7 @@ from us_sim.core.generator.shipped import segmenter_of
 from us_sim.ros import parameters
 from us_sim.ros.conversions import probe_info_message
 from us_sim.ros.diagnostics import Statistics
+from us_sim.ros.loads import Loads
 from us_sim.ros.log import Log, text_of
 from us_sim.ros.outputs import Outputs
 from us_sim.ros.parameters import AnalysisConfig, RosConfig
@@ -76,6 +77,7 @@ class Session:
         tree: the transforms, while there is a scene.
         statistics: counters since activation.
         stream: renders and publishes; None while the node is not active.
+        loads: what the services load.
         log: tells the user.
         failure: why the last `open` failed; empty if it did not.
     """
@@ -94,6 +96,7 @@ class Session:
         self._node = node
         self.log = Log(node)
         self.statistics = Statistics()
+        self.loads = Loads(node, lambda: parameters.read(node, RosConfig).load_timeout)
         self._segmenter: Segmenter | None = None
         self._kept: dict[str, Any] = {}
         self._adapted: tuple[tuple[Any, ...], Simulator] | None = None

@@ -16,7 +16,8 @@ class ViewerConfig:
     """
 
     viewer_host: str = setting(
-        "127.0.0.1", "address that the browser view listens on; 0.0.0.0 admits other machines, without a password"
+        "127.0.0.1",
+        "address that the browser view listens on; 0.0.0.0 admits other machines with the token of the printed address",
     )
     viewer_port: int = setting(8080, "port of the browser view; the next free one if it is in use", 1, 65535)
     recordings: str = setting("", "folder for recorded sweeps; empty for us_sim_recordings in the home folder")

@@ -25,6 +25,7 @@ from us_sim.core.errors import ProbeError
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.ros import parameters
 from us_sim.ros.conversions import MM_PER_M, pixels_of, point_array, pose_matrix, probe_geometry
+from us_sim.ros.log import Log
 from us_sim.ros.outputs import latched_qos, stream_qos
 from us_sim.ros.running import run
 from us_sim.viewer import finding, pictures, readout
@@ -66,7 +67,8 @@ class Viewer(Node):
         self.steering = Steering()
         self._remote = Remote(self, partial(self._tell, "Not possible"))
         self._recorder = Recorder(config.recordings, partial(self._tell, "Recording"))
-        self.page = Page(config.viewer_host, config.viewer_port, self.steering, self)
+        log = Log(self)
+        self.page = Page(config.viewer_host, config.viewer_port, self.steering, self, partial(log.warn, "page"))
         self.create_subscription(ProbeInfo, "us_sim/probe_info", self._inform, latched_qos())
         self.create_subscription(MarkerArray, "us_sim/patient_markers", self._show_patient, latched_qos())
         self.create_timer(PERIOD, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -103,9 +105,9 @@ class Viewer(Node):
 
     def _complete(self, frame: dict[str, Any]) -> None:
         """Take a whole frame: the page shows the newest, a recording keeps all."""
+        self.steering.follow(pose_matrix(frame["frame_info"].ct_from_probe))  # raises for a pose that cannot be
         self._newest = frame
         self._frames += 1
-        self.steering.follow(pose_matrix(frame["frame_info"].ct_from_probe))
         self._recorder.add(frame)
 
     # -- ten times a second ----------------------------------------------------------------------------

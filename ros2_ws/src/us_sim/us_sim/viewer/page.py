@@ -24,6 +24,7 @@ from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.ros.conversions import MM_PER_M
 from us_sim.viewer import pictures
+from us_sim.viewer.guard import Guard, guarded
 from us_sim.viewer.panel import CHOOSE, SPANS, Panel
 from us_sim.viewer.parameter_client import QUIET
 from us_sim.viewer.pictures import Pixels
@@ -59,8 +60,10 @@ class Actions(Protocol):
 class Page:
     """What the browser shows."""
 
-    def __init__(self, host: str, port: int, steering: Steering, actions: Actions) -> None:
-        with redirect_stdout(StringIO()):  # the node says where the page is
+    def __init__(self, host: str, port: int, steering: Steering, actions: Actions, warn: Callable[[str], None]) -> None:
+        """Serve it; `warn(text)` tells of requests and messages that were refused."""
+        self.guard = Guard(host, warn)
+        with redirect_stdout(StringIO()), guarded(self.guard):  # the node says where the page is
             self.server = viser.ViserServer(host, port, verbose=False)
         self.panel, self.scene = Panel(self.server), Scene(self.server)
         self._steering, self._actions = steering, actions
@@ -70,9 +73,10 @@ class Page:
 
     @property
     def url(self) -> str:
-        """Where the page is found."""
-        host = self.server.get_host()
-        return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{self.server.get_port()}"
+        """Where the page is found, with the token where other machines are admitted."""
+        host, token = self.server.get_host(), self.guard.token
+        host = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host
+        return f"http://{host}:{self.server.get_port()}" + (f"/?token={token}" if token else "")
 
     @property
     def watched(self) -> bool:
@@ -234,11 +238,22 @@ class Page:
 
 
 def _by_user(act: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Return a callback that acts on a control's new value if a user has changed it, not the page itself."""
+    """Return a callback that acts on a control's new value if a user has changed it, not the page itself.
+
+    viser checks no values: what lies outside a slider is put at its end, and what is no number is not heard.
+    """
 
     def changed(event: Any) -> None:
-        if event.client is not None:
-            act(event.target.value)
+        if event.client is None:
+            return
+        control = event.target
+        if isinstance(control, viser.GuiSliderHandle):
+            value = float(control.value)
+            if not math.isfinite(value):
+                _set(control, min(control.max, max(control.min, 0.0)))
+                return
+            _set(control, min(control.max, max(control.min, value)))
+        act(control.value)
 
     return changed
 

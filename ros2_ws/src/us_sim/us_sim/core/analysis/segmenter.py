@@ -20,6 +20,7 @@ from us_sim.core.generator.artifact import load_network
 from us_sim.core.generator.card import Card
 from us_sim.core.generator.unet import UNet
 from us_sim.core.geometry.probe import ProbeGeometry
+from us_sim.core.user_files import home
 
 COUPLED = 0.5  # coupling of a scan line above which training showed it
 NOTHING = 0  # grey level where nothing is shown
@@ -63,7 +64,7 @@ def load_segmenter(path: str | Path) -> Segmenter:
         ArtifactError: naming the file and what is wrong: missing, pickle, truncated, no card, a bad card, a
             generator, or weights that do not fit the card.
     """
-    file = Path(path).expanduser()
+    file = home(path)
     network, card, digest = load_network(file, "segmenter")
     return Segmenter(network, card, file.stem, digest)
 

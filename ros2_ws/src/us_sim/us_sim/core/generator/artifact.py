@@ -17,6 +17,9 @@ from us_sim.core.files import atomic_write
 from us_sim.core.generator.backend import GeneratorBackend, TorchBackend
 from us_sim.core.generator.card import Card
 from us_sim.core.generator.unet import Norm, UNet
+from us_sim.core.user_files import home
+
+WEIGHTS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)  # types that torch may read as float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +76,7 @@ def load_generator(path: str | Path, device: torch.device | str = "cpu") -> Gene
         ArtifactError: naming the file and what is wrong: missing, pickle, truncated, no card, a bad card, or
             weights that do not fit the card.
     """
-    file = Path(path).expanduser()
+    file = home(path)
     network, card, digest = load_network(file, "generator")
     backend = TorchBackend(network.to(device), torch.device(device))
     return Generator(network, card, file.stem, digest, backend, file)
@@ -96,7 +99,7 @@ def load_network(file: Path, kind: str) -> tuple[UNet, Card, str]:
 
 
 def _read(file: Path, kind: str) -> tuple[dict[str, Tensor], Card]:
-    if not file.is_file():
+    if "\0" in str(file) or not file.is_file():
         raise ArtifactError(f"{file}: no such file; give the path of a .safetensors {kind}")
     with file.open("rb") as stream:
         start = stream.read(9)  # of a safetensors file: the header's length, which may begin as pickles do, and "{"
@@ -129,5 +132,10 @@ def _check_weights(file: Path, found: dict[str, Tensor], expected: dict[str, Ten
             raise ArtifactError(
                 f"{file}: weight {name} has shape {tuple(value.shape)}; the card asks for {tuple(expected[name].shape)}"
             )
-        if value.is_floating_point() and not value.isfinite().all():
+        if value.dtype not in (WEIGHTS if expected[name].is_floating_point() else (expected[name].dtype,)):
+            raise ArtifactError(
+                f"{file}: weight {name} is {str(value.dtype).removeprefix('torch.')}; expected float32 or float16, as "
+                "the trainer's export writes them"
+            )
+        if not value.isfinite().all():
             raise ArtifactError(f"{file}: weight {name} holds NaN or Inf; export the generator again")

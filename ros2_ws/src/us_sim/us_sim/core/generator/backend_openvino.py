@@ -58,4 +58,8 @@ def converted(network: nn.Module, shape: tuple[int, ...]) -> ov.Model:
     """Return the model of a network for one frame of (C, H, W)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the tracer, about itself
-        return ov.convert_model(network, example_input=torch.zeros(1, *shape), input=[(1, *shape)])
+        model = ov.convert_model(network, example_input=torch.zeros(1, *shape), input=[(1, *shape)])
+    # The tracer keeps the classes that it has seen, with their weights: 7 MiB of every generator.
+    torch._C._jit_clear_class_registry()
+    torch.jit._state._clear_class_state()
+    return model

@@ -133,7 +133,7 @@ class Card:
             raise
         except KeyError as error:
             raise ArtifactError(f"card: field {error} is missing; export the generator again") from error
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError, AttributeError, RecursionError) as error:
             raise ArtifactError(f"card: {error}; export the generator again") from error
 
 

@@ -236,6 +236,9 @@ def _check(probe: ProbeGeometry) -> None:
         )
     demand("slice_thickness", 0 <= probe.slice_thickness <= 20, "0 to 20 mm")
     demand("elevation_planes", probe.elevation_planes in range(1, 22, 2), "an odd number from 1 to 21")
+    for name in ("given_spacing", "given_first_pixel"):
+        pair = getattr(probe, name)
+        demand(name, pair is None or (isinstance(pair, tuple) and len(pair) == 2), "two numbers, mm")
     demand("given_spacing", all(0.01 <= size <= 10 for size in probe.given_spacing or ()), "0.01 to 10 mm")
     demand(
         "given_first_pixel",

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from pathlib import Path
-
-import yaml
 
 from us_sim.core.errors import ProbeError
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind, preset
+from us_sim.core.user_files import home, read_yaml
 
 
 def load_probe(name: str) -> ProbeGeometry:
@@ -24,11 +22,8 @@ def load_probe(name: str) -> ProbeGeometry:
     """
     if not name.endswith((".yaml", ".yml")):
         return preset(name)
-    path = Path(name)
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ProbeError(f"{path}: cannot be read as YAML ({error})") from error
+    path = home(name)
+    content = read_yaml(path, ProbeError)
     if not isinstance(content, dict):
         raise ProbeError(f"{path}: holds {type(content).__name__}; expected lines of the form `depth: 180.0`")
     try:
@@ -56,5 +51,5 @@ def probe_of(content: dict[str, object]) -> ProbeGeometry:
         return ProbeGeometry(**{**values, "kind": kind})  # type: ignore[arg-type]
     except ProbeError:
         raise
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ProbeError(f"a value is missing or of the wrong type ({error})") from error

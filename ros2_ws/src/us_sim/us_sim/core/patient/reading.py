@@ -15,6 +15,7 @@ from us_sim.core.patient.dicom_files import read_header
 from us_sim.core.patient.dicom_labels import read_dicom_labels
 from us_sim.core.patient.nifti import check_file, read_nifti
 from us_sim.core.patient.scan import Scan
+from us_sim.core.user_files import home
 
 Grid = tuple[tuple[int, ...], Matrix]  # shape and ct_from_voxel
 VOLUME = re.compile(r"(?i)\.(nii|nii\.gz|nii\.bz2|nrrd|nhdr|mha|mhd|hdr|mgh|mgz)$")
@@ -104,7 +105,7 @@ def _modality(path: Path) -> str:
 
 def links_below(path: str) -> list[str]:
     """Return where the links below a folder lead, for those who may read only some folders; empty for a file."""
-    folder = Path(path).expanduser() if path else Path()
+    folder = home(path) if path else Path()
     if not path or not folder.is_dir():
         return []
     return [str(item.resolve()) for item in folder.rglob("*") if item.is_symlink()]

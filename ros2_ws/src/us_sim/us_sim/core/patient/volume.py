@@ -23,6 +23,7 @@ from us_sim.core.patient.plausible import doubts
 from us_sim.core.patient.reading import read_scan
 from us_sim.core.patient.tissue_hu import METAL_ABOVE, tissue_from_hu
 from us_sim.core.tissue import CLASS_COUNT, TissueClass
+from us_sim.core.user_files import home
 
 AIR_HU = -1000
 _PADDING = -1100  # HU below what a scanner measures
@@ -104,7 +105,7 @@ def load_volume(
     Raises:
         PatientError: naming file, finding and remedy.
     """
-    source = Path(ct).expanduser()
+    source = home(ct)
     if label_scheme and own_map_of(label_scheme):  # ~/load_patient has one string for both
         label_scheme, labels_map = None, label_scheme
     if label_scheme:
@@ -121,8 +122,8 @@ def load_volume(
     labelling: tuple[str, ...] = ()
     gut = None
     if labels:
-        path = Path(labels).expanduser()
-        own = Path(labels_map).expanduser() if labels_map else None
+        path = home(labels)
+        own = home(labels_map) if labels_map else None
         read = read_labels(path, label_scheme or None, hu.shape, ct_from_voxel, own)
         warnings += (*read.warnings, *_check_labels(path, read, hu, body, ct_from_voxel))
         tissue = lay_over(tissue, read.classes, hu, body, read.complete)

@@ -26,6 +26,7 @@ from us_sim.core.geometry.probe import ProbeGeometry, preset
 from us_sim.core.geometry.probe_file import probe_of
 from us_sim.core.physics.scanner import GENERIC, Scanner
 from us_sim.core.tissue import TISSUES, Tissue, TissueClass
+from us_sim.core.user_files import home, read_yaml
 
 DEFAULT_PROBE = "c5_2"
 SECTIONS = ("name", "source", "probe", "image", "constants", "tissues")
@@ -74,11 +75,8 @@ def load_scanner(name: str) -> ScannerPreset:
     known = scanners()
     if name not in known and not name.endswith((".yaml", ".yml")):
         raise ConfigError(f"unknown scanner {name!r}; expected one of {', '.join(known)}, or a path that ends in .yaml")
-    path = known.get(name, Path(name))
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML ({error})") from error
+    path = known.get(name, home(name))
+    content = read_yaml(path, ConfigError)
     try:
         return _scanner(content, path.stem)
     except (ConfigError, ProbeError) as error:

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from us_sim.core.errors import PatientError
 from us_sim.core.patient.naming.structures import class_of_name, plain
 from us_sim.core.tissue import TissueClass
+from us_sim.core.user_files import read_yaml
 
-_MOST = 2**20  # bytes
 _EXAMPLE = "expected lines like '1: liver' or 'tumour: liver'"
 
 
@@ -48,19 +46,12 @@ def read_own_map(path: Path) -> OwnMap:
     Raises:
         PatientError: unreadable, not a mapping, or a class that is unknown; naming line and remedy.
     """
+    if not path.is_file():
+        raise PatientError(f"{path}: no such file; labels_map names a YAML file, {_EXAMPLE}")
     try:
-        if not path.is_file():
-            raise PatientError(f"{path}: no such file; labels_map names a YAML file, {_EXAMPLE}")
-        if path.stat().st_size > _MOST:
-            raise PatientError(f"{path}: {path.stat().st_size} bytes are no labels_map; {_EXAMPLE}")
-        text = path.read_text(encoding="utf-8-sig")
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise PatientError(f"{path}: aliases (*name) have no use in a labels_map; {_EXAMPLE}")
-        found = yaml.safe_load(text)
-    except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
-        if isinstance(error, PatientError):
-            raise
-        raise PatientError(f"{path}: is no YAML ({' '.join(str(error).split())[:200]}); {_EXAMPLE}") from error
+        found = read_yaml(path, PatientError)
+    except PatientError as error:
+        raise PatientError(f"{error}; {_EXAMPLE}") from error
     if not isinstance(found, dict) or not found:
         raise PatientError(f"{path}: holds no mapping; {_EXAMPLE}")
     values: dict[int, TissueClass] = {}

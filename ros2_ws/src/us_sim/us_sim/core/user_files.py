@@ -1,0 +1,64 @@
+"""Files of the user, who may give us anything: looked at before they are opened, and read within bounds."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from us_sim.core.errors import UsSimError
+
+MOST_YAML, DEEPEST_YAML = 2**18, 32  # bytes and levels
+
+
+def home(path: str | Path) -> Path:
+    """Return a path with `~` as the home folder; that of a user who does not exist stays as it is, and is not found."""
+    return Path(os.path.expanduser(path))
+
+
+def check_file(path: Path, error: type[UsSimError], most: int | None = None) -> None:
+    """Refuse what is no file, such as a pipe, which would be waited for, and what has more bytes than such a file has.
+
+    Raises:
+        error: naming path and finding.
+        OSError: there is nothing of this name.
+    """
+    try:
+        found = path.stat()
+    except ValueError:  # NUL
+        raise error(f"{str(path)!r}: a name that no file can have") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise error(f"{path}: a folder, a pipe or a device; expected a file")
+    if most is not None and found.st_size > most:
+        raise error(f"{path}: has {found.st_size} bytes; expected {most} at most, so this is another kind of file")
+
+
+def read_yaml(path: Path, error: type[UsSimError]) -> Any:
+    """Return what a small YAML file holds.
+
+    Raises:
+        error: no file, too large, no YAML, too deep, or with aliases, of which a few lines can make gigabytes.
+    """
+    try:
+        check_file(path, error, MOST_YAML)
+        return yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_PlainLoader)
+    except (OSError, ValueError, OverflowError, RecursionError, yaml.YAMLError) as problem:
+        raise error(f"{path}: cannot be read as YAML ({' '.join(str(problem).split())})") from None
+
+
+class _PlainLoader(yaml.SafeLoader):
+    _depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it has aliases (*name); write out what they stand for")
+        if self._depth >= DEEPEST_YAML:
+            raise yaml.YAMLError(f"it is nested more than {DEEPEST_YAML} deep")
+        self._depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
