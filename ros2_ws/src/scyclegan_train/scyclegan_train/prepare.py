@@ -1,4 +1,4 @@
-"""The command `prepare`: CT scans with labels in, slices on the grid of a run out."""
+"""`scyclegan_train prepare`: CT scans with labels in, slices on a run's grid out."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from us_sim.core.patient.patient import Patient, load_patient
 from us_sim.core.sampling.sampler import sampler_on
 from us_sim.core.tissue import TissueClass
 
-Done = tuple[CtCase, str, tuple[str, ...]]  # a case, what was wrong with it, what its loading had to tell
+Done = tuple[CtCase, str, tuple[str, ...]]  # a case, its error, and notes from loading
 ORGANS = (TissueClass.LIVER, TissueClass.KIDNEY, TissueClass.SPLEEN, TissueClass.PANCREAS)
 
 
 @dataclass(frozen=True)
 class Cut:
-    """What is cut out of each scan.
+    """What is extracted from each scan.
 
     Attributes:
         card: grid and fan.
@@ -63,13 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", type=Path, nargs="?", help="folder with Case_NNNNN_0000.nii.gz")
     parser.add_argument("--labels", type=Path, help="folder with Case_NNNNN.nii.gz; by default that of the images")
     parser.add_argument("--list", type=Path, help="CSV file with columns ct, labels[, patient, split] instead")
-    parser.add_argument("--label-scheme", help="meaning of the label values; what the labels say if not given")
+    parser.add_argument("--label-scheme", help="label scheme; detected by default")
     parser.add_argument("--labels-map", type=Path, help="YAML file with label values or names and their classes")
     parser.add_argument("--out", type=Path, required=True, help="folder of the slices")
     parser.add_argument("--config", default="paper.yaml", help="run whose grid, fan and `prepare` the slices are for")
-    parser.add_argument("--poses", choices=PLACES, help="where slices are taken; by default as the config says")
-    parser.add_argument("--slices", type=_at_least_one, help="of each scan; by default as the config says")
-    parser.add_argument("--scans", type=_at_least_one, help="at most so many of each split, drawn by seed")
+    parser.add_argument("--poses", choices=PLACES, help="planes of the slices; default from the config")
+    parser.add_argument("--slices", type=_at_least_one, help="slices per scan; default from the config")
+    parser.add_argument("--scans", type=_at_least_one, help="maximum per split, drawn by seed")
     parser.add_argument("--seed", type=int, default=0, help="of poses and splits (%(default)s)")
     parser.add_argument("--shard", default="1/1", help="part i/n of the scans, for several machines")
     parser.add_argument("--workers", type=_at_least_one, default=1, help="processes (%(default)s)")
@@ -130,7 +130,7 @@ def drawn_cases(cases: Sequence[CtCase], count: int, seed: int) -> list[CtCase]:
 
 
 def prepare_case(case: CtCase, cut: Cut) -> tuple[str, tuple[str, ...]]:
-    """Write the slices of one scan; return why that was impossible, or nothing, and what its loading had to tell.
+    """Write the slices of one scan; return why that failed, or nothing, and notes from loading.
 
     The paper's encoding sees the CT as it is; `rich` sees it with the detail that the simulator draws into it.
     """
@@ -139,13 +139,13 @@ def prepare_case(case: CtCase, cut: Cut) -> tuple[str, tuple[str, ...]]:
         patient = load_patient(case.ct, case.labels, cut.label_scheme, cut.labels_map, detail=detail)
     except UsSimError as error:
         return str(error), ()
-    told = (*patient.labelling, *patient.warnings)
+    notes = (*patient.labelling, *patient.warnings)
     if not np.isin(patient.volume.tissue, ORGANS).any() and cut.poses == "transverse":
-        return f"{case.labels}: labels no organ; expected an abdomen", told
+        return f"{case.labels}: labels no organ; expected an abdomen", notes
     batch = slices_of(patient, cut.card, cut.poses, cut.slices, cut.seed)
     about = {"patient": case.patient, "split": case.split, "ct": case.ct.name, "sha256": patient.sha256}
     write_slices(cut.out / f"{case.name}.safetensors", batch, about)
-    return "", told
+    return "", notes
 
 
 def slices_of(patient: Patient, card: Card, poses: str, count: int, seed: int) -> CtBatch:
@@ -177,7 +177,7 @@ def transverse_poses(patient: Patient, probe: ProbeGeometry, count: int, rng: np
 
 
 def _prepared(cases: Sequence[CtCase], cut: Cut, workers: int) -> Iterator[Done]:
-    """Each case when it is done, with what was wrong and what it had to tell."""
+    """Each case when it is done, with its error and notes."""
     if workers == 1:
         for case in cases:
             yield case, *prepare_case(case, cut)
@@ -205,8 +205,8 @@ def _progress(console: Console, done: Iterator[Done], total: int) -> Iterator[tu
                TextColumn("left"), TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("scans", total=total)
-        for case, reason, told in done:
-            for line in told:
+        for case, reason, notes in done:
+            for line in notes:
                 console.print(f"{case.name}: {line}", markup=False, highlight=False)
             bar.update(task, advance=1, description=case.name)
             yield case, reason

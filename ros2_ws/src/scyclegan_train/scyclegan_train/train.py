@@ -1,4 +1,4 @@
-"""`scyclegan_train train`: start a run, or go on with one."""
+"""`scyclegan_train train`: start a run, or resume one."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(prog="scyclegan_train train", description=__doc__)
     what = found.add_mutually_exclusive_group(required=True)
     what.add_argument("--config", help="YAML file, or a shipped one: paper.yaml, ours.yaml, lite.yaml, smoke.yaml ...")
-    what.add_argument("--resume", type=Path, metavar="RUN", help="folder of a run: go on from its latest checkpoint")
-    found.add_argument("--start", type=Path, metavar="RUN", help="a new run starts from the networks of this one")
+    what.add_argument("--resume", type=Path, metavar="RUN", help="folder of a run: resume from its latest checkpoint")
+    found.add_argument("--start", type=Path, metavar="RUN", help="initialise the networks of a new run from this one")
     found.add_argument("--set", action="append", default=[], metavar="SECTION.NAME=VALUE", help="change the config")
     found.add_argument("--out", type=Path, help="folder of the run; default runs/<config>-<time>")
     found.add_argument("--accelerator", default="auto", choices=("auto", "cpu", "cuda"))
     found.add_argument("--devices", type=int, default=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
-                       help="processes on this machine; torchrun tells by itself")  # fmt: skip
+                       help="processes on this machine; set by torchrun itself")  # fmt: skip
     found.add_argument("--nodes", type=int, default=int(os.environ.get("GROUP_WORLD_SIZE", "1")), help="machines")
     return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 0 at the end of the run, 130 after Ctrl-C, 2 for what the user can mend."""
+    """Run the command; 0 at the end of the run, 130 after Ctrl-C, 2 for a user error."""
     given = parser().parse_args(arguments)
     try:
         config, folder = _config_and_folder(given)
@@ -84,7 +84,7 @@ def _config_and_folder(given: argparse.Namespace) -> tuple[Config, Path]:
     name = f"{Path(given.config).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder: Path = given.out or Path("runs") / name
     if checkpoints(folder / "checkpoints"):
-        raise ConfigError(f"{folder}: holds checkpoints already; go on with --resume {folder}, or choose another --out")
+        raise ConfigError(f"{folder}: holds checkpoints already; use --resume {folder}, or choose another --out")
     return config, folder
 
 

@@ -116,7 +116,7 @@ def test_a_given_scheme_against_the_file_is_told() -> None:
     reading = choose(PLACE / "seg.nii", {1: 10, 2: 10}, table, "abdomenct1k", None)
     assert reading.classes == {1: T.LIVER, 2: T.KIDNEY}
     assert reading.warnings == (
-        "seg.nii: the label table in the file's header says otherwise than label_scheme 'abdomenct1k': 1 spleen",
+        "seg.nii: the label table in the file's header contradicts label_scheme 'abdomenct1k': 1 spleen",
     )
 
 

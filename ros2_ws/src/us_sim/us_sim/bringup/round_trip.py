@@ -1,4 +1,4 @@
-"""From a robot's pose to the frame in the robot's hands: two processes over DDS, as they are in use.
+"""Round-trip latency: from a robot's pose to the frame it receives, between two processes over DDS.
 
 python -m us_sim.bringup.round_trip --seconds 60 generator:=abdomen_lite
 """
@@ -154,7 +154,7 @@ def _spin(executor: SingleThreadedExecutor, seconds: float, done: Callable[[], b
     end = time.monotonic() + seconds
     while not done():
         if time.monotonic() > end:
-            raise TimeoutError(f"no frames within {seconds:.0f} s; does the node's log say why?")
+            raise TimeoutError(f"no frames within {seconds:.0f} s; see the node's log")
         executor.spin_once(timeout_sec=0.1)
 
 

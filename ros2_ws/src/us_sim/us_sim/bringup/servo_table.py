@@ -3,8 +3,8 @@
     python -m us_sim.bringup.servo_table
     python -m us_sim.bringup.servo_table --breathing 15 --phantoms 1 --seconds 90
 
-Simulator and servo run as processes of their own, over DDS, in real time. The servo knows topics alone; the truth, the
-centroid of the right kidney's voxels, breathing with the patient, is used here only, to judge.
+Simulator and servo run as processes of their own, over DDS, in real time. The servo uses topics alone; the ground
+truth, the centroid of the right kidney's voxels, breathing with the patient, is used only for evaluation.
 """
 
 from __future__ import annotations
@@ -244,10 +244,10 @@ class Bench:
         end = time.monotonic() + seconds
         while not done():
             if time.monotonic() > end:
-                raise TimeoutError(f"nothing happens within {seconds:.0f} s; do the logs say why?")
+                raise TimeoutError(f"nothing happens within {seconds:.0f} s; see the logs")
             for module, process in self._running.items():
                 if process.poll() is not None:
-                    raise RuntimeError(f"{module} has ended with exit code {process.returncode}; do the logs say why?")
+                    raise RuntimeError(f"{module} has ended with exit code {process.returncode}; see the logs")
             self._executor.spin_once(timeout_sec=0.1)
 
 
@@ -266,8 +266,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--phantoms", type=int, default=5, help="how many, by their seeds 0, 1, ... (5)")
     parser.add_argument("--starts", type=int, default=4, help="random poses on each (4)")
     parser.add_argument("--seconds", type=float, default=60.0, help="within which the kidney is to be held (60)")
-    parser.add_argument("--breathing", type=float, default=0.0, help="way of the organs in a breath, mm (0: none)")
-    parser.add_argument("--renderer", default="physics", help="what draws the frames (physics)")
+    parser.add_argument("--breathing", type=float, default=0.0, help="respiratory amplitude, mm (0: breath-hold)")
+    parser.add_argument("--renderer", default="physics", help="renderer of the frames (physics)")
     given = parser.parse_args(argv)
     table = Table("phantom", "start", "held, s", "|x| mm, 95 %", "|y| mm, 95 %", "force, N", "from, to", "state")
     met, count = 0, given.phantoms * given.starts

@@ -59,11 +59,11 @@ def companions(values: dict[str, Value], names: Iterable[str]) -> Companions:
 
 
 def greeting(values: dict[str, Value]) -> str:
-    """Return what is shown, and where."""
+    """Return the start-up text: patient, probe and topics."""
     value = {name: values.get(name, argument.default) for name, argument in ARGUMENTS.items()}
     namespace = f"/{str(value['namespace']).strip('/')}/".replace("//", "/")
     node, image = f"{namespace}us_sim", namespace + remappings(values).get("us_sim/image", "us_sim/image")
-    page = "\nIn the browser: the address follows; there you drag the probe over the skin." if value["viewer"] else ""
+    page = "\nBrowser view: the address follows; drag the probe over the skin there." if value["viewer"] else ""
     mover = "fake_arm" if value["arm"] else "probe_motion"
     moved = "moved by you" if value["motion"] == "none" else f"moved by {mover} ({value['motion']})"
     return f"""\
@@ -71,8 +71,9 @@ Patient: {value["ct"] or "the built-in phantom"}. Probe: {value["probe"]}, {move
   {image:<{len(node) + 14}}B-mode frames (sensor_msgs/Image)
   {node}/ct_view      the CT slice under the probe; {node}/labels its tissue classes
   {node}/contact      coupling and penetration
-  {node}/probe_pose   moves the probe (geometry_msgs/PoseStamped); with motion:=none it is all yours{page}
+  {node}/probe_pose   moves the probe (geometry_msgs/PoseStamped); with motion:=none you alone send poses{page}
 The same topics in another terminal: source env.sh. Pictures as files, without ROS: us_sim_render --help.
+
 Ctrl-C ends it."""
 
 

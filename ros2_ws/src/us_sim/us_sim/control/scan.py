@@ -26,8 +26,8 @@ from us_sim.ros.running import run
 from us_sim.ros.worker import in_worker
 
 FEEDBACK = 0.1  # s between two messages
-NO_FRAMES = "scanned, but no frame was heard to record; remap us_sim/image, us_sim/labels and us_sim/frame_info"
-NO_SIMULATOR = "no simulator was heard on us_sim/probe_info; start it, or remap the topics"
+NO_FRAMES = "scanned, but no frame was received to record; remap us_sim/image, us_sim/labels and us_sim/frame_info"
+NO_SIMULATOR = "no simulator on us_sim/probe_info; start it, or remap the topics"
 
 
 class Run:
@@ -45,7 +45,7 @@ class Run:
         self.done = Future()
         self.handle, self.scan, self.recorder, self.patient = handle, scan, recorder, patient
         self.ends = time.monotonic() + (duration(handle.request) or float("inf"))
-        self.told = 0.0
+        self.reported = 0.0
 
 
 class ScanNode(Node):
@@ -131,16 +131,16 @@ class ScanNode(Node):
         self._watch(run)
         answer = self._robot.sensed()
         if self._robot.silent:
-            run.scan.stop("the simulator does not answer any more")
+            run.scan.stop("the simulator has stopped responding")
             run.done.set_result(None)
         elif answer is not None:
             try:
                 self._step(run, *answer)
             except (ValueError, ArithmeticError, UsSimError) as error:  # of a wrench or contact that cannot be
-                run.scan.stop(f"the simulator's answer leads nowhere: {error}")
+                run.scan.stop(f"the simulator's contact or wrench is invalid: {error}")
                 run.done.set_result(None)
-        if time.monotonic() - run.told > FEEDBACK:
-            run.told = time.monotonic()
+        if time.monotonic() - run.reported > FEEDBACK:
+            run.reported = time.monotonic()
             run.handle.publish_feedback(self._feedback(run))
 
     def _watch(self, run: Run) -> None:

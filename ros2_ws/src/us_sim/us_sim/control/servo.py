@@ -54,7 +54,7 @@ class ServoNode(Node):
         if self._over or self._why or self._robot.pose is None:
             return
         if self._config.organ not in organs:
-            self._give_up(f"absent: ~/analysis does not know {self._config.organ!r}; it tells of {', '.join(organs)}")
+            self._give_up(f"absent: ~/analysis does not know {self._config.organ!r}; it reports {', '.join(organs)}")
             return
         stamp = nanoseconds(analysis.header.stamp)
         view, pose = organs[self._config.organ], self._robot.pose_at(stamp)
@@ -74,7 +74,7 @@ class ServoNode(Node):
             return
         self._robot.hold_demo()
         if self._robot.silent:
-            self._end("failed: the simulator does not answer any more")
+            self._end("failed: the simulator has stopped responding")
         elif (answer := self._robot.sensed()) is not None:
             if self._robot.info is not None and self._robot.info.patient_sha256 != self._patient:
                 self._give_up(f"failed: the patient was changed to {self._robot.info.patient}")
@@ -101,7 +101,7 @@ class ServoNode(Node):
         if self._servo.phase not in (Phase.PRESS, Phase.ABSENT):
             self._tell(self._servo.phase.value)
         if self._servo.phase is Phase.ABSENT:
-            self._give_up(f"absent: no {self._config.organ} is seen from here; begin nearer to it")
+            self._give_up(f"absent: no {self._config.organ} is visible from here; start closer to it")
         if wrong:
             self._give_up(f"failed: {wrong}")
         self._robot.move(admittance_step(pose, sensed, slide, self._config.force, seconds, self._servo.lateral))

@@ -1,4 +1,4 @@
-"""Files of the user, who may give us anything: looked at before they are opened, and read within bounds."""
+"""Files of the user, who may give anything: checked before they are opened, and read within bounds."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"us_sim_render: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        again = "; the same command goes on where it stopped" if options["batch"] else ""
+        again = "; the same command resumes where it stopped" if options["batch"] else ""
         print(f"us_sim_render: interrupted{again}", file=sys.stderr)
         return 130
     return 0
@@ -58,7 +58,7 @@ def _check(options: dict[str, Any]) -> None:
     """Raise ConfigError for options that do not go together, before anything is loaded."""
     out, film, batch = options["out"], options["film"], options["batch"]
     if out is None and film is None:
-        raise ConfigError("nothing to make; expected --out DIR for pictures or a dataset, or --film FILE")
+        raise ConfigError("no output; expected --out DIR for pictures or a dataset, or --film FILE")
     if out is None and options["sheet"]:
         raise ConfigError("--sheet is written to a folder; expected --out DIR with it")
     if film is not None:
@@ -103,7 +103,7 @@ def _dataset(replay: Replay, options: dict[str, Any], console: Console) -> None:
     dataset = Dataset(out, card_of(replay, source, ct_slice=ct_slice))
     there = len(replay.trajectory) - sum(map(len, dataset.missing()))
     if there:
-        _say(console, f"{there} of {len(replay.trajectory)} poses are there already")
+        _say(console, f"{there} of {len(replay.trajectory)} poses are done already")
     with _progress(console) as progress:
         task = progress.add_task("rendering", total=len(replay.trajectory), completed=there)
         for done in dataset.fill(replay, options["batch"], ct_slice=ct_slice):
@@ -176,13 +176,16 @@ def _parser() -> argparse.ArgumentParser:
         "--poses",
         type=Path,
         metavar="FILE",
-        help="recorded poses: MCAP, rosbag2 folder, or CSV of ct_from_probe, a pose a line: 16 numbers, row-major, "
+        help="recorded poses: MCAP, rosbag2 folder, or CSV of ct_from_probe, one pose per line: 16 numbers, row-major, "
         "mm; or x y z in mm and qx qy qz qw",
     )
     parser.add_argument("--topic", default="", help="of the poses in a recording (the only one)")
     parser.add_argument("--ct-frame", default="ct", help="frame_id of the patient in a recording (%(default)s)")
     parser.add_argument(
-        "--rate", type=_rate, default=30.0, help="poses a second of a motion or CSV, which have no stamps (%(default)g)"
+        "--rate",
+        type=_rate,
+        default=30.0,
+        help="poses per second of a motion or CSV, without stamps (%(default)g)",
     )
     parser.add_argument(
         "--count",
@@ -191,12 +194,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the PNGs or the dataset; made if missing")
     parser.add_argument("--sheet", action="store_true", help="write sheet.png, all frames with slice and labels")
-    parser.add_argument("--film", type=Path, metavar="FILE", help="write a film with the force's trace: .mp4 or .gif")
+    parser.add_argument("--film", type=Path, metavar="FILE", help="write a film with the force over time: .mp4 or .gif")
     parser.add_argument(
         "--batch",
         type=int,
         metavar="N",
-        help="write a dataset of .npz instead of PNGs, rendering N poses at once; started again, it goes on",
+        help="write a dataset of .npz instead of PNGs, rendering N poses at once; a restart resumes",
     )
     parser.add_argument("--ct-slice", action="store_true", help="the dataset holds the HU of the CT slice as well")
     for config in CONFIGS:

@@ -1,4 +1,4 @@
-"""A fake arm with seven axes that carries the probe: the demo motion as a joint trajectory.
+"""A simulated seven-axis arm that carries the probe: the demo motion as a joint trajectory.
 
 It stands at the origin of `world`, the patient lies beside it, and `/joint_states` says how it moves.
 robot_state_publisher makes TF of that for the simulator (`pose_source:=tf`). Where there is none, this node sends the

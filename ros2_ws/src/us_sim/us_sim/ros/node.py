@@ -1,7 +1,7 @@
 """The simulator as a lifecycle node: poses in, frames out.
 
-The executor's thread judges poses and answers services; the stream's thread renders the newest pose. What is
-simulated, both find in the session.
+The executor's thread validates poses and answers services; the stream's thread renders the newest pose. Both read the
+session.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class UsSim(LifecycleNode):
         for config in parameters.CONFIGS:
             parameters.declare(self, config)
         self.session = Session(self)
-        self.add_on_set_parameters_callback(self.session.judge)
+        self.add_on_set_parameters_callback(self.session.validate)
         self.add_post_set_parameters_callback(self.session.apply)
         self._input: PoseInput | None = None
         Services(self, self.session)

@@ -86,7 +86,7 @@ class Viewer(Node):
         try:
             probe = probe_geometry(info)
         except (ProbeError, ValueError) as error:
-            self._tell("Probe", f"the simulator describes a probe that cannot be: {error}")
+            self._tell("Probe", f"the simulator's ProbeInfo is invalid: {error}")
             return
         self._info = info
         for number, color in zip(info.class_ids, info.class_colors, strict=False):
@@ -186,7 +186,7 @@ class Viewer(Node):
         if self._info is None or not self._remote.there:
             return ["no simulator; waiting for one"]
         if not self._remote.takes_poses and self.steering.in_control:
-            return ["the simulator takes its poses elsewhere (pose_source)"]
+            return ["the simulator takes its poses from TF (pose_source)"]
         mover = "you" if self.steering.in_control else "the demo" if self._remote.demo_there else "others"
         words = [self._info.patient, f"moved by {mover}"]
         if self._newest is not None:
@@ -231,7 +231,7 @@ class Viewer(Node):
             seen = [finding.share_seen(labels, probe, number) for labels in frames]
             best = int(np.argmax(seen))
             if seen[best] == 0:
-                self._tell("Find", f"{organ} is hidden behind bone or gas from the places that were tried")
+                self._tell("Find", f"{organ} is hidden behind bone or gas at all positions tried")
                 return
             self.steering.place(placements[best])
             self.page.moved()

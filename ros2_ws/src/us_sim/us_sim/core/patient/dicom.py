@@ -28,7 +28,7 @@ _FEW = 3  # slices of a series that is a localizer beside a CT
 def read_dicom(source: Path) -> Scan:
     """Read the one CT series in a folder and its subfolders, or the series that a file belongs to.
 
-    Localizers, segmentations, structure sets, reports and other modalities beside the CT are left out, and told.
+    Localizers, segmentations, structure sets, reports and other modalities beside the CT are skipped, with a warning.
 
     Returns:
         voxels (I, J, K) float32 HU with columns along I, rows along J, slices along K; a gantry tilt stays in the

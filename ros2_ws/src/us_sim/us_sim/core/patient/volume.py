@@ -127,7 +127,7 @@ def load_volume(
         read = read_labels(path, label_scheme or None, hu.shape, ct_from_voxel, own)
         warnings += (*read.warnings, *_check_labels(path, read, hu, body, ct_from_voxel))
         tissue = lay_over(tissue, read.classes, hu, body, read.complete)
-        labelling = read.told
+        labelling = read.summary
         gut = (read.classes == TissueClass.SOFT) & body
     else:
         warnings += ("no labels: tissue comes from HU alone and organs are absent",)

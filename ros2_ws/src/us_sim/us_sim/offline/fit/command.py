@@ -22,7 +22,7 @@ from us_sim.offline.fit.knobs import WALL, Guess
 from us_sim.offline.fit.report import picture, verdict, written
 from us_sim.offline.fit.scenes import scenes_of
 
-PHANTOMS, JUDGES = (0, 1), (2, 3)  # seeds of the anatomy that is fitted with, and of that which judges
+PHANTOMS, UNSEEN = (0, 1), (2, 3)  # seeds of the anatomy for fitting and for validation
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"us_sim_fit: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("us_sim_fit: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        print("us_sim_fit: interrupted; the same command resumes where it stopped", file=sys.stderr)
         return 130
     return 0
 
@@ -50,21 +50,21 @@ def _run(options: argparse.Namespace, console: Console) -> None:
     for note in scanned.notes:
         console.print(f"us_sim_fit: {note}", soft_wrap=True, highlight=False)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with console.status("making the phantoms"):
-        scenes, judges = (scenes_of(scanned.probe, seeds, options.seed) for seeds in (PHANTOMS, JUDGES))
+    with console.status("building the phantoms"):
+        scenes, unseen = (scenes_of(scanned.probe, seeds, options.seed) for seeds in (PHANTOMS, UNSEEN))
     journal = out.with_suffix(".journal")
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
         task = progress.add_task("fitting", total=EVALUATIONS)
 
-        def told(count: int, least: float) -> None:
+        def advanced(count: int, least: float) -> None:
             progress.update(task, completed=count, description=f"fitting, loss {least:.2f}")
 
-        found = fit(scanned, scenes, judges, journal, _key(scanned, options.seed), told)
+        found = fit(scanned, scenes, unseen, journal, _key(scanned, options.seed), advanced)
         progress.update(task, completed=EVALUATIONS)
     save_scanner(preset_of(found.guess, scanned, out.stem, options.source), out, verdict(found))
     image = out.with_suffix(".png")
-    picture(found, scanned, judges).save(image)
+    picture(found, scanned, unseen).save(image)
     out.with_suffix(".md").write_text(written(found, scanned, image.name))
     journal.unlink()
     _tell(console, found, out)
@@ -93,7 +93,7 @@ def _tell(console: Console, found: Fit, out: Path) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="us_sim_fit",
-        description="Fit the physics renderer to frames of a scanner: writes a preset, a report and a picture.",
+        description="Fit the physics renderer to frames of a scanner: writes a preset, a report and a figure.",
     )
     parser.add_argument("frames", type=Path, help=f"folder of B-mode frames of a convex probe, {FEW} or more")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="scanner preset to write, .yaml")

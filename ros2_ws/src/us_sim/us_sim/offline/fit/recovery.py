@@ -1,8 +1,8 @@
-"""How well a fit finds invented scanners again: python -m us_sim.offline.fit.recovery
+"""Recovery of known synthetic scanners by the fit: python -m us_sim.offline.fit.recovery
 
 Frames of three scanners, on two phantoms, are fitted with two other phantoms and other noise. Sensitivity, gamma and
-dynamic range make up for one another, and TGC for its limit: what is compared is the grey that an echo gets and the
-gain over depth.
+dynamic range compensate for one another, and TGC for its limit: compared are the grey level of an echo and the gain
+over depth.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ SPECKLE = torch.linspace(-15.0, 10.0, 26)  # dB to that of 0 dB tissue
 
 @dataclass(frozen=True)
 class Quantity:
-    """What is compared between an invented scanner and the one found.
+    """A quantity compared between a synthetic scanner and the one found.
 
     Attributes:
         unit: of the difference.
@@ -92,11 +92,11 @@ QUANTITIES = {
 }
 
 
-def recovered(true: Guess, scenes: Scenes, others: Scenes, told: Callable[[int, float], None]) -> Guess:
+def recovered(true: Guess, scenes: Scenes, others: Scenes, progress: Callable[[int, float], None]) -> Guess:
     """Return the scanner that is found in frames of `others`."""
     ruler = Ruler(scenes.probe)
     residuals, weights = residuals_against(shown(others, true, ruler), ruler, scenes, Guess())
-    return from_unit(searched(Journal(residuals, cost_of(weights), None, "", told), weights, to_unit(Guess())))
+    return from_unit(searched(Journal(residuals, cost_of(weights), None, "", progress), weights, to_unit(Guess())))
 
 
 def main() -> None:
