@@ -83,6 +83,8 @@ def _render(options: dict[str, Any], console: Console) -> None:
     patient = simulator.patient
     for line in (*patient.labelling, *patient.warnings):
         _say(console, f"{patient.name}: {line}")
+    for line in simulator.probe.warnings:
+        _say(console, line)
     if given is None:
         usual = round(ROUND * options["rate"]) if options["film"] else COUNT
         count = usual if options["count"] is None else options["count"]

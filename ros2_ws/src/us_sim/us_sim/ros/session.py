@@ -142,7 +142,7 @@ class Session:
         simulator = assembly.open_simulator(config, settings, self._base_probe, mechanics, **self._kept)
         for line in simulator.patient.labelling:
             node.get_logger().info(line)
-        for warning in simulator.patient.warnings:
+        for warning in (*simulator.patient.warnings, *simulator.probe.warnings):
             node.get_logger().warning(warning)
         path = self.analysis.segmenter
         self._segmenter = load_segmenter(segmenter_of(path)) if path else None

@@ -23,7 +23,7 @@ from us_sim.core.patient.plausible import doubts
 from us_sim.core.patient.reading import read_scan
 from us_sim.core.patient.tissue_hu import METAL_ABOVE, tissue_from_hu
 from us_sim.core.tissue import CLASS_COUNT, TissueClass
-from us_sim.core.user_files import home
+from us_sim.core.user_files import home, system_errors_as
 
 AIR_HU = -1000
 _PADDING = -1100  # HU below what a scanner measures
@@ -83,6 +83,7 @@ class CtVolume:
         return in_ct.min(axis=0), in_ct.max(axis=0)
 
 
+@system_errors_as(PatientError)
 def load_volume(
     ct: str | Path,
     labels: str | Path | None = None,
