@@ -26,6 +26,7 @@ from scyclegan_train.evaluation.measure import Findings
 from scyclegan_train.evaluation.reference_segmenter import LINES, ReferenceSegmenter, open_reference
 from scyclegan_train.run.export import export
 from scyclegan_train.run.panels import tiled
+from us_sim.core.command import as_command
 from us_sim.core.errors import ConfigError, UsSimError
 from us_sim.core.generator.artifact import Generator, load_generator
 from us_sim.core.patient.patient import builtin_patient
@@ -199,6 +200,7 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
+@as_command("scyclegan_train evaluate")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 2 for a user error."""
     given = parser().parse_args(arguments)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from scyclegan_train.run.export import export
-from us_sim.core.errors import ConfigError, UsSimError
+from us_sim.core.command import as_command
+from us_sim.core.errors import ConfigError
 
 
+@as_command("scyclegan_train export")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="scyclegan_train export", description=__doc__)
@@ -20,12 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--half", action="store_true", help="round the weights to half precision")
     parser.add_argument("--segmenter", action="store_true", help="write the segmenter of ultrasound, S_us, instead")
     given = parser.parse_args(arguments)
-    try:
-        data = [_source(entry) for entry in given.data]
-        card = export(given.checkpoint, given.target, data, half=given.half, segmenter=given.segmenter)
-    except UsSimError as error:
-        print(f"scyclegan_train export: {error}", file=sys.stderr)
-        return 2
+    data = [_source(entry) for entry in given.data]
+    card = export(given.checkpoint, given.target, data, half=given.half, segmenter=given.segmenter)
     print(f"{given.target}: {card.grid}, {card.encoding}, width {card.width:g}, {card.kind}")
     return 0
 

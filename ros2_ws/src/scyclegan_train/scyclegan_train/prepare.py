@@ -23,6 +23,7 @@ from scyclegan_train.data.poses import aims, draw_pose
 from scyclegan_train.data.samples import CtBatch
 from scyclegan_train.data.slices import about_slices, recipe_of, write_recipe, write_slices
 from scyclegan_train.data.splits import SPLITS
+from us_sim.core.command import as_command
 from us_sim.core.errors import UsSimError
 from us_sim.core.generator.card import Card
 from us_sim.core.geometry.probe import ProbeGeometry
@@ -107,6 +108,7 @@ def run(options: argparse.Namespace) -> int:
     return 0 if usable or not mine else 1
 
 
+@as_command("scyclegan_train prepare")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; errors are one line."""
     parser = argparse.ArgumentParser(prog="prepare", description=__doc__)

@@ -20,6 +20,7 @@ from scyclegan_train.run.export import commit
 from us_sim.core.analysis.organ_views import shadow
 from us_sim.core.analysis.segmenter import Segmenter, load_segmenter, segment
 from us_sim.core.assembly import open_generator
+from us_sim.core.command import as_command
 from us_sim.core.errors import ConfigError, UsSimError
 from us_sim.core.generator.artifact import Generator, save_generator
 from us_sim.core.generator.unet import UNet
@@ -125,6 +126,7 @@ def table(scores: dict[TissueClass, Found]) -> str:
     return "\n".join(lines)
 
 
+@as_command("scyclegan_train segmenter")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 2 for a user error."""
     parser = argparse.ArgumentParser(prog="scyclegan_train segmenter", description=__doc__)

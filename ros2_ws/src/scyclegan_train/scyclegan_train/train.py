@@ -17,6 +17,7 @@ from scyclegan_train.data.inputs import open_inputs
 from scyclegan_train.run.checkpoint import checkpoints
 from scyclegan_train.run.export import latest
 from scyclegan_train.run.loop import train
+from us_sim.core.command import as_command
 from us_sim.core.errors import ConfigError, UsSimError
 
 CONFIG = "config.yaml"
@@ -39,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
+@as_command("scyclegan_train train")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 at the end of the run, 130 after Ctrl-C, 2 for a user error."""
     given = parser().parse_args(arguments)

@@ -33,6 +33,7 @@ from us_sim_msgs.msg import Contact
 
 from us_sim.bench.timing import Row, machine, summary
 from us_sim.bringup.processes import python_main
+from us_sim.core.command import as_command
 from us_sim.core.patient.patient import builtin_patient
 from us_sim.core.robot.motion import motion
 from us_sim.ros.conversions import pose_message
@@ -158,6 +159,7 @@ def _spin(executor: SingleThreadedExecutor, seconds: float, done: Callable[[], b
         executor.spin_once(timeout_sec=0.1)
 
 
+@as_command("us_sim.bringup.round_trip")
 def main(argv: list[str] | None = None) -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="us_sim.bringup.round_trip", description=__doc__)

@@ -34,6 +34,7 @@ from us_sim_msgs.msg import ProbeInfo
 from us_sim.bench.timing import machine
 from us_sim.bringup.processes import python_main
 from us_sim.control.admittance import moved
+from us_sim.core.command import as_command
 from us_sim.core.geometry.transforms import Matrix, apply, inverse, pose_on_skin
 from us_sim.core.patient.breathing import inspired, phase_at
 from us_sim.core.patient.patient import Patient, builtin_patient
@@ -260,6 +261,7 @@ def row(seed: int, number: int, trial: Trial) -> list[str]:
             f"{forces.mean():.1f}", f"{forces.min():.1f} to {forces.max():.1f}", trial.state]  # fmt: skip
 
 
+@as_command("us_sim.bringup.servo_table")
 def main(argv: list[str] | None = None) -> int:
     """Measure and print; exit code 1 if fewer than 9 of 10 starts were held in time."""
     parser = argparse.ArgumentParser(prog="us_sim.bringup.servo_table", description=__doc__)

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from us_sim.bringup.arguments import ARGUMENTS, ARM, MOTION, NODE, VIEWER, Value, given, parse, remappings
 from us_sim.bringup.processes import Companions, die_with, python_main, run
+from us_sim.core.command import as_command
 from us_sim.core.errors import ConfigError
 
 PARENT = "US_SIM_PARENT"  # id of the process that this one is not to outlive
@@ -77,16 +78,13 @@ The same topics in another terminal: source env.sh. Pictures as files, without R
 Ctrl-C ends it."""
 
 
+@as_command("us_sim")
 def main(words: list[str] | None = None) -> int:
     """Run the simulator until it is interrupted; return the exit code, 2 for a wrong argument."""
     if PARENT in os.environ:
         die_with(int(os.environ.pop(PARENT)), signal.SIGTERM)
-    try:
-        values = parse(sys.argv[1:] if words is None else words)
-        commands = processes(values)
-    except ConfigError as error:
-        print(f"us_sim: {error}", file=sys.stderr)
-        return 2
+    values = parse(sys.argv[1:] if words is None else words)
+    commands = processes(values)
     print(greeting(values), flush=True)
     return run(commands, companions(values, commands))
 

@@ -19,6 +19,7 @@ from us_sim.control.goals import duration, recording_folder, scan_of
 from us_sim.control.robot import Robot
 from us_sim.control.scan_recorder import ScanRecorder
 from us_sim.control.scanning import SkinScan, Stage
+from us_sim.core.command import as_command
 from us_sim.core.errors import ConfigError, UsSimError
 from us_sim.ros import parameters
 from us_sim.ros.conversions import pose_message
@@ -190,6 +191,7 @@ def _duration(seconds: float) -> Duration:
     return Duration(sec=whole, nanosec=int((seconds - whole) * 1e9))
 
 
+@as_command("us_sim_scan")
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is interrupted; return the exit code."""
     return run(ScanNode, lambda _: None, args)

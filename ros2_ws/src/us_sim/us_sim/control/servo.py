@@ -14,6 +14,7 @@ from us_sim.control.guard import Guard
 from us_sim.control.robot import Robot
 from us_sim.control.scanning import STAND_OFF, TRANSIT, TRANSIT_TURN
 from us_sim.control.visual_servo import Observation, Phase, Servo
+from us_sim.core.command import as_command
 from us_sim.core.geometry.transforms import Matrix, apply, inverse
 from us_sim.ros import parameters
 from us_sim.ros.conversions import MM_PER_M, nanoseconds, point_array, point_message
@@ -143,6 +144,7 @@ class ServoNode(Node):
         self._offset.publish(PointStamped(header=header, point=point_message(place)))
 
 
+@as_command("us_sim_servo")
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is interrupted; return the exit code."""
     return run(ServoNode, lambda _: None, args)

@@ -20,9 +20,10 @@ from rich.progress import (
 )
 
 from us_sim.core.assembly import base_probe, open_simulator, started
+from us_sim.core.command import as_command
 from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.core.contact.mechanics import MechanicsSettings
-from us_sim.core.errors import ConfigError, UsSimError
+from us_sim.core.errors import ConfigError
 from us_sim.core.faults import FaultSettings
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.robot.motion import MOTIONS, motion
@@ -37,16 +38,14 @@ ROUND = 12.0  # s
 CONFIGS: tuple[type[Any], ...] = (SimConfig, ImageSettings, MechanicsSettings, FaultSettings)
 
 
+@as_command("us_sim_render")
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status: 0, 2 after one line that says what was wrong, 130 after Ctrl-C."""
+    """Run the command; return its exit status."""
     options = vars(_parser().parse_args(argv))
     console = Console(stderr=True)
     try:
         _check(options)
         _render(options, console)
-    except (UsSimError, OSError) as error:
-        print(f"us_sim_render: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         again = "; the same command resumes where it stopped" if options["batch"] else ""
         print(f"us_sim_render: interrupted{again}", file=sys.stderr)

@@ -10,6 +10,7 @@ import sys
 
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
+from us_sim.core.command import as_command
 from us_sim.ros import parameters
 from us_sim.ros.diagnostics import Statistics
 from us_sim.ros.heartbeat import Heartbeat
@@ -107,6 +108,7 @@ class UsSim(LifecycleNode):
         self.session.log.warn(error.reason, f"pose refused ({count} of this kind): {error}")
 
 
+@as_command("us_sim")
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is interrupted; return the exit code."""
     return run(UsSim, UsSim.autostart, args)

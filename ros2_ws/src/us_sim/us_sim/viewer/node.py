@@ -21,6 +21,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from us_sim.client.frames import Collector
 from us_sim.client.recording import Recorder
+from us_sim.core.command import as_command
 from us_sim.core.errors import ProbeError
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.ros import parameters
@@ -254,6 +255,7 @@ def _rgb(color: Any) -> RGB:
     return red, green, blue
 
 
+@as_command("us_sim_viewer")
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is interrupted; return the exit code."""
     return run(Viewer, lambda _: None, args)

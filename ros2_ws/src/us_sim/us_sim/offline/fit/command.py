@@ -12,7 +12,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from us_sim.core.errors import ConfigError, UsSimError
+from us_sim.core.command import as_command
+from us_sim.core.errors import ConfigError
 from us_sim.core.geometry.fans import read_fan
 from us_sim.core.physics.scanner_file import ScannerPreset, save_scanner, tissues_of
 from us_sim.core.tissue import TISSUES
@@ -25,15 +26,13 @@ from us_sim.offline.fit.scenes import scenes_of
 PHANTOMS, UNSEEN = (0, 1), (2, 3)  # seeds of the anatomy for fitting and for validation
 
 
+@as_command("us_sim_fit")
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status: 0, 2 after one line that says what was wrong, 130 after Ctrl-C."""
+    """Run the command; return its exit status."""
     options = _parser().parse_args(argv)
     console = Console(stderr=True)
     try:
         _run(options, console)
-    except (UsSimError, OSError) as error:
-        print(f"us_sim_fit: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("us_sim_fit: interrupted; the same command resumes where it stopped", file=sys.stderr)
         return 130

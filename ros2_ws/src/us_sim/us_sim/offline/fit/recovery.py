@@ -7,12 +7,15 @@ over depth.
 
 from __future__ import annotations
 
+import argparse
 import math
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
+from us_sim.core.command import as_command
 from us_sim.core.config import ImageSettings
 from us_sim.core.geometry.probe import preset
 from us_sim.core.physics.imaging import beam_width, tgc
@@ -99,8 +102,10 @@ def recovered(true: Guess, scenes: Scenes, others: Scenes, progress: Callable[[i
     return from_unit(searched(Journal(residuals, cost_of(weights), None, "", progress), weights, to_unit(Guess())))
 
 
-def main() -> None:
+@as_command("us_sim.offline.fit.recovery")
+def main(argv: Sequence[str] | None = None) -> int:
     """Print a row for each quantity and scanner."""
+    argparse.ArgumentParser(prog="us_sim.offline.fit.recovery", description=__doc__).parse_args(argv)
     probe = replace(preset("c5_2"), scan_lines=LINES, samples=SAMPLES)
     scenes, others = scenes_of(probe, (0, 1), 0), scenes_of(probe, (2, 3), 1)
     print("| quantity | unit | bound | " + " | ".join(f"{name}: before | found" for name in INVENTED) + " |")
@@ -109,7 +114,8 @@ def main() -> None:
     for quantity, rule in QUANTITIES.items():
         gaps = [f"{rule.gap(true, one):.2f}" for name, true in INVENTED.items() for one in (Guess(), found[name])]
         print(f"| {quantity} | {rule.unit} | {rule.bound:g} | {' | '.join(gaps)} |")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
