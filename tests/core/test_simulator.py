@@ -124,7 +124,7 @@ def test_only_what_is_asked_for_is_made(simulator: Simulator, monkeypatch: pytes
     assert (frame.image, frame.labels) == (None, None)
     frame = simulator.render(on_the_box(), image=False, ct_slice=False)
     np.testing.assert_array_equal(frame.labels, whole.labels)
-    monkeypatch.setattr(simulator, "_sampler", None)  # nothing is sampled
+    monkeypatch.setattr(simulator._pipeline, "sampler", None)  # nothing is sampled
     frame = simulator.render(on_the_box(), image=False, ct_slice=False, labels=False)
     assert (frame.image, frame.ct_slice, frame.labels) == (None, None, None)
     assert frame.contact.in_contact
