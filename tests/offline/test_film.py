@@ -13,8 +13,8 @@ from PIL import Image
 
 from us_sim.core.contact.force import Wrench
 from us_sim.core.errors import RecordingError
+from us_sim.core.frame import Frame
 from us_sim.core.geometry.probe import PRESETS
-from us_sim.core.simulator import Frame
 from us_sim.core.tissue import CLASS_COLORS, TissueClass
 from us_sim.offline import film
 from us_sim.offline.film import FORCE, at_rate, nice_above, write_film

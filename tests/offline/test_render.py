@@ -19,12 +19,12 @@ from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.contact.touch import Touch, touch_at
 from us_sim.core.errors import ConfigError, DeviceError
+from us_sim.core.frame import Frame
 from us_sim.core.geometry.probe import PRESETS, ProbeGeometry
 from us_sim.core.geometry.transforms import Matrix, pose_on_skin
 from us_sim.core.patient.patient import Patient
 from us_sim.core.patient.surface import skin_of
 from us_sim.core.patient.volume import CtVolume
-from us_sim.core.simulator import Frame
 from us_sim.core.tissue import CLASS_COLORS, TissueClass
 from us_sim.offline import render
 from us_sim.offline.sheet import CAPTION, GAP, contact_sheet, pictures

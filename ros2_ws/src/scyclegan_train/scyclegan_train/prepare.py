@@ -15,7 +15,8 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from scyclegan_train.config import PLACES, load_config
+from scyclegan_train.config import PLACES
+from scyclegan_train.config_file import load_config
 from scyclegan_train.data.cases import CtCase, find_cases, read_list, shard_of
 from scyclegan_train.data.faults import DataError, Faults
 from scyclegan_train.data.grid_renderer import GridRenderer

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from lightning_fabric import Fabric
 
-from scyclegan_train.config import Config, load_config, to_yaml
+from scyclegan_train.config import Config
+from scyclegan_train.config_file import load_config, to_yaml
 from scyclegan_train.data.checks import check_masks, check_sources
 from scyclegan_train.data.inputs import open_inputs
 from scyclegan_train.run.checkpoint import checkpoints

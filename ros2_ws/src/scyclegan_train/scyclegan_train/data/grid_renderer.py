@@ -82,7 +82,7 @@ class GridRenderer:
 
     @torch.no_grad()
     def plain(self, scanned: Sampler, poses: Matrix) -> CtBatch:
-        """Slices through the whole fan, wherever the skin lies: no contact, no shadows, no physics twin."""
+        """Slices through the whole fan, wherever the skin lies: no contact, no shadows, no paired physics frame."""
         hu, tissue = scanned.slice(self._points, poses, self._beam)
         valid = self.fan.expand(len(poses), -1, -1)
         anatomy = scanned.anatomy(self._lines, poses, self._beam)

@@ -133,7 +133,7 @@ class Translator:
         return mask
 
     def estimate_statistics(self, batches: Iterable[CtBatch]) -> None:
-        """Measure the batch statistics of the averaged generators on CT batches and their physics twins."""
+        """Measure the batch statistics of the averaged generators on CT batches and the paired physics frames."""
         kept = list(batches)
         reals = [feeding.real_ct(self.card, ct, self._fan) for ct in kept]
         inputs = [

@@ -17,7 +17,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from scyclegan_train.config import Config, to_yaml
+from scyclegan_train.config import Config
+from scyclegan_train.config_file import to_yaml
 from scyclegan_train.data.inputs import Inputs
 from scyclegan_train.data.samples import CtBatch, UsBatch
 from scyclegan_train.method.scyclegan import Losses, SCycleGan
@@ -51,7 +52,7 @@ class Tally:
         self.count += 1
 
     def means(self) -> dict[str, float]:
-        """Return the means and start anew."""
+        """Return the means and reset."""
         found = {name: float(value) / self.count for name, value in self.sums.items()}
         for name, value in found.items():
             if name.startswith("critic"):
@@ -70,7 +71,7 @@ def train(
         inputs: batches of this process.
         folder: of the run: stats.jsonl, tensorboard/, panels/, checkpoints/.
         fabric: launched; device, precision and processes.
-        resume: go on from the latest checkpoint.
+        resume: from the latest checkpoint.
         start: checkpoint of another run, whose networks this one starts from.
 
     Returns:
@@ -90,7 +91,7 @@ def train(
     elif start is not None:
         left = load_weights(start, model)
         if left and fabric.is_global_zero:
-            print(f"{start}: {', '.join(left)} differ and start anew", file=sys.stderr)
+            print(f"{start}: {', '.join(left)} differ and are initialised", file=sys.stderr)
     run = _Run(config, model, schedule, inputs, folder, fabric, tally, first)
     try:
         return run.go()
@@ -163,7 +164,7 @@ class _Run:
                 if ends or stop or done % loop.checkpoint_every == 0:
                     self._save(done)
                 if stop and not ends:
-                    self.journal.say(f"Stopped after step {done}. To go on: train --resume {self.folder}")
+                    self.journal.say(f"Stopped after step {done}. To continue: train --resume {self.folder}")
                     return False
         return True
 

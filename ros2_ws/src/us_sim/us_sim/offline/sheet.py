@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from us_sim.core.config import SOFT_WINDOW
+from us_sim.core.frame import Frame
 from us_sim.core.geometry.probe import ProbeGeometry
-from us_sim.core.simulator import Frame
 from us_sim.core.tissue import CLASS_COLORS, TissueClass
 
 PIXELS_PER_MM = 1.0  # on the sheet, of a probe SHEET_DEPTH deep

@@ -19,8 +19,8 @@ from us_sim.ros.conversions import MM_PER_M, color_message, point_messages, pose
 
 if TYPE_CHECKING:
     from us_sim.core.contact.contact import Contact
+    from us_sim.core.frame import Frame
     from us_sim.core.patient.patient import Patient
-    from us_sim.core.simulator import Frame
 
 BODY = (20.0, 100.0)  # elevational width and height of the drawn probe, mm
 NEWTON, LONGEST = 8.0, 160.0  # mm of arrow for a newton, and at most

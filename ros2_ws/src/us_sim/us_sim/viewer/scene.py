@@ -28,7 +28,7 @@ RGB = tuple[int, int, int]
 
 
 class Scene:
-    """What stands in the 3-D view; the page's other parts are the panel's."""
+    """The contents of the 3-D view; the page's other parts are the panel's."""
 
     def __init__(self, server: viser.ViserServer) -> None:
         self._server = server
@@ -62,7 +62,7 @@ class Scene:
             self._patient[what].visible = visible
 
     def look_at(self, skin: SkinMesh) -> None:
-        """Set the view of everybody who looks, and of who comes, on the patient: from the feet, a little above."""
+        """Set the camera of present and future browsers on the patient: from the feet, a little above."""
         low, high = skin.vertices.min(axis=0), skin.vertices.max(axis=0)
         middle, size = 0.5 * (low + high), float(np.linalg.norm(high - low))
         place = middle + size * np.array([0.25, 0.80, -0.45])

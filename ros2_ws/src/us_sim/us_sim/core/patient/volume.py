@@ -41,7 +41,7 @@ class CtVolume:
         ct_from_voxel: (4, 4) float64, voxel index to mm in `ct` (RAS+).
         name: what the user calls the patient.
         sha256: hash of HU, tissue and affine.
-        warnings: findings that do not stop the use, for the user's eyes.
+        warnings: findings that do not stop the use, for the user.
         labelling: lines that say what the labels were taken for and how large each became; empty without labels.
         echo: (I, J, K) int8 backscatter of each voxel relative to that of its class, in half dB; None for 0 everywhere.
     """

@@ -15,7 +15,7 @@ HARDEST, SOFTEST = 4.0, 0.25  # MRayl, beyond which an interface reflects all: i
 BODY = 1.6  # MRayl of most soft tissue; linear in Z, an interface lies in the middle between its voxels
 ROUGH = 0.4  # scattered amplitude of an interface without any mirror to that of a mirror
 NORMAL = 9  # samples over which the direction of an interface is taken
-FAINT = 1e-3  # least amplitude of scatterers that is told apart from none
+FAINT = 1e-3  # least amplitude of scatterers that is distinguished from none
 CAPSULE = 0.06  # of an organ against fat or muscle, as a step of ln Z
 
 

@@ -1,7 +1,7 @@
 """The patient as tensors: the same samples as the compiled kernels give, on any torch device, differing by rounding.
 
-A GPU spends more time on being told what to do than on doing it: operations are few and large, and all that no pose
-changes lies on the device beforehand.
+A GPU spends more time on kernel launches than on arithmetic: operations are few and large, and all that no pose
+changes is on the device beforehand.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What HU alone tells of echoes, for a CT without labels: vessels in contrast agent, fluid, tone and borders.
+"""Echogenicity from HU alone, for a CT without labels: enhanced vessels, fluid, parenchyma and interfaces.
 
 The idea is that of Wein et al. 2008 (Med. Image Anal. 12, 577): echogenicity from a window of HU, reflection from its
 gradient. Before that the noise is taken off by total variation (Chambolle 2004), which keeps borders. Parenchyma is the
