@@ -10,11 +10,12 @@ import pytest
 pytest.importorskip("launch_ros", reason="needs a ROS 2 installation: launch is not there")
 
 from launch import LaunchContext
-from launch.actions import IncludeLaunchDescription, OpaqueFunction
+from launch.actions import IncludeLaunchDescription, OpaqueFunction, SetEnvironmentVariable
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import TextSubstitution
 
 from us_sim.bringup.arguments import ARGUMENTS
+from us_sim.bringup.dds import VARIABLES
 from us_sim.core.errors import ConfigError
 
 FOLDER = Path(__file__).resolve().parents[2] / "launch"
@@ -36,6 +37,18 @@ def started(**given: str) -> dict[str, str]:
         name = node.node_executable
         found[name if name not in found else f"{name} {len(found)}"] = " ".join(filter(None, words))
     return found
+
+
+def test_frames_of_some_mb_get_their_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+    def variables() -> list[str]:
+        entities = description("sim.launch.py").entities
+        return ["".join(part.text for part in e.name) for e in entities if isinstance(e, SetEnvironmentVariable)]
+
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    assert variables() == list(VARIABLES)
+    monkeypatch.setenv(VARIABLES[0], "mine.xml")
+    assert variables() == []
 
 
 def test_by_default_node_motion_and_view() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutdown
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable, Shutdown
 from launch.events.process import ProcessExited
 from launch.substitutions import PathJoinSubstitution
 from launch_ros.actions import LifecycleNode, Node
@@ -24,6 +26,7 @@ from us_sim.bringup.arguments import (
     given,
     remappings,
 )
+from us_sim.bringup.dds import profile_variables
 from us_sim.bringup.processes import RESTARTS
 from us_sim.core.generator.shipped import shipped_arm
 from us_sim.core.robot.placement import HOLDER_ORDER, TABLE, TABLE_ORDER, six_numbers
@@ -31,7 +34,14 @@ from us_sim.core.robot.placement import HOLDER_ORDER, TABLE, TABLE_ORDER, six_nu
 
 def generate_launch_description() -> LaunchDescription:
     """Return the arguments of the shared table, and what they start."""
-    return LaunchDescription([*map(_declaration, ARGUMENTS.values()), OpaqueFunction(function=_start)])
+    profile = profile_variables(os.environ, Path.cwd())
+    return LaunchDescription(
+        [
+            *map(_declaration, ARGUMENTS.values()),
+            *(SetEnvironmentVariable(name, value) for name, value in profile.items()),
+            OpaqueFunction(function=_start),
+        ]
+    )
 
 
 def _declaration(argument: Argument) -> DeclareLaunchArgument:
