@@ -10,7 +10,7 @@ import json
 import platform
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -96,8 +96,15 @@ class Dataset:
         shards = [range(start, min(start + SHARD, self._count)) for start in starts]
         return [shard for shard in shards if not self._file(shard).exists()]
 
-    def fill(self, replay: Replay, batch: int, *, ct_slice: bool) -> Generator[int, None, None]:
-        """Render and write all that is missing; yield how many poses are done with each step.
+    def sweep(self) -> None:
+        """Remove what a process that was killed left half written."""
+        for leftover in filter(is_partial, list(self.folder.iterdir())):
+            leftover.unlink()
+
+    def fill(
+        self, replay: Replay, batch: int, *, ct_slice: bool, shards: Sequence[range] | None = None
+    ) -> Generator[int, None, None]:
+        """Render and write all that is missing, or these shards alone; yield how many poses are done with each step.
 
         Writing runs beside rendering. However it ends, every shard is there as a whole or not at all.
 
@@ -105,10 +112,10 @@ class Dataset:
             OSError: a shard cannot be written.
         """
         probe = replay.simulator.probe
-        for leftover in filter(is_partial, list(self.folder.iterdir())):  # of a process that was killed
-            leftover.unlink()
+        if shards is None:  # otherwise others are writing
+            self.sweep()
         with Writer() as writer:
-            for shard in self.missing():
+            for shard in self.missing() if shards is None else shards:
                 shots = []
                 for shot in replay.shots(shard.start, shard.stop, batch, ct_slice=ct_slice):
                     shots.append(shot)
