@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes .venv and builds the workspace: scripts/setup.sh requirements.txt [requirements-dev.txt ...]
-# Each step leaves a stamp when it is done, so an interrupted set-up goes on where it stopped, and a finished one is skipped.
+# Each step leaves a stamp when it is done, so an interrupted set-up resumes where it stopped, and a finished one is skipped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

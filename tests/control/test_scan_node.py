@@ -154,14 +154,14 @@ def test_a_simulator_that_falls_silent_ends_it(
     flat_sim.mute = True
     outcome = client.result(handle)
     assert outcome.status == GoalStatus.STATUS_ABORTED
-    assert outcome.result.message.startswith("the simulator does not answer any more")
+    assert outcome.result.message.startswith("the simulator has stopped responding")
 
 
 def test_without_a_simulator_a_goal_is_aborted(world: World, scan_node: Start, client: Client) -> None:
     scan_node()
     outcome = client.result(client.send(goal()))
     assert outcome.status == GoalStatus.STATUS_ABORTED
-    assert outcome.result.message.startswith("no simulator was heard on us_sim/probe_info")
+    assert outcome.result.message.startswith("no simulator on us_sim/probe_info")
 
 
 def test_goals_that_cannot_be_move_nothing_and_the_next_one_is_taken(

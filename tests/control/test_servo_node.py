@@ -67,7 +67,7 @@ def test_an_organ_that_is_not_there_is_said_so_off_the_skin(world: World, flat_s
     said = states(world)
     put(world, servo_node())
     world.until(lambda: said and said[-1].startswith("absent"), 180.0)
-    assert said[-1] == "absent: no kidney is seen from here; begin nearer to it"
+    assert said[-1] == "absent: no kidney is visible from here; start closer to it"
     assert flat_sim.poses[-1][2, 3] < 0.0
 
 
@@ -75,7 +75,7 @@ def test_a_name_that_nobody_knows_is_said_at_once(world: World, flat_sim: FlatSi
     said = states(world)
     put(world, servo_node(organ="heart", look_depth=0.0))
     world.until(lambda: said and said[-1].startswith("absent"))
-    assert said[-1] == "absent: ~/analysis does not know 'heart'; it tells of kidney, liver"
+    assert said[-1] == "absent: ~/analysis does not know 'heart'; it reports kidney, liver"
     assert flat_sim.get_parameter("depth").value == 0.0
 
 
@@ -94,7 +94,7 @@ def test_a_simulator_that_falls_silent_ends_it(world: World, flat_sim: FlatSim, 
     put(world, servo_node())
     flat_sim.mute = True
     world.until(lambda: said and said[-1].startswith("failed"))
-    assert said[-1] == "failed: the simulator does not answer any more"
+    assert said[-1] == "failed: the simulator has stopped responding"
 
 
 def test_no_skin_ends_it(world: World, flat_sim: FlatSim, servo_node: Start) -> None:

@@ -12,15 +12,15 @@ from tests.core.patients import box_patient, on_the_box
 from us_sim.core.errors import ConfigError
 from us_sim.core.faults import (
     FaultSettings,
+    actual_pose,
     calibration_error,
     delay,
-    dried,
-    flipped,
-    gel_left,
+    element_mask,
+    gel_coverage,
     is_lost,
-    lines_alive,
-    living_lines,
-    misplaced,
+    live_lines,
+    mirrored,
+    without_gel,
 )
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
 from us_sim.core.geometry.transforms import check_pose
@@ -35,10 +35,10 @@ def test_there_are_none_by_default() -> None:
     pose, image = on_the_box(), np.zeros((4, 4), np.uint8)
     assert delay(NONE, 0, STAMPS[0]) == 0
     assert not any(is_lost(NONE, 0, stamp) for stamp in STAMPS[:50])
-    assert misplaced(NONE, 0, pose) is pose
-    assert lines_alive(NONE, 0, 64) is None
-    assert flipped(image, NONE) is image
-    assert flipped(None, replace(NONE, fault_flip=True)) is None
+    assert actual_pose(NONE, 0, pose) is pose
+    assert element_mask(NONE, 0, 64) is None
+    assert mirrored(image, NONE) is image
+    assert mirrored(None, replace(NONE, fault_flip=True)) is None
 
 
 def test_delays_are_even_between_latency_and_latency_with_jitter() -> None:
@@ -67,20 +67,20 @@ def test_the_calibration_is_off_by_the_given_way_and_turn() -> None:
         assert np.linalg.norm(error[:3, 3]) == pytest.approx(7.0)
         assert math.acos((np.trace(error[:3, :3]) - 1) / 2) == pytest.approx(0.1)
         pose = on_the_box()
-        actual = misplaced(replace(NONE, fault_position=7.0, fault_angle=0.1), seed, pose)
+        actual = actual_pose(replace(NONE, fault_position=7.0, fault_angle=0.1), seed, pose)
         np.testing.assert_allclose(actual, pose @ error)
     assert not np.allclose(calibration_error(0, 7.0, 0.1), calibration_error(1, 7.0, 0.1))
 
 
 def test_dead_lines_are_as_many_as_asked_for() -> None:
     for share, dead in ((0.0, 0), (0.25, 16), (1.0, 64)):
-        assert (living_lines(3, 64, share) == 0).sum() == dead
-    assert not np.array_equal(living_lines(3, 64, 0.25), living_lines(4, 64, 0.25))
+        assert (live_lines(3, 64, share) == 0).sum() == dead
+    assert not np.array_equal(live_lines(3, 64, 0.25), live_lines(4, 64, 0.25))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.8, 1.0])
 def test_gel_is_lost_in_patches(share: float) -> None:
-    left = gel_left(3, 192, share)
+    left = gel_coverage(3, 192, share)
     assert left.dtype == np.float32
     assert left.mean() == pytest.approx(1 - share, abs=0.01)
     assert (np.diff((left > 0.5).astype(int)) != 0).sum() <= 12  # not here and there
@@ -91,19 +91,19 @@ def test_gel_is_lost_in_patches(share: float) -> None:
 def test_a_dry_face_has_no_contact() -> None:
     simulator = Simulator(box_patient(), LINEAR, device="cpu")
     wet = simulator.contact(on_the_box())
-    assert dried(wet, NONE, 0) is wet
-    half = dried(wet, replace(NONE, fault_gel=0.5), 0)
+    assert without_gel(wet, NONE, 0) is wet
+    half = without_gel(wet, replace(NONE, fault_gel=0.5), 0)
     assert half.in_contact
     assert half.coupling == pytest.approx(0.5, abs=0.02)
     assert half.penetration == wet.penetration
-    dry = dried(wet, replace(NONE, fault_gel=1.0), 0)
+    dry = without_gel(wet, replace(NONE, fault_gel=1.0), 0)
     assert (dry.in_contact, dry.coupling) == (False, 0.0)
     assert np.isnan(dry.normal).all()
 
 
 def test_lines_without_coupling_show_nothing_in_depth() -> None:
     simulator = Simulator(box_patient(), LINEAR, device="cpu")
-    lines = gel_left(0, 64, 0.4)
+    lines = gel_coverage(0, 64, 0.4)
     whole, faulty = simulator.render(on_the_box()), simulator.render(on_the_box(), coupling=lines)
     dry, wet = lines == 0, np.convolve(lines, np.ones(15), "same") == 15
     assert dry.sum() > 15
@@ -120,7 +120,7 @@ def test_lines_without_coupling_show_nothing_in_depth() -> None:
 
 def test_a_flipped_image_is_mirrored() -> None:
     image = np.arange(6, dtype=np.uint8).reshape(2, 3)
-    shown = flipped(image, replace(NONE, fault_flip=True))
+    shown = mirrored(image, replace(NONE, fault_flip=True))
     np.testing.assert_array_equal(shown, [[2, 1, 0], [5, 4, 3]])
 
 

@@ -1,4 +1,4 @@
-"""One way from a pose that is told to what is shown: frame, contact and force all meet the same faults."""
+"""One way from a pose that is nominal to what is shown: frame, contact and force all meet the same faults."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.core.patients import box_patient, on_the_box
 
 from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.errors import PoseError
-from us_sim.core.faults import FaultSettings, calibration_error, gel_left, is_lost, living_lines
+from us_sim.core.faults import FaultSettings, calibration_error, gel_coverage, is_lost, live_lines
 from us_sim.core.faulty_simulator import FaultySimulator
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
 from us_sim.core.simulator import Simulator
@@ -32,42 +32,42 @@ def test_without_faults_it_is_the_simulator(simulator: Simulator) -> None:
     for name in ("image", "labels", "ct_slice", "ct_from_probe"):
         np.testing.assert_array_equal(getattr(shown, name), getattr(frame, name))
     np.testing.assert_array_equal(shown.contact.line_coupling, frame.contact.line_coupling)
-    np.testing.assert_array_equal(plain.shown_coupling(shown.contact), frame.contact.line_coupling)
+    np.testing.assert_array_equal(plain.image_coupling(shown.contact), frame.contact.line_coupling)
     assert (shown.phase, plain.delay(STAMP), plain.is_lost(STAMP)) == (frame.phase, 0.0, False)
 
 
 def test_every_fault_reaches_the_frame(simulator: Simulator) -> None:
-    told = on_the_box(pressed=3.0)
-    faulty, actual = FaultySimulator(simulator, FAULTS), told @ calibration_error(SEED, 4.0, 0.05)
-    gel, alive = gel_left(SEED, 64, 0.3), living_lines(SEED, 64, 0.25)
+    nominal = on_the_box(pressed=3.0)
+    faulty, actual = FaultySimulator(simulator, FAULTS), nominal @ calibration_error(SEED, 4.0, 0.05)
+    gel, alive = gel_coverage(SEED, 64, 0.3), live_lines(SEED, 64, 0.25)
     there = simulator.render(actual, times=[STAMP * 1e-9], coupling=gel * alive)
-    shown = faulty.render(told, STAMP)
+    shown = faulty.render(nominal, STAMP)
     assert shown.image is not None
     assert there.image is not None
     np.testing.assert_array_equal(shown.image, there.image[:, ::-1])
     np.testing.assert_array_equal(shown.labels, there.labels)
-    np.testing.assert_array_equal(shown.ct_from_probe, told)
-    dried = there.contact.line_coupling * gel
-    np.testing.assert_array_equal(shown.contact.line_coupling, dried)
-    np.testing.assert_array_equal(faulty.shown_coupling(shown.contact), dried * alive)
+    np.testing.assert_array_equal(shown.ct_from_probe, nominal)
+    without_gel = there.contact.line_coupling * gel
+    np.testing.assert_array_equal(shown.contact.line_coupling, without_gel)
+    np.testing.assert_array_equal(faulty.image_coupling(shown.contact), without_gel * alive)
     np.testing.assert_array_equal(shown.wrench.force, there.wrench.force)
 
 
 def test_what_is_told_of_the_touch_is_what_the_frame_carries(simulator: Simulator) -> None:
-    told, faulty = on_the_box(pressed=3.0), FaultySimulator(simulator, FAULTS)
-    touch, shown = faulty.touch(told), faulty.render(told, STAMP)
+    nominal, faulty = on_the_box(pressed=3.0), FaultySimulator(simulator, FAULTS)
+    touch, shown = faulty.touch(nominal), faulty.render(nominal, STAMP)
     np.testing.assert_array_equal(touch.contact.line_coupling, shown.contact.line_coupling)
     np.testing.assert_array_equal(touch.contact.line_distance, shown.contact.line_distance)
     np.testing.assert_array_equal(touch.wrench.force, shown.wrench.force)
     moving = touch.after(faulty.touch(on_the_box(pressed=2.0)), 0.02)
-    with_speed = faulty.render(told, STAMP, touch=moving)
+    with_speed = faulty.render(nominal, STAMP, touch=moving)
     np.testing.assert_array_equal(with_speed.wrench.force, moving.wrench.force)
     np.testing.assert_array_equal(with_speed.image, shown.image)
 
 
 def test_a_batch_is_its_frames(simulator: Simulator) -> None:
-    faulty, told = FaultySimulator(simulator, FAULTS), np.stack([on_the_box(), on_the_box(5.0)])
-    for frame, pose, stamp in zip(faulty.render_batch(told, [0, STAMP]), told, [0, STAMP], strict=True):
+    faulty, nominal = FaultySimulator(simulator, FAULTS), np.stack([on_the_box(), on_the_box(5.0)])
+    for frame, pose, stamp in zip(faulty.render_batch(nominal, [0, STAMP]), nominal, [0, STAMP], strict=True):
         alone = faulty.render(pose, stamp, ct_slice=False)
         np.testing.assert_allclose(frame.image.astype(int), alone.image, atol=1)  # type: ignore[union-attr, arg-type]
         np.testing.assert_array_equal(frame.labels, alone.labels)

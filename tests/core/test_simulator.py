@@ -261,7 +261,7 @@ def test_defaults_and_device(patient: Patient) -> None:
     simulator = Simulator(patient, device="cpu")
     assert (simulator.probe.kind, simulator.renderer) == (ProbeKind.CONVEX, "physics")
     assert simulator.settings == ImageSettings()
-    assert simulator.device == Device.cpu("asked for")
+    assert simulator.device == Device.cpu("requested")
 
 
 # -- generators ------------------------------------------------------------------------------------------
@@ -376,7 +376,7 @@ def test_generator_renderer_without_a_generator(simulator: Simulator) -> None:
 def test_generator_of_another_fan(simulator: Simulator) -> None:
     with_other = simulator.replace(generator=generator(CARDS["paper"]))  # allowed while physics draws
     with_other.render(on_the_box())
-    message = "generator 'tiny' cannot draw for this probe: it was trained on a convex probe, not a linear one"
+    message = "generator 'tiny' does not fit this probe: it was trained on a convex probe, not a linear one"
     with pytest.raises(ConfigError, match=message):
         with_other.render(on_the_box(), renderer="generator")
     with pytest.raises(ConfigError, match=message):

@@ -186,7 +186,7 @@ def test_a_full_disk_ends_it(simulator: Simulator, tmp_path: Path, monkeypatch: 
 class Gpu:
     """A simulator that pretends to be on a GPU, counts its batches and fails at the third."""
 
-    device = Device(torch.device("cpu"), "cuda:0 (pretended)", "asked for")
+    device = Device(torch.device("cpu"), "cuda:0 (pretended)", "requested")
 
     def __init__(self, real: Simulator) -> None:
         self.real, self.sizes = real, []  # type: ignore[var-annotated]
@@ -250,7 +250,7 @@ def test_the_command_goes_on_and_says_so(
     assert render.main(arguments(tmp_path, 6)) == 0
     (tmp_path / "shard_00001.npz").unlink()
     assert render.main(arguments(tmp_path, 6)) == 0
-    assert "4 of 6 poses are there already" in capsys.readouterr().err
+    assert "4 of 6 poses are done already" in capsys.readouterr().err
     assert render.main([*arguments(tmp_path, 6), "--gain", "6"]) == 2
     assert "other settings: settings.gain is 0.0 there, 6.0 here; give it" in capsys.readouterr().err
     drawn = [*arguments(tmp_path / "drawn", 2), "--renderer", "generator"]
@@ -269,4 +269,4 @@ def test_an_interrupt_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys:
 
     monkeypatch.setattr(render, "_render", interrupted)
     assert render.main(arguments(tmp_path, 6)) == 130
-    assert capsys.readouterr().err == "us_sim_render: interrupted; the same command goes on where it stopped\n"
+    assert capsys.readouterr().err == "us_sim_render: interrupted; the same command resumes where it stopped\n"

@@ -109,7 +109,7 @@ def test_without_ffmpeg_a_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     [
         ("film.avi", [shot(0)], [0], r"film\.avi: unknown kind of film; expected a name that ends in \.gif or \.mp4"),
         ("film.gif", [shot(0)], [0, 20, 10], r"stamps fall at pose 3; expected those of one run"),
-        ("film.gif", [], [0, 10], r"no frame for the film: faults have lost them all"),
+        ("film.gif", [], [0, 10], r"no frame for the film: faults have dropped all of them"),
     ],
 )
 def test_a_film_that_cannot_be(tmp_path: Path, name: str, shots: list[Shot], stamps: list[int], message: str) -> None:

@@ -47,7 +47,7 @@ class FakeSimulator:
     def __init__(self) -> None:
         self.patient, self.probe, self.renderer, self.generator = body(), PROBE, "physics", None
         self.settings, self.mechanics, self.seed = ImageSettings(), MechanicsSettings(), 0
-        self.device, self.touched = Device.cpu("asked for"), list[Matrix]()
+        self.device, self.touched = Device.cpu("requested"), list[Matrix]()
         self.poses: list[Matrix] = []
         self.times: list[float] = []
 
@@ -169,7 +169,7 @@ def test_poses_of_a_file_are_rendered_as_they_stand(simulator: FakeSimulator, tm
         (["--generator", "/nowhere/g.safetensors"], "/nowhere/g.safetensors: no such file"),
         (
             ["--probe", "l12_5"],
-            "generator 'abdomen' cannot draw for this probe: it was trained on a convex probe, not "
+            "generator 'abdomen' does not fit this probe: it was trained on a convex probe, not "
             "a linear one; use renderer 'physics', or load another",
         ),
         (["--gain", "99"], "gain is 99.0; expected -40 to 40"),
@@ -219,7 +219,7 @@ def test_wrong_arguments_end_with_status_2(arguments: list[str], capsys: pytest.
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "nothing to make; expected --out DIR for pictures or a dataset, or --film FILE"),
+        ([], "no output; expected --out DIR for pictures or a dataset, or --film FILE"),
         (["--film", "sweep.gif", "--sheet"], "--sheet is written to a folder; expected --out DIR with it"),
         (
             ["--batch", "8", "--film", "sweep.gif"],

@@ -103,7 +103,7 @@ def test_poses_of_the_topic_and_the_frame_that_are_named(tmp_path: Path) -> None
     file = write(tmp_path / "two.mcap", ("/a", 1, message(1, 0.1)), ("/b", 2, message(2, 0.2, "left/ct")))
     assert read_trajectory(file, topic="/a").stamps.tolist() == [1]
     assert read_trajectory(file, topic="/b", ct_frame="left/ct").stamps.tolist() == [2]
-    with pytest.raises(RecordingError, match=r"two\.mcap: poses on 2 topics \(/a, /b\); say which with --topic"):
+    with pytest.raises(RecordingError, match=r"two\.mcap: poses on 2 topics \(/a, /b\); select one with --topic"):
         read_trajectory(file)
     with pytest.raises(RecordingError, match=r"no poses on topic '/c'; expected one of /a, /b"):
         read_trajectory(file, topic="/c")

@@ -91,7 +91,7 @@ class FakeSimulator:
         if self.renderer == "generator" and self.probe.depth > self.generator.depth:
             raise ConfigError(f"depth is {self.probe.depth}; the generator's card allows {self.generator.depth}")
         if self.device == "cuda":
-            self.device = Device(torch.device("cuda"), "cuda:0 (Card)", "asked for")
+            self.device = Device(torch.device("cuda"), "cuda:0 (Card)", "requested")
         elif isinstance(self.device, str):
             self.device = Device.cpu("a fake computes nothing")
         self.gate.set()

@@ -1,4 +1,4 @@
-"""Faults in the streams: what is late, lost, misplaced, flipped or dead, and what tells the truth all the same."""
+"""Faults in the streams: what is late, lost, actual_pose, flipped or dead, and what tells the truth all the same."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sensor_msgs.msg import Image
 from us_sim_msgs.msg import Contact, FrameInfo
 from us_sim_msgs.srv import RenderFrame
 
-from us_sim.core.faults import FaultSettings, calibration_error, gel_left, is_lost, living_lines
+from us_sim.core.faults import FaultSettings, calibration_error, gel_coverage, is_lost, live_lines
 from us_sim.core.geometry.transforms import rigid
 from us_sim.ros.mailbox import Mailbox
 
@@ -95,8 +95,8 @@ def test_dead_lines_and_lost_gel_reach_picture_and_contact(world: World) -> None
     world.sender(node)(world.pose(2.0, z=-RADIUS + 12.0))
     world.until(shown(infos, 2.0))
     world.until(shown(contacts, 2.0))
-    gel = gel_left(3, 192, 0.5)
-    np.testing.assert_array_equal(node.session.scene.simulator.coupling, living_lines(3, 192, 0.25))
+    gel = gel_coverage(3, 192, 0.5)
+    np.testing.assert_array_equal(node.session.scene.simulator.coupling, live_lines(3, 192, 0.25))
     whole = node.session.scene.simulator.contact(rigid(np.eye(3), [0, 0, -RADIUS + 12.0]))
     np.testing.assert_allclose(contacts[-1].line_coupling, whole.line_coupling * gel, atol=1e-6)
 

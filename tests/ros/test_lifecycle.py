@@ -100,7 +100,7 @@ def test_probe_info_waits_for_late_readers_in_every_activation(world: World) -> 
         ({"ct": "/nowhere.nii.gz"}, "/nowhere.nii.gz: no such file"),
         ({"labels": "/seg.nii.gz"}, "labels is '/seg.nii.gz', but ct is empty"),
         ({"probe": "c9"}, "unknown probe 'c9'; expected one of c5_2"),
-        ({"scanner": "generic_handheld", "probe": "l12_5"}, "brings its own; leave one of them out"),
+        ({"scanner": "generic_handheld", "probe": "l12_5"}, "includes its own; leave one of them out"),
         ({"scanner": "best"}, "unknown scanner 'best'; expected one of generic_abdominal"),
         ({"renderer": "generator", "depth": 200.0}, "the generator's card allows 180"),
         ({"generator": "/no.safetensors"}, "/no.safetensors: no such file"),

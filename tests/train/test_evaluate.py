@@ -87,8 +87,8 @@ def made(dice: float = 0.79, printed: float = 0.1, physics: float = 0.8) -> crit
 
 def test_criteria_are_those_of_a_reviewer() -> None:
     found = {text: (value, met) for text, value, met in criteria.criteria(made(), "own")}
-    assert found["Dice of organs at least that on the physics frame less 0.03"] == ("-0.010", True)
-    assert found["Dice to the shuffled map below 0.2"] == ("0.110", True)
+    assert found["organ Dice at least that of the physics frames - 0.03"] == ("-0.010", True)
+    assert found["Dice against the shuffled labels below 0.2"] == ("0.110", True)
     assert found["hallucinated structures at most physics + 2 points"] == ("+1.00 points", True)
     assert found["motion-compensated change 0.3 to 1.2 times physics"] == ("1.25 times", False)
     assert found["liver ROIs within the real range"] == ("not measured", None)
@@ -269,7 +269,7 @@ def test_what_cannot_be_evaluated_is_named(artifact: Path, tmp_path: Path, capsy
         (["--generator", str(artifact), "--generator", str(artifact)], "expected files of different names"),
         (["--count", "1"], "expected --count of 2 or more"),
         (["--frames", str(tmp_path / "none")], "no such folder of frames"),
-        (["--frames", str(few), "--held-out", "0", "9"], "holds 2 frames; places up to 8 were asked for"),
+        (["--frames", str(few), "--held-out", "0", "9"], "holds 2 frames; places up to 8 were requested"),
     ):
         assert evaluate.main([*out, *given]) == 2
         assert message in capsys.readouterr().err

@@ -231,7 +231,7 @@ def test_find_puts_the_probe_where_most_is_seen(
     monkeypatch.setattr(finding, "share_seen", lambda labels, *_: 0.0)
     page.find("liver")
     world.until(lambda: told)
-    assert told == ["Find: liver is hidden behind bone or gas from the places that were tried"]
+    assert told == ["Find: liver is hidden behind bone or gas at all positions tried"]
     np.testing.assert_allclose(place_of(node)(), (x, y, z), atol=1e-6)
     page.find("no such organ")  # of a page that is older than the patient
 

@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 
 NAME = "scyclegan_train"
 HERE = Path(__file__).resolve().parent  # colcon runs a link to this file in its build folder
-XML = ElementTree.parse(HERE / "package.xml")  # version, description and the like are told once
+XML = ElementTree.parse(HERE / "package.xml")  # single source of version, description and the like
 
 setup(
     name=NAME,

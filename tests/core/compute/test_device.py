@@ -9,7 +9,7 @@ import torch
 from us_sim.core.compute.device import Device, choose_device, on_host, with_fall_back
 from us_sim.core.errors import ConfigError, DeviceError
 
-GPU = Device(torch.device("cuda:0"), "cuda:0 (Card)", "asked for")
+GPU = Device(torch.device("cuda:0"), "cuda:0 (Card)", "requested")
 
 
 def test_a_device_that_was_chosen_stays() -> None:
@@ -17,7 +17,7 @@ def test_a_device_that_was_chosen_stays() -> None:
 
 
 def test_cpu_is_taken_when_asked_for() -> None:
-    assert choose_device("cpu") == Device(torch.device("cpu"), "cpu", "asked for")
+    assert choose_device("cpu") == Device(torch.device("cpu"), "cpu", "requested")
 
 
 def test_unknown_device_is_refused() -> None:
@@ -36,7 +36,7 @@ def test_with_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"Card {index}")
     assert choose_device("auto") == Device(torch.device("cuda:0"), "cuda:0 (Card 0)", "a CUDA device was found")
-    assert choose_device("cuda") == Device(torch.device("cuda:0"), "cuda:0 (Card 0)", "asked for")
+    assert choose_device("cuda") == Device(torch.device("cuda:0"), "cuda:0 (Card 0)", "requested")
     assert choose_device("cpu").is_cpu
 
 
@@ -61,7 +61,7 @@ def test_what_a_gpu_raises_is_a_failure_of_the_device(error: RuntimeError, text:
 
 
 def test_errors_of_the_cpu_and_of_the_user_pass() -> None:
-    with pytest.raises(RuntimeError, match=r"^shapes do not fit$"), Device.cpu("asked for").failures():
+    with pytest.raises(RuntimeError, match=r"^shapes do not fit$"), Device.cpu("requested").failures():
         raise RuntimeError("shapes do not fit")
     with pytest.raises(ConfigError), GPU.failures():
         raise ConfigError("gain")
@@ -104,7 +104,7 @@ def test_work_that_the_gpu_fails_at_is_done_again_without_it() -> None:
 
     assert with_fall_back(work, GPU, on_cpu) == ("a frame", Device.cpu("lost"))
     assert (done, errors) == (["cuda:0 (Card)", "cpu"], ["lost"])
-    assert with_fall_back(work, Device.cpu("asked for"), on_cpu) == ("a frame", Device.cpu("asked for"))
+    assert with_fall_back(work, Device.cpu("requested"), on_cpu) == ("a frame", Device.cpu("requested"))
     assert errors == ["lost"]
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from us_sim.core.config import ImageSettings
 from us_sim.core.generator.card import Card
 from us_sim.core.generator.composition import Composition
-from us_sim.core.generator.tone import noise_floor, toned
+from us_sim.core.generator.tone import noise_floor, recompressed
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
 from us_sim.core.physics.b_mode import log_compress
 from us_sim.core.physics.imaging import formation
@@ -90,7 +90,9 @@ def test_gain_and_dynamic_range_act_on_grey_as_on_echoes() -> None:
         (ImageSettings(dynamic_range=110.0), [255, 4 + 251 * 0.75**1.5, 4, 4]),
         (ImageSettings(gain=-40.0, dynamic_range=40.0), [4, 4, 4, 4]),
     ):
-        torch.testing.assert_close(toned(grey, silent, settings), torch.tensor(expected).float(), atol=0.6, rtol=0)
+        torch.testing.assert_close(
+            recompressed(grey, silent, settings), torch.tensor(expected).float(), atol=0.6, rtol=0
+        )
 
 
 @pytest.mark.parametrize("gain", [-40.0, 20.0, 40.0])
@@ -99,7 +101,7 @@ def test_a_lumen_without_echoes_shows_the_noise_that_physics_shows_at_the_same_g
     form, louder = formation(PROBE, ImageSettings(), 0, CPU), ImageSettings(gain=gain)
     lumen = compound(form.noise)
     drawn, formed = (log_compress(lumen, replace(form, settings=at)) for at in (ImageSettings(), louder))
-    torch.testing.assert_close(toned(drawn, noise(), louder), formed, atol=0.2, rtol=0)
+    torch.testing.assert_close(recompressed(drawn, noise(), louder), formed, atol=0.2, rtol=0)
     near = form.depths < 20
     assert drawn[:, near].max() == 4
     if gain == -40:

@@ -120,6 +120,35 @@ def test_boxes_around_the_fans() -> None:
     assert LINEAR.fan_mask.all()
 
 
+@pytest.mark.parametrize(("degrees", "box"), [
+    (150, (-70 * 0.965926, 70 * 0.965926, 10 * 0.258819 - 10, 60)),
+    (180, (-70, 70, -10, 60)),
+    (240, (-70, 70, -70 * 0.5 - 10, 60)),
+    (360, (-70, 70, -80, 60)),
+])  # fmt: skip
+def test_fans_of_endocavity_and_radial_probes(degrees: int, box: tuple[float, ...]) -> None:
+    """10 mm radius, 60 mm deep; all lines lie in the frame, and their pixels give line and sample back."""
+    probe = ProbeGeometry(ProbeKind.CONVEX, 60.0, 10.0, math.radians(degrees), width=128, height=128, scan_lines=96,
+                          samples=128)  # fmt: skip
+    assert probe.fan_size == pytest.approx(box)
+    assert probe.warnings == ()
+    (dx, dz), (x0, z0) = probe.pixel_spacing, probe.first_pixel
+    for line, sample in ((0, 127), (95, 64), (48, 0), (20, 100)):
+        x, _, z = probe.polar_points[line, sample]
+        row, column = round((z - z0) / dz), round((x - x0) / dx)
+        assert probe.polar_of_pixel[row, column] == pytest.approx([line, sample], abs=6)
+
+
+def test_a_frame_that_cuts_the_fan_says_so() -> None:
+    """32 mm of a face of 64 columns of 0.5 mm: pixels of 0.25 mm show half of it, and 12 of 40 mm of depth."""
+    assert LINEAR.warnings == ()
+    narrow = replace(LINEAR, given_spacing=(0.25, 0.25))
+    assert narrow.warnings == (
+        "the frame, 16 mm wide and 12 mm high, shows 15 % of the fan; give given_spacing more mm or the frame more "
+        "pixels to see all of it",
+    )
+
+
 def test_given_spacing_and_first_pixel() -> None:
     spaced = replace(LINEAR, given_spacing=(1.0, 0.5))
     assert spaced.first_pixel == (-31.5, 0.25)  # centred under the face
@@ -210,7 +239,8 @@ def test_counts(name: str, low: int, high: int) -> None:
         *((CONVEX, "radius_of_curvature", r, "5 to 200 mm for a convex probe") for r in (0.0, 4.9, 201.0, math.nan)),
         (LINEAR, "radius_of_curvature", 50.0, "5 to 200 mm for a convex probe, 0 for the others"),
         (PHASED, "radius_of_curvature", math.nan, "0 for the others"),
-        *((p, "field_of_view", v, "0.1 to 2.6 rad") for p in (CONVEX, PHASED) for v in (0.0, 0.09, 2.7, math.nan)),
+        *((p, "field_of_view", v, "0.1 to 2.6 rad") for p in (CONVEX, PHASED) for v in (0.0, 0.09, 6.3, math.nan)),
+        (PHASED, "field_of_view", 2.7, "0.1 to 2.6 rad for a phased probe"),
         (LINEAR, "field_of_view", 1.0, "0 for a linear one"),
         *((p, "aperture", a, "5 to 150 mm") for p in (LINEAR, PHASED) for a in (0.0, 4.0, 151.0, math.nan)),
         (CONVEX, "aperture", 40.0, "0 for a convex one"),

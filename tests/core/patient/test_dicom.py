@@ -123,6 +123,24 @@ def twice(paths: list[Path]) -> None:
     shutil.copy(paths[3], paths[3].with_name("copy"))
 
 
+def five_at_one_place(paths: list[Path]) -> None:
+    """Positions 0, 5, 5, 5, 5: the usual step is none."""
+    for path in paths[5:]:
+        path.unlink()
+    for number, path in enumerate(paths[:5]):
+        change(path, ImagePositionPatient=[0, 0, 5 * min(number, 1)])
+
+
+def cut_header(paths: list[Path]) -> None:
+    """The first slice ends before it says how large it is: it would be lost without a word."""
+    data = paths[0].read_bytes()
+    paths[0].write_bytes(data[: data.index(b"PN" if b"PN" in data else b"\x20\x00\x32\x00")])
+
+
+def no_dicom_at_the_end(paths: list[Path]) -> None:
+    paths[0].write_text("<html>404</html>")
+
+
 def other_size(paths: list[Path]) -> None:
     change(paths[5], Rows=16, PixelData=pydicom.dcmread(paths[5]).PixelData[: 2 * 16 * 40])
 
@@ -186,13 +204,16 @@ REFUSALS = [
     (uneven, "uneven spacing between IM0012 and IM0011: 6.200 mm apart instead of 5.000"),
     (sideways, "uneven spacing between IM0012 and IM0011: .* the step is off by 3.000 mm"),
     (twice, "IM0017 and copy lie at the same position; keep one phase"),
+    (five_at_one_place, r"IM00\d\d and IM00\d\d lie at the same position; keep one phase"),
+    (cut_header, "1 files among the slices are no DICOM, e.g. IM0020; copy them again"),
+    (no_dicom_at_the_end, "1 files among the slices are no DICOM, e.g. IM0020; copy them again"),
     (other_size, r"slices differ in size: .*\(32, 40\) .* IM0015 \(16, 40\)"),
     (other_spacing, r"slices differ in size: .*\[4.0, 4.1\] mm; keep"),
     (turned, "slices differ in orientation: .* and IM0015; remove the localizer"),
     (skewed, "IM0015: its DICOM header is damaged .*two square unit vectors.*; export the series again"),
     (other_modality, "the series is MR; expected CT"),
     (enhanced, "IM0015: .*holds 20 frames .*; export the series again, or convert it to NIfTI"),
-    (colour, "IM0015: .*colour image instead of a CT slice.*; export"),
+    (colour, "IM0015: is a colour image instead of a CT slice; export the original CT series"),
     (truncated, "IM0015: its pixels cannot be decoded .*truncated.*: export the series again"),
     (bad_rescale, "IM0015: its pixels cannot be decoded .*RescaleSlope nan"),
     (damaged, "IM0015: its pixels cannot be decoded .*-1T24.*; .*export the series again"),

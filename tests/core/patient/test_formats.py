@@ -19,8 +19,10 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLosslessSV1, generate_uid
 
 from us_sim.core.errors import PatientError
+from us_sim.core.patient import dicom_files
 from us_sim.core.patient.labels import read_labels
 from us_sim.core.patient.reading import links_below, read_scan
+from us_sim.core.patient.volume import load_volume
 from us_sim.core.tissue import TissueClass as T
 
 
@@ -74,6 +76,26 @@ def zipped_nifti(patient: Any, folder: Path) -> Path:
     with zipfile.ZipFile(folder / "ct.zip", "w") as archive:
         archive.write(path, "ct.nii.gz")
     return folder / "ct.zip"
+
+
+def zipped_by_a_mac(patient: Any, folder: Path) -> Path:
+    path = zipped_nifti(patient, folder)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("__MACOSX/._ct.nii.gz", b"\0\5\x16\7")
+    return path
+
+
+def copied_by_a_mac(patient: Any, folder: Path) -> Path:
+    for path in patient.write_dicom(folder):
+        path.rename(path.with_suffix(".dcm"))
+        path.with_name(f"._{path.stem}.dcm").write_bytes(b"\0\5\x16\7")
+    return folder
+
+
+def among_other_files(patient: Any, folder: Path) -> Path:
+    patient.write_dicom(folder)
+    (folder / "README").write_text("from the archive")
+    return folder
 
 
 def dicomdir(patient: Any, folder: Path) -> Path:
@@ -161,6 +183,9 @@ FORMATS: dict[str, Callable[[Any, Path], Path]] = {
     "one slice": one_slice,
     "zip of a series": zipped_series,
     "zip of a NIfTI": zipped_nifti,
+    "zip of a Mac": zipped_by_a_mac,
+    "copy of a Mac": copied_by_a_mac,
+    "beside a text": among_other_files,
     "DICOMDIR": dicomdir,
     "PACS": pacs_tree,
     "without preamble": without_preamble,
@@ -352,16 +377,32 @@ def two_volumes(patient: Any, folder: Path) -> Path:
     return folder / "x.zip"
 
 
+def nested(patient: Any, folder: Path) -> Path:
+    with zipfile.ZipFile(folder / "outer.zip", "w") as archive:
+        archive.write(zipped_nifti(patient, folder), "ct.zip")
+    return folder / "outer.zip"
+
+
+def packed_otherwise(_: Any, folder: Path) -> Path:
+    (folder / "ct.nii.xz").write_bytes(b"\xfd7zXZ")
+    return folder / "ct.nii.xz"
+
+
 REFUSALS = [
     (no_position, "10 of 20 slices have no position, orientation or pixel spacing, e.g. IM.*; export the series again"),
     (empty_slice, "1 files among the slices are empty, e.g. IM0020; copy them again"),
     (no_dicom_slice, "1 files among the slices are no DICOM, e.g. IM0001.dcm; copy them again"),
-    (inverted, "PhotometricInterpretation MONOCHROME1, so that its values are no Hounsfield units.*; export"),
+    (
+        inverted,
+        "PhotometricInterpretation MONOCHROME1, so that its values are no Hounsfield units.*: export the original",
+    ),
     (bloated, "6442450944 bytes are too many for its 1280 pixels; export the series again"),
     (other_folder, "voxels are said to lie in another folder, /etc/hostname; put them beside it"),
     (cut_nrrd, "ct.nrrd: is truncated or damaged .*; copy or export it again"),
     (picture, "ct.png: is a picture; expected a volume with its place in the patient"),
     (pipe, "ct.nii.gz: is a device or a pipe; give a file or a folder"),
+    (nested, r"outer.zip: no DICOM slices in this folder; give the folder of one CT series or a NIfTI file"),
+    (packed_otherwise, "ct.nii.xz: is an archive to be unpacked; expected a volume with its place in the patient"),
     (two_volumes, r"holds 2 volumes \(a.nii, b.nii\); unpack it and give one"),
 ]
 
@@ -382,6 +423,21 @@ def test_a_changed_bit_in_packed_voxels_is_refused(tmp_path: Path, small_patient
     data.write_bytes(whole)
     with pytest.raises(PatientError, match=r"is truncated or damaged .*; copy or export it again"):
         read_scan(tmp_path / name)
+
+
+def test_a_home_folder_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen: `ct: "~"` read headers for minutes."""
+    monkeypatch.setattr(dicom_files, "MOST_FILES", 20)
+    monkeypatch.setattr(dicom_files, "read_header", lambda path: pytest.fail(f"{path} was read"))
+    for number in range(21):
+        (tmp_path / f"{number}.dcm").touch()
+    with pytest.raises(PatientError, match="holds over 20 files and folders; give the folder of one series"):
+        read_scan(tmp_path)
+
+
+def test_a_name_that_is_too_long_is_told() -> None:
+    with pytest.raises(PatientError, match=r"^a{200}: File name too long; expected a file or folder that can be read"):
+        load_volume("a" * 5000)
 
 
 def test_links_that_lead_out_of_a_folder_are_found(tmp_path: Path, small_patient: Any) -> None:

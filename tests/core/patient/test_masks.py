@@ -43,7 +43,7 @@ def test_skin_is_no_complete_map(tmp_path: Path) -> None:
     found = read_labels(tmp_path, None, SHAPE, GRID)
     assert not found.complete
     assert found.scheme == "2 masks by their file names"
-    assert found.told[1] == "largest labels: liver 0.0 ml, skin 0.0 ml"
+    assert found.summary[1] == "largest labels: liver 0.0 ml, skin 0.0 ml"
 
 
 def test_soft_masks_are_cut_at_a_half(tmp_path: Path) -> None:

@@ -170,6 +170,10 @@ def tiny(folder: Path) -> Path:
     return save(folder / "ct.nii", affine=np.diag([0.001, 0.001, 0.001, 1]))
 
 
+def far_away(folder: Path) -> Path:
+    return save(folder / "ct.nii", affine=np.array([[1, 0, 0, 1e9], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]))
+
+
 def with_nan(folder: Path) -> Path:
     voxels = np.zeros((3, 4, 5), np.float32)
     voxels[1, 2, :3] = np.nan, np.inf, np.nan
@@ -183,7 +187,7 @@ def coloured(folder: Path) -> Path:
 REFUSALS = [
     (missing, "no such file or folder; give a NIfTI"),
     (no_bytes, "is empty, 0 bytes; copy or export it again"),
-    (text, "is not a NIfTI file .*; give a .nii or .nii.gz"),
+    (text, r"is not a NIfTI file .*\(it begins with 6e 6f 74 20\); give a .nii or .nii.gz"),
     (other_format, "is not a NIfTI file"),
     (cut, "is truncated .*voxels end 10 bytes early.*; copy or export"),
     (cut_header, "is not a NIfTI file or its header is damaged"),
@@ -199,6 +203,7 @@ REFUSALS = [
     (nan_affine, "affine holds NaN or Inf; rewrite the file"),
     (unplaced, "neither sform nor qform.*; convert it from its source"),
     (tiny, r"voxels of \[0.001, 0.001, 0.001\] mm; expected 0.02 to 50.0 mm"),
+    (far_away, r"its first voxel lies at \[1000000000.0, 0.0, 0.0\] mm; expected within 100000 mm of the origin"),
     (with_nan, "3 voxels are NaN or Inf; replace them"),
     (coloured, "expected integer or float"),
 ]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
 
@@ -82,6 +84,27 @@ def test_an_echo_lands_on_the_pixel_computed_by_hand(probe: ProbeGeometry, row: 
     image = convert(probe, polar)
     found = [np.average(index, weights=image) for index in np.indices(image.shape)]
     assert found == pytest.approx([row, column], abs=0.3)
+
+
+def test_lines_of_a_real_scanner_become_its_picture(shared_data: Path) -> None:
+    """An endocavity probe: radii 10 to 82 mm, ±75°, pixels of 0.15 mm, the middle of the face at pixel (409.5, 87).
+
+    The picture is another program's. On a whole pixel the two would agree to 0.95.
+    """
+    folder = shared_data / "scan_conversion"
+    lines, theirs = (
+        sitk.GetArrayFromImage(sitk.ReadImage(str(folder / f"UltrasonixCurvilinear{what}Data.igs.mha")))
+        for what in ("Brightness", "ScanConverted")
+    )
+    assert lines.shape[1:] == (96, 3640)
+    probe = ProbeGeometry(
+        ProbeKind.CONVEX, 72.0 * 3632 / 3640, 10.0, math.radians(150), width=820, height=616, scan_lines=96,
+        samples=3632, given_spacing=(0.15, 0.15), given_first_pixel=(-409.5 * 0.15, -87 * 0.15),
+    )  # fmt: skip
+    ours, fan = convert(probe, lines[0, :, :3632]), probe.fan_mask
+    assert (theirs[0][fan] > 0).mean() > 0.995
+    assert (theirs[0][~fan] > 0).mean() < 0.001
+    assert np.corrcoef(ours[fan], theirs[0][fan])[0, 1] > 0.98
 
 
 def test_outside_the_fan_is_exactly_0_whatever_the_lines_hold() -> None:

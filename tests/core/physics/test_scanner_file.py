@@ -108,5 +108,5 @@ def test_a_scanner_brings_probe_and_settings() -> None:
 
 
 def test_a_probe_beside_a_scanner_is_refused() -> None:
-    with pytest.raises(ConfigError, match="probe is 'l12_5', but scanner 'generic_handheld' brings its own"):
+    with pytest.raises(ConfigError, match="probe is 'l12_5', but scanner 'generic_handheld' includes its own"):
         base_probe(SimConfig(scanner="generic_handheld", probe="l12_5"))

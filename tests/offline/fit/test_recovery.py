@@ -95,5 +95,5 @@ def test_the_report_shows_before_after_and_real(found: Fit, scanned: Scanned) ->
 
 def test_a_miss_is_said(found: Fit) -> None:
     missed = replace(found, verdicts=tuple(replace(one, after=9.0, real=1.0) for one in found.verdicts))
-    assert verdict(missed).startswith("Not enough in grey, block SD")
-    assert verdict(replace(found, verdicts=())).startswith("Enough")
+    assert verdict(missed).startswith("Failed: grey, block SD")
+    assert verdict(replace(found, verdicts=())).startswith("Passed")

@@ -41,13 +41,13 @@ def test_the_best_of_some_values_is_chosen() -> None:
 def test_an_interrupted_search_ends_where_the_whole_one_does(tmp_path: Path) -> None:
     whole = descend(Journal(bent, squared, None, "", quiet), LOSS, np.full(3, 0.5), FREE, 6)
 
-    def told(count: int, least: float) -> None:
+    def progress(count: int, least: float) -> None:
         if count == 4:
             raise KeyboardInterrupt
 
     file = tmp_path / "a.journal"
     with pytest.raises(KeyboardInterrupt):
-        descend(Journal(bent, squared, file, "key", told), LOSS, np.full(3, 0.5), FREE, 6)
+        descend(Journal(bent, squared, file, "key", progress), LOSS, np.full(3, 0.5), FREE, 6)
     counted: list[Array] = []
 
     def counting(point: Array) -> Array:
@@ -80,7 +80,7 @@ def test_the_loss_is_quadratic_near_and_linear_far() -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [('{"key": "other"}\n', "is of other frames or options"), ("hello\n", "is no journal of a fit")],
+    [('{"key": "other"}\n', "belongs to other frames or options"), ("hello\n", "is no journal of a fit")],
 )
 def test_journals_of_others_are_refused(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "a.journal"

@@ -227,13 +227,13 @@ def test_a_source_of_the_wrong_kind_or_with_a_key_that_it_does_not_read_is_refus
 @pytest.mark.parametrize(
     ("method", "us", "message"),
     [
-        ({"critics": [{}, {"source": "real"}]}, US, r"critics\[1\] takes real frames as real, and no source of ultra"),
+        ({"critics": [{}, {"source": "real"}]}, US, r"critics\[1\] uses real frames as real, but no ultra"),
         (
             {"critics": [{"source": "physics"}]},
             REAL_FRAMES,
-            r"critics\[0\] takes physics frames as real, and",
+            r"critics\[0\] uses physics frames as real, but",
         ),
-        ({"style": 2}, US, r"style is 2, and no source of ultrasound gives real frames; add one, or set style: 0"),
+        ({"style": 2}, US, r"style is 2, but no ultrasound source provides real frames; add one, or set style: 0"),
         ({"critics": [{}, {"source": "real", "weight": [0, 0]}]}, US, None),
         ({"style": 2, "critics": [{"source": "real"}]}, REAL_FRAMES, None),
     ],

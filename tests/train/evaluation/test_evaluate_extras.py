@@ -182,7 +182,7 @@ def test_the_report_says_what_the_extras_found(tmp_path: Path) -> None:
     before = report.untested(found)
     assert [line.split(":")[0] for line in before[2:]] == [
         "Cycle L1 and the time of a training step", "FID", "Segmenters trained on real and on synthetic frames",
-        "Likeness to real frames",
+        "Realism against real frames",
     ]  # fmt: skip
     evaluate.add_run(found, "own", run_of(tmp_path), [2000], 2)
     found.fid, found.use = {"own": 12.34}, {"real frames alone": 0.5}

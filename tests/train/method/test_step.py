@@ -289,7 +289,7 @@ def test_style_and_a_critic_by_filters_take_fakes_whose_partner_is_real() -> Non
 
 
 def test_a_critic_by_filters_has_one_field() -> None:
-    with pytest.raises(ConfigError, match="field is 70; expected 34: a discriminator by filters has no other"):
+    with pytest.raises(ConfigError, match="field is 70; expected 34, the only one of a discriminator on filters"):
         config(method={"critics": [{"features": "filters", "field": 70}]})
 
 

@@ -171,7 +171,7 @@ def test_the_command_refuses_to_write_over_a_run(
     unbroken: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert command.main(["--config", "smoke.yaml", "--out", str(unbroken)]) == 2
-    assert "holds checkpoints already; go on with --resume" in capsys.readouterr().err
+    assert "holds checkpoints already; use --resume" in capsys.readouterr().err
     assert command.main(["--resume", str(tmp_path)]) == 2
     assert "no run; expected a folder with config.yaml and checkpoints/" in capsys.readouterr().err
     assert command.main(["--config", "smoke.yaml", "--set", "loop.sead=1"]) == 2

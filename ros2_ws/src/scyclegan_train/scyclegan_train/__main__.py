@@ -13,7 +13,12 @@ def main() -> int:
     if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
         print(f"usage: scyclegan_train {{{','.join(COMMANDS)}}} ...", file=sys.stderr)
         return 2
-    code: int = import_module(f"scyclegan_train.{sys.argv[1]}").main(sys.argv[2:])
+    try:
+        module = import_module(f"scyclegan_train.{sys.argv[1]}")
+    except ModuleNotFoundError as error:
+        print(f"scyclegan_train: Python finds no module {error.name!r}; install scyclegan_train again", file=sys.stderr)
+        return 2
+    code: int = module.main(sys.argv[2:])
     return code
 
 

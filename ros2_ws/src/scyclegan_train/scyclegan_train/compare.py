@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -12,7 +11,8 @@ from pathlib import Path
 from scyclegan_train.config import load_config
 from scyclegan_train.evaluation.intervals import clustered
 from scyclegan_train.run.trials import Trial, fold_changes, table, trained
-from us_sim.core.errors import ConfigError, UsSimError
+from us_sim.core.command import as_command
+from us_sim.core.errors import ConfigError
 from us_sim.core.files import atomic_write
 
 TABLE, NUMBERS = "comparison.md", "comparison.json"
@@ -31,19 +31,13 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
+@as_command("scyclegan_train compare")
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; started again, it goes on. 2 for what the user can mend, 130 after Ctrl-C."""
+    """Run the command; started again, it goes on."""
     given = parser().parse_args(arguments)
-    try:
-        methods = dict(_method(text) for text in given.method)
-        found = {name: _runs(name, config, given) for name, config in methods.items()}
-        _write(found, given)
-    except UsSimError as error:
-        print(f"scyclegan_train compare: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("scyclegan_train compare: stopped; the same command goes on", file=sys.stderr)
-        return 130
+    methods = dict(_method(text) for text in given.method)
+    found = {name: _runs(name, config, given) for name, config in methods.items()}
+    _write(found, given)
     print(given.out / TABLE)
     return 0
 

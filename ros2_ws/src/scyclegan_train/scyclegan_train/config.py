@@ -1,4 +1,4 @@
-"""What a training run is: read from YAML, checked, and saved with the run."""
+"""Configuration of a training run: read from YAML, checked, and saved with the run."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ class Checked:
 
 @dataclass(frozen=True)
 class GeneratorConfig(Checked):
-    """How the generator is built and fed; becomes its card."""
+    """Architecture and input of the generator; becomes its model card."""
 
     probe: str = setting("c5_2", "preset whose fan all sources are resampled to")
-    encoding: str = setting("paper", "what is fed", choices=("paper", "rich"))
+    encoding: str = setting("paper", "input encoding", choices=("paper", "rich"))
     grid: str = setting("cartesian", "frame's pixels, or scan lines by samples", choices=("cartesian", "polar"))
-    source: str = setting("ct", "image fed: CT slice, or its physics frame", choices=("ct", "physics"))
-    windows: tuple[tuple[float, float], ...] = setting(((-150.0, 250.0),), "HU that become -1 and 1")
+    source: str = setting("ct", "input image: CT slice, or its physics frame", choices=("ct", "physics"))
+    windows: tuple[tuple[float, float], ...] = setting(((-150.0, 250.0),), "HU windows mapped to [-1, 1]")
     classes: tuple[str, ...] = setting(
-        ("background", "liver", "kidney", "spleen", "pancreas"), "tissue classes that masks tell apart"
+        ("background", "liver", "kidney", "spleen", "pancreas"), "tissue classes distinguished in masks"
     )
     width: float = setting(1.0, "factor on the number of filters; 1 is the paper's", 0.05, 4)
     norm: str = setting("instance", "normalisation", choices=("instance", "batch"))
@@ -78,21 +78,21 @@ class GeneratorConfig(Checked):
 class CriticConfig(Checked):
     """One discriminator of ultrasound."""
 
-    source: str = setting("any", "frames that it takes as real", choices=("any", "physics", "real"))
+    source: str = setting("any", "frames used as real", choices=("any", "physics", "real"))
     field: int = setting(70, "receptive field, pixels: 70 or 34")
-    depth_channel: bool = setting(False, "gets the depth as a further channel")
+    depth_channel: bool = setting(False, "depth as an additional channel")
     features: str = setting(
-        "pixels", "what it judges by: pixels, as PatchGAN; or responses of fixed filters", choices=("pixels", "filters")
+        "pixels", "input: pixels, as PatchGAN; or responses of fixed filters", choices=("pixels", "filters")
     )
-    crops: int = setting(0, "random crops of a frame that it judges; 0: the whole frame", 0, 64)
-    weight: tuple[float, float] = setting((1.0, 1.0), "of its loss, first and last in adversarial training")
+    crops: int = setting(0, "random crops per frame; 0: the whole frame", 0, 64)
+    weight: tuple[float, float] = setting((1.0, 1.0), "of its loss, at the start and the end of adversarial training")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.field not in FIELDS:
             raise ConfigError(f"field is {self.field}; expected one of {', '.join(map(str, FIELDS))}")
         if self.features == "filters" and self.field != 34:
-            raise ConfigError(f"field is {self.field}; expected 34: a discriminator by filters has no other")
+            raise ConfigError(f"field is {self.field}; expected 34, the only one of a discriminator on filters")
         if min(self.weight) < 0:
             raise ConfigError(f"weight of a critic is {self.weight}; expected two numbers of at least 0")
 
@@ -120,7 +120,7 @@ class MethodConfig(Checked):
     segment_reconstruction: bool = setting(False, "segmentation loss of the reconstructions too")
     mask_input: bool = setting(True, "generators read masks")
     fake_mask: str = setting(
-        "predicted", "mask with which a fake is translated back: predicted by the segmenter, the same with a "
+        "predicted", "mask for translating a fake back: predicted by the segmenter, the same with a "
         "straight-through gradient, or that of its source", choices=("predicted", "straight_through", "source"),
     )  # fmt: skip
     style: float = setting(0.0, "λ of the sliced Wasserstein distance of fakes to real frames, by depth", 0, 1000)
@@ -135,7 +135,7 @@ class MethodConfig(Checked):
 
     @property
     def segments(self) -> bool:
-        """Whether segmenters take part."""
+        """Whether segmenters are trained."""
         return self.segmentation > 0 or (self.mask_input and self.goes_back and self.fake_mask != "source")
 
     @property
@@ -146,7 +146,7 @@ class MethodConfig(Checked):
 
 @dataclass(frozen=True)
 class ScheduleConfig(Checked):
-    """How long; in epochs of `epoch` steps."""
+    """Length of the phases, in epochs of `epoch` steps."""
 
     epoch: int = setting(0, "steps; 0 for as many as the domain with more samples has batches", 0, 10**7)
     batch: int = setting(1, "samples of each domain in a step of one process", 1, 1024)
@@ -176,8 +176,8 @@ class SourceConfig(Checked):
         "phantoms", "phantoms by seed; one patient's CT; slices written by `prepare`; AUS or RUS; a folder of frames",
         choices=("phantoms", "patient", "prepared", "aus", "rus", "frames"),
     )  # fmt: skip
-    weight: float = setting(1.0, "share of the samples", 1e-6, 1e6)
-    path: str = setting("", "file or folder; ${NAME} is taken from the environment")
+    weight: float = setting(1.0, "fraction of the samples", 1e-6, 1e6)
+    path: str = setting("", "file or folder; ${NAME} is expanded from the environment")
     labels: str = setting("", "label map of a patient")
     masks: str = setting("", "folder of masks of a folder of frames, by the frames' names")
     fit: str = setting(
@@ -189,12 +189,12 @@ class SourceConfig(Checked):
     samples: int = setting(256, "samples of an epoch of phantoms or of a patient", 1, 10**7)
     repeat: int = setting(0, "epochs of different samples, kept in memory and repeated; 0: all epochs differ", 0, 10**6)
     at_once: int = setting(4, "phantoms in an epoch", 1, 1000)
-    liver_view: bool = setting(False, "only views of the liver like those of the real frames")
+    liver_view: bool = setting(False, "only liver views similar to those of the real frames")
     randomised: bool = setting(
         False, "domain randomisation: gain, dynamic range, TGC, focus and looks of physics frames"
     )
     teacher: str = setting(
-        "", "generator artifact to distil from: it draws the paired frames instead of the physics renderer"
+        "", "generator artifact to distil from: renders the paired frames instead of the physics renderer"
     )
     split: str = setting("train", "of patients or frames", choices=("train", "val", "test"))
     fold: tuple[int, int] = setting(
@@ -228,19 +228,19 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class PrepareConfig(Checked):
-    """Which slices `prepare` cuts out of CT scans."""
+    """Which slices `prepare` extracts from CT scans."""
 
-    poses: str = setting("skin", "where slices lie: where a probe will stand, or transverse", choices=PLACES)
+    poses: str = setting("skin", "planes of the slices: of a probe on the skin, or transverse", choices=PLACES)
     whole_slice: bool = setting(
         False, "transverse: the frame covers the whole slice, whatever its size in mm, as the paper's fan does"
     )
     slices: int = setting(10, "of each scan", 1, 10000)
-    scans: int = setting(0, "at most so many of each split, drawn by seed; 0: all", 0, 10**6)
+    scans: int = setting(0, "maximum per split, drawn by seed; 0: all", 0, 10**6)
 
 
 @dataclass(frozen=True)
 class LoopConfig(Checked):
-    """How the run is carried out; nothing here changes what is learned, up to rounding."""
+    """Execution of the run; changes nothing in the result, up to rounding."""
 
     seed: int = setting(0, "of weights, data and noise", 0, 2**31 - 1)
     precision: str = setting("fp32", "of convolutions", choices=("fp32", "bf16"))
@@ -250,7 +250,7 @@ class LoopConfig(Checked):
     panel_every: int = setting(1000, "steps between image panels", 1, 10**7)
     checkpoint_every: int = setting(1000, "steps between checkpoints", 1, 10**7)
     keep: int = setting(3, "latest checkpoints kept", 1, 1000)
-    prefetch: int = setting(2, "batches made ahead in a background thread", 0, 64)
+    prefetch: int = setting(2, "batches prefetched in a background thread", 0, 64)
     validate_every: int = setting(0, "steps between validations on held-out samples; 0: none", 0, 10**7)
     validation: int = setting(16, "batches of a validation", 1, 10000)
     best: str = setting("cycle_ct", "loss by whose least value on held-out samples `best` is kept")

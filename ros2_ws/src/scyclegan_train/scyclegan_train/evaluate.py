@@ -26,6 +26,7 @@ from scyclegan_train.evaluation.measure import Findings
 from scyclegan_train.evaluation.reference_segmenter import LINES, ReferenceSegmenter, open_reference
 from scyclegan_train.run.export import export
 from scyclegan_train.run.panels import tiled
+from us_sim.core.command import as_command
 from us_sim.core.errors import ConfigError, UsSimError
 from us_sim.core.generator.artifact import Generator, load_generator
 from us_sim.core.patient.patient import builtin_patient
@@ -41,7 +42,7 @@ SEEN_STEP = 4  # of the real frames that a generator may have seen, every fourth
 
 @dataclass(frozen=True)
 class Extras:
-    """What a report can go into beyond generators and phantoms.
+    """Optional inputs of a report beyond generators and phantoms.
 
     Attributes:
         real: held-out real frames along LINES.
@@ -114,7 +115,7 @@ def on_pixels(real: UsBatch) -> NDArray[np.float64]:
 
 
 def add_real(result: criteria.Report, reference: ReferenceSegmenter, real: UsBatch, seen: UsBatch | None) -> None:
-    """Fill in what needs held-out real frames."""
+    """Add the metrics that need held-out real frames."""
     probe = LINES.probe
     frames, where = real.image.double().numpy(), real.valid.numpy()
     result.real_blocks = even_half(pooled(blocks_of(f.T, w.T, probe) for f, w in zip(frames, where, strict=True)))
@@ -129,7 +130,7 @@ def add_real(result: criteria.Report, reference: ReferenceSegmenter, real: UsBat
 
 
 def add_run(result: criteria.Report, name: str, run: Path, seeds: Sequence[int], count: int) -> None:
-    """Fill in what a run tells and its artifact does not."""
+    """Add the metrics that need the run, not only its artifact."""
     for seed, found in zip(seeds, cycle.cycle_errors(run, seeds, count), strict=False):
         for metric, value in found.items():
             result.findings[name].add(f"phantom-{seed}", metric, value)
@@ -178,19 +179,19 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     found = argparse.ArgumentParser(prog="scyclegan_train evaluate", description=__doc__)
     found.add_argument("--generator", action="append", default=[], type=Path, metavar="FILE",
-                       help="exported .safetensors; may be given more than once; physics is always beside")  # fmt: skip
+                       help="exported .safetensors; may be repeated; physics is always evaluated too")  # fmt: skip
     found.add_argument("--out", type=Path, required=True, help="folder of the report")
     found.add_argument("--frames", type=Path, help="folder of real frames")
-    found.add_argument("--fan", type=Path, help="their fan, JSON; by default fan.json beside them, or found in them")
+    found.add_argument("--fan", type=Path, help="fan geometry, JSON; default: fan.json beside the frames, or detected")
     found.add_argument("--held-out", type=int, nargs=2, default=(112, 140), metavar=("FIRST", "END"),
-                       help="places of held-out frames in the sorted folder; default 112 140")  # fmt: skip
+                       help="indices of held-out frames in the sorted folder; default 112 140")  # fmt: skip
     found.add_argument("--seen", type=int, nargs=2, default=(0, 102), metavar=("FIRST", "END"),
-                       help="places of other frames, for the distance of real from real; default 0 102")  # fmt: skip
+                       help="indices of other frames, for the real-real distance; default 0 102")  # fmt: skip
     found.add_argument("--run", action="append", default=[], type=Path, metavar="FOLDER",
-                       help="run or checkpoint: exports its generator, and measures what only a run tells")  # fmt: skip
+                       help="run or checkpoint: exports its generator, and adds metrics that need the run")  # fmt: skip
     found.add_argument("--inception", type=Path, metavar="FILE", help="TorchScript of an Inception network, for FID")
     found.add_argument("--masked", type=Path, metavar="FOLDER",
-                       help="US simulation & segmentation: segmenters of real and of synthetic frames")  # fmt: skip
+                       help="US simulation & segmentation data set, for the downstream task")  # fmt: skip
     found.add_argument("--use-steps", type=int, default=1000, help="of each of these segmenters; default 1000")
     found.add_argument("--seeds", type=int, nargs="+", default=list(range(2000, 2006)), help="held-out phantoms")
     found.add_argument("--count", type=int, default=8, help="poses on each, half of them liver views; default 8")
@@ -199,8 +200,9 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
+@as_command("scyclegan_train evaluate")
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 2 for what the user can mend."""
+    """Run the command; 2 for a user error."""
     given = parser().parse_args(arguments)
     try:
         run(given)

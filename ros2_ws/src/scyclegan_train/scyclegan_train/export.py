@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from scyclegan_train.run.export import KINDS, export
 from scyclegan_train.run.model_card import write_model_card
 from scyclegan_train.run.onnx_file import write_onnx
-from us_sim.core.errors import ConfigError, UsSimError
+from us_sim.core.command import as_command
+from us_sim.core.errors import ConfigError
 
 
+@as_command("scyclegan_train export")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="scyclegan_train export", description=__doc__)
@@ -24,16 +25,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--segmenter", dest="network", action="store_const", const="S_us", help="short for S_us")
     parser.add_argument("--onnx", type=Path, metavar="FILE", help="write it as ONNX too, checked by onnxruntime")
     given = parser.parse_args(arguments)
-    try:
-        data = [_source(entry) for entry in given.data]
-        card = export(given.checkpoint, given.target, data, half=given.half, network=given.network)
-        write_model_card(given.target)
-        if given.onnx is not None:
-            off = write_onnx(given.target, given.onnx)
-            print(f"{given.onnx}: differs from the network by at most {off:.1e}")
-    except UsSimError as error:
-        print(f"scyclegan_train export: {error}", file=sys.stderr)
-        return 2
+    data = [_source(entry) for entry in given.data]
+    card = export(given.checkpoint, given.target, data, half=given.half, network=given.network)
+    write_model_card(given.target)
+    if given.onnx is not None:
+        off = write_onnx(given.target, given.onnx)
+        print(f"{given.onnx}: differs from the network by at most {off:.1e}")
     print(f"{given.target}: {card.grid}, {card.encoding}, width {card.width:g}, {card.kind}")
     return 0
 

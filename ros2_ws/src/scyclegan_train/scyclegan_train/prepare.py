@@ -1,4 +1,4 @@
-"""The command `prepare`: CT scans with labels in, slices on the grid of a run out."""
+"""`scyclegan_train prepare`: CT scans with labels in, slices on a run's grid out."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from scyclegan_train.data.cases import CtCase, find_cases, read_list, shard_of
 from scyclegan_train.data.cutting import Cut, drawn_cases, prepare_case
 from scyclegan_train.data.faults import DataError, Faults
 from scyclegan_train.data.slices import about_slices, write_recipe
+from us_sim.core.command import as_command
 from us_sim.core.compute.cluster import spread
 from us_sim.core.errors import UsSimError
 
-Done = tuple[CtCase, str, tuple[str, ...]]  # a case, what was wrong with it, what its loading had to tell
+Done = tuple[CtCase, str, tuple[str, ...]]  # a case, its error, and notes from loading
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,13 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", type=Path, nargs="?", help="folder with Case_NNNNN_0000.nii.gz")
     parser.add_argument("--labels", type=Path, help="folder with Case_NNNNN.nii.gz; by default that of the images")
     parser.add_argument("--list", type=Path, help="CSV file with columns ct, labels[, patient, split] instead")
-    parser.add_argument("--label-scheme", help="meaning of the label values; what the labels say if not given")
+    parser.add_argument("--label-scheme", help="label scheme; detected by default")
     parser.add_argument("--labels-map", type=Path, help="YAML file with label values or names and their classes")
     parser.add_argument("--out", type=Path, required=True, help="folder of the slices")
     parser.add_argument("--config", default="paper.yaml", help="run whose grid, fan and `prepare` the slices are for")
-    parser.add_argument("--poses", choices=PLACES, help="where slices are taken; by default as the config says")
-    parser.add_argument("--slices", type=_at_least_one, help="of each scan; by default as the config says")
-    parser.add_argument("--scans", type=_at_least_one, help="at most so many of each split, drawn by seed")
+    parser.add_argument("--poses", choices=PLACES, help="planes of the slices; default from the config")
+    parser.add_argument("--slices", type=_at_least_one, help="slices per scan; default from the config")
+    parser.add_argument("--scans", type=_at_least_one, help="maximum per split, drawn by seed")
     parser.add_argument("--seed", type=int, default=0, help="of poses and splits (%(default)s)")
     parser.add_argument("--shard", default="1/1", help="part i/n of the scans, for several machines")
     parser.add_argument("--workers", type=_at_least_one, default=1, help="processes on this machine (%(default)s)")
@@ -77,6 +78,7 @@ def run(options: argparse.Namespace) -> int:
     return 0 if usable or not mine else 1
 
 
+@as_command("scyclegan_train prepare")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; errors are one line."""
     parser = argparse.ArgumentParser(prog="prepare", description=__doc__)
@@ -89,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _prepared(cases: Sequence[CtCase], cut: Cut, workers: int, scheduler: str) -> Iterator[Done]:
-    """Each case when it is done, with what was wrong and what it had to tell."""
+    """Each case when it is done, with its error and notes."""
     prepared = partial(prepare_case, cut=cut)
     if workers == 1 and not scheduler:
         yield from ((case, *prepared(case)) for case in cases)
@@ -102,8 +104,8 @@ def _progress(console: Console, done: Iterator[Done], total: int) -> Iterator[tu
                TextColumn("left"), TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("scans", total=total)
-        for case, reason, told in done:
-            for line in told:
+        for case, reason, notes in done:
+            for line in notes:
                 console.print(f"{case.name}: {line}", markup=False, highlight=False)
             bar.update(task, advance=1, description=case.name)
             yield case, reason

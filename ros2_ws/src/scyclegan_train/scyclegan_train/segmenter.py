@@ -1,5 +1,5 @@
 """`scyclegan_train segmenter`: a segmenter of ultrasound alone, on physics frames of phantoms, as an artifact for
-~/analysis; and how well an artifact finds organs in the frames of held-out phantoms, on the node's own path."""
+~/analysis; and its accuracy on frames of held-out phantoms, through the node's own code path."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from scyclegan_train.run.export import commit
 from us_sim.core.analysis.organ_views import shadow
 from us_sim.core.analysis.segmenter import Segmenter, load_segmenter, segment
 from us_sim.core.assembly import open_generator
+from us_sim.core.command import as_command
 from us_sim.core.errors import ConfigError, UsSimError
 from us_sim.core.generator.artifact import Generator, save_generator
 from us_sim.core.generator.unet import UNet
@@ -40,7 +41,7 @@ DATA = ({"name": "procedural phantoms, physics frames", "licence": "Apache-2.0"}
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """How well one class was found; frames are those that show it.
+    """Accuracy for one class; frames are those that show it.
 
     Attributes:
         dice: over all pixels of all frames, in the fan and not in shadow.
@@ -118,22 +119,23 @@ def _middle(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 def table(scores: dict[TissueClass, Found]) -> str:
     """Return the scores as a table."""
-    lines = ["| class | Dice | found | centroid off by, median, mm |", "|---|---|---|---|"]
+    lines = ["| class | Dice | detected | median centroid error, mm |", "|---|---|---|---|"]
     for tissue, found in scores.items():
         off = f"{np.median(found.off):.1f}" if found.found else "-"
         lines.append(f"| {tissue.name.lower()} | {found.dice:.2f} | {found.found} of {found.frames} | {off} |")
     return "\n".join(lines)
 
 
+@as_command("scyclegan_train segmenter")
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 2 for what the user can mend."""
+    """Run the command; 2 for a user error."""
     parser = argparse.ArgumentParser(prog="scyclegan_train segmenter", description=__doc__)
     parser.add_argument("artifact", type=Path, help="to write, or if it exists to score, .safetensors")
     parser.add_argument("--steps", type=int, default=2000, help="of the training; default 2000")
     parser.add_argument("--frames", type=int, default=384, help="different frames to train on; default 384")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(HELD_OUT), help="held-out phantoms")
     parser.add_argument("--count", type=int, default=9, help="poses on each; default 9")
-    parser.add_argument("--generator", help="score on the frames of a generator, artifact or shipped, not on physics")
+    parser.add_argument("--generator", help="score on frames of a generator (artifact or shipped) instead of physics")
     given = parser.parse_args(arguments)
     try:
         if min(given.steps, given.count) < 1 or given.frames < 16:

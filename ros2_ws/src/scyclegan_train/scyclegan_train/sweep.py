@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 
 from scyclegan_train.config import load_config
 from scyclegan_train.run.trials import Trial, TrialError, trained
-from us_sim.core.errors import ConfigError, UsSimError
+from us_sim.core.command import as_command
+from us_sim.core.errors import ConfigError
 
 JOURNAL = "study.log"
 
@@ -30,22 +30,16 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
+@as_command("scyclegan_train sweep")
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; started again, it goes on. 2 for what the user can mend, 130 after Ctrl-C."""
+    """Run the command; started again, it goes on."""
     given = parser().parse_args(arguments)
-    try:
-        study = _study(given)
-        study.optimize(lambda trial: _value(trial, given), n_trials=max(0, given.trials - len(study.trials)),
-                       catch=(TrialError,))  # fmt: skip
-        done = [trial for trial in study.trials if trial.value is not None]
-        if not done:
-            raise ConfigError(f"{given.out}: no run came to its end; see the messages above")
-    except UsSimError as error:
-        print(f"scyclegan_train sweep: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("scyclegan_train sweep: stopped; the same command goes on", file=sys.stderr)
-        return 130
+    study = _study(given)
+    study.optimize(lambda trial: _value(trial, given), n_trials=max(0, given.trials - len(study.trials)),
+                   catch=(TrialError,))  # fmt: skip
+    done = [trial for trial in study.trials if trial.value is not None]
+    if not done:
+        raise ConfigError(f"{given.out}: no run came to its end; see the messages above")
     changes = " ".join(f"--set {name}={value}" for name, value in study.best_params.items())
     print(f"least {given.best} {study.best_value:.4g} by {changes}")
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,8 +19,9 @@ from scyclegan_train.data.inputs import known_fan
 from scyclegan_train.data.slices import RECIPE, write_recipe
 from scyclegan_train.run.reverse_synthesis import Reverse, open_frames, synthesise_ct
 from scyclegan_train.run.synthesis import Synthesis, begin, cases_left, fan_of_frames, synthesise
+from us_sim.core.command import as_command
 from us_sim.core.compute.cluster import spread
-from us_sim.core.errors import ConfigError, UsSimError
+from us_sim.core.errors import ConfigError
 from us_sim.core.generator.artifact import load_network, read_card
 from us_sim.core.generator.card import Card
 
@@ -45,16 +45,13 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
+@as_command("scyclegan_train synthesise")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 2 for what the user can mend."""
     given = parser().parse_args(arguments)
-    try:
-        if min(given.batch, given.workers) < 1:
-            raise ConfigError("expected --batch and --workers of 1 or more")
-        count = _frames(given) if read_card(given.generator).kind == "us2ct" else _from_ct(given)
-    except (UsSimError, OSError) as error:
-        print(f"scyclegan_train synthesise: {error}", file=sys.stderr)
-        return 2
+    if min(given.batch, given.workers) < 1:
+        raise ConfigError("expected --batch and --workers of 1 or more")
+    count = _frames(given) if read_card(given.generator).kind == "us2ct" else _from_ct(given)
     print(f"{count} new images in {given.out}")
     return 0
 

@@ -1,4 +1,4 @@
-"""`scyclegan_train train`: start a run, or go on with one."""
+"""`scyclegan_train train`: start a run, or resume one."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from scyclegan_train.run.export import latest
 from scyclegan_train.run.loop import CONFIG, outlook_of, train
 from scyclegan_train.run.outlook import costs_of
 from scyclegan_train.run.schedule import Schedule
+from us_sim.core.command import as_command
 from us_sim.core.errors import ConfigError, UsSimError
 from us_sim.core.generator.shipped import artifact_of
 
@@ -32,15 +33,11 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(prog="scyclegan_train train", description=__doc__)
     what = found.add_mutually_exclusive_group(required=True)
     what.add_argument("--config", help="YAML file, or a shipped one: paper.yaml, ours.yaml, lite.yaml, smoke.yaml ...")
-    what.add_argument(
-        "--resume",
-        type=Path,
-        metavar="RUN",
-        help="folder of a run: go on from its latest checkpoint; or of one of its checkpoints",
-    )
+    what.add_argument("--resume", type=Path, metavar="RUN",
+                      help="folder of a run: resume from its latest checkpoint; or one of its checkpoints")  # fmt: skip
     found.add_argument("--start", action="append", default=[], metavar="RUN",
-                       help="a new run starts from the networks of this one; or from an artifact, as generators are "
-                       "shipped; may be repeated")  # fmt: skip
+                       help="initialise the networks of a new run from this one, or from an artifact, such as a "
+                       "shipped generator; may be repeated")  # fmt: skip
     found.add_argument("--set", action="append", default=[], metavar="SECTION.NAME=VALUE", help="change the config")
     found.add_argument("--out", type=Path, help="folder of the run; default runs/<config>-<time>")
     found.add_argument("--dry-run", action="store_true", help="say sizes, steps, memory and time, and train nothing")
@@ -70,8 +67,9 @@ def check_together(world: int) -> None:
                           "product they are, or --ntasks-per-node to srun")  # fmt: skip
 
 
+@as_command("scyclegan_train train")
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 0 at the end of the run, 130 after Ctrl-C, 2 for what the user can mend."""
+    """Run the command; 0 at the end of the run, 130 after Ctrl-C, 2 for a user error."""
     given = parser().parse_args(arguments)
     try:
         config, folder, resume = _config_and_folder(given)
@@ -128,7 +126,7 @@ def _config_and_folder(given: argparse.Namespace) -> tuple[Config, Path, bool | 
     name = f"{Path(given.config).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder = given.out or Path("runs") / name
     if checkpoints(folder / "checkpoints"):
-        raise ConfigError(f"{folder}: holds checkpoints already; go on with --resume {folder}, or choose another --out")
+        raise ConfigError(f"{folder}: holds checkpoints already; use --resume {folder}, or choose another --out")
     return config, folder, False
 
 

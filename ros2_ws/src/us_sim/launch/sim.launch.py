@@ -1,4 +1,4 @@
-"""ros2 launch us_sim sim.launch.py [name:=value ...]: simulator, demo motion, browser view; rviz and arm by wish."""
+"""ros2 launch us_sim sim.launch.py [name:=value ...]: simulator, demo motion, browser view; rviz and arm optional."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _calibration(values: dict[str, Value]) -> list[float]:
 
 
 def _at_the_end(executable: str, wish: str) -> dict[str, object]:
-    """Return what a node's own end brings: all ends with the simulator, and with the others by wish."""
+    """Return the action at the exit of a node: all end with the simulator, and optionally with the others."""
     if executable == "us_sim" or wish == "end_all":
         return {"on_exit": _end_all}
     if wish == "restart":

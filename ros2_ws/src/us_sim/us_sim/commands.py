@@ -15,8 +15,6 @@ def start(command: str, module: str) -> int:
         main = import_module(module).main
     except ModuleNotFoundError as error:
         remedy = remedy_for((error.name or "").split(".")[0])
-        if not remedy:
-            raise
         print(f"{command}: Python finds no module {error.name!r}; {remedy}", file=sys.stderr)
         return 2
     code: int = main()
@@ -24,14 +22,14 @@ def start(command: str, module: str) -> int:
 
 
 def remedy_for(package: str) -> str:
-    """Return what to do when a package is missing; nothing for one that is neither of ROS 2 nor of an extra."""
+    """Return what to do when a package is missing."""
     if package == "us_sim_msgs":
         return "build the workspace with `make setup` or colcon, and source it"
     if package in ("rclpy", "ament_index_python") or package.endswith(ENDINGS):
         return "source a ROS 2 installation, or use `make setup` in the repository, which brings ROS 2 as wheels"
     if package == "viser":
         return "install us_sim with its extra: us_sim[viewer]"
-    return ""
+    return "install us_sim again, with all that it requires"
 
 
 us_sim = partial(start, "us_sim", "us_sim.ros.node")

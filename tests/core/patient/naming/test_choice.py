@@ -116,7 +116,7 @@ def test_a_given_scheme_against_the_file_is_told() -> None:
     reading = choose(PLACE / "seg.nii", {1: 10, 2: 10}, table, "abdomenct1k", None)
     assert reading.classes == {1: T.LIVER, 2: T.KIDNEY}
     assert reading.warnings == (
-        "seg.nii: the label table in the file's header says otherwise than label_scheme 'abdomenct1k': 1 spleen",
+        "seg.nii: the label table in the file's header contradicts label_scheme 'abdomenct1k': 1 spleen",
     )
 
 
@@ -171,7 +171,18 @@ def test_a_text_table_beside_the_file(tmp_path: Path, text: str) -> None:
     assert meant(str(tmp_path / "sub-01_dseg.nii.gz"), [1, 2]) == {1: T.SPLEEN, 2: T.LIVER}
 
 
-@pytest.mark.parametrize("text", ["{", "[1, 2]", '{"labels": 3}', "[" * 200_000, '{"labels": {"a": "b"}}', ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"labels": {"liver": 1, "spleen": 1, "kidney": 2}}',
+        "{",
+        "[1, 2]",
+        '{"labels": 3}',
+        "[" * 200_000,
+        '{"labels": {"a": "b"}}',
+        "",
+    ],
+)
 def test_a_broken_table_beside_the_file_says_nothing(tmp_path: Path, text: str) -> None:
     (tmp_path / "dataset.json").write_text(text)
     with pytest.raises(PatientError, match="several meanings"):
@@ -186,7 +197,7 @@ def test_a_table_against_the_name_is_refused(tmp_path: Path) -> None:
 
 def test_own_map(tmp_path: Path) -> None:
     path = tmp_path / "labels_map.yaml"
-    path.write_text("1: liver\n2: aorta\n7: background\n8:\ntumour: liver\n")
+    path.write_text("'1': liver\n2: aorta\n7: background\n8:\ntumour: liver\n")
     own = read_own_map(path)
     assert meant("seg.nii", [1, 2, 7, 8], own=own) == {1: T.LIVER, 2: T.VESSEL, 7: T.BACKGROUND, 8: T.BACKGROUND}
     table = Table({1: "Leber", 3: "Tumour"}, "header")
@@ -199,6 +210,8 @@ def test_own_map(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("1: leber", "'1: leber' names no class; expected one of background, liver"),
+        ("1: liver\n2: kidney\n1: spleen", "it has '1' twice"),
+        ("0: liver", "'0: liver', but 0 is unlabelled everywhere; give these voxels another value"),
         ("1.5: liver", "'1.5: liver' names no class"),
         ("- liver", "holds no mapping; expected lines like '1: liver'"),
         ("", "holds no mapping"),
@@ -219,6 +232,10 @@ def test_own_map_is_refused(tmp_path: Path, text: str, message: str) -> None:
 def test_missing_own_map(tmp_path: Path) -> None:
     with pytest.raises(PatientError, match=r"mine.yaml: no such file; labels_map names a YAML file"):
         read_own_map(tmp_path / "mine.yaml")
+
+
+def test_a_header_that_gives_a_value_two_names_says_nothing() -> None:
+    assert header_table('<Label Key="5">liver</Label><Label Key="5">spleen</Label>') == {}
 
 
 def test_header_table_of_totalsegmentator() -> None:

@@ -1,4 +1,4 @@
-"""What a run's sources cannot give it: said before anything is trained, instead of a loss that stays at 0."""
+"""Consistency of a run's sources with its method, checked before training, instead of a loss that stays at 0."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def check_sources(config: Config) -> None:
     for place, critic in enumerate(config.method.critics):
         if critic.source not in {"any", *given} and max(critic.weight) > 0:
             raise ConfigError(
-                f"method: critics[{place}] takes {critic.source} frames as real, and no source of ultrasound gives "
+                f"method: critics[{place}] uses {critic.source} frames as real, but no ultrasound source provides "
                 "any; add one, or set its weight to [0, 0]"
             )
     if config.method.style and "real" not in given:
-        raise ConfigError(f"method: style is {config.method.style:g}, and no source of ultrasound gives real frames; "
+        raise ConfigError(f"method: style is {config.method.style:g}, but no ultrasound source provides real frames; "
                           "add one, or set style: 0")  # fmt: skip
 
 

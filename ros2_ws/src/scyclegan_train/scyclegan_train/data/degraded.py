@@ -1,4 +1,4 @@
-"""A phantom as a clinical scanner would show it: coarser voxels, noise, more or less contrast agent."""
+"""A phantom degraded to a clinical CT: coarser voxels, noise, varying contrast enhancement."""
 
 from __future__ import annotations
 

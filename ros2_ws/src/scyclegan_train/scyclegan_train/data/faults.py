@@ -1,4 +1,4 @@
-"""What is wrong with files of training data: named one by one; strict runs stop at the first."""
+"""Unusable files of training data: listed one by one; strict runs stop at the first."""
 
 from __future__ import annotations
 

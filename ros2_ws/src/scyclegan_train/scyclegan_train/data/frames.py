@@ -152,7 +152,7 @@ class FrameFolder(Frames):
         files = images_in(Path(folder))
         if places is not None:
             if not all(0 <= place < len(files) for place in places):
-                raise DataError(f"{folder}: holds {len(files)} frames; places up to {max(places)} were asked for")
+                raise DataError(f"{folder}: holds {len(files)} frames; places up to {max(places)} were requested")
             files = [files[place] for place in places]
         faults = faults or Faults()
         items = paired(files, Path(masks) if masks is not None else None, faults)

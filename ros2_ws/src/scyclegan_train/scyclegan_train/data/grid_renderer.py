@@ -24,7 +24,7 @@ from us_sim.core.sampling.anatomy import Anatomy
 from us_sim.core.sampling.reslice import elevation_beam
 from us_sim.core.sampling.sampler import Sampler
 
-PENETRATED = -20.0  # dB below what the TGC makes up for, down to which tissue still shows
+PENETRATED = -20.0  # dB below the TGC-compensated level, down to which tissue is visible
 NOISES = 8  # different electronic noises: one alone would be a pattern that stays with the screen
 
 
@@ -59,7 +59,7 @@ class GridRenderer:
 
     @torch.no_grad()
     def ct(self, scanned: Sampler, body: Sampler, patient: Patient, poses: Matrix, draws: Sequence[int]) -> CtBatch:
-        """What a generator is fed, and its physics twin.
+        """What a generator is fed, and the paired physics frame.
 
         Args:
             scanned: the CT as it is fed.

@@ -1,4 +1,4 @@
-"""Patients that are costly to make: a few are kept, and the next are made in the background."""
+"""A cache of patients: a few are kept, and the next are prepared in the background."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Probe poses as a sonographer would try them: on the skin, towards an organ, tilted, turned, pressed more or less."""
+"""Random probe poses of a sonographer: on the skin, towards an organ, varying in tilt, rotation and indentation."""
 
 from __future__ import annotations
 

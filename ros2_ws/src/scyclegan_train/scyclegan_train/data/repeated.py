@@ -1,4 +1,4 @@
-"""Samples that are costly to make, kept in memory and seen again."""
+"""Costly samples, kept in memory and repeated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the training sees: batches of CT and of ultrasound on one card's grid, and the sources that give them."""
+"""Batches of CT and ultrasound on a card's grid, and the sources that provide them."""
 
 from __future__ import annotations
 

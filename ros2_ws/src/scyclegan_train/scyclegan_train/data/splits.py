@@ -1,4 +1,4 @@
-"""Who is trained on and who is held out."""
+"""Training, validation and test splits by patient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A trained generator whose pictures another one learns from: distillation, after Hinton et al. 2015."""
+"""A trained generator as teacher for distillation, after Hinton et al. 2015."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from us_sim.core.sampling.sampler import Sampler
 
 
 class Teacher:
-    """Draws what a student shall draw at the same poses, on the student's grid.
+    """Renders the student's targets at the same poses, on the student's grid.
 
     Args:
         generator: the teacher, on the device of the batches.

@@ -1,4 +1,4 @@
-"""The same method trained with several seeds: what the seeds agree on."""
+"""Results by method, over several training seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that an evaluation found, and the criteria that a reviewer asks of a generator."""
+"""The results of an evaluation, and the acceptance criteria of a generator."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from scyclegan_train.evaluation.intervals import Interval, clustered
 from scyclegan_train.evaluation.likeness import Blocks, compared
 from scyclegan_train.evaluation.measure import Findings
 
-TRUSTED = 0.3  # Dice of organs on physics frames, below which it is not trusted as a reference
+TRUSTED = 0.3  # Dice of organs on physics frames, below which the segmenter is not a valid reference
 
 
 @dataclass
 class Report:
-    """Everything that an evaluation found.
+    """The results of an evaluation.
 
     Attributes:
         findings: by renderer; physics first.
@@ -27,7 +27,7 @@ class Report:
         deterministic: by renderer.
         milliseconds, step: of a frame and of a step of its training, median, by renderer.
         fid: of each renderer's liver views to the held-out real frames.
-        use: Dice of segmenters on real frames, by what they were trained on.
+        use: Dice of segmenters on real frames, by their training data.
         about: seeds, poses, files, segmenter.
     """
 
@@ -72,10 +72,10 @@ def _by_patient(findings: Findings, metric: str) -> dict[str, float]:
 
 
 def criteria(report: Report, name: str) -> list[tuple[str, str, bool | None]]:
-    """What a reviewer asks of a generator: the criterion, what was found, and whether it is met (None: unknown).
+    """Acceptance criteria of a generator: the criterion, the value, and whether it is met (None: unknown).
 
-    Each has its other side: a flat picture shows no hallucinated structure and does not change, noise has texture, a
-    picture of the labels has contrast, and one frame for all poses has everything but the patient's anatomy. Dice
+    No degenerate generator meets all: a flat image hallucinates nothing and does not flicker, noise has texture, an
+    image of the labels has contrast, and one frame for all poses has everything but the patient's anatomy. Dice
     counts only if the segmenter finds organs in physics frames, which it was trained on.
     """
     own, physics = means(report.findings[name]), means(report.findings[PHYSICS])
@@ -90,8 +90,8 @@ def criteria(report: Report, name: str) -> list[tuple[str, str, bool | None]]:
         organs = printed = math.nan
     reference = "real frames" if report.real_blocks else PHYSICS
     found = [
-        ("Dice of organs at least that on the physics frame less 0.03", organs, organs >= -0.03, "{:+.3f}"),
-        ("Dice to the shuffled map below 0.2", printed, printed < 0.2, "{:.3f}"),
+        ("organ Dice at least that of the physics frames - 0.03", organs, organs >= -0.03, "{:+.3f}"),
+        ("Dice against the shuffled labels below 0.2", printed, printed < 0.2, "{:.3f}"),
         ("hallucinated structures at most physics + 2 points", 100 * ridges, ridges <= 0.02, "{:+.2f} points"),
         ("gCNR across borders at least half that of physics", borders, borders >= 0.5, "{:.2f} times"),
         ("motion-compensated change 0.3 to 1.2 times physics", flicker, 0.3 <= flicker <= 1.2, "{:.2f} times"),
@@ -107,7 +107,7 @@ def criteria(report: Report, name: str) -> list[tuple[str, str, bool | None]]:
 
 
 def likeness_ratios(report: Report, name: str) -> tuple[float, float, float]:
-    """SD of liver ROIs and range of grey levels over those of real frames, or else of physics; gCNR over physics.
+    """Ratios of liver ROI SD and grey-level range to real frames, or else to physics; of gCNR to physics.
 
     NaN where one side has nothing to measure.
     """
@@ -124,7 +124,7 @@ def likeness_ratios(report: Report, name: str) -> tuple[float, float, float]:
 
 
 def _range(findings: Findings) -> float:
-    """5th to 95th percentile of the grey levels of the liver views where sound reaches; NaN without any."""
+    """5th to 95th percentile of the grey levels of the liver views, visible pixels only; NaN without any."""
     greys = [piece for pieces in findings.greys for piece in pieces if len(piece)]
     return float(np.subtract(*np.percentile(np.concatenate(greys), (95, 5)))) if greys else math.nan
 

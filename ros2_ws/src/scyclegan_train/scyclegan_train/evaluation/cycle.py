@@ -1,4 +1,4 @@
-"""What only a run can tell, its artifact not: how well both generators bring an image back, and what a step costs."""
+"""Metrics that need the run, not only its artifact: cycle consistency of both generators, and the time of a step."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def cycle_errors(run: Path, seeds: Sequence[int], count: int) -> list[dict[str, 
         count: samples of each.
 
     Returns:
-        `cycle CT, HU`, through the first window, where sound reaches; `cycle US, grey levels` of physics frames.
+        `cycle CT, HU`, through the first window, visible pixels only; `cycle US, grey levels` of physics frames.
         Empty for a run that was not trained to go back.
 
     Raises:

@@ -1,7 +1,7 @@
-"""What the frames are good for: segmenters of real ultrasound that have seen them (the experiment of CT2US).
+"""Downstream task: segmenters of real ultrasound trained on synthetic frames (the experiment of CT2US).
 
 One segmenter learns from real frames alone, one from synthetic frames alone, one from synthetic frames and then from
-real ones; all are asked about real frames that none has seen. CT2US: Song et al. 2022, Ultrasonics 122, 106706.
+real ones; all are tested on unseen real frames. CT2US: Song et al. 2022, Ultrasonics 122, 106706.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Masked:
 def masked_frames(root: Path) -> tuple[Masked, Masked]:
     """Read the real frames that have masks, RUS: those to train on and those to test on.
 
-    As published, only test frames have masks: two thirds of them, drawn by lot, then train.
+    As published, only test frames have masks: two thirds of them, drawn at random, are then used for training.
 
     Raises:
         DataError: no such data set, or fewer than 3 real frames with masks.
@@ -86,7 +86,7 @@ def synthetic_frames(generator: Generator | None, count: int, seeds: Sequence[in
 def experiment(
     real: tuple[Masked, Masked], synthetic: dict[str, Masked], steps: int, say: Callable[[str], None] = print
 ) -> dict[str, float]:
-    """Mean Dice of organs on the real test frames, by what the segmenter was trained on.
+    """Mean Dice of organs on the real test frames, by training data.
 
     Args:
         real: training and test frames.

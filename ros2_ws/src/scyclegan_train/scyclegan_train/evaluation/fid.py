@@ -1,4 +1,4 @@
-"""Fréchet Inception distance, for those who have the Inception network: its weights are not ours to ship."""
+"""Fréchet Inception distance, with an Inception network of the user's: its weights are not shipped."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Inception:
     """Features of frames by a TorchScript network, (N, 3, 299, 299) uint8 -> (N, d).
 
     Args:
-        file: TorchScript, such as the one that goes with StyleGAN's metrics; never a pickle.
+        file: TorchScript, such as the one of StyleGAN's metrics; never a pickle.
 
     Raises:
         ConfigError: missing, no TorchScript, or a network that answers otherwise.

@@ -1,4 +1,4 @@
-"""Held-out patients for the evaluation: poses, what lies there, and how far sound reaches."""
+"""Held-out patients for the evaluation: poses, tissue classes and acoustic visibility."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from us_sim.core.simulator import Simulator
 from us_sim.core.tissue import CLASS_COUNT
 from us_sim.core.tissue import TissueClass as T
 
-# The default fan in pixels of 0.315 mm, as those of the real frames: no picture is judged by its pixels' size.
+# The default fan in pixels of 0.315 mm, those of the real frames: no renderer is favoured by its pixel size.
 PROBE = replace(preset("c5_2"), width=732, height=594)
 SPACING = PROBE.pixel_spacing[::-1]  # mm between rows, between columns
 PHYSICS = "physics"
@@ -45,9 +45,9 @@ class Scene:
         simulator: renderer `physics`.
         poses: (B, 4, 4) mm.
         liver_view: (B,) bool, poses like those of the real frames.
-        tissue, visible: (B, H, W) classes; where coupled lines look and sound reaches.
+        tissue, visible: (B, H, W) classes; on coupled lines and insonified.
         line_tissue: (B, S, L) classes.
-        level: (B, S, L) dB of two-way transmission against what the TGC makes up for; −inf on lines not coupled.
+        level: (B, S, L) dB of two-way transmission relative to the TGC-compensated level; −inf on lines not coupled.
     """
 
     name: str
@@ -76,7 +76,7 @@ def phantom_scene(seed: int, count: int, probe: ProbeGeometry = PROBE) -> Scene:
 
 @torch.no_grad()
 def scene(patient: Patient, poses: Matrix, liver_view: NDArray[np.bool_], probe: ProbeGeometry = PROBE) -> Scene:
-    """Look up what the poses show."""
+    """Sample the patient at the poses."""
     simulator = Simulator(patient, probe, device="cpu")
     sampler, beam = sampler_on(torch.device("cpu"), patient, 0), beam_of(probe)
     lines = torch.tensor(probe.polar_points)
@@ -94,7 +94,7 @@ def scene(patient: Patient, poses: Matrix, liver_view: NDArray[np.bool_], probe:
 
 
 def beam_of(probe: ProbeGeometry) -> Beam:
-    """The beam that the simulator looks with."""
+    """The simulator's elevational beam."""
     return elevation_beam(probe.slice_thickness, probe.elevation_planes)
 
 
@@ -118,7 +118,7 @@ def along_lines(frames: NDArray[np.float64], probe: ProbeGeometry = PROBE) -> ND
     return np.asarray(found[:, 0].numpy())
 
 
-# -- labels that do not belong to the CT ------------------------------------------------------------------
+# -- permuted labels ------------------------------------------------------------------
 
 
 def shuffle_table() -> NDArray[np.uint8]:
@@ -129,7 +129,7 @@ def shuffle_table() -> NDArray[np.uint8]:
 
 
 class Shuffled:
-    """A sampler whose labels are permuted; HU, sound and scatterers are the patient's."""
+    """A sampler whose labels are permuted; HU, acoustic properties and scatterers are the patient's."""
 
     def __init__(self, sampler: Sampler) -> None:
         self.device, self._sampler = sampler.device, sampler

@@ -1,4 +1,4 @@
-"""Means with intervals over patients, and distances between sets of frames with theirs."""
+"""Means over patients and distances between sets of frames, with bootstrap intervals."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Liver of simulated frames beside liver of real ones: blocks at the same depths of the scan lines.
+"""Liver ROIs of simulated against real frames, depth-matched along the scan lines.
 
-Speckle statistics of log-compressed, compounded frames have no textbook value; what counts is whether they lie
-within what real blocks show.
+Speckle statistics of log-compressed, compounded frames have no textbook value; the test is whether they lie within
+the range of real ROIs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What one renderer shows on one held-out patient, in numbers."""
+"""Metrics of one renderer on one held-out patient."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from us_sim.core.tissue import TissueClass as T
 
 BORDERS = ((T.LIVER, T.VESSEL), (T.LIVER, T.FLUID), (T.LIVER, T.KIDNEY), (T.KIDNEY, T.FAT), (T.LIVER, T.LUNG))
 DICE = (*ORGANS, T.VESSEL, T.FLUID)
-LIVER_LEVEL = -8.0  # dB, above which liver is bright enough to be compared with lit real liver
+LIVER_LEVEL = -8.0  # dB, above which liver is bright enough to be compared with insonified real liver
 DEPTH_BINS = np.arange(0.0, 181.0, 15.0)  # mm
 
 Row = dict[str, str | float]
@@ -28,14 +28,14 @@ Frames = NDArray[np.float64]
 
 @dataclass
 class Findings:
-    """What was found for one renderer, over all patients.
+    """Metrics of one renderer over all patients.
 
     Attributes:
         rows: patient, metric, value.
         blocks: liver, by depth.
         features: of the liver views, one array a frame.
         liver_views: (H, W) frames of the poses like those of the real frames.
-        greys: for each depth bin, grey levels where sound reaches.
+        greys: for each depth bin, grey levels of visible pixels.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -94,7 +94,7 @@ def _against_physics(one: Scene, frames: Frames, physics: Frames, note: Callable
 def _shuffled(
     one: Scene, generator: Generator, reference: ReferenceSegmenter, note: Callable[[str, float], None]
 ) -> None:
-    """Fed with permuted labels: does the picture show them, or the CT?"""
+    """With permuted labels as input: does the image follow them, or the CT?"""
     lines = held_out.along_lines(held_out.drawn_shuffled(one, generator, range(len(one.poses))))
     seen, where = reference.classes(lines), shrunk(one.line_visible)
     true = shrunk(one.line_tissue)
@@ -152,5 +152,5 @@ def is_deterministic(one: Scene, generator: Generator | None) -> bool:
 
 
 def name_of(generator: Generator | None) -> str:
-    """How the report names a renderer."""
+    """The renderer's name in the report."""
     return PHYSICS if generator is None else generator.name

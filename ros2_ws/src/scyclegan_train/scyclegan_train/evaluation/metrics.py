@@ -1,4 +1,4 @@
-"""Numbers of single frames: distance to another frame, contrast across borders, overlap, hallucinated structures."""
+"""Metrics of single frames: distance to another frame, border contrast, overlap, hallucinated structures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Spacing = tuple[float, float]  # mm between rows, and between columns
 
 GREYS = 255.0
 BORDER = (1.0, 6.0)  # mm from a border, between which its two sides are compared
-ENOUGH = 50  # pixels on either side, or of an organ, below which nothing is said
+ENOUGH = 50  # pixels on either side, or of an organ, below which the metric is NaN
 RIDGE_WIDTH = 1.5  # mm, scale at which ridges are looked for
 RIDGE_HEIGHT = 8.0  # grey levels: scale-normalised second derivative across a ridge
 ELONGATED = 2.0  # second derivative across a ridge over that along it
@@ -38,7 +38,7 @@ def correlation(image: Picture, reference: Picture, where: Mask) -> float:
 
 
 def pose_correlation(frames: Picture, where: Mask) -> float:
-    """Mean correlation of (B, H, W) frames of different poses where both count; 1 for one picture at every pose."""
+    """Mean correlation of (B, H, W) frames of different poses where both count; 1 for the same image at every pose."""
     pairs = list(combinations(range(len(frames)), 2))
     found = [correlation(frames[i], frames[j], where[i] & where[j]) for i, j in pairs
              if np.count_nonzero(where[i] & where[j]) > ENOUGH]  # fmt: skip

@@ -1,4 +1,4 @@
-"""A small segmenter trained apart from any generator: it measures Dice, and its encoder's features the KID."""
+"""A small segmenter, independent of any generator: for Dice, and with its encoder's features for the KID."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Kind = TypeVar("Kind", bound=np.generic)
 
 
 class ReferenceSegmenter:
-    """Sees classes and features in (B, S, L) grey levels along PROBE's scan lines."""
+    """Predicts classes and features from (B, S, L) grey levels along PROBE's scan lines."""
 
     def __init__(self, network: UNet) -> None:
         self.network = network.eval().requires_grad_(False)
@@ -73,7 +73,7 @@ def open_reference(
         folder: of the report.
         steps: of the training.
         frames: different physics frames that it is trained on.
-        say: takes a line about progress.
+        say: called with lines of progress.
     """
     file = folder / f"segmenter-{steps}-{frames}.safetensors"
     if file.is_file():

@@ -22,22 +22,22 @@ from scyclegan_train.evaluation.measure import DEPTH_BINS
 REAL = "real"
 UNTESTED = (
     "Real patients' CT: the held-out patients are phantoms.",
-    "Real frames of other people: those at hand are of one person, so likeness is to a style, not to a population.",
+    "Real frames of other people: the available ones show one volunteer, one style and no population.",
 )
 TITLES = {
-    "dice": "Anatomy: Dice of a segmenter trained apart, on visible pixels",
-    "gCNR": "Contrast across borders: gCNR, 1 to 6 mm from them",
-    "hallucinated structures": "Bright ridges more than 5 mm from any interface, share of those pixels",
-    "shuffled": "Fed with permuted organ labels",
-    "SSIM": "Beside the physics frame of the same pose, on visible pixels",
-    "cycle": "There and back by both generators, L1",
-    "correlation of different": "One picture at every pose would correlate by 1",
-    "flicker": "Slow sweep, 0.6 mm a frame: compensated change, grey levels; correlation of texture after 3 mm",
+    "dice": "Anatomy: Dice by an independent segmenter, visible pixels",
+    "gCNR": "Border contrast: gCNR of pixels 1 to 6 mm from a border",
+    "hallucinated structures": "Fraction of pixels more than 5 mm from any interface on bright ridges",
+    "shuffled": "With permuted organ labels as input",
+    "SSIM": "Against the physics frame of the same pose, visible pixels",
+    "cycle": "Cycle consistency of both generators, L1",
+    "correlation of different": "Between frames of different poses; 1: mode collapse",
+    "flicker": "Slow sweep, 0.6 mm per frame: motion-compensated change, grey levels; texture correlation after 3 mm",
 }
 
 
 def untested(report: Report) -> list[str]:
-    """What the report cannot say, and what it would need."""
+    """What was not tested, and what the test needs."""
     lines = list(UNTESTED)
     if not any(name.startswith("cycle") for findings in report.findings.values() for name in findings.metrics()):
         lines.append("Cycle L1 and the time of a training step: an artifact holds one direction only; give --run.")
@@ -46,7 +46,7 @@ def untested(report: Report) -> list[str]:
     if not report.use:
         lines.append("Segmenters trained on real and on synthetic frames: needs real masks, by --masked.")
     if not report.real_blocks:
-        lines.append("Likeness to real frames: no folder of frames was given.")
+        lines.append("Realism against real frames: no folder of frames was given.")
     return lines
 
 
@@ -57,19 +57,19 @@ def markdown(report: Report) -> str:
     """Return the report as Markdown."""
     names = list(report.findings)
     lines = ["# Evaluation", "", *(f"- {key}: {value}" for key, value in report.about.items()), ""]
-    lines += ["Means over patients with 95 % intervals of resampled patients; — is too little to measure.", ""]
+    lines += ["Means over patients with 95 % bootstrap intervals over patients; —: too few pixels.", ""]
     lines += [f"## Criteria: {name}\n\n{_criteria_table(report, name)}\n" for name in names if name != PHYSICS]
     lines += _method_lines(report)
     lines += ["## Numbers", "", _number_table(report, names), ""]
-    lines += ["## Likeness to held-out real frames", "", *_likeness(report, names)]
+    lines += ["## Realism: against held-out real frames", "", *_likeness(report, names)]
     lines += ["## Speed and determinism", "", _table(
-        ["renderer", "ms a frame, median", "deterministic"],
+        ["renderer", "ms per frame, median", "deterministic"],
         [[n, f"{report.milliseconds[n]:.0f}", str(report.deterministic[n])] for n in report.milliseconds],
     ), ""]  # fmt: skip
     for title, head, values in (
         ("Time of a training step", "ms, median", report.step),
         ("FID of liver views to the held-out real frames", "FID", report.fid),
-        ("Use: Dice on real test frames by what the segmenter learned from", "Dice of organs", report.use),
+        ("Downstream task: Dice on real test frames, by training data", "organ Dice", report.use),
     ):
         if values:
             lines += [f"## {title}", "", _table(["", head], [[n, f"{v:.3g}"] for n, v in values.items()]), ""]
@@ -99,7 +99,7 @@ def _number_table(report: Report, names: Sequence[str]) -> str:
             if n != PHYSICS
         ]
         rows.append(row)
-    return _table(["", *names, *(f"{n} less physics" for n in names if n != PHYSICS)], rows)
+    return _table(["", *names, *(f"{n} minus physics" for n in names if n != PHYSICS)], rows)
 
 
 def _method_lines(report: Report) -> list[str]:
@@ -127,9 +127,9 @@ def _kid_of(report: Report, names: Sequence[str]) -> str:
 def _likeness(report: Report, names: Sequence[str]) -> list[str]:
     if not report.real_blocks:
         return ["Not tested: no folder of real frames was given.", ""]
-    lines = ["KID of features of the segmenter (0: the same distribution), liver views against held-out real frames:",
+    lines = ["KID on the segmenter's features (0: the same distribution), liver views against held-out real frames:",
              "", _table(["", "KID"], [[name, interval_text(value)] for name, value in report.kid.items()]), "",
-             "Liver ROIs, median against the 5th to 95th percentile of real blocks; grain in samples and lines:",
+             "Liver ROIs, median against the 5th to 95th percentile of real ROIs; speckle size in samples and lines:",
              ""]  # fmt: skip
     tables = {name: compared(report.findings[name].blocks, report.real_blocks) for name in names}
     rows = {(r["depth"], r["statistic"]): r for table in tables.values() for r in table}

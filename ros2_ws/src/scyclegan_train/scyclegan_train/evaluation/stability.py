@@ -1,4 +1,4 @@
-"""How steady a renderer draws while the probe moves slowly: what changes beside the motion itself."""
+"""Temporal stability of a renderer under slow probe motion: the change that motion does not explain."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def found_again(second: Picture, first_pose: Matrix, second_pose: Matrix, probe:
 
 
 def flicker(frames: NDArray[np.float64], poses: Matrix, visible: Mask, probe: ProbeGeometry) -> float:
-    """Mean absolute change of grey from each (H, W) frame to the next, the known motion taken out."""
+    """Mean absolute change of grey from each (H, W) frame to the next, after motion compensation."""
     changes = []
     for i, (a, b) in enumerate(pairwise(frames)):
         moved, where = found_again(b, poses[i], poses[i + 1], probe)
@@ -47,10 +47,7 @@ def flicker(frames: NDArray[np.float64], poses: Matrix, visible: Mask, probe: Pr
 def texture_follows(
     frames: NDArray[np.float64], poses: Matrix, visible: Mask, probe: ProbeGeometry
 ) -> tuple[float, float]:
-    """Correlation of the first frame's texture with the last one's: where the tissue went, and in place.
-
-    Texture that stays with the screen shows in the second number.
-    """
+    """Correlation of the first frame's texture with the last one's: tissue-locked, and screen-locked."""
     first, last = (_texture(frame, probe) for frame in (frames[0], frames[-1]))
     moved, where = found_again(last, poses[0], poses[-1], probe)
     where &= visible[0] & visible[-1]

@@ -1,4 +1,4 @@
-"""Batches as the networks see them: images of 3 channels in [−1, 1] and one-hot masks.
+"""Network inputs from batches: images of 3 channels in [−1, 1] and one-hot masks.
 
 The input of G_ct2us equals `us_sim.core.generator.encoding.encode` bit for bit; these functions also build it from
 a fake CT and from a mask that carries a gradient, which the simulator never needs.

@@ -1,4 +1,4 @@
-"""A fixed bank of oriented band-pass filters at several scales: what speckle and interfaces look like, untrained.
+"""A fixed bank of oriented band-pass filters at several scales: untrained features of speckle and interfaces.
 
 Gabor filters in even and odd phase (Daugman 1985). They are the features of the style distance and of the projected
 discriminator: features learned from photographs ignore speckle, these do not.

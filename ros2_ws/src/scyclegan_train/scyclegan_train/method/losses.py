@@ -1,4 +1,4 @@
-"""The losses of S-CycleGAN, each counting only pixels that show something.
+"""The losses of S-CycleGAN, each over valid pixels only.
 
 Every loss is first a mean over the pixels of a sample, then a mean over all samples of the batch, those that do not
 take part included as 0: the mean over processes is then the loss of the joint batch.
@@ -40,7 +40,7 @@ def pixel_mean(values: Tensor, where: Tensor) -> Tensor:
 
 
 def adversarial(kind: str, logits: Tensor, real: bool, where: Tensor) -> Tensor:
-    """How far a discriminator's answers are from `real`.
+    """Adversarial loss of a discriminator's logits against `real`.
 
     Args:
         kind: `vanilla`, eq. 1, with the generator's part in the usual non-saturating form; or `lsgan`, least squares.

@@ -74,8 +74,8 @@ class FilterDiscriminator(nn.Module):
         projection: Tensor = self.projection  # type: ignore[assignment]
         features = nn.functional.conv2d(self.bank(image.mean(dim=1, keepdim=True)), projection)
         if self.depth_channel:
-            told = depth_of(image) if depth is None else depth[:, None]
-            features = torch.cat([features, told.to(features.dtype)], dim=1)
+            depths = depth_of(image) if depth is None else depth[:, None]
+            features = torch.cat([features, depths.to(features.dtype)], dim=1)
         logits: Tensor = self.layers(features)
         return logits
 

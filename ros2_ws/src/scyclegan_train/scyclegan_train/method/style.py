@@ -2,7 +2,7 @@
 
 After Heitz et al. 2021 (A sliced Wasserstein loss for neural texture synthesis), with fixed filters for the network's
 features and separate distributions for each depth: what TGC, attenuation and focus do to tone and grain is matched
-where it happens, and what lies where is free.
+where it happens, while the anatomy is free.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The eight networks of S-CycleGAN, and what they make of a batch: CT -> US -> CT and US -> CT -> US."""
+"""The eight networks of S-CycleGAN, and the translations of a batch: CT -> US -> CT and US -> CT -> US."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SPECKLE = 0.4  # standard deviation of speckle of about 6 looks, in units of 6 d
 
 @dataclass(eq=False)
 class Translation:
-    """What the generators made of a batch, with what the segmenters see in the fakes; None: not needed."""
+    """Translations of a batch, with the segmenters' logits on the fakes; None: not needed."""
 
     fake_us: Tensor
     segmented_us: Tensor | None = None

@@ -1,4 +1,4 @@
-"""What a run leaves behind while it trains: stats.jsonl, TensorBoard scalars, panels, and a line on the terminal."""
+"""The log of a run: stats.jsonl, TensorBoard scalars, panels, and a line on the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training loop: phases by schedule, entries, panels and checkpoints at their steps, and every way to stop."""
+"""The training loop: phases by schedule, log entries, panels and checkpoints, and all conditions to stop."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ CALIBRATION = 16  # batches that batch statistics are measured on
 
 
 class TrainingStopped(UsSimError, RuntimeError):
-    """Training cannot go on as it is; the message names the last good checkpoint and what to change."""
+    """Training cannot continue; the message names the last good checkpoint and the remedy."""
 
 
 @dataclass

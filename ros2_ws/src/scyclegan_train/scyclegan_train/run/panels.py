@@ -1,4 +1,4 @@
-"""Pictures of what the networks do, for TensorBoard and for the run's folder."""
+"""Image panels of the networks' inputs and outputs, for TensorBoard and the run's folder."""
 
 from __future__ import annotations
 

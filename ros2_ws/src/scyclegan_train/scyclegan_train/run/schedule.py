@@ -1,4 +1,4 @@
-"""What a step is: its phase, its learning rate, and how far adversarial training has come."""
+"""The schedule: phase, learning rate, and progress of adversarial training at each step."""
 
 from __future__ import annotations
 

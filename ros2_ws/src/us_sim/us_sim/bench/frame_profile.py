@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from us_sim.bench.timing import machine, milliseconds
 from us_sim.core.assembly import open_generator
+from us_sim.core.command import as_command
 from us_sim.core.compute.device import on_host
 from us_sim.core.contact.deformation import Displacement
 from us_sim.core.contact.force import wrench
@@ -119,6 +120,7 @@ def traffic(generator: Generator) -> int:
     return total
 
 
+@as_command("us_sim.bench.frame_profile")
 def main(argv: list[str] | None = None) -> int:
     """Profile frames of a generator and print the table."""
     parser = argparse.ArgumentParser(prog="us_sim.bench.frame_profile", description=(__doc__ or "").splitlines()[0])

@@ -20,6 +20,7 @@ from scipy.ndimage import map_coordinates
 
 from us_sim.core.analysis.realism import BANDS, grey_distance, mean_by_depth, summary
 from us_sim.core.assembly import open_generator, open_patient
+from us_sim.core.command import as_command
 from us_sim.core.config import SimConfig
 from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.geometry.probe import ProbeGeometry, preset
@@ -83,6 +84,7 @@ def table(shown: dict[str, Frames], probe: ProbeGeometry) -> Table:
     return made
 
 
+@as_command("us_sim.bench.realism")
 def main(argv: list[str] | None = None) -> int:
     """Render sweeps and print the table beside real frames."""
     parser = argparse.ArgumentParser(prog="us_sim.bench.realism", description=(__doc__ or "").splitlines()[0])

@@ -19,6 +19,7 @@ from scipy.ndimage import map_coordinates
 
 from us_sim.bench import generators
 from us_sim.bench.timing import Row, machine, milliseconds
+from us_sim.core.command import as_command
 from us_sim.core.files import atomic_write
 from us_sim.core.generator.shipped import shipped
 from us_sim.core.geometry.probe import preset
@@ -201,6 +202,7 @@ def cells(figures: dict[str, Row]) -> list[list[str]]:
     return lines
 
 
+@as_command("us_sim.bench")
 def main(argv: list[str] | None = None) -> int:
     """Measure, print a table, and write JSON where asked."""
     parser = argparse.ArgumentParser(prog="us_sim.bench", description=__doc__)

@@ -21,7 +21,7 @@ Value = bool | int | float | str
 
 @dataclass(frozen=True)
 class LaunchConfig:
-    """What is started beside the node, and where."""
+    """What is launched besides the node."""
 
     motion: str = again(MotionConfig, "motion", "demo motion of the probe", choices=(*MOTION_NAMES, "none"))
     rate: float = again(MotionConfig, "rate", "pose rate of the demo motion, or of the TF lookup (pose_source tf), Hz")
@@ -45,8 +45,8 @@ class LaunchConfig:
     preset: str = setting("none", "emulate the ROS driver of a scanner", choices=("none", "clarius"))
     companion_ends: str = setting(
         "go_on",
-        "when the demo, the arm or the browser view ends by itself: the others go on, it is restarted (3 times at "
-        "most), or all ends",
+        "when the demo, the arm or the browser view exits: the others go on, it is restarted (3 times at "
+        "most), or all end",
         choices=("go_on", "restart", "end_all"),
     )
     use_sim_time: bool = setting(False, "use the time of /clock")

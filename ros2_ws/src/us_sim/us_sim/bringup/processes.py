@@ -65,7 +65,7 @@ def python_main(module: str) -> list[str]:
 def run(commands: dict[str, list[str]], companions: Companions | None = None) -> int:
     """Run commands of `python_main`, by name. Return 0 after Ctrl-C, SIGTERM or SIGHUP, 1 when one ended by itself.
 
-    Those that end among the companions are told of; the rest goes on.
+    Companions that end are reported; the others go on.
 
     Each has a process group of its own, so that its children end with it. Signals are blocked and waited for, not
     handled: none is lost between two instructions. For a process without other threads.

@@ -1,4 +1,4 @@
-"""From a robot's pose to the frame in the robot's hands: two processes over DDS, as they are in use.
+"""Round-trip latency: from a robot's pose to the frame it receives, between two processes over DDS.
 
 python -m us_sim.bringup.round_trip --seconds 60 generator:=abdomen_lite
 """
@@ -33,6 +33,7 @@ from us_sim_msgs.msg import Contact
 
 from us_sim.bench.timing import Row, machine, summary
 from us_sim.bringup.processes import python_main
+from us_sim.core.command import as_command
 from us_sim.core.patient.patient import builtin_patient
 from us_sim.core.robot.motion import motion
 from us_sim.ros.conversions import pose_message
@@ -154,10 +155,11 @@ def _spin(executor: SingleThreadedExecutor, seconds: float, done: Callable[[], b
     end = time.monotonic() + seconds
     while not done():
         if time.monotonic() > end:
-            raise TimeoutError(f"no frames within {seconds:.0f} s; does the node's log say why?")
+            raise TimeoutError(f"no frames within {seconds:.0f} s; see the node's log")
         executor.spin_once(timeout_sec=0.1)
 
 
+@as_command("us_sim.bringup.round_trip")
 def main(argv: list[str] | None = None) -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="us_sim.bringup.round_trip", description=__doc__)

@@ -3,8 +3,8 @@
     python -m us_sim.bringup.servo_table
     python -m us_sim.bringup.servo_table --breathing 15 --phantoms 1 --seconds 90
 
-Simulator and servo run as processes of their own, over DDS, in real time. The servo knows topics alone; the truth, the
-centroid of the right kidney's voxels, breathing with the patient, is used here only, to judge.
+Simulator and servo run as processes of their own, over DDS, in real time. The servo uses topics alone; the ground
+truth, the centroid of the right kidney's voxels, breathing with the patient, is used only for evaluation.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from us_sim_msgs.msg import ProbeInfo
 from us_sim.bench.timing import machine
 from us_sim.bringup.processes import python_main
 from us_sim.control.admittance import moved
+from us_sim.core.command import as_command
 from us_sim.core.geometry.transforms import Matrix, apply, inverse, pose_on_skin
 from us_sim.core.patient.breathing import inspired, phase_at
 from us_sim.core.patient.patient import Patient, builtin_patient
@@ -244,10 +245,10 @@ class Bench:
         end = time.monotonic() + seconds
         while not done():
             if time.monotonic() > end:
-                raise TimeoutError(f"nothing happens within {seconds:.0f} s; do the logs say why?")
+                raise TimeoutError(f"nothing happens within {seconds:.0f} s; see the logs")
             for module, process in self._running.items():
                 if process.poll() is not None:
-                    raise RuntimeError(f"{module} has ended with exit code {process.returncode}; do the logs say why?")
+                    raise RuntimeError(f"{module} has ended with exit code {process.returncode}; see the logs")
             self._executor.spin_once(timeout_sec=0.1)
 
 
@@ -260,14 +261,15 @@ def row(seed: int, number: int, trial: Trial) -> list[str]:
             f"{forces.mean():.1f}", f"{forces.min():.1f} to {forces.max():.1f}", trial.state]  # fmt: skip
 
 
+@as_command("us_sim.bringup.servo_table")
 def main(argv: list[str] | None = None) -> int:
     """Measure and print; exit code 1 if fewer than 9 of 10 starts were held in time."""
     parser = argparse.ArgumentParser(prog="us_sim.bringup.servo_table", description=__doc__)
     parser.add_argument("--phantoms", type=int, default=5, help="how many, by their seeds 0, 1, ... (5)")
     parser.add_argument("--starts", type=int, default=4, help="random poses on each (4)")
     parser.add_argument("--seconds", type=float, default=60.0, help="within which the kidney is to be held (60)")
-    parser.add_argument("--breathing", type=float, default=0.0, help="way of the organs in a breath, mm (0: none)")
-    parser.add_argument("--renderer", default="physics", help="what draws the frames (physics)")
+    parser.add_argument("--breathing", type=float, default=0.0, help="respiratory amplitude, mm (0: breath-hold)")
+    parser.add_argument("--renderer", default="physics", help="renderer of the frames (physics)")
     given = parser.parse_args(argv)
     table = Table("phantom", "start", "held, s", "|x| mm, 95 %", "|y| mm, 95 %", "force, N", "from, to", "state")
     met, count = 0, given.phantoms * given.starts

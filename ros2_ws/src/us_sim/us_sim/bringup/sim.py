@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from us_sim.bringup.arguments import ARGUMENTS, ARM, MOTION, NODE, VIEWER, Value, given, parse, remappings
 from us_sim.bringup.processes import Companions, die_with, python_main, run
+from us_sim.core.command import as_command
 from us_sim.core.errors import ConfigError
 
 PARENT = "US_SIM_PARENT"  # id of the process that this one is not to outlive
@@ -59,11 +60,11 @@ def companions(values: dict[str, Value], names: Iterable[str]) -> Companions:
 
 
 def greeting(values: dict[str, Value]) -> str:
-    """Return what is shown, and where."""
+    """Return the start-up text: patient, probe and topics."""
     value = {name: values.get(name, argument.default) for name, argument in ARGUMENTS.items()}
     namespace = f"/{str(value['namespace']).strip('/')}/".replace("//", "/")
     node, image = f"{namespace}us_sim", namespace + remappings(values).get("us_sim/image", "us_sim/image")
-    page = "\nIn the browser: the address follows; there you drag the probe over the skin." if value["viewer"] else ""
+    page = "\nBrowser view: the address follows; drag the probe over the skin there." if value["viewer"] else ""
     mover = "fake_arm" if value["arm"] else "probe_motion"
     moved = "moved by you" if value["motion"] == "none" else f"moved by {mover} ({value['motion']})"
     return f"""\
@@ -71,21 +72,19 @@ Patient: {value["ct"] or "the built-in phantom"}. Probe: {value["probe"]}, {move
   {image:<{len(node) + 14}}B-mode frames (sensor_msgs/Image)
   {node}/ct_view      the CT slice under the probe; {node}/labels its tissue classes
   {node}/contact      coupling and penetration
-  {node}/probe_pose   moves the probe (geometry_msgs/PoseStamped); with motion:=none it is all yours{page}
+  {node}/probe_pose   moves the probe (geometry_msgs/PoseStamped); with motion:=none you alone send poses{page}
 The same topics in another terminal: source env.sh. Pictures as files, without ROS: us_sim_render --help.
+
 Ctrl-C ends it."""
 
 
+@as_command("us_sim")
 def main(words: list[str] | None = None) -> int:
     """Run the simulator until it is interrupted; return the exit code, 2 for a wrong argument."""
     if PARENT in os.environ:
         die_with(int(os.environ.pop(PARENT)), signal.SIGTERM)
-    try:
-        values = parse(sys.argv[1:] if words is None else words)
-        commands = processes(values)
-    except ConfigError as error:
-        print(f"us_sim: {error}", file=sys.stderr)
-        return 2
+    values = parse(sys.argv[1:] if words is None else words)
+    commands = processes(values)
     print(greeting(values), flush=True)
     return run(commands, companions(values, commands))
 

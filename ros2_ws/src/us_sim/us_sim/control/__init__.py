@@ -1,4 +1,4 @@
-"""Demo controllers: clients of the simulator as a robot's controller is one. Starting points, not medical devices."""
+"""Demo controllers: clients of the simulator, like a robot's controller. Starting points, not medical devices."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""What a goal of the scan action asks for, judged before the probe moves."""
+"""Validation of the scan action's goals, before the probe moves."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FASTEST = 0.2  # m/s along the skin
 
 
 def scan_of(goal: Scan.Goal, info: ProbeInfo, force_limit: float) -> SkinScan:
-    """Return the scan that a goal asks for.
+    """Return the scan that a goal requests.
 
     Raises:
         ConfigError: anything in the goal that no scan can have; the message names it and what was expected.

@@ -54,7 +54,7 @@ class Guard:
         if strong := self.too_strong(sensed):
             return strong
         if self._descended > DESCENT:
-            return f"no skin within {DESCENT:g} mm along the beam; begin nearer to the skin, facing it"
+            return f"no skin within {DESCENT:g} mm along the beam; start closer to the skin, facing it"
         if self._touched and self._apart > LOST:
             return "contact with the skin is lost"
         if self.settled and self._outside > OUTSIDE:

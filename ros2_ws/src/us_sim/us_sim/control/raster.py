@@ -1,4 +1,4 @@
-"""Paths of the probe over the skin: from waypoint to waypoint, or in parallel lines over the area that they span."""
+"""Scan paths over the skin: from waypoint to waypoint, or parallel lines over the area that they span."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulator as a robot's controller meets it: poses out; force, contact and the probe's place in."""
+"""The simulator as seen by a robot's controller: poses out; force, contact and the probe's pose in."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Robot:
         try:
             self.shown = pose_matrix(frame.ct_from_probe)
         except PoseError as error:
-            self._node.get_logger().warning(f"a frame_info is passed over: {error}", throttle_duration_sec=5.0)
+            self._node.get_logger().warning(f"an invalid frame_info is ignored: {error}", throttle_duration_sec=5.0)
 
     def _on_contact(self, contact: Contact) -> None:
         self._contact = contact
@@ -149,7 +149,7 @@ class Robot:
         def answered(future: object) -> None:
             for result in future.result().results:  # type: ignore[attr-defined]
                 if not result.successful:
-                    self._node.get_logger().warning(f"the imaging depth stays: {result.reason}")
+                    self._node.get_logger().warning(f"the imaging depth is unchanged: {result.reason}")
 
         parameter = Parameter("depth", value=depth).to_parameter_msg()
         self._parameters.call_async(SetParameters.Request(parameters=[parameter])).add_done_callback(answered)

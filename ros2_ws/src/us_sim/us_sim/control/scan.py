@@ -19,6 +19,7 @@ from us_sim.control.goals import duration, recording_folder, scan_of
 from us_sim.control.robot import Robot
 from us_sim.control.scan_recorder import ScanRecorder
 from us_sim.control.scanning import SkinScan, Stage
+from us_sim.core.command import as_command
 from us_sim.core.errors import ConfigError, UsSimError
 from us_sim.ros import parameters
 from us_sim.ros.conversions import pose_message
@@ -26,8 +27,8 @@ from us_sim.ros.running import run
 from us_sim.ros.worker import in_worker
 
 FEEDBACK = 0.1  # s between two messages
-NO_FRAMES = "scanned, but no frame was heard to record; remap us_sim/image, us_sim/labels and us_sim/frame_info"
-NO_SIMULATOR = "no simulator was heard on us_sim/probe_info; start it, or remap the topics"
+NO_FRAMES = "scanned, but no frame was received to record; remap us_sim/image, us_sim/labels and us_sim/frame_info"
+NO_SIMULATOR = "no simulator on us_sim/probe_info; start it, or remap the topics"
 
 
 class Run:
@@ -45,7 +46,7 @@ class Run:
         self.done = Future()
         self.handle, self.scan, self.recorder, self.patient = handle, scan, recorder, patient
         self.ends = time.monotonic() + (duration(handle.request) or float("inf"))
-        self.told = 0.0
+        self.reported = 0.0
 
 
 class ScanNode(Node):
@@ -131,16 +132,16 @@ class ScanNode(Node):
         self._watch(run)
         answer = self._robot.sensed()
         if self._robot.silent:
-            run.scan.stop("the simulator does not answer any more")
+            run.scan.stop("the simulator has stopped responding")
             run.done.set_result(None)
         elif answer is not None:
             try:
                 self._step(run, *answer)
             except (ValueError, ArithmeticError, UsSimError) as error:  # of a wrench or contact that cannot be
-                run.scan.stop(f"the simulator's answer leads nowhere: {error}")
+                run.scan.stop(f"the simulator's contact or wrench is invalid: {error}")
                 run.done.set_result(None)
-        if time.monotonic() - run.told > FEEDBACK:
-            run.told = time.monotonic()
+        if time.monotonic() - run.reported > FEEDBACK:
+            run.reported = time.monotonic()
             run.handle.publish_feedback(self._feedback(run))
 
     def _watch(self, run: Run) -> None:
@@ -190,6 +191,7 @@ def _duration(seconds: float) -> Duration:
     return Duration(sec=whole, nanosec=int((seconds - whole) * 1e9))
 
 
+@as_command("us_sim_scan")
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is interrupted; return the exit code."""
     return run(ScanNode, lambda _: None, args)

@@ -14,6 +14,7 @@ from us_sim.control.guard import Guard
 from us_sim.control.robot import Robot
 from us_sim.control.scanning import STAND_OFF, TRANSIT, TRANSIT_TURN
 from us_sim.control.visual_servo import Observation, Phase, Servo
+from us_sim.core.command import as_command
 from us_sim.core.geometry.transforms import Matrix, apply, inverse
 from us_sim.ros import parameters
 from us_sim.ros.conversions import MM_PER_M, nanoseconds, point_array, point_message
@@ -54,7 +55,7 @@ class ServoNode(Node):
         if self._over or self._why or self._robot.pose is None:
             return
         if self._config.organ not in organs:
-            self._give_up(f"absent: ~/analysis does not know {self._config.organ!r}; it tells of {', '.join(organs)}")
+            self._give_up(f"absent: ~/analysis does not know {self._config.organ!r}; it reports {', '.join(organs)}")
             return
         stamp = nanoseconds(analysis.header.stamp)
         view, pose = organs[self._config.organ], self._robot.pose_at(stamp)
@@ -74,7 +75,7 @@ class ServoNode(Node):
             return
         self._robot.hold_demo()
         if self._robot.silent:
-            self._end("failed: the simulator does not answer any more")
+            self._end("failed: the simulator has stopped responding")
         elif (answer := self._robot.sensed()) is not None:
             if self._robot.info is not None and self._robot.info.patient_sha256 != self._patient:
                 self._give_up(f"failed: the patient was changed to {self._robot.info.patient}")
@@ -101,7 +102,7 @@ class ServoNode(Node):
         if self._servo.phase not in (Phase.PRESS, Phase.ABSENT):
             self._tell(self._servo.phase.value)
         if self._servo.phase is Phase.ABSENT:
-            self._give_up(f"absent: no {self._config.organ} is seen from here; begin nearer to it")
+            self._give_up(f"absent: no {self._config.organ} is visible from here; start closer to it")
         if wrong:
             self._give_up(f"failed: {wrong}")
         self._robot.move(admittance_step(pose, sensed, slide, self._config.force, seconds, self._servo.lateral))
@@ -143,6 +144,7 @@ class ServoNode(Node):
         self._offset.publish(PointStamped(header=header, point=point_message(place)))
 
 
+@as_command("us_sim_servo")
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is interrupted; return the exit code."""
     return run(ServoNode, lambda _: None, args)

@@ -67,7 +67,7 @@ def base_probe(config: SimConfig) -> ProbeGeometry:
         return load_probe(config.probe)
     if config.probe != SimConfig.probe:
         raise ConfigError(
-            f"probe is {config.probe!r}, but scanner {config.scanner!r} brings its own; leave one of them out"
+            f"probe is {config.probe!r}, but scanner {config.scanner!r} includes its own; leave one of them out"
         )
     return load_scanner(config.scanner).probe
 
@@ -111,8 +111,8 @@ def open_simulator(
 ) -> Simulator:
     """Return the simulator that the parameters describe; what is given is not loaded again.
 
-    `base` is the probe before the parameters have shaped it; without `mechanics` the patient gives way as usual. Where
-    the GPU fails or has no memory left, the CPU takes over, and the simulator's `device.reason` tells so.
+    `base` is the probe before the parameters have shaped it; without `mechanics` tissue has its default mechanics.
+    Where the GPU fails or has no memory left, the CPU takes over; the simulator's `device.reason` says why.
 
     Raises:
         UsSimError: something that they name cannot be used.
@@ -121,7 +121,7 @@ def open_simulator(
 
     def assembled(start: tuple[str | Device, Generator | None]) -> Simulator:
         device, given = start
-        drawing = given or open_generator(config.generator, device)  # whatever draws first: the renderer changes live
+        drawing = given or open_generator(config.generator, device)  # whichever renderer comes first: it changes live
         return Simulator(
             patient or open_patient(config), probe, settings,
             renderer=config.renderer, generator=drawing, device=device, seed=config.seed,

@@ -10,7 +10,7 @@ from us_sim.core.errors import ConfigError
 RENDERERS = ("generator", "physics", "ct")
 DEVICES = ("auto", "cpu", "cuda")
 MOTION_NAMES = ("liver_sweep", "fan_tilt", "rotation")  # what `robot.motion.motion` makes
-SOFT_WINDOW = (-150.0, 250.0)  # HU shown as black and white to eyes
+SOFT_WINDOW = (-150.0, 250.0)  # HU shown as black and white
 
 
 def setting(
@@ -24,7 +24,7 @@ def setting(
 
 
 def again(config: type[Any], name: str, description: str, **changes: Any) -> Any:
-    """Return a dataclass field that is declared in another settings dataclass, described for a reader of this one.
+    """Return a dataclass field that is declared in another settings dataclass, with a description for this one.
 
     Args:
         config: where default, range and choices are declared.
@@ -39,7 +39,7 @@ def again(config: type[Any], name: str, description: str, **changes: Any) -> Any
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """What the sonographer turns while scanning; all of it changes live.
+    """Controls of the scanner's front panel; all change live.
 
     Raises:
         ConfigError: a value outside its range, named with the range.
@@ -65,15 +65,15 @@ class SimConfig:
 
     ct: str = setting("", "CT volume: file (NIfTI, NRRD, MetaImage, …) or DICOM folder; empty for the built-in phantom")
     labels: str = setting("", "segmentation of the CT: file or folder of masks; empty to classify tissue by HU")
-    label_scheme: str = setting("", "label scheme of the segmentation; empty to take what the labels say of themselves")
-    labels_map: str = setting("", "YAML file that maps label values or names to classes; outranks label_scheme")
-    detail: bool = setting(True, "draw vessels, walls and layers too fine for a CT into the organs, by the seed")
+    label_scheme: str = setting("", "label scheme of the segmentation; empty to detect it")
+    labels_map: str = setting("", "YAML file that maps label values or names to classes; overrides label_scheme")
+    detail: bool = setting(True, "add anatomy below CT resolution (vessels, walls, layers) to the organs, by seed")
     generator: str = setting("", "generator artifact (.safetensors), or a shipped one: abdomen (default), abdomen_lite")
     renderer: str = setting("generator", "renderer of ~/image", choices=RENDERERS)
     device: str = setting("auto", "compute device", choices=DEVICES)
     probe: str = setting("c5_2", "probe preset, or path of a YAML file with the probe's geometry")
     scanner: str = setting(
-        "", "scanner preset, or YAML file that us_sim_fit wrote: probe, image settings and constants; empty for none"
+        "", "scanner preset, or a YAML file from us_sim_fit: probe, image settings, constants; empty for none"
     )
     depth: float = setting(0.0, "imaging depth, mm; 0 for the preset's default", 0.0, 400.0)
     slice_thickness: float = setting(0.0, "elevational beam width, mm; 0 for the preset's default", 0.0, 20.0)

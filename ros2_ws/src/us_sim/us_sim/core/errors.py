@@ -1,10 +1,10 @@
-"""What can be wrong with what the user hands in; every message names the finding and the remedy."""
+"""Errors in the user's input; every message names the finding and the remedy."""
 
 from __future__ import annotations
 
 
 class UsSimError(Exception):
-    """Base of all errors that a user can cause and mend."""
+    """Base of all errors that a user can cause and fix."""
 
 
 class PatientError(UsSimError, ValueError):
@@ -36,7 +36,7 @@ class DataError(UsSimError, ValueError):
 
 
 class ArmError(UsSimError, ValueError):
-    """A description of an arm cannot be used, or the arm does not reach."""
+    """An arm's description cannot be used, or a pose is out of its reach."""
 
 
 class DeviceError(UsSimError, RuntimeError):

@@ -17,7 +17,7 @@ from us_sim.core.config import check_ranges, setting
 from us_sim.core.contact.contact import Contact
 from us_sim.core.geometry.transforms import Matrix, rigid, rotation_from_vector
 
-PATCH = 0.06  # of the face: standard deviation that gel's patches are smoothed with
+PATCH = 0.06  # of the face: standard deviation of the smoothing of gel patches
 EDGE = 0.02  # of the face's lines over which a patch without gel begins
 
 
@@ -47,7 +47,7 @@ def _random(seed: int, kind: int, stamp: int = 0) -> np.random.Generator:
 
 
 def delay(settings: FaultSettings, seed: int, stamp: int) -> float:
-    """Return by how much the frame of a stamp, ns, comes late, s."""
+    """Return the delay, s, of the frame of a stamp, ns."""
     if settings.fault_jitter == 0:
         return settings.fault_latency
     return settings.fault_latency + settings.fault_jitter * float(_random(seed, 0, stamp).random())
@@ -60,56 +60,56 @@ def is_lost(settings: FaultSettings, seed: int, stamp: int) -> bool:
 
 @lru_cache(maxsize=4)
 def calibration_error(seed: int, distance: float, angle: float) -> Matrix:
-    """Return `told_from_actual`, (4, 4): where the probe is in the frame in which its pose puts it.
+    """Return `nominal_from_actual`, (4, 4) mm: the actual pose of the probe in the frame of its nominal one.
 
     Args:
-        seed: gives the direction of the way and the axis of the turn.
-        distance: length of the way, mm.
-        angle: of the turn, rad.
+        seed: of the direction of the translation and the axis of the rotation.
+        distance: of the translation, mm.
+        angle: of the rotation, rad.
     """
     way, axis = _random(seed, 2).standard_normal((2, 3))
     turn = rotation_from_vector(angle * axis / np.linalg.norm(axis))
     return rigid(turn, distance * way / np.linalg.norm(way))
 
 
-def misplaced(settings: FaultSettings, seed: int, ct_from_told: Matrix) -> Matrix:
-    """Return where the probe is, (4, 4), when its pose says `ct_from_told`."""
+def actual_pose(settings: FaultSettings, seed: int, ct_from_nominal: Matrix) -> Matrix:
+    """Return the actual pose of the probe, (4, 4), at a nominal one."""
     if settings.fault_position == 0 and settings.fault_angle == 0:
-        return ct_from_told
-    return ct_from_told @ calibration_error(seed, settings.fault_position, settings.fault_angle)
+        return ct_from_nominal
+    return ct_from_nominal @ calibration_error(seed, settings.fault_position, settings.fault_angle)
 
 
-def lines_alive(settings: FaultSettings, seed: int, lines: int) -> NDArray[np.float32] | None:
-    """Return (lines,) share of its coupling that dead elements leave to each scan line, 0 or 1; None: all."""
-    return None if settings.fault_dead == 0 else living_lines(seed, lines, settings.fault_dead)
+def element_mask(settings: FaultSettings, seed: int, lines: int) -> NDArray[np.float32] | None:
+    """Return (lines,) 0 for scan lines with dead elements, else 1; None without any."""
+    return None if settings.fault_dead == 0 else live_lines(seed, lines, settings.fault_dead)
 
 
-def dried(contact: Contact, settings: FaultSettings, seed: int) -> Contact:
-    """Return the contact where gel is lost; dead elements do not show in it."""
+def without_gel(contact: Contact, settings: FaultSettings, seed: int) -> Contact:
+    """Return the contact after gel loss; dead elements do not affect it."""
     if settings.fault_gel == 0:
         return contact
-    lines = contact.line_coupling * gel_left(seed, len(contact.line_coupling), settings.fault_gel)
+    lines = contact.line_coupling * gel_coverage(seed, len(contact.line_coupling), settings.fault_gel)
     touches = bool(lines.any())
     normal = contact.normal if touches else np.full(3, np.nan)
     return replace(contact, line_coupling=lines, coupling=float(lines.mean()), in_contact=touches, normal=normal)
 
 
-def flipped(image: NDArray[np.uint8] | None, settings: FaultSettings) -> NDArray[np.uint8] | None:
-    """Return an (H, W) image as it is shown: mirrored left to right, if that is the fault."""
+def mirrored(image: NDArray[np.uint8] | None, settings: FaultSettings) -> NDArray[np.uint8] | None:
+    """Return an (H, W) image mirrored left to right, if that fault is set."""
     return np.ascontiguousarray(image[:, ::-1]) if settings.fault_flip and image is not None else image
 
 
 @lru_cache(maxsize=4)
-def living_lines(seed: int, lines: int, share: float) -> NDArray[np.float32]:
-    """Return (lines,) 1 or, for a share of them that the seed picks, 0: dead."""
+def live_lines(seed: int, lines: int, share: float) -> NDArray[np.float32]:
+    """Return (lines,) 1, or 0 for the fraction of dead lines that the seed picks."""
     alive = np.ones(lines, np.float32)
     alive[_random(seed, 3).permutation(lines)[: round(share * lines)]] = 0
     return alive
 
 
 @lru_cache(maxsize=4)
-def gel_left(seed: int, lines: int, share: float) -> NDArray[np.float32]:
-    """Return (lines,) 1 where there is gel, 0 in patches over a share of the face, soft at their edges."""
+def gel_coverage(seed: int, lines: int, share: float) -> NDArray[np.float32]:
+    """Return (lines,) 1 where there is gel, 0 in patches over a fraction of the face, with soft edges."""
     if share == 0:
         return np.ones(lines, np.float32)
     height = gaussian_filter1d(_random(seed, 4).standard_normal(lines), PATCH * lines, mode="reflect")

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, also when the process or the machine dies half-way."""
+"""Atomic file writes: whole or not at all, even if the process or the machine dies half-way."""
 
 from __future__ import annotations
 

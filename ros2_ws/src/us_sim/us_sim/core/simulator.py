@@ -47,19 +47,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """What one pose shows; outputs that were not asked for are None.
+    """The outputs at one pose; those not requested are None.
 
     Attributes:
         image: (H, W) uint8 B-mode, exactly 0 outside the fan.
         ct_slice: (H, W) int16 HU of the whole plane.
         labels: (H, W) uint8 classes of the whole plane.
         contact: of the probe with the skin.
-        wrench: of the patient on the probe; of a probe that rests, unless its touch says how it moves.
+        wrench: of the patient on the probe; of a probe at rest, unless its touch has a velocity.
         ct_from_probe: (4, 4) the pose, mm.
-        renderer: what drew the image.
-        deformed: the probe has pressed in what is shown.
-        phase: of the breath, 0 to 1; 0 while it is held.
-        unknown_fraction: share of the fan that lies beyond the CT, 0 to 1.
+        renderer: of the image.
+        deformed: whether tissue is deformed by the probe.
+        phase: respiratory, 0 to 1; 0 in breath-hold.
+        unknown_fraction: fraction of the fan beyond the CT, 0 to 1.
     """
 
     image: NDArray[np.uint8] | None
@@ -75,7 +75,7 @@ class Frame:
 
 
 class Views(TypedDict, total=False):
-    """What `Simulator.render_batch` makes, and what draws it."""
+    """Outputs of `Simulator.render_batch`, and their renderer."""
 
     image: bool
     ct_slice: bool
@@ -116,7 +116,7 @@ class Simulator:
         generator: needed by the renderer of that name.
         device: `auto`, `cpu` or `cuda`, or one that was chosen before.
         seed: of scatterers and noise.
-        mechanics: how the patient gives way; the default is rigid.
+        mechanics: of the tissue; by default the patient is rigid.
         scanner: whose constants and acoustic table form the image; None for the generic ones. Its probe and its image
             settings are not read here.
 
@@ -199,9 +199,9 @@ class Simulator:
         return LearnedRenderer(generator, probe, self.settings, self.seed)
 
     def on_cpu(self, reason: str) -> Simulator:
-        """Return the same simulator on the CPU, for when the GPU has failed; `reason` tells so.
+        """Return the same simulator on the CPU, for when the GPU has failed; `reason` says why.
 
-        It comes within seconds: a large generator draws in int8 only if that was made before.
+        It takes seconds: a large generator runs in int8 only if that was prepared before.
         """
         generator = self.generator
         if generator is not None:
@@ -209,7 +209,7 @@ class Simulator:
         return self.replace(device=Device.cpu(reason), generator=generator)
 
     def check_renderer(self, renderer: str) -> None:
-        """Raise ConfigError, saying why, if a renderer cannot draw here."""
+        """Raise ConfigError with the reason if a renderer cannot be used here."""
         if renderer not in RENDERERS:
             raise ConfigError(f"renderer is {renderer!r}; expected one of {', '.join(RENDERERS)}")
         if renderer != "generator":
@@ -218,13 +218,13 @@ class Simulator:
             raise ConfigError("renderer is 'generator', but no generator is loaded; load one or use 'physics'")
         if self.scanner is not None:
             raise ConfigError(
-                f"renderer is 'generator', which draws as it was trained and not as scanner {self.scanner.name!r}; use "
+                f"renderer is 'generator', which renders as it was trained, not as scanner {self.scanner.name!r}; use "
                 "renderer 'physics', or leave scanner empty"
             )
         reason = self.generator.card.refusal(self.probe)
         if reason:
             raise ConfigError(
-                f"generator {self.generator.name!r} cannot draw for this probe: {reason}; use "
+                f"generator {self.generator.name!r} does not fit this probe: {reason}; use "
                 "renderer 'physics', or load another"
             )
         device = self.device.torch_device
@@ -279,16 +279,16 @@ class Simulator:
 
         Args:
             ct_from_probe: rigid poses.
-            image, ct_slice, labels: what to make.
-            renderer: draws the image; None for the simulator's own.
-            times: s, when each pose is seen: the breath follows them; None: it is held.
-            coupling: (L,) share that each scan line is left with of its coupling in the image, for faults; None: all.
-            touches: from `touch` at each pose, where they are known already; None: of a probe that rests.
+            image, ct_slice, labels: outputs to make.
+            renderer: of the image; None for the simulator's own.
+            times: s, of each pose, for respiration; None: breath-hold.
+            coupling: (L,) factor on the coupling of each scan line in the image, for faults; None: 1.
+            touches: from `touch` at each pose, if already computed; None: of a probe at rest.
 
         Raises:
             PoseError: wrong shape, or a pose is not finite and rigid.
-            ConfigError: the renderer cannot draw here.
-            DeviceError: the GPU fails or runs out of memory; the simulator `on_cpu` goes on.
+            ConfigError: the renderer cannot be used here.
+            DeviceError: the GPU fails or runs out of memory; use the simulator `on_cpu` instead.
         """
         renderer = renderer or self.renderer
         self.check_renderer(renderer)
@@ -319,7 +319,7 @@ class Simulator:
         return unknown_fraction(volume.hu.shape, volume.ct_from_voxel, apply(ct_from_probe, self._sparse))
 
     def _displacement(self, touch: Touch) -> Displacement | None:
-        """How the tissue gives way to the probe at one pose; None where it does not."""
+        """Tissue deformation under the probe at one pose; None without any."""
         return displacement(touch.indentation, self.probe) if self.mechanics.deformation else None
 
     def _phase(self, seconds: float) -> float:

@@ -1,4 +1,4 @@
-"""Tissue classes and what sound does in them: the one table that physics, labels and messages read."""
+"""Tissue classes and their acoustic properties: the one table that physics, labels and messages read."""
 
 from __future__ import annotations
 

@@ -1,9 +1,12 @@
-"""Files of the user, who may give us anything: looked at before they are opened, and read within bounds."""
+"""Files of the user, who may give anything: checked before they are opened, and read within bounds."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,17 @@ MOST_YAML, DEEPEST_YAML = 2**18, 32  # bytes and levels
 def home(path: str | Path) -> Path:
     """Return a path with `~` as the home folder; that of a user who does not exist stays as it is, and is not found."""
     return Path(os.path.expanduser(path))
+
+
+@contextmanager
+def system_errors_as(error: type[UsSimError]) -> Iterator[None]:
+    """Turn what the system says of a file (no permission, name too long, device gone) into an error of ours."""
+    try:
+        yield
+    except OSError as problem:
+        raise error(
+            f"{str(problem.filename)[:200]}: {problem.strerror or problem}; expected a file or folder that can be read"
+        ) from problem
 
 
 def check_file(path: Path, error: type[UsSimError], most: int | None = None) -> None:
@@ -40,7 +54,8 @@ def read_yaml(path: Path, error: type[UsSimError]) -> Any:
     """Return what a small YAML file holds.
 
     Raises:
-        error: no file, too large, no YAML, too deep, or with aliases, of which a few lines can make gigabytes.
+        error: no file, too large, no YAML, too deep, a key twice, or with aliases, of which a few lines can make
+            gigabytes.
     """
     try:
         check_file(path, error, MOST_YAML)
@@ -62,3 +77,10 @@ class _PlainLoader(yaml.SafeLoader):
             return super().compose_node(parent, index)
         finally:
             self._depth -= 1
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        for key, times in keys.most_common(1):
+            if times > 1:
+                raise yaml.YAMLError(f"it has {key!r} twice")
+        return super().construct_mapping(node, deep)

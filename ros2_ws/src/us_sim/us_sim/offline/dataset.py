@@ -67,7 +67,7 @@ def card_of(replay: Replay, source: dict[str, Any], *, ct_slice: bool) -> dict[s
 
 
 class Dataset:
-    """A folder that is filled shard by shard; what is there already is not made again.
+    """A folder that is filled shard by shard; existing shards are kept.
 
     Args:
         folder: made if it is missing.
@@ -180,7 +180,7 @@ class Writer:
     def _run(self) -> None:
         while (shard := self._shards.get()) is not None:
             if self._error is not None:
-                continue  # whoever renders is told at the next shard
+                continue  # reported with the next shard
             file, make = shard
             try:
                 with atomic_write(file) as partial_file, partial_file.open("wb") as stream:

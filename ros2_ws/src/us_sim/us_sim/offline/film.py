@@ -1,4 +1,4 @@
-"""A film of a trajectory: B-mode and labels above the trace of the normal force, moving together at their true pace."""
+"""A film of a trajectory: B-mode and labels above the trace of the normal force, in real time."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def write_film(
     drawn = at_rate(shots, times, rate)
     first = next(drawn, None)
     if first is None:
-        raise RecordingError("no frame for the film: faults have lost them all")
+        raise RecordingError("no frame for the film: faults have dropped all of them")
     shown = (canvas.draw(shot, second) for shot, second in chain([first], drawn))
     path.parent.mkdir(parents=True, exist_ok=True)
     write = _write_gif if path.suffix.lower() == ".gif" else _write_mp4

@@ -21,10 +21,11 @@ from rich.progress import (
 )
 
 from us_sim.core.assembly import base_probe, open_simulator, started
+from us_sim.core.command import as_command
 from us_sim.core.compute.cluster import spread
 from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.core.contact.mechanics import MechanicsSettings
-from us_sim.core.errors import ConfigError, UsSimError
+from us_sim.core.errors import ConfigError
 from us_sim.core.faults import FaultSettings
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.robot.motion import MOTIONS, motion
@@ -39,18 +40,16 @@ ROUND = 12.0  # s
 CONFIGS: tuple[type[Any], ...] = (SimConfig, ImageSettings, MechanicsSettings, FaultSettings)
 
 
+@as_command("us_sim_render")
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status: 0, 2 after one line that says what was wrong, 130 after Ctrl-C."""
+    """Run the command; return its exit status."""
     options = vars(_parser().parse_args(argv))
     console = Console(stderr=True)
     try:
         _check(options)
         _render(options, console)
-    except (UsSimError, OSError) as error:
-        print(f"us_sim_render: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
-        again = "; the same command goes on where it stopped" if options["batch"] else ""
+        again = "; the same command resumes where it stopped" if options["batch"] else ""
         print(f"us_sim_render: interrupted{again}", file=sys.stderr)
         return 130
     return 0
@@ -60,7 +59,7 @@ def _check(options: dict[str, Any]) -> None:
     """Raise ConfigError for options that do not go together, before anything is loaded."""
     out, film, batch = options["out"], options["film"], options["batch"]
     if out is None and film is None:
-        raise ConfigError("nothing to make; expected --out DIR for pictures or a dataset, or --film FILE")
+        raise ConfigError("no output; expected --out DIR for pictures or a dataset, or --film FILE")
     if out is None and options["sheet"]:
         raise ConfigError("--sheet is written to a folder; expected --out DIR with it")
     if film is not None:
@@ -95,6 +94,8 @@ def _replay(options: dict[str, Any], console: Console) -> Replay:
     patient = simulator.patient
     for line in (*patient.labelling, *patient.warnings):
         _say(console, f"{patient.name}: {line}")
+    for line in simulator.probe.warnings:
+        _say(console, line)
     if given is None:
         usual = round(ROUND * options["rate"]) if options["film"] else COUNT
         count = usual if options["count"] is None else options["count"]
@@ -109,7 +110,7 @@ def _dataset(replay: Replay, options: dict[str, Any], console: Console) -> None:
     dataset = _opened(replay, options)
     there = len(replay.trajectory) - sum(map(len, dataset.missing()))
     if there:
-        _say(console, f"{there} of {len(replay.trajectory)} poses are there already")
+        _say(console, f"{there} of {len(replay.trajectory)} poses are done already")
     with _progress(console) as progress:
         task = progress.add_task("rendering", total=len(replay.trajectory), completed=there)
         for done in _filled(dataset, replay, options):
@@ -211,13 +212,16 @@ def _parser() -> argparse.ArgumentParser:
         "--poses",
         type=Path,
         metavar="FILE",
-        help="recorded poses: MCAP, rosbag2 folder, or CSV of ct_from_probe, a pose a line: 16 numbers, row-major, "
+        help="recorded poses: MCAP, rosbag2 folder, or CSV of ct_from_probe, one pose per line: 16 numbers, row-major, "
         "mm; or x y z in mm and qx qy qz qw",
     )
     parser.add_argument("--topic", default="", help="of the poses in a recording (the only one)")
     parser.add_argument("--ct-frame", default="ct", help="frame_id of the patient in a recording (%(default)s)")
     parser.add_argument(
-        "--rate", type=_rate, default=30.0, help="poses a second of a motion or CSV, which have no stamps (%(default)g)"
+        "--rate",
+        type=_rate,
+        default=30.0,
+        help="poses per second of a motion or CSV, without stamps (%(default)g)",
     )
     parser.add_argument(
         "--count",
@@ -226,12 +230,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the PNGs or the dataset; made if missing")
     parser.add_argument("--sheet", action="store_true", help="write sheet.png, all frames with slice and labels")
-    parser.add_argument("--film", type=Path, metavar="FILE", help="write a film with the force's trace: .mp4 or .gif")
+    parser.add_argument("--film", type=Path, metavar="FILE", help="write a film with the force over time: .mp4 or .gif")
     parser.add_argument(
         "--batch",
         type=int,
         metavar="N",
-        help="write a dataset of .npz instead of PNGs, rendering N poses at once; started again, it goes on",
+        help="write a dataset of .npz instead of PNGs, rendering N poses at once; a restart resumes",
     )
     parser.add_argument("--workers", type=int, default=1, help="processes that fill the dataset (%(default)s)")
     parser.add_argument("--scheduler", default="", metavar="tcp://HOST:PORT", help="of a Dask cluster that fills it")

@@ -1,4 +1,4 @@
-"""A trajectory rendered pose by pose, as the node would have shown it: breath by stamp, faults by seed and stamp."""
+"""A trajectory rendered pose by pose as in the node: respiration by stamp, faults by seed and stamp."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Shot:
     Attributes:
         number: of the pose, from 0.
         stamp: ns.
-        frame: with the pose as it was told, and the wrench of a probe that comes from the pose before.
+        frame: with the nominal pose, and the wrench of a probe that moves from the pose before.
         device: that rendered it, and what ran the generator on it.
     """
 
@@ -36,12 +36,12 @@ class Shot:
 
 
 class Replay:
-    """A simulator along a trajectory. A GPU that fails is left for the CPU; `say` tells so.
+    """A simulator along a trajectory. If the GPU fails, the CPU continues; `say` reports it.
 
     Args:
         simulator: what renders.
         trajectory: poses and stamps.
-        faults: what goes wrong, as in the node; nothing comes late, for there is nobody to wait.
+        faults: injected, as in the node; without delays, which have no effect offline.
         say: for one line of text.
     """
 
@@ -53,7 +53,7 @@ class Replay:
         self._at_rest = lru_cache(KEPT)(lambda number: touches.touch(trajectory.poses[number]))
 
     def shots(self, first: int, last: int, batch: int = 1, *, ct_slice: bool = True) -> Iterator[Shot]:
-        """Yield the frames of poses first to last − 1, in batches; those that a fault loses are left out."""
+        """Yield the frames of poses first to last − 1, in batches; those dropped by a fault are left out."""
         stamps, faulty = self.trajectory.stamps, FaultySimulator(self.simulator, self.faults)
         numbers = [n for n in range(first, last) if not faulty.is_lost(int(stamps[n]))]
         for start in range(0, len(numbers), batch):

@@ -1,4 +1,4 @@
-"""Pictures for eyes: a frame, its CT slice and its labels, and many of them on one contact sheet."""
+"""Pictures for people: a frame, its CT slice and its labels, and many of them on one sheet."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def read_bag(path: Path, topic: str = "") -> list[RecordedPose]:
     if topic and topic not in topics:
         raise RecordingError(f"{path}: no poses on topic {topic!r}; expected one of {listed}")
     if not topic and len(topics) > 1:
-        raise RecordingError(f"{path}: poses on {len(topics)} topics ({listed}); say which with --topic")
+        raise RecordingError(f"{path}: poses on {len(topics)} topics ({listed}); select one with --topic")
     chosen = sorted((row for row in rows if row.topic == (topic or listed)), key=lambda row: row.received)
     decode = _decoder()
     return [_pose(decode, row, f"{path}, pose {number}") for number, row in enumerate(chosen, start=1)]
@@ -122,8 +122,8 @@ def _files(path: Path) -> list[Path]:
     metadata = path / FOLDER
     if not metadata.is_file():
         raise RecordingError(
-            f"{path}: a folder without {FOLDER}; expected that of rosbag2 (`ros2 bag reindex` makes "
-            "it anew), or name a file"
+            f"{path}: a folder without {FOLDER}; expected that of rosbag2 (`ros2 bag reindex` recreates "
+            "it), or name a file"
         )
     try:
         about = read_yaml(metadata, RecordingError)["rosbag2_bagfile_information"]
@@ -155,7 +155,7 @@ def _rows(file: Path) -> list[Row]:
             raise
         detail = str(error).strip() or type(error).__name__
         raise RecordingError(
-            f"{file}: damaged, or cut short ({detail}); a recording that was killed is mended by "
+            f"{file}: damaged, or cut short ({detail}); repair an interrupted recording with "
             "`mcap recover` or `ros2 bag reindex`"
         ) from error
 

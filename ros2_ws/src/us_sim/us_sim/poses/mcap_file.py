@@ -1,4 +1,4 @@
-"""An MCAP file, read within bounds, and as far as it goes: a recording that was killed has no index.
+"""An MCAP file, read within bounds and as far as it is intact: a recording that was killed has no index.
 
 The format: https://mcap.dev/spec. A chunk may say that it unpacks to anything; it is believed up to MOST_IN_CHUNK.
 """
@@ -110,6 +110,6 @@ def _checked(chunk: Chunk, before: int) -> int:
 
 
 def _lz4_size(data: bytes) -> int:
-    """What an LZ4 frame says that it unpacks to, 0 if it does not: then it is no more than 255 times its size."""
+    """The declared size of an LZ4 frame, 0 if it does not: then it is no more than 255 times its size."""
     descriptor = data[4] if len(data) > 14 else 0  # FLG, after the magic number
     return int.from_bytes(data[6:14], "little") if descriptor & 8 else 0

@@ -28,7 +28,7 @@ class Trajectory:
 
     Attributes:
         poses: (N, 4, 4) `ct_from_probe`, mm.
-        stamps: (N,) int64 ns: breath and faults follow them.
+        stamps: (N,) int64 ns, for respiration and faults.
     """
 
     poses: NDArray[np.float64]
@@ -66,8 +66,8 @@ def read_trajectory(path: Path, *, rate: float = 30.0, topic: str = "", ct_frame
         ct_frame: `frame_id` that the poses of a recording stand in.
 
     Raises:
-        PoseError: no pose, or one that cannot be, named with its place.
-        RecordingError: a recording that cannot be read, or whose poses are not clear.
+        PoseError: no pose, or an invalid one, named with its place.
+        RecordingError: a recording that cannot be read, or whose poses are ambiguous.
         OSError: there is no such file.
     """
     if path.is_dir() and (path / SWEEP).exists():

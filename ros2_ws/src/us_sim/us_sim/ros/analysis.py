@@ -1,4 +1,4 @@
-"""What frames show, in numbers, to ~/analysis and ~/confidence: in a thread of its own, of the newest frame."""
+"""Image analysis for ~/analysis and ~/confidence, in a thread of its own, on the newest frame."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A frame with what made it.
+    """A frame and what it was made with.
 
     Attributes:
         frame: with its image; and with labels, unless a segmenter finds them.
@@ -46,7 +46,7 @@ class Shown:
 
 
 class Analyst:
-    """Analyses frames as fast as it can and leaves out those that come in between; frames never wait for it.
+    """Analyses the newest frame and skips those in between; frames never wait for it.
 
     `failed(what, error)` takes an error of one frame: it does not end the thread.
     """

@@ -1,4 +1,4 @@
-"""A frame as coloured points where its pixels lie in the patient: for rviz, which shows no picture in space."""
+"""A frame as coloured points where its pixels lie in the patient: for rviz, which cannot show an image in space."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the node did: counted in any thread, told once a second on /diagnostics."""
+"""Counters of the node, from any thread, reported once a second on /diagnostics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-WINDOW = 200  # frames over which latency is told
+WINDOW = 200  # frames over which latency is reported
 
 
 @dataclass

@@ -17,7 +17,7 @@ from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.service import Service
 
-MOST = 50  # kinds of failure that are told apart
+MOST = 50  # kinds of failure that are distinguished
 
 
 class EnduringExecutor(SingleThreadedExecutor):
@@ -60,11 +60,11 @@ class EnduringExecutor(SingleThreadedExecutor):
         self.failures[kind] += 1
         if self.failures[kind] == 1:
             names = ", ".join(node.get_name() for node in self.get_nodes())
-            get_logger(names or "us_sim").error(f"{kind}; it goes on, and counts further ones without a word")
+            get_logger(names or "us_sim").error(f"{kind}; it continues; further ones are counted without a message")
         return why
 
     def answer_always(self, node: Node) -> None:
-        """Let the services of a node answer "no, because" where a callback raises: who calls would wait for ever."""
+        """Let the services of a node answer "no, because" where a callback raises: the caller would wait for ever."""
         for service in node.services:
             service.callback = self._answering(service)
 

@@ -1,4 +1,4 @@
-"""A fake arm with seven axes that carries the probe: the demo motion as a joint trajectory.
+"""A simulated seven-axis arm that carries the probe: the demo motion as a joint trajectory.
 
 It stands at the origin of `world`, the patient lies beside it, and `/joint_states` says how it moves.
 robot_state_publisher makes TF of that for the simulator (`pose_source:=tf`). Where there is none, this node sends the
@@ -14,6 +14,7 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
+from us_sim.core.command import as_command
 from us_sim.core.errors import ArmError
 from us_sim.core.generator.shipped import shipped_arm
 from us_sim.core.geometry.transforms import MM_PER_M, apply, inverse, rigid
@@ -96,6 +97,7 @@ def _advice(arm: Arm, config: ArmConfig, world_from_probe: Matrix) -> str:
     return ""
 
 
+@as_command("fake_arm")
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is interrupted; return the exit code."""
     return run(FakeArm, lambda _: None, args)

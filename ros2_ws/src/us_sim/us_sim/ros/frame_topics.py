@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class FrameTopics:
-    """Publishes frames to whoever listens, and counts them."""
+    """Publishes frames to topics with subscribers, and counts them."""
 
     def __init__(self, outputs: Outputs, config: RosConfig) -> None:
         self._outputs, self._config = outputs, config
@@ -45,7 +45,7 @@ class FrameTopics:
         self._sequence += 1
 
     def header(self, pose: ProbePose) -> Header:
-        """Return the header of what is told in the probe's frame."""
+        """Return the header of messages in the probe's frame."""
         return Header(stamp=pose.stamp, frame_id=self._config.probe_frame_id)
 
     def _publish_pictures(self, frame: Frame, header: Header) -> None:
@@ -61,7 +61,7 @@ class FrameTopics:
             out.ct_view.publish(image_message(soft_window(frame.ct_slice), header))
 
     def _publish_in_ct(self, frame: Frame, pose: ProbePose, scene: Scene) -> None:
-        """What is told in the patient's frame."""
+        """Publish what is given in the patient's frame."""
         out, probe, ct_frame = self._outputs, scene.simulator.probe, self._config.ct_frame_id
         if listened(out.markers):
             out.markers.publish(live_markers(probe, frame, ct_frame, pose.stamp))

@@ -1,6 +1,6 @@
-"""Once a second: diagnostics, the frozen frame again, and the patient's meshes for who has begun to look.
+"""Once a second: diagnostics, the frozen frame again, and the patient's meshes for new subscribers.
 
-And 20 times a second, for a patient that breathes, the last frame again."""
+And 20 times a second, for a breathing patient, the last frame again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loading beside the executor: what is under way is told, takes no longer than its limit, and can be cancelled."""
+"""Loading beside the executor: with progress on /diagnostics, a time limit, and cancellation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOOK = 0.5  # s between two looks at the time
 
 
 class LoadError(UsSimError):
-    """A load that was given up."""
+    """A load that timed out or was cancelled."""
 
 
 class Loads:

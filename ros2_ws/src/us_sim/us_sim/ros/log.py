@@ -1,4 +1,4 @@
-"""What the user hears of the node: a line for each thing that goes wrong, none twice in a moment."""
+"""The node's log: one line per problem, rate-limited."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ QUIET = 5.0  # s between two warnings of one kind
 
 
 class Log:
-    """The node's log, silent about what an interrupt has broken off."""
+    """The node's log; silent about work that an interrupt has aborted."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
         self._warned: dict[str, float] = {}
 
     def tell(self, text: str) -> None:
-        """Log what is worth knowing."""
+        """Log an informational message."""
         self._node.get_logger().info(text)
 
     def warn(self, kind: str, text: str) -> None:
@@ -37,5 +37,5 @@ class Log:
 
 
 def text_of(error: Exception) -> str:
-    """Return what the user reads: errors of ours as they are, others with their type."""
+    """Return the text of an error: ours as they are, others with their type."""
     return str(error) if isinstance(error, UsSimError) else f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""A letter box for one letter: the newest wins, so that no queue can grow; but letters may be posted to come late."""
+"""A one-slot mailbox: the newest item wins, so that no queue can grow; items may be posted with a delay."""
 
 from __future__ import annotations
 

@@ -23,10 +23,10 @@ class MotionConfig:
         ConfigError: a value outside its range or choices.
     """
 
-    motion: str = setting("liver_sweep", "how the probe moves over the skin", choices=MOTION_NAMES)
+    motion: str = setting("liver_sweep", "demo motion of the probe", choices=MOTION_NAMES)
     rate: float = setting(30.0, "poses per second, Hz", 1.0, 200.0)
-    period: float = setting(12.0, "duration of one motion, s", 1.0, 600.0)
-    ct_frame_id: str = setting("ct", "frame of the poses; by default behind the node's namespace")
+    period: float = setting(12.0, "period of the motion, s", 1.0, 600.0)
+    ct_frame_id: str = setting("ct", "frame id of the patient; default prefixed by the node's namespace")
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -47,7 +47,7 @@ class ArmConfig(MotionConfig):
 
     output: str = setting(
         "pose",
-        "who tells the simulator: TF by robot_state_publisher, or ~/probe_pose from here",
+        "source of the simulator's poses: TF by robot_state_publisher, or ~/probe_pose from here",
         choices=("tf", "pose"),
     )
     world_from_ct: str = setting(TABLE, f"pose of the CT in frame world: '{TABLE_ORDER}', m and rad")

@@ -1,7 +1,7 @@
 """The simulator as a lifecycle node: poses in, frames out.
 
-The executor's thread judges poses and answers services; the stream's thread renders the newest pose. What is
-simulated, both find in the session.
+The executor's thread validates poses and answers services; the stream's thread renders the newest pose. Both read the
+session.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import sys
 
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
+from us_sim.core.command import as_command
 from us_sim.ros import parameters
 from us_sim.ros.diagnostics import Statistics
 from us_sim.ros.heartbeat import Heartbeat
@@ -35,7 +36,7 @@ class UsSim(LifecycleNode):
         for config in parameters.CONFIGS:
             parameters.declare(self, config)
         self.session = Session(self)
-        self.add_on_set_parameters_callback(self.session.judge)
+        self.add_on_set_parameters_callback(self.session.validate)
         self.add_post_set_parameters_callback(self.session.apply)
         self._input: PoseInput | None = None
         Services(self, self.session)
@@ -107,6 +108,7 @@ class UsSim(LifecycleNode):
         self.session.log.warn(error.reason, f"pose refused ({count} of this kind): {error}")
 
 
+@as_command("us_sim")
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is interrupted; return the exit code."""
     return run(UsSim, UsSim.autostart, args)

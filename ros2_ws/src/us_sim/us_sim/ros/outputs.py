@@ -18,7 +18,7 @@ OVERRIDES = QoSOverridingOptions.with_default_policies
 
 
 def pose_qos() -> QoSProfile:
-    """Poses in: the newest or nothing."""
+    """Poses in: best effort, the newest only."""
     return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
@@ -39,7 +39,7 @@ def latched_qos() -> QoSProfile:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which parts of a frame somebody listens to."""
+    """Outputs that have subscribers."""
 
     image: bool
     ct_slice: bool

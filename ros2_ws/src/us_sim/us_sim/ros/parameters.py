@@ -1,4 +1,4 @@
-"""Node parameters from the settings dataclasses: one place says default, range and description."""
+"""Node parameters, declared from the settings dataclasses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RosConfig:
     data_folders: str = setting(
         "", "folders that ~/load_* may read, separated by ':'; empty: home, working directory and the parameters' files"
     )
-    load_timeout: float = setting(300.0, "longest time that ~/load_* may take before it is given up, s", 1.0, 3600.0)
+    load_timeout: float = setting(300.0, "time limit of ~/load_*, s", 1.0, 3600.0)
     pose_source: str = setting("topic", "source of probe poses", choices=("topic", "tf"))
     ct_frame_id: str = again(
         MotionConfig, "ct_frame_id", "frame id of the patient; default prefixed by the node's namespace"
@@ -84,7 +84,7 @@ _HINTS = {
 def declare(node: Node, config: type[Any], names: Iterable[str] | None = None) -> None:
     """Declare one parameter for every field of a settings dataclass, or for those named.
 
-    Default frames stand behind the namespace (`left/probe`), so that several simulators share one TF tree.
+    Default frames are prefixed by the namespace (`left/probe`), so that several simulators share one TF tree.
     """
     namespace = node.get_namespace().strip("/")
     for item in fields(config):
@@ -126,12 +126,12 @@ def check_live(parameters: Iterable[Parameter]) -> None:
 
 
 def consent() -> SetParametersResult:
-    """Return the answer of a callback that has nothing against a change."""
+    """Return the result of a callback that accepts a change."""
     return SetParametersResult(successful=True)
 
 
 def refusal(reason: str) -> SetParametersResult:
-    """Return the answer of a callback that refuses a change."""
+    """Return the result of a callback that rejects a change."""
     return SetParametersResult(successful=False, reason=reason)
 
 

@@ -14,7 +14,7 @@ from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 from std_msgs.msg import Header
 
-from us_sim.core.errors import RecordingError
+from us_sim.core.command import as_command
 from us_sim.poses.bags import RecordedPose, read_bag
 from us_sim.ros.conversions import later
 from us_sim.ros.outputs import stream_qos
@@ -65,6 +65,7 @@ def pose_stamped(pose: RecordedPose) -> PoseStamped:
     return PoseStamped(header=header, pose=Pose(position=Point(x=x, y=y, z=z), orientation=turn))
 
 
+@as_command("us_sim_play")
 def main(args: list[str] | None = None) -> int:
     """Run the node until all is sent; return the exit code."""
     parser = argparse.ArgumentParser(prog="us_sim_play", description=__doc__)
@@ -74,11 +75,7 @@ def main(args: list[str] | None = None) -> int:
     options = parser.parse_args(remove_ros_args(sys.argv if args is None else ["", *args])[1:])
     if not 0.01 <= options.speed <= 100:
         parser.error(f"speed is {options.speed}; expected 0.01 to 100")
-    try:
-        poses = read_bag(options.file, options.topic)
-    except (RecordingError, OSError) as error:
-        print(f"us_sim_play: {error}", file=sys.stderr)
-        return 1
+    poses = read_bag(options.file, options.topic)
     return run(lambda: Player(poses, options.speed), lambda _: None, args)
 
 

@@ -22,7 +22,7 @@ RETRY = 0.005  # s between two looks for a transform that is late
 
 
 class PoseInput:
-    """Judges poses in the executor's thread and hands on the accepted ones; never waits, never queues."""
+    """Validates poses in the executor's thread and hands on the accepted ones; never waits, never queues."""
 
     def __init__(
         self,

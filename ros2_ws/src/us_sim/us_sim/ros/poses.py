@@ -1,4 +1,4 @@
-"""Which poses are taken: finite, in a known frame, not older than the last one."""
+"""Validation of poses: finite, in a known frame, not older than the last one."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from std_srvs.srv import SetBool
 from us_sim_msgs.msg import ProbeInfo
 
 from us_sim.core import assembly
+from us_sim.core.command import as_command
 from us_sim.core.config import SimConfig
 from us_sim.core.robot.motion import motion
 from us_sim.ros import parameters
@@ -84,6 +85,7 @@ class ProbeMotion(Node):
             )
 
 
+@as_command("probe_motion")
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is interrupted; return the exit code."""
     return run(ProbeMotion, lambda _: None, args)

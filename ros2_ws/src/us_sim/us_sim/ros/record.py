@@ -19,6 +19,7 @@ from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image
 from us_sim_msgs.msg import Contact, FrameInfo, ProbeInfo
 
+from us_sim.core.command import as_command
 from us_sim.core.errors import RecordingError
 from us_sim.ros.conversions import nanoseconds
 from us_sim.ros.folders import RECORDINGS
@@ -88,6 +89,7 @@ class Recorder(Node):
             raise RecordingError(f"{self.file.path}: recording stopped: {error.strerror}") from error
 
 
+@as_command("us_sim_record")
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is interrupted; return the exit code."""
     parser = argparse.ArgumentParser(prog="us_sim_record", description=__doc__)
@@ -96,11 +98,7 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument("file", nargs="?", type=Path, default=usual, help=about)
     parser.add_argument("--frames", action="store_true", help=f"record {', '.join(FRAMES)} and probe_info as well")
     options = parser.parse_args(remove_ros_args(sys.argv if args is None else ["", *args])[1:])
-    try:
-        return run(lambda: Recorder(options.file, options.frames), lambda _: None, args, ends=(RecordingError,))
-    except OSError as error:
-        print(f"us_sim_record: {error}", file=sys.stderr)
-        return 1
+    return run(lambda: Recorder(options.file, options.frames), lambda _: None, args, ends=(RecordingError,))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def run(
     args: list[str] | None,
     ends: tuple[type[UsSimError], ...] = (),
 ) -> int:
-    """Make a node, start it and spin it; return the exit code, 1 after an error that the user can mend.
+    """Make a node, start it and spin it; return the exit code, 1 after an error that the user can fix.
 
     Errors of callbacks are logged and counted; only those named in `ends` end it.
     """

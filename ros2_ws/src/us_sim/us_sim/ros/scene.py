@@ -1,4 +1,4 @@
-"""What the node shows, and how that changes while it runs."""
+"""The node's scene and its live changes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def changed(
     """Return the simulator with new values of what changes live; the same one if none differs.
 
     Raises:
-        ConfigError: a renderer that cannot draw here, or a probe that the generator's card does not allow.
+        ConfigError: a renderer that cannot be used here, or a probe that the generator's card does not allow.
     """
     present = simulator.probe, simulator.settings, simulator.mechanics, simulator.renderer
     if present == (probe, settings, mechanics, renderer):

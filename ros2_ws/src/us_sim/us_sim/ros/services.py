@@ -145,12 +145,12 @@ class Services:
     # -- frames on demand ----------------------------------------------------------------------------
 
     def freeze(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        """Hold the picture, or let it run."""
+        """Freeze the image, or resume."""
         stream = self._session.stream
         if stream is not None:
             stream.freeze(request.data)
         response.success = stream is not None
-        response.message = "" if response.success else "the node is not active; there is no picture to freeze"
+        response.message = "" if response.success else "the node is not active; there is no image to freeze"
         return response
 
     async def render(self, request: RenderFrame.Request, response: RenderFrame.Response) -> RenderFrame.Response:
@@ -170,7 +170,7 @@ class Services:
 
 
 class Job:
-    """One request for frames: poses judged at once, in the executor's thread; frames made later, in a worker."""
+    """One request for frames: poses validated at once, in the executor's thread; frames made later, in a worker."""
 
     def __init__(self, session: Session, request: RenderFrame.Request, now: Time) -> None:
         if session.scene is None:

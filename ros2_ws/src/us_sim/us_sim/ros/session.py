@@ -1,6 +1,6 @@
-"""What the node simulates: the one thing that its lifecycle, services, heartbeat and stream share.
+"""The node's session: state shared by lifecycle, services, heartbeat and stream.
 
-The executor's thread judges parameters and answers services; the stream's threads render. `scene` is the one
+The executor's thread validates parameters and answers services; the stream's threads render. `scene` is the one
 reference that both read: it is replaced as a whole, never changed.
 """
 
@@ -71,7 +71,7 @@ class Session:
     Attributes:
         scene: the simulator in force; None while the node is not configured.
         config: frames and source of poses, as they were when the node was configured.
-        faults: what goes wrong on purpose.
+        faults: injected.
         analysis: where ~/analysis reads the organs.
         outputs: the publishers, while there is a scene.
         tree: the transforms, while there is a scene.
@@ -142,7 +142,7 @@ class Session:
         simulator = assembly.open_simulator(config, settings, self._base_probe, mechanics, **self._kept)
         for line in simulator.patient.labelling:
             node.get_logger().info(line)
-        for warning in simulator.patient.warnings:
+        for warning in (*simulator.patient.warnings, *simulator.probe.warnings):
             node.get_logger().warning(warning)
         path = self.analysis.segmenter
         self._segmenter = load_segmenter(segmenter_of(path)) if path else None
@@ -229,7 +229,7 @@ class Session:
 
     # -- parameters ----------------------------------------------------------------------------------
 
-    def judge(self, wished: list[Parameter]) -> SetParametersResult:
+    def validate(self, wished: list[Parameter]) -> SetParametersResult:
         """Say whether parameters may take new values."""
         if self.scene is None:
             return parameters.consent()
@@ -256,7 +256,7 @@ class Session:
             self._segmenter.check_probe(simulator.probe)
 
     def _forget_kept(self, names: set[str]) -> None:
-        """A parameter that names another patient or generator outdoes what a service has loaded before it."""
+        """A parameter that names another patient or generator overrides what a service loaded before."""
         if names & {"ct", "labels", "label_scheme", "labels_map", "detail", "seed"}:
             self._kept.pop("patient", None)
         if "generator" in names:

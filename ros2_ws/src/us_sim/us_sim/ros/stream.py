@@ -46,8 +46,8 @@ class FrameStream:
     def accept(self, pose: ProbePose) -> None:
         """Publish contact and wrench of a pose and leave it for the render thread.
 
-        They take a fraction of a millisecond and controllers close their loop on them: they are skipped neither
-        when the picture is late nor when it is frozen.
+        They take a fraction of a millisecond and controllers close their loop on them: they are published even when
+        the image is late or frozen.
         """
         try:
             pose = self._touched(pose)
@@ -117,7 +117,7 @@ class FrameStream:
         return self._renderer.put(pose, pose.arrival + late if late else 0.0)
 
     def _failed(self, what: str, error: Exception) -> None:
-        """Count and tell an error of one pose: it must end neither the stream nor the executor."""
+        """Count and log an error of one pose: it must end neither the stream nor the executor."""
         self._statistics.count("render errors")
         self._session.log.warn(f"no {what}", f"no {what}: {type(error).__name__}: {error}")
 
@@ -149,7 +149,7 @@ class FrameStream:
         frame, scene = with_fall_back(render, scene, session.fall_back)
         self._topics.publish(frame, pose, scene)
         if analysed:
-            coupling = FaultySimulator(scene.simulator, faults).shown_coupling(frame.contact)
+            coupling = FaultySimulator(scene.simulator, faults).image_coupling(frame.contact)
             self._analyst.take(Shown(frame, scene.simulator, coupling, segmenter, self._topics.header(pose)))
         if not pose.frozen:
             self._statistics.rendered(time.monotonic() - pose.arrival)

@@ -57,7 +57,7 @@ class TransformTree:
         return self._lookup(self._probe_frame, RosTime())
 
     def send(self, ct_from_probe: Matrix, stamp: Time) -> None:
-        """Tell TF where the probe is, for those who show it."""
+        """Broadcast the probe's pose."""
         if self._tf2 is not None:
             header = Header(stamp=stamp, frame_id=self._ct_frame)
             self._broadcaster.sendTransform(

@@ -1,4 +1,4 @@
-"""Where to put the probe to see an organ: candidates on the skin around it, judged by what their frames show."""
+"""Probe positions for an organ: candidates on the skin around it, rated by what their frames show."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Who may use the page, and what it may say: judged before viser sees the request or the message.
+"""Access control of the page: requests and messages are checked before viser sees them.
 
 A page of another site could otherwise open a WebSocket to ours, and steer the probe from the user's own browser.
-viser has no setting for it, but it serves by `websockets`, which takes a judge of requests and a class of connections.
+viser has no setting for it, but it serves by `websockets`, which takes a hook for requests and a connection class.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Guard:
         return ""
 
     def refuse(self, why: str) -> None:
-        """Count, and tell of, a request or message that was turned away."""
+        """Count and report a rejected request or message."""
         self.refused += 1
         self._tell(why)
 

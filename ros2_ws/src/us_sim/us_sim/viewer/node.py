@@ -21,6 +21,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from us_sim.client.frames import Collector
 from us_sim.client.recording import Recorder
+from us_sim.core.command import as_command
 from us_sim.core.errors import ProbeError
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.ros import parameters
@@ -86,7 +87,7 @@ class Viewer(Node):
         try:
             probe = probe_geometry(info)
         except (ProbeError, ValueError) as error:
-            self._tell("Probe", f"the simulator describes a probe that cannot be: {error}")
+            self._tell("Probe", f"the simulator's ProbeInfo is invalid: {error}")
             return
         self._info = info
         for number, color in zip(info.class_ids, info.class_colors, strict=False):
@@ -186,7 +187,7 @@ class Viewer(Node):
         if self._info is None or not self._remote.there:
             return ["no simulator; waiting for one"]
         if not self._remote.takes_poses and self.steering.in_control:
-            return ["the simulator takes its poses elsewhere (pose_source)"]
+            return ["the simulator takes its poses from TF (pose_source)"]
         mover = "you" if self.steering.in_control else "the demo" if self._remote.demo_there else "others"
         words = [self._info.patient, f"moved by {mover}"]
         if self._newest is not None:
@@ -231,7 +232,7 @@ class Viewer(Node):
             seen = [finding.share_seen(labels, probe, number) for labels in frames]
             best = int(np.argmax(seen))
             if seen[best] == 0:
-                self._tell("Find", f"{organ} is hidden behind bone or gas from the places that were tried")
+                self._tell("Find", f"{organ} is hidden behind bone or gas at all positions tried")
                 return
             self.steering.place(placements[best])
             self.page.moved()
@@ -254,6 +255,7 @@ def _rgb(color: Any) -> RGB:
     return red, green, blue
 
 
+@as_command("us_sim_viewer")
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is interrupted; return the exit code."""
     return run(Viewer, lambda _: None, args)

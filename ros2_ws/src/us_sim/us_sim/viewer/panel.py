@@ -17,7 +17,7 @@ HELP = """**Drag the probe** over the skin, or **click the skin** to place it th
 Drag next to the body to orbit the view, scroll to zoom."""
 SPANS = {  # of the sliders, least, greatest, step; and what a sonographer calls it
     "rotate": (-180.0, 180.0, 1.0, "Rotate °", "about the beam; 0 is transverse, marker to the patient's right"),
-    "tilt": (-60.0, 60.0, 1.0, "Tilt °", "elevational: the image plane tilts out of itself"),
+    "tilt": (-60.0, 60.0, 1.0, "Tilt °", "elevational: tilts the image plane (fanning)"),
     "rock": (-45.0, 45.0, 1.0, "Rock °", "heel to toe, within the image plane"),
     "press": (-10.0, 30.0, 0.5, "Press mm", "indentation of the skin by the face; below 0, a gap"),
 }
@@ -47,7 +47,7 @@ class Panel:
                 False,
                 hint="off: the demo or another program moves the probe",
             )
-            self.organ = gui.add_dropdown("Find", (CHOOSE,), hint="put the probe where it sees most of an organ")
+            self.organ = gui.add_dropdown("Find", (CHOOSE,), hint="find the probe position that shows most of an organ")
             self.turns = {
                 name: gui.add_slider(label, low, high, step, max(low, min(high, 0.0)), hint=hint)
                 for name, (low, high, step, label, hint) in SPANS.items()
@@ -70,13 +70,13 @@ class Panel:
             }
             self.settings["depth"] = gui.add_slider("Depth mm", *DEPTHS, 5.0, 180.0, hint="imaging depth")
             self.freeze = gui.add_checkbox("Freeze", False)
-            self.outlines = gui.add_checkbox("Organ outlines", False, hint="borders of the organs on the B-mode image")
+            self.outlines = gui.add_checkbox("Organ outlines", False, hint="outline the organs on the B-mode image")
             self.visible = {what: gui.add_checkbox(what.capitalize(), True, hint="in the 3-D view") for what in OPACITY}
 
     def _sweep(self, gui: viser.GuiApi) -> None:
         with gui.add_folder("Sweep"):
             self.record = gui.add_button("Record", color="red", icon=viser.Icon.PLAYER_RECORD)
-            self.recorded = gui.add_markdown("Frames, labels and poses go into a folder.")
+            self.recorded = gui.add_markdown("Records frames, labels and poses to a folder.")
 
     def _pictures(self, gui: viser.GuiApi) -> None:
         panel = gui.add_panel()

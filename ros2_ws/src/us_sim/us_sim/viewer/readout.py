@@ -1,4 +1,4 @@
-"""What the page says in words and bars: pure functions that return HTML."""
+"""Text and bars of the page: pure functions that return HTML."""
 
 from __future__ import annotations
 

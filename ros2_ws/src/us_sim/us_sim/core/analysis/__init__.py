@@ -1,4 +1,4 @@
-"""What a frame shows, in numbers: organs in view, confidence map, segmentation of the image."""
+"""Image analysis: organs in view, confidence map, segmentation."""
 
 import lazy_loader
 

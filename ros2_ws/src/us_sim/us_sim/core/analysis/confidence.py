@@ -1,4 +1,4 @@
-"""How far a B-mode image can be trusted, pixel by pixel: the probability that a random walk reaches the transducer.
+"""Ultrasound confidence map: for each pixel the probability that a random walk reaches the transducer.
 
 Source: Karamalis, Wein, Klein, Navab 2012, "Ultrasound confidence maps using random walks", Medical Image Analysis
 16(6), doi 10.1016/j.media.2012.07.005. The walk runs on the scan lines, as the paper has it for curved probes. To keep

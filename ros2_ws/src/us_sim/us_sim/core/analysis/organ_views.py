@@ -1,4 +1,4 @@
-"""What a frame shows, in numbers: organs with area, place and shadow, coupling, brightness over depth, confidence."""
+"""Image analysis of a frame: organs with area, centroid and shadow; coupling, brightness over depth, confidence."""
 
 from __future__ import annotations
 

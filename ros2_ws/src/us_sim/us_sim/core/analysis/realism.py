@@ -1,4 +1,4 @@
-"""How far rendered frames are from a scanner's: pure functions on scan lines × depth, each with its own unit.
+"""Realism metrics: distances of rendered from real frames, on scan lines × depth, each in its own unit.
 
 Frames are (N, L, S) grey levels, 0 to 255, along the scan lines of one probe. Real frames come resampled to it.
 """

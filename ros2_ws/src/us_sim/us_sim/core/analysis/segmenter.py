@@ -28,11 +28,11 @@ NOTHING = 0  # grey level where nothing is shown
 
 @dataclass(frozen=True, eq=False)
 class Segmenter:
-    """A trained segmenter; it runs on the CPU, where frames are by then, and where no GPU can fail it.
+    """A trained segmenter; it runs on the CPU, where the frames are by then, independent of the GPU.
 
     Attributes:
         network: (B, 3, h, w) frame in [−1, 1] on the card's grid -> (B, n, h, w) logits of the card's classes.
-        card: how it wants to be fed.
+        card: its model card.
         name: what the user calls it.
         sha256: of its file.
     """

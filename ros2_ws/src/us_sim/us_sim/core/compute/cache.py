@@ -33,8 +33,8 @@ class NamedByContent(IndexDataCacheFile):
             return None
 
     def _name(self, key: Any) -> str:
-        told = repr((self._version, self._source_stamp, key)).encode()
-        return str(self._data_name(0)).replace(".0.nbc", f".{hashlib.sha256(told).hexdigest()[:24]}.nbc")
+        content = repr((self._version, self._source_stamp, key)).encode()
+        return str(self._data_name(0)).replace(".0.nbc", f".{hashlib.sha256(content).hexdigest()[:24]}.nbc")
 
 
 def name_by_content(compiled: Any, function: Callable[..., Any]) -> None:

@@ -1,4 +1,4 @@
-"""How many cores may compute."""
+"""The number of cores to compute on."""
 
 from __future__ import annotations
 

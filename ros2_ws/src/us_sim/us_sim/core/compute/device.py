@@ -1,4 +1,4 @@
-"""Where frames are computed, what happens when that fails, and how they come back."""
+"""The compute device, its failures, and transfer to the host."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ def choose_device(asked: str | Device) -> Device:
         raise ConfigError(f"device is {asked!r}; expected one of {', '.join(DEVICES)}")
     if asked != "cpu" and torch.cuda.is_available():
         name = f"cuda:0 ({torch.cuda.get_device_name(0)})"
-        return Device(torch.device("cuda:0"), name, "asked for" if asked == "cuda" else "a CUDA device was found")
+        return Device(torch.device("cuda:0"), name, "requested" if asked == "cuda" else "a CUDA device was found")
     if asked == "cuda":
         raise ConfigError("device is 'cuda', but torch finds no CUDA device; use 'cpu' or 'auto'")
-    return Device.cpu("asked for" if asked == "cpu" else "no CUDA device was found")
+    return Device.cpu("requested" if asked == "cpu" else "no CUDA device was found")
 
 
 def with_fall_back(

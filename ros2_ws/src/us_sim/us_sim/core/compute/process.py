@@ -1,4 +1,4 @@
-"""What a process must be told before torch, numba, SciPy and OpenVINO are imported: they read it once."""
+"""Environment variables to be set before torch, numba, SciPy and OpenVINO are imported: they read them once."""
 
 from __future__ import annotations
 

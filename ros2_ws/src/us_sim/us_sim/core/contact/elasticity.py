@@ -1,4 +1,4 @@
-"""How stiff each tissue class is: Young's moduli at rest and how they grow under compression.
+"""Elasticity of each tissue class: Young's modulus at rest and its stiffening under compression.
 
 Tissue is nearly incompressible, so that E = 3G. The moduli are those of quiet tissue under small strain;
 `STIFFNESS_FACTOR` makes up for what they leave out (skin tension, muscle tone, loading within a second) and is fitted

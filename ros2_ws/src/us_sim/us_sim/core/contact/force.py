@@ -1,4 +1,4 @@
-"""What the patient does to the probe: the wrench of a pressed-in face.
+"""Contact force: the wrench of the patient on an indenting probe.
 
     f = −p A (1 + c δ̇) n − μ p A v / √(v² + v₀²),   p ≥ 0
 
@@ -18,7 +18,7 @@ from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.geometry.transforms import apply, inverse
 
 CREEP = 2.0  # mm/s of sliding at which friction has reached 70 %
-FASTEST = 1000.0  # mm/s: a probe that is put elsewhere has no speed worth a force
+FASTEST = 1000.0  # mm/s: faster is a jump to another place, without damping or friction
 
 Array = NDArray[np.float64]
 

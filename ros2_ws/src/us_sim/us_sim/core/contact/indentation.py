@@ -1,4 +1,4 @@
-"""One state of the pressed-in probe, from which both force and deformation follow.
+"""The indentation state, from which both force and deformation follow.
 
 Columns of tissue run along +z of `probe`: from the skin, through each patch of the face that presses it in, to the
 first bone. The pressure under a patch is that of springs in series, with the load spreading 2:1 (the width of what

@@ -1,4 +1,4 @@
-"""How the probe touches the patient at one pose: contact, indentation and force, worked out once for all who ask."""
+"""Contact, indentation and force at one pose, computed once for all users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The learned renderer: U-Net, artifact and its card, input encoding, inference backends."""
+"""The generator renderer: U-Net, artifact and its card, input encoding, inference backends."""
 
 import lazy_loader
 

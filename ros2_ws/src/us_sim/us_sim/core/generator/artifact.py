@@ -28,7 +28,7 @@ class Generator:
 
     Attributes:
         network: in single precision, as it was trained.
-        card: how it wants to be fed.
+        card: its model card.
         name: what the user calls it.
         sha256: of its file.
         backend: what runs the network.

@@ -1,4 +1,4 @@
-"""How a generator's network is run: what draws does not know what computes."""
+"""Inference backends: how a generator's network is run."""
 
 from __future__ import annotations
 

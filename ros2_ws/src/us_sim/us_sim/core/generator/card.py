@@ -1,4 +1,4 @@
-"""The card in a network's file: how the network is built and how it wants to be fed."""
+"""The card in a network's file: the network's architecture and its input."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FAN = ("radius_of_curvature", "field_of_view", "aperture")
 
 @dataclass(frozen=True)
 class Card:
-    """What a network's file says about itself; the core obeys it.
+    """The model card in a network's file; the core obeys it.
 
     Attributes:
         probe: the fan that it was trained on, with its grids.

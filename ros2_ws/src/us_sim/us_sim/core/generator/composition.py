@@ -12,13 +12,13 @@ from torch import Tensor
 from us_sim.core.compute.kernels import kernel
 from us_sim.core.config import ImageSettings
 from us_sim.core.generator.card import Card
-from us_sim.core.generator.tone import is_trained, toned
+from us_sim.core.generator.tone import is_trained, recompressed
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.physics.scan_conversion import bilinear, cell, conversion_grid, scan_convert, scan_convert_by_tensors
 
 
 class Composition:
-    """Brings what a generator draws onto the frame of one probe.
+    """Maps a generator's output onto the frame of one probe.
 
     Args:
         card: of the generator.
@@ -41,7 +41,7 @@ class Composition:
         """Return (B, H, W) grey levels, 0 to 255, exactly 0 outside the fan.
 
         Args:
-            output: (B, 3, h, w) in [−1, 1], learned at the default settings; grey is the channels' mean.
+            output: (B, 3, h, w) in [−1, 1], at the training's settings; grey is the channels' mean.
             coupling: (B, L) of evenly spread scan lines; where it is lost, the probe's own reverberation shows.
             settings: gain and dynamic range to show it at.
         """
@@ -68,8 +68,8 @@ class Composition:
         """What was drawn, (B, h, w), and the frame in air, (H, W), at a gain and dynamic range."""
         if is_trained(settings):
             return grey, self._bare
-        air = toned(self._air, self._floor, settings)
-        return toned(grey, self._noise, settings), scan_convert(air[None], self._lines, self._fan)[0]
+        air = recompressed(self._air, self._floor, settings)
+        return recompressed(grey, self._noise, settings), scan_convert(air[None], self._lines, self._fan)[0]
 
 
 def line_grid(probe: ProbeGeometry, drawn: ProbeGeometry, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""How a generator is fed and read, as its card says: training and simulation share these lines."""
+"""Input encoding and output decoding of a generator, as its card says; training and simulation share this code."""
 
 from __future__ import annotations
 

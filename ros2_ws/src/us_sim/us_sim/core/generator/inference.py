@@ -1,4 +1,4 @@
-"""Which backend runs a generator, and why.
+"""Choice of the inference backend of a generator, with the reason.
 
 On a GPU: half precision. On a CPU: OpenVINO, in int8 where the network has more arithmetic than the cores do in bf16
 at 30 frames a second, else in bf16; PyTorch where OpenVINO is missing or refuses the network.

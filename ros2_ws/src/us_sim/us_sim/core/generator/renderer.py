@@ -1,4 +1,4 @@
-"""The learned renderer: feeds a generator as its card says and brings its picture onto the frame."""
+"""The generator renderer: encodes the input as the card says and maps the output onto the frame."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from us_sim.core.sampling.sampler import Sampler, Slice
 
 
 class LearnedRenderer:
-    """One generator drawing for one probe. All that does not depend on the pose is made once.
+    """One generator for one probe. All that does not depend on the pose is precomputed.
 
     Attributes:
         reads_frame: the generator is fed the HU and classes at the pixels of the probe's own frame.

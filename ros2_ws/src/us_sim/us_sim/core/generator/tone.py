@@ -1,6 +1,6 @@
-"""Gain and dynamic range of what a generator draws: its grey goes back to dB, and is compressed anew as a scanner does.
+"""Gain and dynamic range of a generator's output: grey levels back to dB, then compressed again as a scanner does.
 
-What was drawn black is no echo of a known level: there the electronic noise is all that gain brings up.
+Black is no echo of a known level: there gain raises electronic noise alone.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ def noise_floor(form: Formation) -> Tensor:
     return compound(form.noise) * torch.exp(NEPER * (form.tgc + form.scanner.sensitivity + usual.gain))
 
 
-def toned(grey: Tensor, noise: Tensor, settings: ImageSettings, scanner: Scanner = GENERIC) -> Tensor:
+def recompressed(grey: Tensor, noise: Tensor, settings: ImageSettings, scanner: Scanner = GENERIC) -> Tensor:
     """Return the grey levels, 0 to 255, of other settings.
 
     Args:
-        grey: as drawn for the training's settings.
+        grey: at the training's settings.
         noise: of the same shape but for leading axes, from `noise_floor`.
-        settings: gain and dynamic range to show it at.
+        settings: gain and dynamic range to show.
         scanner: whose grey map drew it.
     """
     usual = ImageSettings()

@@ -26,6 +26,7 @@ Array = NDArray[np.float32]
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 _MOST_SAMPLES = 2**20  # of the polar grid: image formation holds some hundred bytes for each
+_CUT = 0.01  # share of the fan that may lie beyond the frame without a word
 _ROUNDING = 1e-4  # of a scan line, a sample or a mm: pixels on the fan's border belong to it
 
 
@@ -122,8 +123,12 @@ class ProbeGeometry:
         if self.kind is ProbeKind.LINEAR:
             return -self.aperture / 2, self.aperture / 2, 0.0, self.depth
         half = 0.5 * self.field_of_view
-        side = (self.apex + self.depth) * math.sin(half)
-        top = self.apex * (math.cos(half) - 1) if self.kind is ProbeKind.CONVEX else 0.0
+        reach = self.apex + self.depth
+        side = reach * math.sin(min(half, 0.5 * math.pi))
+        if self.kind is not ProbeKind.CONVEX:
+            return -side, side, 0.0, self.depth
+        # Beyond a half circle the ends of the outer lines lie highest, before that their beginnings.
+        top = math.cos(half) * (self.apex if half < 0.5 * math.pi else reach) - self.apex
         return -side, side, top, self.depth
 
     # -- the frame's pixels -------------------------------------------------------------------------
@@ -144,6 +149,22 @@ class ProbeGeometry:
         dx, dz = self.pixel_spacing
         _, _, top, _ = self.fan_size
         return (0.5 - 0.5 * self.width) * dx, top + 0.5 * dz
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know of the frame: that it cuts the fan; often nothing."""
+        points, (x0, z0), (dx, dz) = self.polar_points, self.first_pixel, self.pixel_spacing
+        column, row = (points[..., 0] - x0) / dx, (points[..., 2] - z0) / dz
+        inside = (np.abs(column - 0.5 * (self.width - 1)) <= 0.5 * self.width) & (
+            np.abs(row - 0.5 * (self.height - 1)) <= 0.5 * self.height
+        )
+        if inside.mean() > 1 - _CUT:
+            return ()
+        return (
+            f"the frame, {self.width * dx:.0f} mm wide and {self.height * dz:.0f} mm high, shows "
+            f"{100 * inside.mean():.0f} % of the fan; give given_spacing more mm or the frame more pixels to see all "
+            "of it",
+        )
 
     @cached_property
     def pixel_points(self) -> Array:
@@ -216,10 +237,11 @@ def _check(probe: ProbeGeometry) -> None:
         (5 <= probe.radius_of_curvature <= 200) if curved else probe.radius_of_curvature == 0,
         "5 to 200 mm for a convex probe, 0 for the others",
     )
+    widest = 2 * math.pi if curved else 2.6
     demand(
         "field_of_view",
-        (0.1 <= probe.field_of_view <= 2.6) if steered else probe.field_of_view == 0,
-        "0.1 to 2.6 rad for a convex or phased probe, 0 for a linear one",
+        (0.1 <= probe.field_of_view <= widest + _ROUNDING) if steered else probe.field_of_view == 0,
+        "0.1 to 2.6 rad for a phased probe, to a full turn of 6.283 for a convex one, 0 for a linear one",
     )
     demand(
         "aperture",

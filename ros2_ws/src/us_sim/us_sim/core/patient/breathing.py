@@ -1,6 +1,6 @@
 """Breathing: organs slide towards the feet and rise a little with every breath; skin and bone stay.
 
-The breath follows sin⁴ with a rest at the end of expiration (Lujan et al. 1999, Med. Phys. 26, 715: cos²ⁿ, n about 2),
+The motion follows sin⁴ with a pause at end-expiration (Lujan et al. 1999, Med. Phys. 26, 715: cos²ⁿ, n about 2),
 when the CT is taken to be made. Livers slide by 10 to 25 mm in quiet breathing and rise by a quarter of it, kidneys by
 0.6 to 0.7 of the diaphragm (Song et al. 2011, PMC4539151): they lie closer to spine and ribs. The share of the whole
 motion grows from 0 at skin and bone to 1 deep between them, so that organs slide past ribs, spine and body wall.
@@ -38,13 +38,13 @@ def phase_at(seconds: float, period: float) -> float:
 
 
 def inspired(phase: float) -> float:
-    """Return how far the breath is drawn in, 0 to 1, at a phase."""
+    """Return the inspiration, 0 to 1, at a phase."""
     return math.sin(math.pi * phase) ** 4
 
 
 @dataclass(frozen=True, eq=False)
 class Mobility:
-    """Which share of the breath's motion each place takes part in.
+    """Fraction of the respiratory motion at each place.
 
     Attributes:
         share: (X, Y, Z) float32, 0 to 1.

@@ -1,4 +1,4 @@
-"""Blood with contrast agent told from bone, where nobody labelled: both are bright, but bone has a brighter shell.
+"""Contrast-enhanced blood distinguished from bone without labels: both are bright, but bone has a brighter cortex.
 
 Thick bright regions are looked at one by one. Blood is as bright in its middle as at its rim and dark around it; the
 spongy middle of a bone lies in a cortex. Thin vessels follow from what touches the thick ones.

@@ -28,7 +28,7 @@ _FEW = 3  # slices of a series that is a localizer beside a CT
 def read_dicom(source: Path) -> Scan:
     """Read the one CT series in a folder and its subfolders, or the series that a file belongs to.
 
-    Localizers, segmentations, structure sets, reports and other modalities beside the CT are left out, and told.
+    Localizers, segmentations, structure sets, reports and other modalities beside the CT are skipped, with a warning.
 
     Returns:
         voxels (I, J, K) float32 HU with columns along I, rows along J, slices along K; a gantry tilt stays in the
@@ -109,13 +109,14 @@ def _check_even(source: Path, slices: list[Slice]) -> NDArray[np.float64]:
     steps = np.diff([item.position for item in slices], axis=0)
     usual = np.median(steps, axis=0)
     length = float(np.linalg.norm(usual))
-    for before, after, step in zip(slices, slices[1:], steps, strict=False):
-        along = float(step @ slices[0].normal)
-        if along < 1e-3:
-            raise PatientError(
-                f"{source}: {before.path.name} and {after.path.name} lie at the same position; "
-                "keep one phase or acquisition of the series"
-            )
+    heights = steps @ slices[0].normal
+    if heights.min() < 1e-3:
+        before, after = slices[int(heights.argmin())], slices[int(heights.argmin()) + 1]
+        raise PatientError(
+            f"{source}: {before.path.name} and {after.path.name} lie at the same position; "
+            "keep one phase or acquisition of the series"
+        )
+    for before, after, step, along in zip(slices, slices[1:], steps, heights, strict=False):
         if np.linalg.norm(step - usual) > _UNEVEN * length:
             missing = round(along / length) - 1
             finding = f"{missing} slice{'s' * (missing > 1)} missing" if missing > 0 else "uneven spacing"
@@ -154,8 +155,9 @@ def _decoded(item: Slice) -> NDArray[Any]:
                 raise
             stored = _decoded_by_itk(item)
     except Exception as error:  # each decoder raises its own kinds
+        said = " ".join(str(error).split())[-200:]
         raise PatientError(
-            f"{item.path}: its pixels cannot be decoded ({error}); the file is truncated, damaged or "
+            f"{item.path}: its pixels cannot be decoded ({said}); the file is truncated, damaged or "
             "compressed in an unusual way: export the series again, uncompressed"
         ) from error
     return stored

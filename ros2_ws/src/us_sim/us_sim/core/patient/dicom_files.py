@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +25,8 @@ _TAGS = [*_SERIES, *_PLACE, "Rows", "Columns", "NumberOfFrames", "SamplesPerPixe
          "RescaleIntercept", "PhotometricInterpretation", "SOPClassUID", "PerFrameFunctionalGroupsSequence",
          "SharedFunctionalGroupsSequence", "PixelData", "BitsAllocated"]  # fmt: skip
 _BESIDE_PIXELS = 2**26  # bytes of a file beside its pixels
-_MOST_FILES = 50_000
+MOST_FILES = 50_000  # below a folder
+_STARTS = (b"\2\0", b"\x08\0", b"\0\2", b"\0\x08")  # groups of the first element of a file without preamble
 _NO_IMAGE = ("SEG", "RTSTRUCT", "RTDOSE", "RTPLAN", "SR", "PR", "KO", "DOC", "REG", "PLAN")
 
 
@@ -53,6 +56,13 @@ class Slice:
     def shown(self, source: Path) -> Path:
         """Return the file as it lies below the source."""
         return self.path.relative_to(source) if source in self.path.parents else self.path
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file says that it is DICOM, by what it begins with or by its name."""
+    with path.open("rb") as file:
+        start = file.read(132)
+    return start[128:] == b"DICM" or start[:2] in _STARTS or path.suffix.lower() in (".dcm", ".ima")
 
 
 def read_header(path: Path) -> pydicom.Dataset | None:
@@ -94,13 +104,13 @@ def slices_of(source: Path) -> list[Slice]:
                 raise PatientError(f"{source}: is no DICOM file; copy it again, or give the folder of the series")
     found: list[Slice] = []
     unplaced, empty, strange = [], [], []
-    for path in _files(folder):
+    for path in sorted(files_below(folder)):
         if path.stat().st_size == 0:
             empty.append(path)
             continue
         with _damage_told(path):
-            header = read_header(path)
-            if header is None:
+            header = read_header(path) if is_dicom(path) else None
+            if header is None or _is_cut(header):
                 strange.append(path)
             elif wanted is None or str(header.get("SeriesInstanceUID") or "") == wanted:
                 _check_size(path, header)
@@ -116,12 +126,16 @@ def slices_of(source: Path) -> list[Slice]:
     return found
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder, in order; pipes and devices are none."""
-    for number, path in enumerate(sorted(path for path in folder.rglob("*") if path.is_file())):
-        if number >= _MOST_FILES:
-            raise PatientError(f"{folder}: holds over {_MOST_FILES} files; give the folder of one series")
-        yield path
+def files_below(folder: Path) -> list[Path]:
+    """Return the files below a folder; pipes and devices are none, nor what a Mac lays beside its copies.
+
+    Raises:
+        PatientError: too many, as in a home folder; told before any of them is read.
+    """
+    found = list(itertools.islice(folder.rglob("*"), MOST_FILES + 1))
+    if len(found) > MOST_FILES:
+        raise PatientError(f"{folder}: holds over {MOST_FILES} files and folders; give the folder of one series")
+    return [path for path in found if path.is_file() and not path.name.startswith("._")]
 
 
 @contextmanager
@@ -147,6 +161,11 @@ def _check_size(path: Path, header: pydicom.Dataset) -> None:
         raise PatientError(f"{path}: {size} bytes are too many for its {pixels} pixels; export the series again")
 
 
+def _is_cut(header: pydicom.Dataset) -> bool:
+    """Whether a header ends before the size of its image."""
+    return str(header.get("Modality") or "") in ("", "CT") and header.get("Rows") is None
+
+
 def _is_image(header: pydicom.Dataset) -> bool:
     return str(header.get("Modality") or "") not in _NO_IMAGE and header.get("Rows") is not None
 
@@ -168,11 +187,18 @@ def _check_whole(
         raise PatientError(
             f"{source}: {len(bare)} files among the slices are empty, e.g. {bare[0].name}; copy them again"
         )
-    broken = [path for path in strange if path.parent in folders and path.suffix.lower() in endings & {".dcm", ".ima"}]
+    alike = {_form(item.path) for item in found}
+    broken = [path for path in strange if path.parent in folders and _form(path) in alike]
     if broken:
         raise PatientError(
             f"{source}: {len(broken)} files among the slices are no DICOM, e.g. {broken[0].name}; copy them again"
         )
+
+
+def _form(path: Path) -> str:
+    """Return what the names of a series have in common: the ending, or the name without its numbers."""
+    ending = path.suffix.lower()
+    return ending if ending in (".dcm", ".ima") else re.sub(r"[0-9a-fA-F]*\d[0-9a-fA-F]*", "#", path.name)
 
 
 def _slices_in(path: Path, header: pydicom.Dataset) -> Iterator[Slice]:
@@ -221,11 +247,13 @@ def _slice(path: Path, header: pydicom.Dataset, frame: int | None, place: list[A
     if np.abs(axes @ axes.T - np.eye(2)).max() > 1e-3:
         raise ValueError(f"ImageOrientationPatient {axes.ravel().tolist()} is not two square unit vectors")
     if int(header.get("SamplesPerPixel") or 1) != 1:
-        raise ValueError("colour image instead of a CT slice")
+        raise PatientError(f"{path}: is a colour image instead of a CT slice; export the original CT series")
     photometric = str(header.get("PhotometricInterpretation") or "MONOCHROME2")
     if photometric != "MONOCHROME2":
-        raise ValueError(f"PhotometricInterpretation {photometric}, so that its values are no Hounsfield units; CT has "
-                         "MONOCHROME2")  # fmt: skip
+        raise PatientError(
+            f"{path}: PhotometricInterpretation {photometric}, so that its values are no Hounsfield units; CT has "
+            "MONOCHROME2: export the original CT series"
+        )
     slope, intercept, damage = _rescale(values)
     kinds = [str(kind).upper() for kind in header.get("ImageType") or []]
     series, description, modality = (str(header.get(tag) or "") for tag in _SERIES)

@@ -50,13 +50,13 @@ def cut_faces(body: NDArray[np.bool_], ct_from_voxel: Matrix) -> dict[str, float
 
 
 def cut_warnings(body: NDArray[np.bool_], ct_from_voxel: Matrix) -> tuple[str, ...]:
-    """Say at which sides a scan ends inside the body; head and feet, where every scan ends, are not told."""
+    """Say at which sides a scan ends inside the body; not at head and feet, where every scan ends."""
     names = _SIDES[int(np.abs(ct_from_voxel[:3, axial_axis(ct_from_voxel)]).argmax())]
     cut = {name: share for name, share in cut_faces(body, ct_from_voxel).items() if name not in names}
     if not cut:
         return ()
-    told = ", ".join(f"{name} ({100 * share:.0f} %)" for name, share in cut.items())
+    sides = ", ".join(f"{name} ({100 * share:.0f} %)" for name, share in cut.items())
     return (
-        f"the CT ends inside the body at its {told}: there is no skin there, so that contact, force and the demo "
-        "motions do not hold at these sides, and beyond the CT is unknown",
+        f"the CT ends inside the body at its {sides}: there is no skin there, so contact, force and demo "
+        "motions are invalid at these sides, and what lies beyond the CT is unknown",
     )

@@ -15,6 +15,7 @@ from us_sim.core.geometry.transforms import Matrix
 MAX_VOXELS = 2**29  # 512 × 512 × 2048; HU and tissue of it take 1.5 GiB
 _REACH = 6.0  # blocks that a radius takes at the least before they are merged to larger ones
 SPACING_RANGE = (0.02, 50.0)  # mm; a CT outside it has its affine in other units
+FARTHEST = 1e5  # mm from the origin of the scanner's frame to the first voxel
 
 
 def check_grid(shape: tuple[int, ...], ct_from_voxel: ArrayLike, source: object) -> Matrix:
@@ -27,7 +28,7 @@ def check_grid(shape: tuple[int, ...], ct_from_voxel: ArrayLike, source: object)
 
     Raises:
         PatientError: not 3-D, empty, a single slice, too large; an affine that is not finite, is singular,
-            or gives voxels of an impossible size.
+            or gives voxels of an impossible size or at an impossible place.
     """
     if len(shape) != 3:
         raise PatientError(f"{source}: has {len(shape)} dimensions {shape}; expected 3: extract one volume")
@@ -47,6 +48,11 @@ def check_grid(shape: tuple[int, ...], ct_from_voxel: ArrayLike, source: object)
         raise PatientError(
             f"{source}: voxels of {np.round(spacing, 5).tolist()} mm; expected {SPACING_RANGE[0]} to "
             f"{SPACING_RANGE[1]} mm: is the affine in millimetres?"
+        )
+    if np.abs(affine[:3, 3]).max() > FARTHEST:
+        raise PatientError(
+            f"{source}: its first voxel lies at {[float(f'{v:.3g}') for v in affine[:3, 3]]} mm; expected within "
+            f"{FARTHEST:g} mm of the origin: rewrite the file with a valid affine"
         )
     return affine
 

@@ -33,7 +33,7 @@ class Labels:
 
     Attributes:
         classes: (I, J, K) uint8 ids, 0 where unlabelled.
-        scheme: what the values were taken for, for the user.
+        scheme: the label scheme in use, for the user.
         largest: the ten largest structures: name, class, mm³.
         complete: the map holds the skin of our own scheme: its zeros are outside the body.
         certain: False where nothing but the values said what they mean.
@@ -48,8 +48,8 @@ class Labels:
     warnings: tuple[str, ...]
 
     @property
-    def told(self) -> tuple[str, ...]:
-        """Two lines for the user: the scheme in force, and the ten largest structures with their classes."""
+    def summary(self) -> tuple[str, ...]:
+        """Two lines for the user: the scheme in use, and the ten largest structures with their classes."""
         shown = ", ".join(f"{_as_class(name, tissue)} {size / 1000:,.1f} ml" for name, tissue, size in self.largest)
         return f"labels: {self.scheme}", f"largest labels: {shown}"
 
@@ -162,7 +162,7 @@ def lay_over(
 ) -> NDArray[np.uint8]:
     """Return tissue with the labels' classes where there are any; all (I, J, K).
 
-    Labels count inside the body. In hollow organs (labelled soft) gas is told by HU. A complete map, which only our
+    Labels count inside the body. In hollow organs (labelled soft) gas is detected by HU. A complete map, which only our
     own scheme can be, is taken as it is: its zeros are outside.
     """
     if complete:

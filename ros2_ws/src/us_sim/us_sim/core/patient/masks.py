@@ -65,8 +65,8 @@ def read_masks(folder: Path, own: OwnMap | None) -> tuple[Merged, Matrix]:
     assert classes is not None
     if ignored:
         warnings.append(f"{folder.name}: ignored, names unknown: {', '.join(ignored)}")
-    told = f"{len(known)} masks by their file names" + (f" and {own.source}" if own is not None else "")
-    return Merged(classes, told, voxels, tuple(warnings), True), ct_from_label
+    source = f"{len(known)} masks by their file names" + (f" and {own.source}" if own is not None else "")
+    return Merged(classes, source, voxels, tuple(warnings), True), ct_from_label
 
 
 def _named(folder: Path, own: OwnMap | None) -> tuple[list[tuple[Path, TissueClass]], list[str]]:

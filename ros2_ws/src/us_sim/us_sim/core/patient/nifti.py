@@ -96,7 +96,10 @@ def _header(path: Path, stream: IO[bytes]) -> Any:
     """Read header and extensions; the stream then stands somewhere before the voxels."""
     try:
         start = stream.read(540)
-        order, size = next((o, s) for o in "<>" for s in _KINDS if struct.unpack_from(f"{o}i", start)[0] == s)
+        sizes = [(o, s) for o in "<>" for s in _KINDS if start[:4] == struct.pack(f"{o}i", s)]
+        if not sizes:
+            raise ValueError(f"it begins with {start[:4].hex(' ') or 'nothing'}")
+        order, size = sizes[0]
         kind, layout, at = _KINDS[size]
         begin = struct.unpack_from(f"{order}{layout}", start, at)[0]
         begin = begin or size + 4  # some leave it at 0

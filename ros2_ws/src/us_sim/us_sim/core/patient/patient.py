@@ -17,7 +17,7 @@ from us_sim.core.tissue import TissueClass
 
 @dataclass(frozen=True, eq=False)
 class Patient:
-    """What lies on the table. Meshes are made when they are first asked for."""
+    """A patient. Meshes are made on first use."""
 
     volume: CtVolume
     skin: Skin
@@ -39,7 +39,7 @@ class Patient:
 
     @property
     def labelling(self) -> tuple[str, ...]:
-        """What the labels were taken for, and the ten largest of them; empty without labels."""
+        """The label scheme in use and the ten largest structures; empty without labels."""
         return self.volume.labelling
 
     @cached_property
@@ -60,7 +60,7 @@ class Patient:
 
     @cached_property
     def mobility(self) -> Mobility:
-        """Which share of the breath's motion each place takes part in."""
+        """Fraction of the respiratory motion at each place."""
         return mobility_of(self.volume, self.skin)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Whether labels and CT can belong together: what HU, sides and the body's outline say about each class."""
+"""Consistency of labels and CT: HU, side and body outline of each class."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _by_hounsfield(classes: NDArray[np.uint8], hu: NDArray[np.int16]) -> list[st
         if share > allowed:
             found.append(
                 f"{tissue.name.lower()}: {100 * share:.0f} % of its voxels lie {'below' if above else 'above'} {limit} "
-                f"HU (usual: under {100 * allowed:.0f} %)"
+                f"HU (normally under {100 * allowed:.0f} %)"
             )
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import tempfile
 import zipfile
@@ -11,7 +12,7 @@ from us_sim.core.errors import PatientError
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.core.patient import itk, neuro
 from us_sim.core.patient.dicom import read_dicom
-from us_sim.core.patient.dicom_files import read_header
+from us_sim.core.patient.dicom_files import MOST_FILES, is_dicom, read_header
 from us_sim.core.patient.dicom_labels import read_dicom_labels
 from us_sim.core.patient.nifti import check_file, read_nifti
 from us_sim.core.patient.scan import Scan
@@ -19,13 +20,15 @@ from us_sim.core.user_files import home
 
 Grid = tuple[tuple[int, ...], Matrix]  # shape and ct_from_voxel
 VOLUME = re.compile(r"(?i)\.(nii|nii\.gz|nii\.bz2|nrrd|nhdr|mha|mhd|hdr|mgh|mgz)$")
-_MOST_UNPACKED, _MOST_FILES = 2**32, 50_000  # bytes and files of an archive
+_MOST_UNPACKED = 2**32  # bytes of an archive
 _STRANGE = {
-    ".png": "a picture", ".jpg": "a picture", ".jpeg": "a picture", ".tif": "a picture", ".tiff": "a picture",
-    ".npy": "an array without a place", ".npz": "an array without a place", ".pt": "an array without a place",
-    ".mat": "an array without a place", ".h5": "an array without a place", ".stl": "a surface", ".obj": "a surface",
-    ".mnc": "MINC", ".rar": "an archive", ".7z": "an archive", ".tar": "an archive", ".tgz": "an archive",
-}  # fmt: skip
+    (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"): "a picture",
+    (".npy", ".npz", ".pt", ".mat", ".h5", ".hdf5", ".raw"): "an array without a place",
+    (".stl", ".obj", ".ply", ".vtp"): "a surface",
+    (".mnc", ".vtk", ".vti", ".gipl", ".mif", ".brik", ".head", ".par", ".rec"): "of a program that writes NIfTI too",
+    (".rar", ".7z", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".xz", ".zst"): "an archive to be unpacked",
+    (".txt", ".csv", ".json", ".xml", ".yaml", ".yml", ".pdf", ".docx", ".md"): "a text",
+}
 
 
 def read_scan(path: Path, grid: Grid | None = None, labels: bool = False) -> Scan:
@@ -53,27 +56,24 @@ def read_scan(path: Path, grid: Grid | None = None, labels: bool = False) -> Sca
         header = read_header(path)
         drawn = header is not None and header.get("Modality") in ("SEG", "RTSTRUCT")
         return read_dicom_labels(path, grid) if drawn else read_dicom(path)
-    if path.suffix.lower() in _STRANGE:
+    strange = next((what for endings, what in _STRANGE.items() if name.endswith(endings)), None)
+    if strange is not None:
         raise PatientError(
-            f"{path}: is {_STRANGE[path.suffix.lower()]}; expected a volume with its place in the patient: "
+            f"{path}: is {strange}; expected a volume with its place in the patient: "
             ".nii.gz, .nrrd, .mha or a folder with a DICOM series"
         )
     return read_nifti(path, labels)
-
-
-def is_dicom(path: Path) -> bool:
-    """Whether a file says that it is DICOM, by what it holds or by its name."""
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".ima")
 
 
 def _read_zip(path: Path, grid: Grid | None, labels: bool) -> Scan:
     """Unpack an archive beside nothing of the user's, and read the one volume or series in it."""
     try:
         with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
-            members = [member for member in archive.infolist() if not member.is_dir()]
+            members = [
+                member for member in archive.infolist() if not member.is_dir() and not _of_a_mac(member.filename)
+            ]
             size = sum(member.file_size for member in members)
-            if size > _MOST_UNPACKED or len(members) > _MOST_FILES:
+            if size > _MOST_UNPACKED or len(members) > MOST_FILES:
                 raise PatientError(f"{path}: holds {len(members)} files of {size} bytes; give one scan")
             for member in members:
                 archive.extract(member, folder)
@@ -81,9 +81,17 @@ def _read_zip(path: Path, grid: Grid | None, labels: bool) -> Scan:
             if len(volumes) > 1:
                 shown = ", ".join(volume.name for volume in volumes[:5])
                 raise PatientError(f"{path}: holds {len(volumes)} volumes ({shown}); unpack it and give one")
-            return read_scan(volumes[0] if volumes else Path(folder), grid, labels)
+            try:
+                return read_scan(volumes[0] if volumes else Path(folder), grid, labels)
+            except PatientError as error:  # names the archive, not the folder that it was unpacked into
+                raise PatientError(str(error).replace(folder, str(path))) from error
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError) as error:
         raise PatientError(f"{path}: cannot be unpacked ({error}); unpack it and give the folder") from error
+
+
+def _of_a_mac(member: str) -> bool:
+    parts = Path(member).parts
+    return "__MACOSX" in parts or parts[-1].startswith("._")
 
 
 def dicom_labels_in(folder: Path) -> list[Path]:
@@ -104,8 +112,11 @@ def _modality(path: Path) -> str:
 
 
 def links_below(path: str) -> list[str]:
-    """Return where the links below a folder lead, for those who may read only some folders; empty for a file."""
+    """Return where the links below a folder lead, for those who may read only some folders; empty for a file.
+
+    A folder of more than `MOST_FILES` is looked at in part: no series is read from it.
+    """
     folder = home(path) if path else Path()
     if not path or not folder.is_dir():
         return []
-    return [str(item.resolve()) for item in folder.rglob("*") if item.is_symlink()]
+    return [str(item.resolve()) for item in itertools.islice(folder.rglob("*"), MOST_FILES + 1) if item.is_symlink()]

@@ -1,4 +1,4 @@
-"""Tissue from Hounsfield units, where nobody labelled."""
+"""Tissue classes from Hounsfield units, for a CT without labels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ METAL_ABOVE = 2500
 LUNG = (-950, -400)  # mean over blocks of 3 mm; bowel gas lies below
 
 SKIN_DEPTH = 2.0  # mm
-_BLUR = 2.0  # mm, patches over which fat is told from soft tissue, so that CT noise does not speckle the map
+_BLUR = 2.0  # mm, scale at which fat is separated from soft tissue, so that CT noise does not speckle the map
 _RIM = 2.0  # mm, at least a voxel, of partial volume: around gas it looks like fat and is a wall
 _LUNG_CORE = 4.5  # mm, radius of a ball that fits into lung but not into the rim of a gas bubble
 _LUNG_LEAST = 10e3  # mm³

@@ -23,7 +23,7 @@ from us_sim.core.patient.plausible import doubts
 from us_sim.core.patient.reading import read_scan
 from us_sim.core.patient.tissue_hu import METAL_ABOVE, tissue_from_hu
 from us_sim.core.tissue import CLASS_COUNT, TissueClass
-from us_sim.core.user_files import home
+from us_sim.core.user_files import home, system_errors_as
 
 AIR_HU = -1000
 _PADDING = -1100  # HU below what a scanner measures
@@ -83,6 +83,7 @@ class CtVolume:
         return in_ct.min(axis=0), in_ct.max(axis=0)
 
 
+@system_errors_as(PatientError)
 def load_volume(
     ct: str | Path,
     labels: str | Path | None = None,
@@ -127,7 +128,7 @@ def load_volume(
         read = read_labels(path, label_scheme or None, hu.shape, ct_from_voxel, own)
         warnings += (*read.warnings, *_check_labels(path, read, hu, body, ct_from_voxel))
         tissue = lay_over(tissue, read.classes, hu, body, read.complete)
-        labelling = read.told
+        labelling = read.summary
         gut = (read.classes == TissueClass.SOFT) & body
     else:
         warnings += ("no labels: tissue comes from HU alone and organs are absent",)

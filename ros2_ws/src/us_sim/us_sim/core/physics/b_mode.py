@@ -1,4 +1,4 @@
-"""Ray-cast B-mode from CT: what the second renderer does, step by step along the scan lines.
+"""Ray-cast B-mode from CT, step by step along the scan lines.
 
     anatomy -> attenuation and transmission -> scattered echoes, interfaces as mirrors and rough -> mirror images,
             reverberation, haze behind gas -> point spread, side lobes -> electronic noise

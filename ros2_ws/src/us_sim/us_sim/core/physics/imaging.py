@@ -1,4 +1,4 @@
-"""What image formation needs and no pose changes: depths, beam, TGC, noise, for one probe and one set of settings."""
+"""The pose-independent part of image formation: depths, beam, TGC, noise, for one probe and one set of settings."""
 
 from __future__ import annotations
 

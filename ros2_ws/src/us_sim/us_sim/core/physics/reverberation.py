@@ -1,4 +1,4 @@
-"""Sound that goes back and forth: ghosts of near layers, the pulse's tail, mirror images and haze behind gas."""
+"""Reverberation: ghosts of near layers, ring-down of the pulse, mirror images, and haze behind gas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What sets one scanner's picture apart from another's at equal settings: fitted once, not turned while scanning."""
+"""Image-formation constants of a scanner: fitted once, not changed while scanning."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A scanner as a YAML file: probe, image settings, constants of image formation, acoustic table.
 
-    name: my_scanner            # what people call it
+    name: my_scanner            # display name
     source: where it comes from # frames it was fitted to, and their licence
     probe: {kind: convex, radius_of_curvature: 60.0, field_of_view: 1.2, depth: 160.0}  # `ProbeGeometry`; mm, rad
     image: {dynamic_range: 60.0, tgc: 0.9}        # `ImageSettings`
@@ -47,7 +47,7 @@ class ScannerPreset:
     Attributes:
         name, source: what it is called, and where its values come from.
         probe: its fan.
-        image: how it starts; all of it changes live.
+        image: initial settings; all change live.
         constants: of image formation.
         tissues: the acoustic table, all classes.
     """
@@ -84,7 +84,7 @@ def load_scanner(name: str) -> ScannerPreset:
 
 
 def save_scanner(scanner: ScannerPreset, path: Path, remarks: str = "") -> None:
-    """Write a scanner to YAML; of the acoustic table only what differs from the usual one.
+    """Write a scanner to YAML; of the acoustic table only what differs from the default.
 
     Args:
         scanner: what to write.

@@ -1,4 +1,4 @@
-"""What moves the probe: demo motions over the skin, a seven-axis arm and its URDF."""
+"""Probe motion: demo motions over the skin, a seven-axis arm and its URDF."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Where things stand: the patient on the table, the probe in the arm's flange. Metres and radians, as in URDF."""
+"""Placements: the patient on the table, the probe on the arm's flange. Metres and radians, as in URDF."""
 
 from __future__ import annotations
 

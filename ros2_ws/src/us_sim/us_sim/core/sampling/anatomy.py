@@ -1,4 +1,4 @@
-"""The anatomy as sound meets it: acoustic properties and scatterers sampled along the scan lines.
+"""The anatomy along the scan lines: acoustic properties and scatterers.
 
 Classes are looked up at the eight neighbouring voxels and their properties averaged with the trilinear weights,
 so that borders are smooth although the label map is not. Air outside the body takes no part where there is tissue:
@@ -58,7 +58,7 @@ AIR = int(TissueClass.BACKGROUND)
 
 @dataclass(frozen=True, eq=False)
 class Anatomy:
-    """What lies along scan lines, for B poses, L lines, S samples.
+    """Samples along scan lines, for B poses, L lines, S samples.
 
     Attributes:
         impedance: (B, L, S) MRayl.

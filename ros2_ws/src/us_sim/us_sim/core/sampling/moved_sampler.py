@@ -1,4 +1,4 @@
-"""A patient that moves under the probe: points are carried back to where their tissue lay before they are sampled."""
+"""Sampling of a deformed or breathing patient: points are mapped to the undeformed CT before they are sampled."""
 
 from __future__ import annotations
 

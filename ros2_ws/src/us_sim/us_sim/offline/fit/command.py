@@ -12,7 +12,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from us_sim.core.errors import ConfigError, UsSimError
+from us_sim.core.command import as_command
+from us_sim.core.errors import ConfigError
 from us_sim.core.geometry.fans import read_fan
 from us_sim.core.physics.scanner_file import ScannerPreset, save_scanner, tissues_of
 from us_sim.core.tissue import TISSUES
@@ -22,20 +23,18 @@ from us_sim.offline.fit.knobs import WALL, Guess
 from us_sim.offline.fit.report import picture, verdict, written
 from us_sim.offline.fit.scenes import scenes_of
 
-PHANTOMS, JUDGES = (0, 1), (2, 3)  # seeds of the anatomy that is fitted with, and of that which judges
+PHANTOMS, UNSEEN = (0, 1), (2, 3)  # seeds of the anatomy for fitting and for validation
 
 
+@as_command("us_sim_fit")
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status: 0, 2 after one line that says what was wrong, 130 after Ctrl-C."""
+    """Run the command; return its exit status."""
     options = _parser().parse_args(argv)
     console = Console(stderr=True)
     try:
         _run(options, console)
-    except (UsSimError, OSError) as error:
-        print(f"us_sim_fit: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
-        print("us_sim_fit: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        print("us_sim_fit: interrupted; the same command resumes where it stopped", file=sys.stderr)
         return 130
     return 0
 
@@ -50,21 +49,21 @@ def _run(options: argparse.Namespace, console: Console) -> None:
     for note in scanned.notes:
         console.print(f"us_sim_fit: {note}", soft_wrap=True, highlight=False)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with console.status("making the phantoms"):
-        scenes, judges = (scenes_of(scanned.probe, seeds, options.seed) for seeds in (PHANTOMS, JUDGES))
+    with console.status("building the phantoms"):
+        scenes, unseen = (scenes_of(scanned.probe, seeds, options.seed) for seeds in (PHANTOMS, UNSEEN))
     journal = out.with_suffix(".journal")
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
         task = progress.add_task("fitting", total=EVALUATIONS)
 
-        def told(count: int, least: float) -> None:
+        def advanced(count: int, least: float) -> None:
             progress.update(task, completed=count, description=f"fitting, loss {least:.2f}")
 
-        found = fit(scanned, scenes, judges, journal, _key(scanned, options.seed), told)
+        found = fit(scanned, scenes, unseen, journal, _key(scanned, options.seed), advanced)
         progress.update(task, completed=EVALUATIONS)
     save_scanner(preset_of(found.guess, scanned, out.stem, options.source), out, verdict(found))
     image = out.with_suffix(".png")
-    picture(found, scanned, judges).save(image)
+    picture(found, scanned, unseen).save(image)
     out.with_suffix(".md").write_text(written(found, scanned, image.name))
     journal.unlink()
     _tell(console, found, out)
@@ -93,7 +92,7 @@ def _tell(console: Console, found: Fit, out: Path) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="us_sim_fit",
-        description="Fit the physics renderer to frames of a scanner: writes a preset, a report and a picture.",
+        description="Fit the physics renderer to frames of a scanner: writes a preset, a report and a figure.",
     )
     parser.add_argument("frames", type=Path, help=f"folder of B-mode frames of a convex probe, {FEW} or more")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="scanner preset to write, .yaml")

@@ -1,4 +1,4 @@
-"""A scanner fitted to frames, and what held-out frames say of it."""
+"""A scanner fitted to frames, and its validation on held-out frames."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from us_sim.offline.fit.search import Journal, choose, descend, huber
 
 Vector = NDArray[np.float64]
 
-HELD_OUT, GAP = 0.2, 0.07  # of the frames: the last ones judge, those before them are near them and left out
+HELD_OUT, GAP = 0.2, 0.07  # of the frames: the last ones are held out, those just before them are not used
 MOST = 60  # frames that are fitted to, evenly spread
 FIRST, LAST = 8, 3  # steps of the search before and after the looks are chosen
 EVALUATIONS = 12 * len(NAMES) + 6  # at most, and about as many as it takes
-PULL = 0.3  # loss at the far end of a span: what frames do not tell stays where it was
+PULL = 0.3  # loss at the far end of a range: what frames cannot identify stays where it was
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,15 @@ class Fit:
     verdicts: tuple[Verdict, ...]
 
     def at_their_ends(self) -> list[str]:
-        """Return the constants that have come to an end of their span."""
+        """Return the parameters at a limit of their range."""
         point = to_unit(self.guess)
         return [name for name, place in zip(NAMES, point, strict=True) if not 1e-2 < place < 0.99 and name != "looks"]
 
 
 def split(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the places of the frames to fit to and of those that judge; between them lies a gap.
+    """Return the indices of the frames to fit to and of the held-out ones, with a gap between them.
 
-    Frames in the order of their names are usually in that of time: neighbours are alike.
+    Frames sorted by name are usually in order of time: neighbours are alike.
     """
     held = max(2, round(HELD_OUT * count))
     fitted = count - held - round(GAP * count)
@@ -109,17 +109,17 @@ def measured(scanned: Scanned, ruler: Ruler) -> Measures:
 def fit(
     scanned: Scanned,
     scenes: Scenes,
-    judges: Scenes,
+    unseen: Scenes,
     journal: Path | None = None,
     key: str = "",
-    told: Callable[[int, float], None] = lambda count, best: None,
+    progress: Callable[[int, float], None] = lambda count, best: None,
 ) -> Fit:
     """Fit a scanner to frames.
 
     Args:
         scanned: all frames.
-        scenes, judges: other anatomy for fitting than for judging.
-        journal, key, told: as for `Journal`.
+        scenes, unseen: anatomy for fitting, and other anatomy for validation.
+        journal, key, progress: as for `Journal`.
 
     Raises:
         DataError: too few frames show anything to compare.
@@ -133,10 +133,10 @@ def fit(
         )
     start = Guess()
     residuals, weights = residuals_against(target, ruler, scenes, start)
-    kept = Journal(residuals, cost_of(weights), journal, key, told)
+    kept = Journal(residuals, cost_of(weights), journal, key, progress)
     guess = from_unit(searched(kept, weights, to_unit(start)))
     real = distances(target, truth)
-    before, after = (distances(shown(judges, one, ruler), truth) for one in (start, guess))
+    before, after = (distances(shown(unseen, one, ruler), truth) for one in (start, guess))
     verdicts = tuple(Verdict(name, before[name], after[name], real[name]) for name in SCALE)
     return Fit(guess, start, kept.least, verdicts)
 

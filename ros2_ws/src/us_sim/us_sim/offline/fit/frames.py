@@ -1,4 +1,4 @@
-"""Frames of the user's own scanner, brought from any fan and depth onto one grid of scan lines in mm."""
+"""Frames of the user's own scanner, resampled from any fan and depth to one grid of scan lines in mm."""
 
 from __future__ import annotations
 

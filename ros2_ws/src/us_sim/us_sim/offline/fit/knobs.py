@@ -1,4 +1,4 @@
-"""What is fitted: fields of the image settings and of `Scanner`, the body wall's echo, and where each is looked for."""
+"""The fitted parameters: fields of the image settings and of `Scanner`, the body wall's echo; their ranges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is compared between frames: distributions and correlations by depth and angle, never pixel by pixel.
+"""Measures compared between frames: distributions and correlations by depth and angle, never pixel by pixel.
 
 Sliced Wasserstein distance of filter responses: Heitz et al. 2021 (arXiv 2006.07229), filters in place of a network.
 """

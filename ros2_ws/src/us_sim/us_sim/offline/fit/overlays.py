@@ -1,4 +1,4 @@
-"""What a scanner writes over its picture: text, rulers, calipers, logos."""
+"""Overlays burnt into a scanner's frames: text, rulers, calipers, logos."""
 
 from __future__ import annotations
 

@@ -1,18 +1,21 @@
-"""How well a fit finds invented scanners again: python -m us_sim.offline.fit.recovery
+"""Recovery of known synthetic scanners by the fit: python -m us_sim.offline.fit.recovery
 
 Frames of three scanners, on two phantoms, are fitted with two other phantoms and other noise. Sensitivity, gamma and
-dynamic range make up for one another, and TGC for its limit: what is compared is the grey that an echo gets and the
-gain over depth.
+dynamic range compensate for one another, and TGC for its limit: compared are the grey level of an echo and the gain
+over depth.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
+from us_sim.core.command import as_command
 from us_sim.core.config import ImageSettings
 from us_sim.core.geometry.probe import preset
 from us_sim.core.physics.imaging import beam_width, tgc
@@ -53,7 +56,7 @@ SPECKLE = torch.linspace(-15.0, 10.0, 26)  # dB to that of 0 dB tissue
 
 @dataclass(frozen=True)
 class Quantity:
-    """What is compared between an invented scanner and the one found.
+    """A quantity compared between a synthetic scanner and the one found.
 
     Attributes:
         unit: of the difference.
@@ -92,15 +95,17 @@ QUANTITIES = {
 }
 
 
-def recovered(true: Guess, scenes: Scenes, others: Scenes, told: Callable[[int, float], None]) -> Guess:
+def recovered(true: Guess, scenes: Scenes, others: Scenes, progress: Callable[[int, float], None]) -> Guess:
     """Return the scanner that is found in frames of `others`."""
     ruler = Ruler(scenes.probe)
     residuals, weights = residuals_against(shown(others, true, ruler), ruler, scenes, Guess())
-    return from_unit(searched(Journal(residuals, cost_of(weights), None, "", told), weights, to_unit(Guess())))
+    return from_unit(searched(Journal(residuals, cost_of(weights), None, "", progress), weights, to_unit(Guess())))
 
 
-def main() -> None:
+@as_command("us_sim.offline.fit.recovery")
+def main(argv: Sequence[str] | None = None) -> int:
     """Print a row for each quantity and scanner."""
+    argparse.ArgumentParser(prog="us_sim.offline.fit.recovery", description=__doc__).parse_args(argv)
     probe = replace(preset("c5_2"), scan_lines=LINES, samples=SAMPLES)
     scenes, others = scenes_of(probe, (0, 1), 0), scenes_of(probe, (2, 3), 1)
     print("| quantity | unit | bound | " + " | ".join(f"{name}: before | found" for name in INVENTED) + " |")
@@ -109,7 +114,8 @@ def main() -> None:
     for quantity, rule in QUANTITIES.items():
         gaps = [f"{rule.gap(true, one):.2f}" for name, true in INVENTED.items() for one in (Guess(), found[name])]
         print(f"| {quantity} | {rule.unit} | {rule.bound:g} | {' | '.join(gaps)} |")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""What a fit found, in words and pictures: before, after and real side by side, curves, and whether it is enough."""
+"""The report of a fit: before, after and real side by side, curves, and the validation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from us_sim.offline.fit.scenes import Scenes
 GAP, CAPTION, COLUMNS = 8, 22, 3
 DARK, LIGHT, GRID = (16, 16, 20), (225, 225, 230), (70, 70, 80)
 COLOURS = {"before": (230, 140, 60), "after": (90, 200, 120), "real": LIGHT}
-TITLES = {"before": "before: the generic scanner", "after": "after: fitted", "real": "real frames that judge"}
+TITLES = {"before": "before: the generic scanner", "after": "after: fitted", "real": "held-out real frames"}
 CURVES = {"mean grey over depth": (0, 1), "mean grey over the fan's width": (0, 2)}
 FONT = ImageFont.load_default(13)
 UNITS = {"near field": "grey", "lateral": "grey", "floor": "grey", "grey": "grey", "block SD": "grey", "grain":
@@ -31,21 +31,21 @@ def written(fit: Fit, scanned: Scanned, shown: str) -> str:
 
     Args:
         fit: its end.
-        scanned: the frames it was fitted to and judged by.
+        scanned: the frames, fitted and held out.
         shown: file name of the picture.
     """
     fitted, held = split(len(scanned.names))
     depths = sorted({round(depth) for depth in scanned.depths})
     lines = [
         "# Scanner fitted to frames", "", f"![before, after, real]({shown})", "",
-        f"{len(fitted)} frames fitted, {len(held)} others judge; a gap between them. Convex probe, radius of curvature "
+        f"{len(fitted)} frames fitted, {len(held)} held out, with a gap between. Convex probe, radius of curvature "
         f"{scanned.probe.radius_of_curvature:g} mm, {np.degrees(scanned.probe.field_of_view):.1f}°, depths "
         f"{', '.join(map(str, depths))} mm.", "",
         f"**{verdict(fit)}**", "",
-        "Distance from the frames that judge; *real* is that of the frames fitted to, from the same.", "",
+        "Distance from the held-out frames; *real* is that of the fitted frames from the same.", "",
         "| measure | unit | before | after | real | after / real |", "|---|---|---|---|---|---|",
         *(f"| {v.name} | {UNITS[v.name]} | {v.before:.2f} | {v.after:.2f} | {v.real:.2f} | "
-          f"{v.after / max(v.real, 1e-6):.2f}{'' if v.enough else ' (miss)'} |" for v in fit.verdicts), "",
+          f"{v.after / max(v.real, 1e-6):.2f}{'' if v.enough else ' (fails)'} |" for v in fit.verdicts), "",
         *(f"- {note}" for note in remarks(fit, scanned)), "",
         "| constant | before | after |", "|---|---|---|",
         *(f"| {name} | {fit.start.value(name):.3g} | {fit.guess.value(name):.3g} |" for name in NAMES), "",
@@ -54,36 +54,36 @@ def written(fit: Fit, scanned: Scanned, shown: str) -> str:
 
 
 def verdict(fit: Fit) -> str:
-    """Return in one sentence whether the fit is enough."""
+    """Return in one sentence whether the fit passes."""
     missed = [v.name for v in fit.verdicts if not v.enough]
     if not missed:
-        return "Enough: every measure lies within 1.5 times of real against real."
+        return "Passed: every measure lies within 1.5 times of real against real."
     return (
-        f"Not enough in {', '.join(missed)}: farther than 1.5 times of real against real. More and more varied frames, "
-        "the right scale (--radius or --depth), or anatomy that the phantoms lack may be the reason."
+        f"Failed: {', '.join(missed)} beyond 1.5 times of real against real. Possible reasons: too few or too similar "
+        "frames, a wrong scale (--radius or --depth), or anatomy that the phantoms lack."
     )
 
 
 def remarks(fit: Fit, scanned: Scanned) -> list[str]:
-    """Return what the user should know besides."""
+    """Return further findings for the user."""
     found = list(scanned.notes)
     if len(scanned.names) < FEW:
-        found.append(f"only {len(scanned.names)} frames; {FEW} or more tell a scanner from the few views of it")
+        found.append(f"only {len(scanned.names)} frames; {FEW} or more separate the scanner from the views")
     found += [
-        f"{name} has come to the end of its span ({fit.guess.value(name):.3g}): other constants may make up for it"
+        f"{name} is at the limit of its range ({fit.guess.value(name):.3g}): other parameters may compensate for it"
         for name in fit.at_their_ends()
     ]
     worse = [v.name for v in fit.verdicts if v.after > 1.1 * v.before]
     if worse:
-        found.append(f"{', '.join(worse)} came out worse than with the generic scanner")
+        found.append(f"{', '.join(worse)} is worse than with the generic scanner")
     return found
 
 
-def picture(fit: Fit, scanned: Scanned, judges: Scenes) -> Image.Image:
+def picture(fit: Fit, scanned: Scanned, unseen: Scenes) -> Image.Image:
     """Return before, after and real, three frames of each in their true shape, over curves of grey."""
     _, held = split(len(scanned.names))
-    judged = scanned.at(held.tolist())
-    grey = {"before": judges.frames(fit.start), "after": judges.frames(fit.guess), "real": judged.grey}
+    held_out = scanned.at(held.tolist())
+    grey = {"before": unseen.frames(fit.start), "after": unseen.frames(fit.guess), "real": held_out.grey}
     panels = {name: _frames(some[_spread(len(some))], scanned.probe) for name, some in grey.items()}
     width, height = panels["real"][0].size
     curves_top = len(panels) * (height + CAPTION)
@@ -95,7 +95,7 @@ def picture(fit: Fit, scanned: Scanned, judges: Scenes) -> Image.Image:
         draw.text((GAP, top + 4), TITLES[name], COLOURS[name], FONT)
         for column, panel in enumerate(some):
             sheet.paste(panel, (GAP + column * (width + GAP), top + CAPTION))
-    valid = {name: judged.valid if name == "real" else torch.ones(some.shape) for name, some in grey.items()}
+    valid = {name: held_out.valid if name == "real" else torch.ones(some.shape) for name, some in grey.items()}
     half = (sheet.width - 3 * GAP) // 2
     for column, (title, axes) in enumerate(CURVES.items()):
         left, top = GAP + column * (half + GAP), curves_top + CAPTION

@@ -1,4 +1,4 @@
-"""The simulated side: phantoms seen from a few poses, sampled once; a scanner then costs image formation alone."""
+"""The simulated side: phantoms seen from a few poses, sampled once; a scanner then costs only image formation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Least squares over the unit cube with a journal: interrupted, it goes on where it stopped, to the same end.
+"""Least squares over the unit cube with a journal: an interrupted search resumes and ends the same.
 
 Trust-region least squares (Branch, Coleman & Li 1999, in SciPy) with finite differences: the measures change smoothly
 with a scanner's constants where scatterers and noise stay the same, and a step takes as many frames as there are
@@ -33,7 +33,7 @@ class Journal:
         cost: of residuals.
         file: where they are kept; None: nowhere.
         key: what they depend on besides the point.
-        told: called with the number of evaluations and the least loss so far.
+        progress: called with the number of evaluations and the least loss so far.
 
     Raises:
         DataError: the file is no journal, or one of another key.
@@ -45,9 +45,9 @@ class Journal:
         cost: Callable[[Array], float],
         file: Path | None,
         key: str,
-        told: Callable[[int, float], None],
+        progress: Callable[[int, float], None],
     ) -> None:
-        self._residuals, self.cost, self._file, self._told = residuals, cost, file, told
+        self._residuals, self.cost, self._file, self._progress = residuals, cost, file, progress
         self._known = [] if file is None else _read(file, key)
         self.count, self.least = 0, np.inf
 
@@ -63,7 +63,7 @@ class Journal:
         self.count += 1
         residuals = found.astype(np.float64)
         self.least = min(self.least, self.cost(residuals))
-        self._told(self.count, self.least)
+        self._progress(self.count, self.least)
         return residuals
 
 
@@ -144,9 +144,9 @@ def _read(file: Path, key: str) -> list[NDArray[np.float32]]:
         own = json.loads(head)["key"]
         known = [np.frombuffer(base64.b64decode(line), np.float32) for line in rest if line.endswith(END)]
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{file}: is no journal of a fit ({error}); delete it to begin anew") from error
+        raise DataError(f"{file}: is no journal of a fit ({error}); delete it to start again") from error
     if own != key:
-        raise DataError(f"{file}: is of other frames or options; delete it to begin anew, or name another --out")
+        raise DataError(f"{file}: belongs to other frames or options; delete it to start again, or name another --out")
     if len(known) < len(rest):  # the last line was cut short when the search was interrupted
         file.write_text("\n".join([head, *rest[: len(known)]]) + "\n")
     return known

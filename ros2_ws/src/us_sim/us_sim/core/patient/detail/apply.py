@@ -43,7 +43,7 @@ def detailed(
         seed: of all that is drawn.
         courses: of the liver's great vessels, where they are known.
         split: voxels into which each is split along its axes; None for as many as the detail asks for.
-        echo: (I, J, K) half dB that HU have told; None for 0.
+        echo: (I, J, K) half dB derived from HU; None for 0.
     """
     split = split or factors(hu.shape, np.linalg.norm(ct_from_voxel[:3, :3], axis=0))
     fine = tissue.copy()

@@ -108,8 +108,8 @@ def _by_scheme(path: Path, counts: Counts, name: str, said_by: str, own_table: T
     against = [value for value in counts if value in own_table.names and other[value] != reading.classes[value]]
     if not against:
         return reading
-    told = ", ".join(f"{value} {own_table.names[value]}" for value in against[:5])
-    warning = f"{path.name}: {own_table.source} says otherwise than label_scheme {name!r}: {told}"
+    text = ", ".join(f"{value} {own_table.names[value]}" for value in against[:5])
+    warning = f"{path.name}: {own_table.source} contradicts label_scheme {name!r}: {text}"
     return Reading(reading.classes, reading.names, reading.scheme, True, (*reading.warnings, warning))
 
 
@@ -173,8 +173,8 @@ def _reading(
     warnings = []
     strays = {value: counts[value] for value in counts if value not in classes}
     if strays:
-        told = ", ".join(f"{number} of value {value}" for value, number in list(strays.items())[:5])
-        warnings.append(f"{path.name}: stray voxels count as unlabelled: {told}")
+        text = ", ".join(f"{number} of value {value}" for value, number in list(strays.items())[:5])
+        warnings.append(f"{path.name}: stray voxels count as unlabelled: {text}")
     unknown = [str(names[value]) for value in counts if value in classes and classes[value] is None]
     if unknown:
         warnings.append(f"{path.name}: names no tissue, counts as unlabelled: {', '.join(unknown[:10])}")

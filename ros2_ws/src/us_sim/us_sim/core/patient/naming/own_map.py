@@ -58,8 +58,12 @@ def read_own_map(path: Path) -> OwnMap:
     names: dict[str, TissueClass] = {}
     for key, meant in found.items():
         tissue = _class(path, key, meant)
-        if isinstance(key, int) and not isinstance(key, bool):
-            values[key] = tissue
+        if str(key).isdigit():  # '1' in quotes too
+            if int(key) == 0 and tissue != TissueClass.BACKGROUND:
+                raise PatientError(
+                    f"{path}: '0: {meant}', but 0 is unlabelled everywhere; give these voxels another value"
+                )
+            values[int(key)] = tissue
         else:
             names[plain(str(key))] = tissue
     return OwnMap(values, names, path.name)

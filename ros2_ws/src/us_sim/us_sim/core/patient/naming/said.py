@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,19 @@ class Table:
 
 def header_table(text: str) -> dict[int, str]:
     """Return the names in the label table that TotalSegmentator writes into a NIfTI header (Caret's XML)."""
-    return {int(key): name.strip() for key, name in _LABEL.findall(text[:_MOST])}
+    try:
+        return _once((int(key), name.strip()) for key, name in _LABEL.findall(text[:_MOST]))
+    except ValueError:
+        return {}
+
+
+def _once(pairs: Iterable[tuple[int, str]]) -> dict[int, str]:
+    """Return value -> name; what gives a value two names says nothing, which is a ValueError."""
+    names: dict[int, str] = {}
+    for value, name in pairs:
+        if names.setdefault(value, name) != name:
+            raise ValueError(f"{value} is {names[value]} and {name}")
+    return names
 
 
 def stem(path: Path) -> str:
@@ -91,7 +103,7 @@ def _json_names(text: str) -> dict[int, str]:
         return dict(zip(map(int, found["regions_class_order"]), named, strict=True))
     if all(str(key).strip().lstrip("-").isdigit() for key in labels):
         return {int(key): str(name) for key, name in labels.items()}
-    return {int(value): str(name) for name, value in labels.items()}
+    return _once((int(value), str(name)) for name, value in labels.items())
 
 
 def _csv_names(text: str) -> dict[int, str]:
@@ -103,4 +115,4 @@ def _csv_names(text: str) -> dict[int, str]:
     name = next((columns[name] for name in _NAME if name in columns), None)
     if value is None or name is None:
         return {}
-    return {int(row[value]): str(row[name]) for row in rows}
+    return _once((int(row[value]), str(row[name])) for row in rows)

@@ -40,7 +40,7 @@ _LEVELS = {
 
 
 def phantom(seed: int = 0, detail: bool = False) -> CtVolume:
-    """Return a made-up patient on the back: 1.5 mm voxels, RAS+, the origin before the first lumbar vertebra.
+    """Return a synthetic supine patient: 1.5 mm voxels, RAS+, the origin before the first lumbar vertebra.
 
     The anatomy is written once as a reference, painted in an order in which later parts cover earlier ones.
     A patient is that reference scaled and smoothly bent, with each organ's size and place drawn from the

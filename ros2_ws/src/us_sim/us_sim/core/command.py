@@ -1,0 +1,46 @@
+"""How a command ends: its last line is one sentence; a traceback comes only where `--debug` asks for it."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+from us_sim.core.errors import UsSimError
+
+DEBUG = "--debug"
+Main = Callable[..., int]
+
+
+def as_command(name: str) -> Callable[[Main], Main]:
+    """Decorate the `main` of a command: it takes `--debug` as well, and whatever it raises becomes one sentence.
+
+    The exit status is then 2 for what the user can mend, 1 for a fault of the software, 130 after Ctrl-C.
+    """
+
+    def decorate(main: Main) -> Main:
+        @wraps(main)
+        def run(arguments: Sequence[str] | None = None) -> int:
+            given = list(sys.argv[1:] if arguments is None else arguments)
+            try:
+                return main([word for word in given if word != DEBUG])
+            except KeyboardInterrupt:
+                return _end(name, "interrupted", 130, DEBUG in given)
+            except (UsSimError, OSError) as error:
+                return _end(name, error, 2, DEBUG in given)
+            except Exception as error:
+                told = f"{type(error).__name__}: {error}; this is a fault of the software: {DEBUG} shows where"
+                return _end(name, told, 1, DEBUG in given)
+
+        return run
+
+    return decorate
+
+
+def _end(name: str, told: Any, status: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"{name}: {' '.join(str(told).split())}", file=sys.stderr)
+    return status

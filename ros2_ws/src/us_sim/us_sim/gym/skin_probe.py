@@ -1,0 +1,95 @@
+"""A probe on the skin: actions move it along, the law of admittance holds force and orientation underneath."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from us_sim.control.admittance import ALIGN, ContactState, admittance_step, moved_towards
+from us_sim.control.guard import Guard
+from us_sim.core.contact.touch import Touch
+from us_sim.core.faulty_simulator import FaultySimulator
+from us_sim.core.geometry.transforms import Matrix, rigid, rotation_from_vector
+from us_sim.gym.config import EpisodeConfig
+
+SLIDE, TILT, TURN = 40.0, 0.4, 0.5  # mm/s, rad/s, rad/s at an action of 1
+MOST_TILT = 0.5  # rad off the skin's normal, about x and y
+REACH, MOST_ANGLE = 100.0, 0.8  # mm, rad off the start's pose at an action of 1, where actions are poses
+SETTLE = 2.0  # s at the start until the force has settled
+
+Array = NDArray[np.float64]
+
+
+class SkinProbe:
+    """One probe in one episode.
+
+    Attributes:
+        pose: (4, 4) mm, as it is told; faults may put the probe elsewhere.
+        touch: of the probe with the patient there.
+        seconds: since the start.
+    """
+
+    def __init__(self, simulator: FaultySimulator, config: EpisodeConfig, pose: Matrix) -> None:
+        self._simulator, self._config = simulator, config
+        self._guard = Guard(config.force, config.force_limit, config.force_limit)  # any force below the limit holds
+        self._tilt = np.zeros(2)
+        self._dt = 1.0 / config.control_rate
+        self.pose, self.seconds = pose, 0.0
+        self.touch: Touch = simulator.touch(pose)
+        if config.action == "twist":
+            for _ in range(round(SETTLE * config.control_rate)):
+                self._comply(np.zeros(2), 0.0)
+        self.start, self.seconds = self.pose, 0.0
+
+    @property
+    def force(self) -> float:
+        """On the patient along the beam, N."""
+        return -float(self.touch.wrench.force[2])
+
+    @property
+    def stamp(self) -> int:
+        """ns since the start: what breath and faults follow."""
+        return round(self.seconds * 1e9)
+
+    def act(self, action: Array) -> str:
+        """Move for one period; return why the episode ends, or nothing."""
+        steps = max(1, round(self._config.period * self._config.control_rate))
+        twist = dict(zip(self._config.axes, action, strict=False))
+        for _ in range(steps):
+            if self._config.action == "pose":
+                self._towards(action)
+            else:
+                self._twist(twist)
+            if wrong := self._guard.update(self._sensed(), self._dt):
+                return wrong
+        return ""
+
+    def _twist(self, twist: Mapping[str, float]) -> None:
+        slide = SLIDE * np.array([twist.get("x", 0.0), twist.get("y", 0.0)])
+        rate = TILT * np.array([twist.get("tilt_x", 0.0), twist.get("tilt_y", 0.0)])
+        self._tilt = np.clip(self._tilt + rate * self._dt, -MOST_TILT, MOST_TILT)
+        self._comply(slide, TURN * twist.get("turn", 0.0))
+
+    def _comply(self, slide: Array, turn: float) -> None:
+        """One step of the law; the turn about the beam is asked for as a lateral direction ahead."""
+        ahead = turn / ALIGN
+        lateral = self.pose[:3, :3] @ np.array([np.cos(ahead), np.sin(ahead), 0.0])
+        sensed = self._sensed()
+        tilted = rotation_from_vector(np.array([*self._tilt, 0.0])) @ sensed.normal
+        seen = ContactState(sensed.force, sensed.in_contact, tilted)
+        self._go(admittance_step(self.pose, seen, slide, self._config.force, self._dt, lateral))
+
+    def _towards(self, action: Array) -> None:
+        target = self.start @ rigid(rotation_from_vector(MOST_ANGLE * action[3:]), REACH * action[:3])
+        self._go(moved_towards(self.pose, target, SLIDE * self._dt, TURN * self._dt))
+
+    def _go(self, pose: Matrix) -> None:
+        before, self.pose = self.touch, pose
+        self.touch = self._simulator.touch(pose).after(before, self._dt)
+        self.seconds += self._dt
+
+    def _sensed(self) -> ContactState:
+        contact = self.touch.contact
+        return ContactState(self.force, contact.in_contact, contact.normal)
