@@ -46,7 +46,10 @@ FLOORS = (
     ("scyclegan_train.method",),
     ("scyclegan_train.run",),
     ("scyclegan_train.evaluation",),
-    tuple(f"scyclegan_train.{command}" for command in ("prepare", "train", "evaluate", "export", "segmenter")),
+    tuple(
+        f"scyclegan_train.{name}"
+        for name in ("prepare", "train", "evaluate", "export", "segmenter", "synthesise", "compare", "sweep")
+    ),
     ("scyclegan_train.__main__",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -48,7 +48,8 @@ def test_dependencies_are_those_of_the_requirements_files() -> None:
     assert "'torch==2.13.0'" in required
     assert "viser" not in required
     assert extras.count("viser") == 1
-    assert re.findall(r"'(\w+)': \[", extras) == ["int8", "viewer", "train", "gym", "bench", "test"]
+    names = ["int8", "viewer", "train", "cluster", "onnx", "sweep", "gym", "bench", "test"]
+    assert re.findall(r"'(\w+)': \[", extras) == names
     assert declared("scyclegan_train", "install_requires") == f"['us_sim[train]=={us_sim.__version__}']"
 
 

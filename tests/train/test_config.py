@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from scyclegan_train.config import Config
@@ -33,10 +34,20 @@ def test_the_papers_run_is_as_published() -> None:
 
 
 def test_the_defaults_are_the_papers_method() -> None:
-    default, paper = Config(), load_config("paper.yaml")
+    default, paper = Config(), load_config("paper.yaml", ["generator.probe=c5_2"])  # the simulator's own fan
     assert (default.method, default.generator, default.schedule.rate) == (
         paper.method, paper.generator, paper.schedule.rate,
     )  # fmt: skip
+
+
+def test_the_papers_fan_is_a_circle_on_the_whole_slice() -> None:
+    probe = load_config("paper.yaml").generator.card().probe
+    row, column = np.indices((256, 256))  # half of 512 × 512: centre at column 256, row −20, radius 500, 60° to 120°
+    x, y = 2 * column + 0.5 - 256, 2 * row + 0.5 + 20
+    radius, angle = np.hypot(x, y), np.degrees(np.arctan2(y, x))
+    expected = (radius <= 500) & (angle >= 60) & (angle <= 120)
+    assert np.count_nonzero(probe.fan_mask != expected) < 20  # the arc at the face is flat there, and rounding
+    assert probe.pixel_spacing == (1.6, 1.6)
 
 
 def test_the_baseline_is_a_plain_cyclegan() -> None:
@@ -81,6 +92,10 @@ def test_values_on_the_command_line_win_over_the_file() -> None:
         ("generator: {encoding: rich, windows: [[0, 1], [0, 2], [0, 3], [0, 4]]}", r"windows are 4; expected 1 to 3"),
         ("data: {ct: []}", r"ct has no source"),
         ("data: {ct: 5}", r"ct is 5; expected a list"),
+        ("[generator, method]", r"found \['generator', 'method'\]; expected names and values"),
+        ("schedule: {pretrain: 0, constant: 0, decay: 0}", r"warm_up, constant and decay are all 0; expected epochs"),
+        ("data: {ct: [{seeds: [5, 5]}]}", r"ct\[0\]: seeds are \[5, 5\]; expected the first and one after the last"),
+        ("data: {us: [{kind: frames, frames: [9, 3]}]}", r"us\[0\]: frames are \[9, 3\]; expected the first and one"),
         ("data: 5", r"data: found 5; expected names and values"),
         ("method: [", r"not YAML"),
     ],
@@ -106,6 +121,23 @@ def test_a_bad_change_is_refused(change: str, message: str, tmp_path: Path) -> N
     file.write_text("data: {strict: true}")
     with pytest.raises(ConfigError, match=message):
         load_config(file, [change])
+
+
+def test_a_list_is_no_configuration_with_changes_either(tmp_path: Path) -> None:
+    file = tmp_path / "list.yaml"
+    file.write_text("- paper")
+    with pytest.raises(ConfigError, match=r"list.yaml: found \['paper'\]; expected names and values"):
+        load_config(file, ["loop.seed=1"])
+
+
+def test_places_of_a_list_are_changed_by_number(tmp_path: Path) -> None:
+    config = load_config("paper.yaml", ["data.ct.0.fold=[2, 5]", "data.us.1.weight=3"])
+    assert config.data.ct[0].fold == (2, 5)
+    assert [source.weight for source in config.data.us] == [0.6, 3]
+    with pytest.raises(ConfigError, match=r"--set data.ct.4.fold=1: 4 is no place in a list of 1, counted from 0"):
+        load_config("paper.yaml", ["data.ct.4.fold=1"])
+    with pytest.raises(ConfigError, match=r"fold is \[6, 5\]; expected \[i, k\] with i from 1 to k"):
+        load_config("paper.yaml", ["data.ct.0.fold=[6, 5]"])
 
 
 def test_a_missing_file_names_the_shipped_ones() -> None:

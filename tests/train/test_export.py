@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from scyclegan_train.run.checkpoint import CheckpointError, checkpoints, load_ch
 from scyclegan_train.run.export import export
 from scyclegan_train.run.loop import build_model, train
 from us_sim.core.analysis.segmenter import load_segmenter, seen
-from us_sim.core.generator.artifact import load_generator
+from us_sim.core.errors import ArtifactError
+from us_sim.core.generator.artifact import load_generator, load_network
+from us_sim.core.generator.card import Card
 from us_sim.core.generator.encoding import decode, encode
 from us_sim.core.patient.patient import builtin_patient
 from us_sim.core.robot.motion import motion
@@ -109,7 +112,7 @@ def test_the_command_takes_a_run_or_a_checkpoint(
 
 def test_the_segmenter_finds_what_it_found_in_training(run: tuple[Config, Path], tmp_path: Path) -> None:
     made, folder = run
-    card = export(folder, tmp_path / "s.safetensors", [{"name": "rectangles", "licence": "CC0"}], segmenter=True)
+    card = export(folder, tmp_path / "s.safetensors", [{"name": "rectangles", "licence": "CC0"}], network="S_us")
     segmenter = load_segmenter(tmp_path / "s.safetensors")
     assert (segmenter.card, card.kind, card.width) == (card, "segmenter", made.method.segmenter_width)
     assert card.training_data == ({"name": "rectangles", "licence": "CC0"},)
@@ -153,8 +156,61 @@ def test_a_method_without_segmenter_has_none_to_export(tmp_path: Path) -> None:
     card = made.generator.card()
     inputs = Inputs(TinyCt(card), TinyUs(card, seed=1), made.schedule.batch)
     assert train(made, inputs, tmp_path, Fabric(accelerator="cpu", devices=1))
-    with pytest.raises(CheckpointError, match="its method trains no segmenter; set method: segmentation above 0"):
-        export(tmp_path, tmp_path / "s.safetensors", segmenter=True)
+    with pytest.raises(CheckpointError, match="its method does not train S_us; set method: segmentation above 0"):
+        export(tmp_path, tmp_path / "s.safetensors", network="S_us")
+
+
+@pytest.mark.parametrize("network", ["G_us2ct", "S_ct"])
+def test_the_networks_of_the_other_direction_are_for_research_alone(
+    run: tuple[Config, Path], tmp_path: Path, network: str
+) -> None:
+    made, folder = run
+    target = tmp_path / "n.safetensors"
+    card = export(folder, target, network=network)
+    built, read, _ = load_network(target, card.kind)
+    assert read == card
+    model = build_model(made, Fabric(accelerator="cpu", devices=1))
+    load_checkpoint(checkpoints(folder / "checkpoints")[-1], model)
+    expected = model.averages["G_us2ct"].network if network == "G_us2ct" else model.S_ct
+    image = torch.rand(1, card.channels, *card.size, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(built(image), expected.eval()(image))
+    with pytest.raises(ArtifactError, match=f"holds a {card.kind}; expected a generator"):
+        load_generator(target)
+
+
+def test_onnx_draws_what_the_network_draws_and_carries_the_card(
+    run: tuple[Config, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: extra onnx")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed: extra onnx")
+    artifact, target = tmp_path / "g.safetensors", tmp_path / "g.onnx"
+    assert command.main([str(run[1]), str(artifact), "--onnx", str(target)]) == 0
+    assert "g.onnx: differs from the network by at most" in capsys.readouterr().out
+    generator = load_generator(artifact)
+    session = runtime.InferenceSession(str(target), providers=["CPUExecutionProvider"])
+    image = torch.rand(3, generator.card.channels, *generator.card.size)
+    [found] = session.run(None, {"input": image.numpy()})
+    with torch.no_grad():
+        expected = generator.network(image).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert Card.from_json(session.get_modelmeta().custom_metadata_map["card"]) == generator.card
+
+
+def test_a_model_card_says_what_the_field_asks(run: tuple[Config, Path], tmp_path: Path) -> None:
+    target = tmp_path / "g.safetensors"
+    assert command.main([str(run[1]), str(target), "--data", "rectangles:CC0"]) == 0
+    text = (tmp_path / "g.md").read_text()
+    assert text.startswith("---\nlicense: cc0\n")
+    headings = re.findall("^## (.*)$", text, re.MULTILINE)
+    assert headings == ["Model details", "Intended use", "Factors", "Metrics", "Training data", "Evaluation data",
+                        "Ethical considerations", "Caveats and recommendations"]  # fmt: skip
+    generator = load_generator(target)
+    parameters = sum(p.numel() for p in generator.network.parameters())
+    assert f"{parameters:,} parameters" in text
+    assert generator.sha256 in text
+    assert "- rectangles (CC0)" in text
+    assert "Not a medical device" in text
 
 
 def test_what_cannot_be_exported_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

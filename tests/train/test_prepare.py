@@ -13,15 +13,17 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from scipy.ndimage import map_coordinates
 from tests.core.patients import box_patient
 from tests.train.tiny import tiny_card
 
 from scyclegan_train.config_file import load_config
 from scyclegan_train.data.cases import CtCase, find_cases, read_list, shard_of
+from scyclegan_train.data.cutting import drawn_cases, slices_of, transverse_poses
 from scyclegan_train.data.faults import DataError, Faults
 from scyclegan_train.data.slices import PreparedCt
 from scyclegan_train.data.splits import split_of
-from scyclegan_train.prepare import drawn_cases, main, slices_of, transverse_poses
+from scyclegan_train.prepare import main
 from us_sim.core.generator.card import Card
 from us_sim.core.sampling.reslice import reslice
 from us_sim.core.tissue import TissueClass as T
@@ -174,6 +176,21 @@ def test_transverse_slices_lie_as_in_the_paper() -> None:
     assert rows.item() == pytest.approx(23.5 - 34 / dz, abs=1)
 
 
+def test_a_frame_covers_the_whole_slice_whatever_its_size_in_mm() -> None:
+    patient = box_patient(noise=4.0)
+    volume = patient.volume
+    card = load_config("paper.yaml", ["generator.pixels=80"]).generator.card()
+    batch = slices_of(patient, card, "transverse", 3, 0, whole_slice=True)
+    levels = [k for k in range(volume.hu.shape[2]) if (volume.tissue[:, :, k] == T.LIVER).any()]
+    # Two pixels a voxel: rows from anterior to posterior, columns from the patient's right to the left.
+    places = np.meshgrid(*2 * [(np.arange(80) + 0.5) / 2 - 0.5], indexing="ij")
+    planes = [volume.hu[::-1, ::-1, k].T.astype(np.float64) for k in levels]
+    every = np.stack([map_coordinates(plane, places, order=1, cval=-1000) for plane in planes])
+    for hu in batch.hu.numpy():
+        assert np.abs(every - hu).max(axis=(1, 2)).min() < 0.5
+    assert batch.scatter is None
+
+
 def test_transverse_slices_are_drawn_among_those_that_show_an_organ() -> None:
     patient, card = box_patient(noise=0), tiny_card("cartesian")
     rng = np.random.default_rng(0)
@@ -189,7 +206,7 @@ def test_transverse_slices_are_drawn_among_those_that_show_an_organ() -> None:
 
 def test_the_papers_set_is_drawn_by_its_configuration_alone(scans: Path, tmp_path: Path) -> None:
     paper = load_config("paper.yaml").prepare
-    assert (paper.poses, paper.slices, paper.scans) == ("transverse", 10, 200)
+    assert (paper.poses, paper.whole_slice, paper.slices, paper.scans) == ("transverse", True, 10, 200)
     config = tmp_path / "tiny.yaml"
     config.write_text("{generator: {pixels: 32}, prepare: {poses: transverse, slices: 2, scans: 1}}")
     folders = [str(scans / "images"), "--labels", str(scans / "labels"), "--config", str(config)]
@@ -294,6 +311,15 @@ def test_nothing_usable_is_a_failure(tmp_path: Path, config: Path) -> None:
     write_case(tmp_path / "images", tmp_path / "labels", "Case_00000", 0)
     (tmp_path / "images" / "Case_00000_0000.nii.gz").write_bytes(b"damaged")
     assert prepare(tmp_path, config, tmp_path / "out") == 1
+
+
+def test_scans_that_are_all_left_out_are_an_error(
+    scans: Path, tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(scans / "images"), "--config", str(config), "--out", str(tmp_path)]) == 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert "Case_00000_0000.nii.gz: has no label map Case_00000.nii.gz" in told
+    assert "no scan can be used, for the reasons above; label maps in another folder are given by --labels" in told
 
 
 def test_labels_of_another_patient_are_named(tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]) -> None:

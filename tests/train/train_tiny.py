@@ -32,7 +32,7 @@ class Ending(Inputs):
             yield batches
 
 
-def run(folder: Path, sections: dict[str, Any], resume: bool = False, end_at: int | None = None,
+def run(folder: Path, sections: dict[str, Any], resume: bool | Path = False, end_at: int | None = None,
         number: int = signal.SIGKILL) -> bool:  # fmt: skip
     """Train a tiny run on one CPU process."""
     torch.set_num_threads(1)

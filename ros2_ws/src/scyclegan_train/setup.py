@@ -31,7 +31,10 @@ setup(
         "console_scripts": [
             f"{NAME} = {NAME}.__main__:main",
             # For `ros2 run scyclegan_train train`.
-            *(f"{command} = {NAME}.{command}:main" for command in ("prepare", "train", "evaluate", "export")),
+            *(
+                f"{command} = {NAME}.{command}:main"
+                for command in ("prepare", "train", "evaluate", "export", "synthesise")
+            ),
         ]
     },
     zip_safe=False,

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 from setuptools import find_packages, setup
 
 NAME = "us_sim"
-EXTRAS = ("int8", "viewer", "train", "gym", "bench", "test")  # colcon test looks for pytest in the last one
+EXTRAS = ("int8", "viewer", "train", "cluster", "onnx", "sweep", "gym", "bench", "test")  # colcon test needs pytest
 HERE = Path(__file__).resolve().parent  # colcon runs a link to this file in its build folder
 XML = ElementTree.parse(HERE / "package.xml")  # single source of version, description and the like
 

@@ -15,14 +15,14 @@ from tests.train.synthetic import TinyCt, TinyUs, config
 
 from scyclegan_train.config import Config, DataConfig, MethodConfig
 from scyclegan_train.config_file import CONFIGS, from_mapping, load_config
-from scyclegan_train.data.checks import check_masks, check_sources
+from scyclegan_train.data.checks import check_masks, check_pairs, check_sources
+from scyclegan_train.data.cutting import slices_of
 from scyclegan_train.data.faults import DataError
 from scyclegan_train.data.inputs import Inputs, expanded, open_inputs
 from scyclegan_train.data.repeated import Repeated
 from scyclegan_train.data.samples import REAL, CtBatch, UsBatch
 from scyclegan_train.data.slices import recipe_of, write_recipe, write_slices
 from scyclegan_train.data.sources import Mixed
-from scyclegan_train.prepare import slices_of
 from us_sim.core.errors import ConfigError
 from us_sim.core.generator.card import Card
 from us_sim.core.patient.patient import builtin_patient
@@ -212,7 +212,7 @@ REAL_FRAMES = {"kind": "frames", "path": "x"}
         (
             CT,
             {**REAL_FRAMES, "seeds": [0, 5]},
-            r"us\[0\]: kind frames does not read seeds; it reads augment, frames",
+            r"us\[0\]: kind frames does not read seeds; it reads augment, fit, frames",
         ),
         ({**CT, "path": "a.nii"}, US, r"ct\[0\]: kind phantoms does not read path; it reads at_once, augment, liver"),
         ({**CT, "randomised": True}, US, r"ct\[0\]: kind phantoms does not read randomised"),
@@ -265,6 +265,25 @@ def test_a_folder_of_frames_takes_masks_and_a_method_with_s_us_needs_some(frames
     check_masks(load_config("two_stage.yaml").method, bare.masked)
     with pytest.raises(ConfigError, match=r"segmentation is 0.5 and fake_mask predicted, but no frame of"):
         check_masks(MethodConfig(), bare.masked)
+
+
+def test_frames_that_the_folder_has_not_are_refused(frames: Path, tmp_path: Path) -> None:
+    source = {"kind": "frames", "path": str(frames)}
+    for wanted in ([2, 9], [6, 7]):
+        with pytest.raises(DataError, match=rf"holds 6 frames; frames are \[{wanted[0]}, {wanted[1]}\], expected at"):
+            opened([CT], [{**source, "frames": wanted}])
+    with pytest.raises(DataError, match="no such folder of frames"):
+        opened([CT], [{**source, "path": str(tmp_path / "gone")}])
+
+
+def test_a_method_of_pairs_needs_physics_frames_of_the_slices() -> None:
+    for section, value, name in (("schedule", {"warm_up": 2}, "schedule: warm_up"), ("method", {"pair": 5}, "method:")):
+        made = from_mapping(Config, {section: value}, "test")
+        check_pairs(made, paired=True)
+        with pytest.raises(ConfigError, match=f"{name}.* needs a physics frame of each slice, which transverse"):
+            check_pairs(made, paired=False)
+    with pytest.raises(ConfigError, match="source is physics, and transverse slices have no physics frames"):
+        check_pairs(load_config("two_stage.yaml"), paired=False)
 
 
 def test_an_epoch_is_the_longer_domain_however_many_sources_it_has(frames: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from tests.train.synthetic import all_known, batches, config
-from torch import Tensor
+from torch import Tensor, nn
 
 from scyclegan_train.config import Config
 from scyclegan_train.method import feeding, losses
@@ -47,15 +47,14 @@ def changed(before: dict[str, list[Tensor]], after: dict[str, list[Tensor]]) -> 
 def test_each_phase_changes_its_own_networks_and_no_others() -> None:
     model, seen = model_of(config()), []
     before = parameters_of(model)
-    descend = model._descend
 
-    def watched(name: str, found: dict[str, Tensor], weights: Mapping[str, float]) -> None:
+    def stepped(name: str) -> None:
         nonlocal before
-        descend(name, found, weights)
         seen.append((name, changed(before, parameters_of(model))))
         before = parameters_of(model)
 
-    model._descend = watched  # type: ignore[method-assign]
+    for name, optimizer in model.optimizers.items():
+        optimizer.register_step_post_hook(lambda *_, name=name: stepped(name))
     model.step(*batches(config()))
     assert seen == [
         ("generators", {"G_ct2us", "G_us2ct"}), ("critics", {"D_us", "D_ct"}), ("segmenters", {"S_us", "S_ct"}),
@@ -64,18 +63,32 @@ def test_each_phase_changes_its_own_networks_and_no_others() -> None:
 
 def test_what_a_phase_does_not_train_gets_no_gradient() -> None:
     model, (ct, us) = model_of(config()), batches(config())
-    descend = model._descend
+    backward = model._backward
 
     def watched(name: str, found: dict[str, Tensor], weights: Mapping[str, float]) -> None:
-        descend(name, found, weights)
         own = {id(p) for group in model.optimizers[name].param_groups for p in group["params"]}
         everything = [p for n in model.networks.values() for p in n.parameters()]
+        for p in everything:
+            p.grad = None
+        backward(name, found, weights)
         assert all(p.grad is not None for p in everything if id(p) in own)
         assert all(p.grad is None for p in everything if id(p) not in own)
-        model.optimizers[name].zero_grad(set_to_none=True)
 
-    model._descend = watched  # type: ignore[method-assign]
+    model._backward = watched  # type: ignore[method-assign]
     model.step(ct, us)
+
+
+def test_processes_send_one_message_a_step_with_all_gradients_and_statistics() -> None:
+    made, messages = config(generator={"norm": "batch"}), list[list[Tensor]]()
+    model = SCycleGan(made, average=messages.append)
+    model.step(*batches(made))
+    [message] = messages
+    parameters = [p for n in model.networks.values() for p in n.parameters()]
+    layers = [m for n in model.networks.values() for m in n.modules() if isinstance(m, nn.BatchNorm2d)]
+    expected = {id(p.grad) for p in parameters} | {id(b) for m in layers for b in (m.running_mean, m.running_var)}
+    assert {id(tensor) for tensor in message} == expected
+    model.pretrain(*batches(made))
+    assert len(messages) == 2
 
 
 def test_pretraining_changes_the_segmenters_and_warm_up_the_generators() -> None:

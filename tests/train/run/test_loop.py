@@ -25,7 +25,9 @@ from scyclegan_train.method.scyclegan import SCycleGan
 from scyclegan_train.run import loop
 from scyclegan_train.run.checkpoint import checkpoints
 from scyclegan_train.run.journal import Journal, read_stats
+from scyclegan_train.run.loggers import open_logger
 from scyclegan_train.run.loop import Tally, TrainingStopped
+from us_sim.core.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -175,6 +177,40 @@ def test_every_network_that_is_called_can_be_compiled(monkeypatch: pytest.Monkey
         network.register_forward_pre_hook(lambda module, _: called.add(module))
     model.step(*batches(made))
     assert called == set(compiled)
+
+
+def test_another_logger_gets_the_same_losses(tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    class Logger:
+        def log_metrics(self, metrics: dict[str, float], step: int) -> None:
+            seen.append((metrics, step))
+
+        def finalize(self, status: str) -> None:
+            seen.append(status)
+
+    journal = Journal(tmp_path, 100, 0, console=Console(file=(tmp_path / "log").open("w")), logger=Logger())
+    journal.write(40, "validation", {"cycle_ct": 0.5}, {})
+    journal.close()
+    assert seen == [({"validation/cycle_ct": 0.5}, 40), "success"]
+
+
+@pytest.mark.parametrize("name", ["wandb", "mlflow"])
+def test_a_logger_that_is_not_installed_is_named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ConfigError, match=f"logger is '{name}', which needs packages .*pip install lightning {name}"):
+        open_logger(name, tmp_path)
+    assert open_logger("", tmp_path) is None
+
+
+def test_without_a_terminal_every_loss_is_printed(tmp_path: Path) -> None:
+    console = Console(file=(tmp_path / "log").open("w"), width=40)
+    journal = Journal(tmp_path, 100, 0, console=console)
+    journal.write(40, "adversarial", {f"loss_{i}": i / 10 for i in range(10)}, {})
+    journal.close()
+    [line] = (tmp_path / "log").read_text().splitlines()
+    assert line.startswith("adversarial 40 loss_0 0.000")
+    assert line.count("loss_") == 10
 
 
 def test_the_terminal_shows_progress_and_time_left(tmp_path: Path) -> None:

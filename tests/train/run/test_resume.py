@@ -15,6 +15,7 @@ from tests.train.train_tiny import run
 
 from scyclegan_train import train as command
 from scyclegan_train.method.scyclegan import SCycleGan
+from scyclegan_train.run import checkpoint
 from scyclegan_train.run.checkpoint import (
     CheckpointError,
     checkpoints,
@@ -66,6 +67,49 @@ def test_a_kill_in_the_middle_of_writing_leaves_the_checkpoint_before(unbroken: 
     assert checkpoints(folder / "checkpoints")[-1].name == "step_0000010"
     assert run(folder, SECTIONS, resume=True)
     assert losses(folder) == losses(unbroken)
+
+
+def test_a_run_goes_on_from_a_checkpoint_that_is_named(
+    unbroken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(unbroken, folder)
+    assert run(folder, SECTIONS, resume=folder / "checkpoints" / "step_0000005")
+    assert losses(folder) == losses(unbroken)
+    assert [path.name for path in checkpoints(folder / "checkpoints")] == [
+        "step_0000005", "step_0000010", "step_0000014",
+    ]  # fmt: skip
+    assert (folder / "checkpoints" / "step_0000014.aside").is_dir()
+    printed = capsys.readouterr().err
+    assert "step_0000010: is after " in printed
+    assert f"Done: 14 steps in {folder}" in printed
+
+
+def test_a_refused_resume_changes_nothing_of_the_run(unbroken: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (unbroken / "config.yaml").read_text()
+    with pytest.raises(CheckpointError, match="does not fit the configuration"):
+        run(unbroken, SECTIONS | {"generator": {"norm": "batch", "width": 0.1}}, resume=True)
+    assert (unbroken / "config.yaml").read_text() == before
+    assert command.main(["--resume", str(unbroken / "checkpoints" / "step_0000011")]) == 2
+    assert "no such checkpoint; the run holds step_0000005, step_0000010, step_0000014" in capsys.readouterr().err
+
+
+def test_a_full_disk_leaves_the_checkpoint_before_and_nothing_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = OSError(28, "No space left on device")
+    save, written = checkpoint.save_file, list[Path]()
+
+    def saved(weights: object, path: Path, metadata: object) -> None:
+        written.append(path)
+        if len(written) == 2:
+            raise full
+        save(weights, path, metadata)
+
+    monkeypatch.setattr(checkpoint, "save_file", saved)
+    with pytest.raises(CheckpointError, match=r"step_0000010: cannot be written \(.*No space left.* Make room, then"):
+        run(tmp_path, SECTIONS)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step_0000005"]
 
 
 def test_resuming_a_finished_run_does_nothing(unbroken: Path, tmp_path: Path) -> None:

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from lightning_fabric import Fabric
+from safetensors.torch import load_file
 from tests.train.synthetic import TinyCt, TinyUs, config
 
 from scyclegan_train.data.inputs import Inputs
+from scyclegan_train.data.samples import CtBatch, UsBatch
 from scyclegan_train.run.checkpoint import checkpoints
 from scyclegan_train.run.journal import read_stats
-from scyclegan_train.run.loop import build_model, train
+from scyclegan_train.run.loop import Tally, TrainingStopped, build_model, train
 
 ROOT = Path(__file__).resolve().parents[3]
 BATCH = 4  # of both processes together
 # What is drawn differs between processes, and batch statistics are each process's own: both are left out here.
+NORMED: dict[str, Any] = {"generator": {"norm": "batch"}, "method": {"pool": 3, "fake_noise": 0.05}}
 SECTIONS: dict[str, Any] = {"method": {"pool": 0, "adversarial": "lsgan"}, "loop": {"log_every": 4}}
 
 
@@ -50,6 +55,24 @@ def one(rank: int, world: int, folder: Path) -> None:
         card = made.generator.card()
         inputs = Inputs(TinyCt(card, 12), TinyUs(card, 12, seed=1), BATCH // world, rank, world)
         assert train(made, inputs, folder / "run", fabric, resume)
+    normed = config(**SECTIONS | NORMED, schedule={"batch": BATCH // world})
+    assert train(normed, inputs, folder / "whole", fabric)
+    if rank == 0:
+        shutil.copytree(folder / "whole", folder / "broken")
+    fabric.barrier()
+    assert train(normed, inputs, folder / "broken", fabric, folder / "broken" / "checkpoints" / "step_0000004")
+    try:
+        train(normed, Spoiled(TinyCt(card, 12), TinyUs(card, 12, seed=1), 2, rank, world), folder / "nan", fabric)
+    except TrainingStopped as error:
+        (folder / f"nan_{rank}.txt").write_text(str(error))
+
+
+class Spoiled(Inputs):
+    """Inputs of which one process's are not finite from the fifth step on."""
+
+    def at(self, step: int) -> tuple[CtBatch, UsBatch]:
+        ct, us = super().at(step)
+        return ct, replace(us, image=us.image * float("nan")) if step >= 4 and self._rank else us
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +115,37 @@ def test_a_run_of_two_processes_is_written_once_with_a_state_of_each(folder: Pat
     assert [entry["step"] for entry in read_stats(folder / "run")] == [4, 8, 12]
     states = [torch.load(latest / f"rank_{rank}.pt", weights_only=True) for rank in range(2)]
     assert not torch.equal(states[0]["noise"], states[1]["noise"])
+
+
+def test_batch_statistics_of_two_processes_resume_bit_for_bit(folder: Path) -> None:
+    whole, broken = folder / "whole", folder / "broken"
+    assert [entry["losses"] for entry in read_stats(broken)] == [entry["losses"] for entry in read_stats(whole)]
+    names = ["step_0000004", "step_0000008", "step_0000012"]
+    assert [path.name for path in checkpoints(broken / "checkpoints")] == names
+    first, second = (load_file(f / "checkpoints" / names[-1] / "weights.safetensors") for f in (whole, broken))
+    assert any("running_var" in name for name in first)
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_a_loss_that_is_not_finite_in_one_process_ends_both_with_the_same_words(folder: Path) -> None:
+    said = [(folder / f"nan_{rank}.txt").read_text() for rank in range(2)]
+    assert said[0] == said[1]
+    assert "is nan before step 8" in said[0]
+    assert "step_0000004; lower the rates" in said[0]
+
+
+def test_the_entries_are_means_over_both_processes(folder: Path) -> None:
+    made = config(**SECTIONS, schedule={"batch": BATCH})
+    joint = build_model(made, Fabric(accelerator="cpu", devices=1))
+    card = made.generator.card()
+    inputs = Inputs(TinyCt(card, 12), TinyUs(card, 12, seed=1), BATCH)
+    joint.set_rates(2e-4, 2e-4, made.schedule.pretrain_rate)
+    tally = Tally()
+    for step in range(4):
+        tally.add(joint.pretrain(*inputs.at(step)))
+    expected = tally.means()
+    found = read_stats(folder / "run")[0]["losses"]
+    assert found == pytest.approx(expected, rel=2e-3)
 
 
 def test_processes_take_turns_in_the_samples() -> None:

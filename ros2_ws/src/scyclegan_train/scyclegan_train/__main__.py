@@ -1,11 +1,11 @@
-"""`python -m scyclegan_train {prepare,train,evaluate,export,segmenter}`; each says more with --help."""
+"""`python -m scyclegan_train COMMAND`, one of COMMANDS; each says more with --help."""
 
 from __future__ import annotations
 
 import sys
 from importlib import import_module
 
-COMMANDS = ("prepare", "train", "evaluate", "export", "segmenter")
+COMMANDS = ("prepare", "train", "evaluate", "export", "segmenter", "synthesise", "compare", "sweep")
 
 
 def main() -> int:

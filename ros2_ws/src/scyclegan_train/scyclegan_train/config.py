@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from us_sim.core.config import check_ranges, setting
 from us_sim.core.errors import ConfigError, UsSimError
 from us_sim.core.generator.card import Card
-from us_sim.core.geometry.probe import preset
+from us_sim.core.geometry.probe import ProbeGeometry, preset
 from us_sim.core.tissue import TissueClass
 
 IMAGE = 3  # channels of an image of either domain
@@ -48,8 +48,7 @@ class GeneratorConfig(Checked):
             ConfigError: naming what does not fit together.
         """
         try:
-            fan = replace(preset(self.probe), width=self.pixels, height=self.pixels, scan_lines=self.scan_lines,
-                          samples=self.samples, given_spacing=None, given_first_pixel=None)  # fmt: skip
+            fan = replace(in_pixels(preset(self.probe), self.pixels), scan_lines=self.scan_lines, samples=self.samples)
             return Card(
                 fan, self.encoding, self.grid, self.source, self.windows, tuple(map(_class_id, self.classes)),
                 self.width, self.norm,
@@ -152,6 +151,13 @@ class ScheduleConfig(Checked):
     beta1: float = setting(0.5, "of Adam", 0, 0.999)
     ema: float = setting(0.999, "decay of the averaged weights of the generators", 0, 0.99999)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.pretrain + self.warm_up + self.constant + self.decay:
+            raise ConfigError(
+                "pretrain, warm_up, constant and decay are all 0; expected epochs in at least one of them"
+            )
+
 
 @dataclass(frozen=True)
 class SourceConfig(Checked):
@@ -165,6 +171,10 @@ class SourceConfig(Checked):
     path: str = setting("", "file or folder; ${NAME} is expanded from the environment")
     labels: str = setting("", "label map of a patient")
     masks: str = setting("", "folder of masks of a folder of frames, by the frames' names")
+    fit: str = setting(
+        "lines", "how frames are brought to the card's fan: scan line by scan line; or as a whole, not stretched",
+        choices=("lines", "whole"),
+    )  # fmt: skip
     seeds: tuple[int, int] = setting((0, 100), "phantoms: first seed, and one after the last")
     frames: tuple[int, int] = setting((0, 10**6), "folder of frames: first frame, and one after the last")
     samples: int = setting(256, "samples of an epoch of phantoms or of a patient", 1, 10**7)
@@ -178,7 +188,19 @@ class SourceConfig(Checked):
         "", "generator artifact to distil from: renders the paired frames instead of the physics renderer"
     )
     split: str = setting("train", "of patients or frames", choices=("train", "val", "test"))
+    fold: tuple[int, int] = setting(
+        (0, 0), "prepared: fold i of k, from 1: all but the test patients are parted anew, fold i is held out"
+    )
     augment: bool = setting(False, "random flips and rotations")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.fold != (0, 0) and not 1 <= self.fold[0] <= self.fold[1] != 1:
+            raise ConfigError(f"fold is {list(self.fold)}; expected [i, k] with i from 1 to k, and k of 2 or more")
+        for name in ("seeds", "frames"):
+            first, end = getattr(self, name)
+            if not 0 <= first < end:
+                raise ConfigError(f"{name} are [{first}, {end}]; expected the first and one after the last, from 0 on")
 
 
 @dataclass(frozen=True)
@@ -200,6 +222,9 @@ class PrepareConfig(Checked):
     """Which slices `prepare` extracts from CT scans."""
 
     poses: str = setting("skin", "planes of the slices: of a probe on the skin, or transverse", choices=PLACES)
+    whole_slice: bool = setting(
+        False, "transverse: the frame covers the whole slice, whatever its size in mm, as the paper's fan does"
+    )
     slices: int = setting(10, "of each scan", 1, 10000)
     scans: int = setting(0, "maximum per split, drawn by seed; 0: all", 0, 10**6)
 
@@ -211,12 +236,17 @@ class LoopConfig(Checked):
     seed: int = setting(0, "of weights, data and noise", 0, 2**31 - 1)
     precision: str = setting("fp32", "of convolutions", choices=("fp32", "bf16"))
     compile: bool = setting(False, "compile the networks with torch.compile")
-    channels_last: bool = setting(True, "memory format of the convolutions")
+    channels_last: bool = setting(True, "memory format of the convolutions, where the norm keeps it")
     log_every: int = setting(50, "steps between entries of stats.jsonl and TensorBoard", 1, 10**6)
     panel_every: int = setting(1000, "steps between image panels", 1, 10**7)
     checkpoint_every: int = setting(1000, "steps between checkpoints", 1, 10**7)
     keep: int = setting(3, "latest checkpoints kept", 1, 1000)
     prefetch: int = setting(2, "batches prefetched in a background thread", 0, 64)
+    validate_every: int = setting(0, "steps between validations on held-out samples; 0: none", 0, 10**7)
+    validation: int = setting(16, "batches of a validation", 1, 10000)
+    best: str = setting("cycle_ct", "loss by whose least value on held-out samples `best` is kept")
+    patience: int = setting(0, "validations without a better one after which the run ends; 0: it goes on", 0, 10000)
+    logger: str = setting("", "curves beside TensorBoard's", choices=("", "wandb", "mlflow"))
     dead: int = setting(2000, "steps of a discriminator's loss of about 0 after which training stops", 10, 10**7)
 
 
@@ -230,6 +260,16 @@ class Config:
     prepare: PrepareConfig = field(default_factory=PrepareConfig)
     data: DataConfig = field(default_factory=DataConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
+
+
+def in_pixels(probe: ProbeGeometry, pixels: int) -> ProbeGeometry:
+    """Return a probe with a frame of `pixels` × `pixels`: a preset's own frame resized, else the box around the fan."""
+    spacing, first = probe.given_spacing, probe.given_first_pixel
+    if spacing is not None and first is not None:
+        sizes = tuple(s * n / pixels for s, n in zip(spacing, (probe.width, probe.height), strict=True))
+        moved = tuple(place + 0.5 * (new - old) for place, new, old in zip(first, sizes, spacing, strict=True))
+        spacing, first = (sizes[0], sizes[1]), (moved[0], moved[1])
+    return replace(probe, width=pixels, height=pixels, given_spacing=spacing, given_first_pixel=first)
 
 
 def _class_id(name: str) -> int:

@@ -93,11 +93,26 @@ def _apply(data: dict[str, Any], change: str) -> None:
     if not found:
         raise ConfigError(f"--set {change}: expected section.name=value")
     *sections, name = path.split(".")
+    here: Any = data
     for section in sections:
-        data = data.setdefault(section, {})
-        if not isinstance(data, dict):
-            raise ConfigError(f"--set {change}: {section} holds no names")
-    data[name] = yaml.safe_load(text)
+        here = _inner(here, section, change)
+    if isinstance(here, list):
+        here[_place(here, name, change)] = yaml.safe_load(text)
+    else:
+        here[name] = yaml.safe_load(text)
+
+
+def _inner(here: Any, section: str, change: str) -> Any:
+    found = here[_place(here, section, change)] if isinstance(here, list) else here.setdefault(section, {})
+    if not isinstance(found, dict | list):
+        raise ConfigError(f"--set {change}: {section} holds no names")
+    return found
+
+
+def _place(here: list[Any], name: str, change: str) -> int:
+    if not name.isdigit() or int(name) >= len(here):
+        raise ConfigError(f"--set {change}: {name} is no place in a list of {len(here)}, counted from 0")
+    return int(name)
 
 
 def _plain(value: Any) -> Any:

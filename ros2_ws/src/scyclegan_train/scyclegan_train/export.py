@@ -1,4 +1,4 @@
-"""`scyclegan_train export`: a checkpoint's averaged generator, or its segmenter, as an artifact for the simulator."""
+"""`scyclegan_train export`: a network of a checkpoint as an artifact, with a model card; or as ONNX."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from scyclegan_train.run.export import export
+from scyclegan_train.run.export import KINDS, export
+from scyclegan_train.run.model_card import write_model_card
+from scyclegan_train.run.onnx_file import write_onnx
 from us_sim.core.command import as_command
 from us_sim.core.errors import ConfigError
 
@@ -19,10 +21,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("target", type=Path, help="artifact to write, .safetensors")
     parser.add_argument("--data", action="append", default=[], metavar="NAME:LICENCE", help="a source trained on")
     parser.add_argument("--half", action="store_true", help="round the weights to half precision")
-    parser.add_argument("--segmenter", action="store_true", help="write the segmenter of ultrasound, S_us, instead")
+    parser.add_argument("--network", default="G_ct2us", choices=KINDS, help="which of the run's (%(default)s)")
+    parser.add_argument("--segmenter", dest="network", action="store_const", const="S_us", help="short for S_us")
+    parser.add_argument("--onnx", type=Path, metavar="FILE", help="write it as ONNX too, checked by onnxruntime")
     given = parser.parse_args(arguments)
     data = [_source(entry) for entry in given.data]
-    card = export(given.checkpoint, given.target, data, half=given.half, segmenter=given.segmenter)
+    card = export(given.checkpoint, given.target, data, half=given.half, network=given.network)
+    write_model_card(given.target)
+    if given.onnx is not None:
+        off = write_onnx(given.target, given.onnx)
+        print(f"{given.onnx}: differs from the network by at most {off:.1e}")
     print(f"{given.target}: {card.grid}, {card.encoding}, width {card.width:g}, {card.kind}")
     return 0
 

@@ -9,7 +9,7 @@ import torch
 
 from scyclegan_train.data.fans import FanGeometry
 from scyclegan_train.data.faults import DataError, Faults
-from scyclegan_train.data.frame_files import Item, images_in, paired
+from scyclegan_train.data.frame_files import Item, images_in, paired, read_grey
 from scyclegan_train.data.frames import WEAK, Frames
 from scyclegan_train.data.samples import PHYSICS, REAL
 from us_sim.core.generator.card import Card
@@ -27,7 +27,7 @@ class AusRus(Frames):
         card: the grid.
         part: `AUS` or `RUS`.
         fan: of the frames; found in them, for each size by itself, if not given.
-        faults, seed, device: as for Frames.
+        faults, seed, whole, device: as for Frames.
 
     Raises:
         DataError: no such folders, no usable frames, no fan found.
@@ -43,6 +43,7 @@ class AusRus(Frames):
         fan: FanGeometry | None = None,
         faults: Faults | None = None,
         seed: int = 0,
+        whole: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
         if part not in PARTS or split not in ("train", "test"):
@@ -61,6 +62,7 @@ class AusRus(Frames):
             seed=seed,
             faults=faults,
             weak_lines=weak,
+            whole=whole,
             device=device,
         )
 
@@ -86,4 +88,9 @@ def _apart(items: list[Item], test: Path, faults: Faults) -> list[Item]:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """Of an image's grey levels, whatever its file format; of the bytes of a file that is no image."""
+    try:
+        grey = read_grey(path)
+    except DataError:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(str(grey.shape).encode() + grey.tobytes()).hexdigest()

@@ -12,11 +12,11 @@ _PHANTOMS = {"seeds", "samples", "at_once", "liver_view"}
 READ = {
     "ct": {
         "phantoms": _PHANTOMS | {"teacher"}, "patient": {"path", "labels", "samples", "liver_view", "teacher"},
-        "prepared": {"path", "split"},
+        "prepared": {"path", "split", "fold"},
     },
     "us": {
-        "phantoms": _PHANTOMS | {"randomised"}, "frames": {"path", "masks", "frames"}, "aus": {"path", "split"},
-        "rus": {"path", "split"},
+        "phantoms": _PHANTOMS | {"randomised"}, "frames": {"path", "masks", "frames", "fit"},
+        "aus": {"path", "split", "fit"}, "rus": {"path", "split", "fit"},
     },
 }  # fmt: skip
 GIVES = {"phantoms": "physics", "aus": "physics", "frames": "real", "rus": "real"}  # kinds of ultrasound
@@ -56,6 +56,24 @@ def check_masks(method: MethodConfig, masked: bool) -> None:
             "ultrasound has a mask to train S_us on; give masks, or set segmentation: 0, mask_input: false and "
             "fake_mask: source"
         )
+
+
+def check_pairs(config: Config, paired: bool) -> None:
+    """Refuse a method that needs the physics frame of each slice where a source of CT has none.
+
+    Raises:
+        ConfigError: transverse slices, whose poses no probe can take, have no physics frames.
+    """
+    wanted = {"schedule: warm_up": config.schedule.warm_up, "method: pair": config.method.pair}
+    for name, value in wanted.items():
+        if value and not paired:
+            raise ConfigError(
+                f"{name} is {value:g} and needs a physics frame of each slice, which transverse slices have not; "
+                f"prepare slices with poses: skin, or set it to 0"
+            )
+    if config.generator.source == "physics" and not paired:
+        raise ConfigError("generator: source is physics, and transverse slices have no physics frames; prepare slices "
+                          "with poses: skin")  # fmt: skip
 
 
 def _check_keys(source: SourceConfig, read: dict[str, set[str]], title: str, where: str) -> None:

@@ -22,7 +22,7 @@ from us_sim.core.generator.card import Card
 Size = tuple[int, int]
 
 WEAK = 0.4  # of the frame's usual brightness, below which a scan line counts as not coupled
-NEAR_FIELD = (20.0, 100.0)  # mm, where a line's brightness is measured
+NEAR_FIELD = (1 / 9, 5 / 9)  # of the depth, 20 to 100 mm of 180: where a line's brightness is measured
 SMOOTHED = 16  # part of the fan over which that brightness is averaged
 OVERLAP = 0.5  # share of a mask's pixels that have to lie in the fan
 
@@ -38,6 +38,7 @@ class Frames:
         seed: of the order.
         faults: takes files that cannot be used.
         weak_lines: share of the usual brightness below which a scan line is not valid; 0 keeps all.
+        whole: frames are brought to the card's fan as a whole, not scan line by scan line.
         device: where batches go.
 
     Raises:
@@ -54,11 +55,12 @@ class Frames:
         seed: int = 0,
         faults: Faults | None = None,
         weak_lines: float = WEAK,
+        whole: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
         self.faults = faults or Faults()
         sized = self._sized(items)
-        loaders = self._loaders(sized, card, fan, weak_lines)
+        loaders = self._loaders(sized, card, fan, weak_lines, whole)
         jobs = [(item, loaders[size]) for item, size in sized if size in loaders]
         with ThreadPoolExecutor() as pool:
             cells = list(pool.map(lambda job: _try(job[1], job[0]), jobs))
@@ -85,10 +87,14 @@ class Frames:
 
     def batch(self, indices: Sequence[int], epoch: int = 0) -> UsBatch:
         order = np.random.default_rng([self._seed, epoch]).permutation(len(self))
-        rows = torch.from_numpy(order[[index % len(self) for index in indices]])
-        source = torch.full((len(rows),), self._source)
-        image, tissue = self._image[rows].float(), self._tissue[rows]
-        return UsBatch(image, tissue, self._known[rows], self._valid[rows], source).to(self._device)
+        return self.in_order(order[[index % len(self) for index in indices]])
+
+    def in_order(self, rows: Sequence[int] | NDArray[np.int64]) -> UsBatch:
+        """Return samples by their place among the items."""
+        chosen = torch.as_tensor(rows)
+        source = torch.full((len(chosen),), self._source)
+        image, tissue = self._image[chosen].float(), self._tissue[chosen]
+        return UsBatch(image, tissue, self._known[chosen], self._valid[chosen], source).to(self._device)
 
     def _sized(self, items: Sequence[Item]) -> list[tuple[Item, Size]]:
         sized = []
@@ -100,7 +106,7 @@ class Frames:
         return sized
 
     def _loaders(
-        self, sized: Sequence[tuple[Item, Size]], card: Card, fan: FanGeometry | None, weak: float
+        self, sized: Sequence[tuple[Item, Size]], card: Card, fan: FanGeometry | None, weak: float, whole: bool
     ) -> dict[Size, Loader]:
         """What loads frames of each size. A fan that is given fits one size only: that of most frames."""
         sizes = [size for _, size in sized]
@@ -111,7 +117,7 @@ class Frames:
             try:
                 if fan is not None and size != usual:
                     raise DataError(f"its size {size_text(size)} is not that of the others")
-                loaders[size] = Loader(card, fan or fan_of(members), weak)
+                loaders[size] = Loader(card, fan or fan_of(members), weak, whole)
             except DataError as error:
                 for path in members:
                     self.faults.add(path, str(error))
@@ -140,6 +146,7 @@ class FrameFolder(Frames):
         source: int = REAL,
         seed: int = 0,
         weak_lines: float = WEAK,
+        whole: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
         files = images_in(Path(folder))
@@ -150,7 +157,7 @@ class FrameFolder(Frames):
         faults = faults or Faults()
         items = paired(files, Path(masks) if masks is not None else None, faults)
         super().__init__(
-            items, card, fan, source=source, seed=seed, faults=faults, weak_lines=weak_lines, device=device
+            items, card, fan, source=source, seed=seed, faults=faults, weak_lines=weak_lines, whole=whole, device=device
         )
 
 
@@ -164,10 +171,10 @@ class Fault(Exception):
 class Loader:
     """Brings frames of one size and fan onto a card's grid."""
 
-    def __init__(self, card: Card, fan: FanGeometry, weak: float) -> None:
+    def __init__(self, card: Card, fan: FanGeometry, weak: float, whole: bool = False) -> None:
         self._card, self._fan, self._weak = card, fan, weak
-        self._to_card = Resampler(card.probe, fan, card.grid == "polar")
-        self._to_lines = Resampler(card.probe, fan, polar=True)
+        self._to_card = Resampler(card.probe, fan, card.grid == "polar", whole)
+        self._to_lines = Resampler(card.probe, fan, polar=True, whole=whole)
 
     def __call__(self, item: Item) -> Cell:
         """Load a frame.
@@ -191,12 +198,13 @@ class Loader:
         return grey, tissue, valid
 
     def _coupled(self, image: NDArray[np.uint8]) -> Tensor:
-        """(H, W) whether a scan line is about as bright as the others of its frame between 20 and 100 mm.
+        """(H, W) whether a scan line is about as bright as the others of its frame in the near field.
 
         Without this, a side of the probe that was lifted in the real frames would teach generators to paint it.
         """
         probe = self._card.probe
-        near = (probe.sample_depths > NEAR_FIELD[0]) & (probe.sample_depths < NEAR_FIELD[1])
+        share = probe.sample_depths / probe.depth
+        near = (share > NEAR_FIELD[0]) & (share < NEAR_FIELD[1])
         level = self._to_lines.image(image[None])[:, near].mean(dim=1, keepdim=True)
         width = probe.scan_lines // SMOOTHED | 1
         level = torch.nn.functional.avg_pool1d(level, width, 1, width // 2, count_include_pad=False)[0, 0]

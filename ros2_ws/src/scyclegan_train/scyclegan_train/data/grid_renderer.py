@@ -81,11 +81,16 @@ class GridRenderer:
         return CtBatch(hu, tissue, valid, valid & penetrated, scatter, self._on_grid(twin))
 
     @torch.no_grad()
-    def plain(self, scanned: Sampler, poses: Matrix) -> CtBatch:
-        """Slices through the whole fan, wherever the skin lies: no contact, no shadows, no paired physics frame."""
-        hu, tissue = scanned.slice(self._points, poses, self._beam)
+    def plain(self, scanned: Sampler, poses: Matrix, scale: float = 1.0) -> CtBatch:
+        """Slices through the whole fan, wherever the skin lies: no contact, no shadows, no paired physics frame.
+
+        Scatterers are given where the card reads them. `scale` makes a fan larger than the probe's.
+        """
+        hu, tissue = scanned.slice(self._points * scale, poses, self._beam)
         valid = self.fan.expand(len(poses), -1, -1)
-        anatomy = scanned.anatomy(self._lines, poses, self._beam)
+        if self.card.encoding == "paper":
+            return CtBatch(hu, tissue, valid, valid)
+        anatomy = scanned.anatomy(self._lines * scale, poses, self._beam)
         return CtBatch(hu, tissue, valid, valid, self._on_grid(speckle.texture(anatomy, self._forms[0])))
 
     @torch.no_grad()

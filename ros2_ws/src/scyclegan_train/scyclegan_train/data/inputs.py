@@ -43,12 +43,14 @@ class Inputs:
         batch: samples of a step and process.
         rank, world: this process and their number; processes take turns in the positions.
         masked: whether any frame of ultrasound has a mask.
+        paired: whether every slice of CT has a physics frame.
     """
 
     def __init__(
-        self, ct: CtSource, us: UsSource, batch: int, rank: int = 0, world: int = 1, masked: bool = True
-    ) -> None:
-        self.ct, self.us, self.masked = ct, us, masked
+        self, ct: CtSource, us: UsSource, batch: int, rank: int = 0, world: int = 1, masked: bool = True,
+        paired: bool = True,
+    ) -> None:  # fmt: skip
+        self.ct, self.us, self.masked, self.paired = ct, us, masked, paired
         self.batch, self._rank, self._world = batch, rank, world
 
     def at(self, step: int) -> tuple[CtBatch, UsBatch]:
@@ -117,7 +119,8 @@ def open_inputs(
         UsSimError: a file or folder that cannot be used.
     """
     opened = [_Opener(card, torch.device(device), seed + i, Faults(config.strict)) for i in (0, 1)]
-    ct = [_shaped(opened[0].ct(source), source, card, seed) for source in config.ct]
+    slices = [opened[0].ct(source) for source in config.ct]
+    ct = [_shaped(given, source, card, seed) for given, source in zip(slices, config.ct, strict=True)]
     frames = [opened[1].us(source) for source in config.us]
     us = [_shaped(given, source, card, seed) for given, source in zip(frames, config.us, strict=True)]
     for opener in opened:
@@ -128,6 +131,7 @@ def open_inputs(
         ct[0] if len(ct) == 1 else Mixed(ct, [s.weight for s in config.ct], length=length, seed=seed),
         us[0] if len(us) == 1 else Mixed(us, [s.weight for s in config.us], length=length, seed=seed),
         batch, rank, world, any(not isinstance(given, Frames) or given.masked for given in frames),
+        all(not isinstance(given, PreparedCt) or given.paired for given in slices),
     )  # fmt: skip
 
 
@@ -144,7 +148,9 @@ class _Opener:
             return self._distilled(PatientCt(cases, self._card, degrade=False, **self._drawn(source)), source)
         if source.kind == "prepared":
             folder = expanded(source.path)
-            return PreparedCt(folder, self._card, split=source.split, seed=self._seed, device=self._device)
+            return PreparedCt(
+                folder, self._card, split=source.split, fold=source.fold, seed=self._seed, device=self._device
+            )
         raise ConfigError(f"kind {source.kind!r} gives no CT")
 
     def us(self, source: SourceConfig) -> UsSource:
@@ -153,16 +159,15 @@ class _Opener:
             return PhysicsUs(range(*source.seeds), self._card, **options)
         if source.kind == "frames":
             folder = expanded(source.path)
-            count = len(images_in(folder))
-            places = [place for place in range(*source.frames) if place < count]
+            places = _places(source.frames, len(images_in(folder)), folder)
             return FrameFolder(
                 folder, self._card, known_fan(folder), masks=expanded(source.masks) if source.masks else None,
-                places=places, faults=self.faults, seed=self._seed, device=self._device,
+                places=places, faults=self.faults, seed=self._seed, whole=source.fit == "whole", device=self._device,
             )  # fmt: skip
         if source.kind in ("aus", "rus"):
             return AusRus(
                 expanded(source.path), source.split, self._card, part=source.kind.upper(), faults=self.faults,
-                seed=self._seed, device=self._device,
+                seed=self._seed, whole=source.fit == "whole", device=self._device,
             )  # fmt: skip
         raise ConfigError(f"kind {source.kind!r} gives no ultrasound")
 
@@ -176,6 +181,14 @@ class _Opener:
             "length": source.samples, "at_once": source.at_once, "liver_view": source.liver_view,
             "device": self._device, "seed": self._seed,
         }  # fmt: skip
+
+
+def _places(frames: tuple[int, int], count: int, folder: Path) -> range:
+    """Places of a folder's frames; an end that nobody gave is that of the folder."""
+    first, end = frames
+    if first >= count or (end > count and end != SourceConfig().frames[1]):
+        raise DataError(f"{folder}: holds {count} frames; frames are [{first}, {end}], expected at most [0, {count}]")
+    return range(first, min(end, count))
 
 
 def _shaped(source: Source[Given], config: SourceConfig, card: Card, seed: int) -> Source[Given]:

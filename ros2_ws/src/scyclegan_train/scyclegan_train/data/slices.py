@@ -16,12 +16,12 @@ from torch import Tensor
 
 from scyclegan_train.data.faults import DataError
 from scyclegan_train.data.samples import CtBatch
-from scyclegan_train.data.splits import check_apart
+from scyclegan_train.data.splits import check_apart, refolded
 from us_sim.core.files import atomic_write, is_partial
 from us_sim.core.generator.card import Card
 
 RECIPE = "recipe.json"
-VERSION = 2  # 1: transverse slices evenly through the liver
+VERSION = 3  # 2: frames of the probe's size alone; 1: transverse slices evenly through the liver
 _STORED = {
     "hu": torch.int16, "tissue": torch.uint8, "valid": torch.bool, "visible": torch.bool,
     "scatter": torch.float16, "physics": torch.uint8,
@@ -38,6 +38,7 @@ class Recipe:
         poses: `skin`, drawn on the skin; or `transverse`, the paper's.
         slices: of each scan.
         seed: of the poses.
+        whole_slice: the frame covers the whole transverse slice, whatever its size in mm.
         version: of this format.
     """
 
@@ -46,6 +47,7 @@ class Recipe:
     poses: str
     slices: int
     seed: int
+    whole_slice: bool = False
     version: int = VERSION
 
     def to_json(self) -> str:
@@ -53,9 +55,9 @@ class Recipe:
         return json.dumps(asdict(self), indent=1, sort_keys=True)
 
 
-def recipe_of(card: Card, poses: str, slices: int, seed: int) -> Recipe:
+def recipe_of(card: Card, poses: str, slices: int, seed: int, whole_slice: bool = False) -> Recipe:
     """Return the recipe for a card."""
-    return Recipe(card.grid, json.loads(card.to_json())["probe"], poses, slices, seed)
+    return Recipe(card.grid, json.loads(card.to_json())["probe"], poses, slices, seed, whole_slice)
 
 
 def write_recipe(folder: Path, recipe: Recipe) -> None:
@@ -87,6 +89,18 @@ def read_recipe(folder: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text()))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: no prepared slices here ({error}); run prepare first") from error
+
+
+def same_grid(folder: Path, card: Card) -> None:
+    """Compare a folder's slices with a card.
+
+    Raises:
+        DataError: no slices, or slices on another grid.
+    """
+    recipe, wanted = read_recipe(folder), json.loads(recipe_of(card, "", 0, 0).to_json())
+    for name in ("grid", "probe", "version"):
+        if recipe.get(name) != wanted[name]:
+            raise DataError(f"{folder}: its slices have another {name} than the run; prepare them with its config")
 
 
 def write_slices(path: Path, batch: CtBatch, about: dict[str, str]) -> None:
@@ -124,6 +138,7 @@ class PreparedCt:
         folder: of prepare.
         card: whose grid the slices have to be on.
         split: `train`, `val` or `test`; None for all.
+        fold: i of k; who is `train` and who `val` is then drawn anew.
         seed: of the order.
         device: where batches go.
 
@@ -137,16 +152,15 @@ class PreparedCt:
         card: Card,
         *,
         split: str | None = "train",
+        fold: tuple[int, int] = (0, 0),
         seed: int = 0,
         device: torch.device | str = "cpu",
     ) -> None:
         folder = Path(folder)
-        recipe = read_recipe(folder)
-        wanted = json.loads(recipe_of(card, "", 0, 0).to_json())
-        for name in ("grid", "probe", "version"):
-            if recipe.get(name) != wanted[name]:
-                raise DataError(f"{folder}: its slices have another {name} than the run; prepare them with its config")
+        same_grid(folder, card)
         about = {path: about_slices(path) for path in sorted(folder.glob("*.safetensors")) if not is_partial(path)}
+        for a in about.values():
+            a["split"] = refolded(a["split"], a["patient"], fold)
         names = {a["split"] for a in about.values()}
         check_apart({name: {a["patient"] for a in about.values() if a["split"] == name} for name in names})
         chosen = [path for path, a in about.items() if split in (None, a["split"])]
@@ -160,6 +174,11 @@ class PreparedCt:
 
     def __len__(self) -> int:
         return len(self._places)
+
+    @property
+    def paired(self) -> bool:
+        """Whether every slice has the physics frame of its pose."""
+        return all("physics" in held for held in self._held.values())
 
     def batch(self, indices: Sequence[int], epoch: int = 0) -> CtBatch:
         order = np.random.default_rng([self._seed, epoch]).permutation(len(self))

@@ -23,6 +23,18 @@ def split_of(patient: str, shares: tuple[float, float] = (0.1, 0.1), seed: int =
     return "val" if place < shares[0] else "test" if place < sum(shares) else "train"
 
 
+def refolded(split: str, patient: str, fold: tuple[int, int]) -> str:
+    """Return the split of a patient in fold i of k, counted from 1; (0, 0) for no folds. Who is `test` stays so.
+
+    Each of the others is `val` in one of the k folds, by name alone, and `train` in all others.
+    """
+    number, count = fold
+    if not count or split == "test":
+        return split
+    digest = hashlib.sha256(f"fold:{patient}".encode()).digest()
+    return "val" if int.from_bytes(digest[:8], "big") % count == number - 1 else "train"
+
+
 def check_apart(splits: Mapping[str, Iterable[str]]) -> None:
     """Refuse a patient who is in two splits.
 

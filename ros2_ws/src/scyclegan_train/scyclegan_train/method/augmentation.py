@@ -17,12 +17,12 @@ def augmented(image: Tensor, where: Tensor, random: torch.Generator) -> tuple[Te
     count, size, device = len(image), image.shape[-2:], image.device
 
     def drawn(rows: int, columns: int, gain: float) -> Tensor:
-        knots = 2 * torch.rand((count, 1, rows, columns), generator=random, device=device) - 1
+        knots = 2 * torch.rand((count, 1, rows, columns), generator=random, device=random.device).to(device) - 1
         return F.interpolate(gain * knots, size, mode="bilinear", align_corners=True)
 
     level = 2 / ImageSettings().dynamic_range  # of the image to a dB
     gained = image + level * (drawn(1, LINES, LINE_GAIN) + drawn(DEPTHS, 1, DEPTH_GAIN))
-    flip = torch.rand(count, generator=random, device=device) < 0.5
+    flip = torch.rand(count, generator=random, device=random.device).to(device) < 0.5
     image = torch.where(where[:, None], gained, image)
     image = torch.where(flip[:, None, None, None], image.flip(-1), image)
     return image, torch.where(flip[:, None, None], where.flip(-1), where)

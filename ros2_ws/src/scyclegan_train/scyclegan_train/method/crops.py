@@ -16,11 +16,11 @@ def random_crops(images: Sequence[Tensor], count: int, random: torch.Generator) 
     Args:
         images: of the same B, H and W.
         count: crops of each image.
-        random: draws their places.
+        random: draws their places, on the CPU: places drawn on a GPU would have to be waited for.
     """
     height, width = (min(SIDE, n) for n in images[0].shape[-2:])
     spare = torch.tensor([images[0].shape[-2] - height + 1, images[0].shape[-1] - width + 1])
-    shares = torch.rand((count * len(images[0]), 2), generator=random, device=random.device).cpu()
+    shares = torch.rand((count * len(images[0]), 2), generator=random)
     places = (shares * spare).long().tolist()
     return [
         torch.stack([image[i // count, ..., y : y + height, x : x + width] for i, (y, x) in enumerate(places)])

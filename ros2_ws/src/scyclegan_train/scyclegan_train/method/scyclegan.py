@@ -31,7 +31,8 @@ class SCycleGan(Translator):
 
     Args:
         config, device, autocast: as for Translator.
-        average: replaces gradients by their mean over all processes, in place.
+        average: replaces tensors by their mean over all processes, in place: once a step, the gradients of all networks
+            and their batch statistics.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class SCycleGan(Translator):
         config: Config,
         device: torch.device | str = "cpu",
         autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
-        average: Callable[[list[Tensor]], None] = lambda gradients: None,
+        average: Callable[[list[Tensor]], None] = lambda tensors: None,
     ) -> None:
         super().__init__(config, device, autocast)
         self._average = average
@@ -65,20 +66,23 @@ class SCycleGan(Translator):
         with frozen(self.S_us, self.S_ct, self.D_us, self.D_ct):
             made = self.translate(x, y, ct.scatter)
             generators = self.generator_losses(x, y, made, ct, us, progress)
-            self._descend("generators", generators, self._generator_weights(progress))
-        self._follow()
+            self._backward("generators", generators, self._generator_weights(progress))
         with frozen(self.G_ct2us, self.G_us2ct, self.S_us, self.S_ct):
             critics = self.critic_losses(x, y, made, us, progress)
-            self._descend("critics", critics, self._critic_weights)
+            self._backward("critics", critics, self._critic_weights)
         with frozen(self.G_ct2us, self.G_us2ct, self.D_us, self.D_ct):
             segmenters = self.segmenter_losses(x, y, us)
-            self._descend("segmenters", segmenters, SEGMENTERS)
+            self._backward("segmenters", segmenters, SEGMENTERS)
+        # No loss above asks for weights of this step: all three descend together, after one message.
+        self._descend(generators=generators, critics=critics, segmenters=segmenters)
+        self._follow()
         return _detached(generators | critics | segmenters)
 
     def pretrain(self, ct: CtBatch, us: UsBatch) -> Losses:
         """Train the segmenters alone, on the real pairs."""
         found = self.segmenter_losses(*self.real_images(ct, us), us)
-        self._descend("segmenters", found, SEGMENTERS)
+        self._backward("segmenters", found, SEGMENTERS)
+        self._descend(segmenters=found)
         return _detached(found)
 
     def warm_up(self, ct: CtBatch, us: UsBatch) -> Losses:
@@ -91,7 +95,8 @@ class SCycleGan(Translator):
             found["pair_sharp"] = losses.l1(fake_us, twin, x.where)
         if self.method.goes_back:
             found["pair_ct"] = losses.l1(self.us2ct(twin, x.mask, x.where), x.image, ct.visible)
-        self._descend("generators", found, {"pair": 1.0, "pair_sharp": self.method.warm_up_sharp, "pair_ct": 1.0})
+        self._backward("generators", found, {"pair": 1.0, "pair_sharp": self.method.warm_up_sharp, "pair_ct": 1.0})
+        self._descend(generators=found)
         self._follow()
         return _detached(found)
 
@@ -185,7 +190,7 @@ class SCycleGan(Translator):
             image, where = augmented(image, where, self.noise)
         depth = None
         if crops:
-            image, where, depth = random_crops((image, where, depth_of(image)[:, 0]), crops, self.noise)
+            image, where, depth = random_crops((image, where, depth_of(image)[:, 0]), crops, self.draws)
         return losses.adversarial(self.method.adversarial, self._run(critic, image, depth), real, where)
 
     @property
@@ -217,18 +222,22 @@ class SCycleGan(Translator):
     def _adam(self, *trained: nn.Module) -> torch.optim.Adam:
         parameters = list(chain.from_iterable(network.parameters() for network in trained))
         schedule = self.config.schedule
-        return torch.optim.Adam(parameters, schedule.rate, (schedule.beta1, 0.999), fused=True)
+        return torch.optim.Adam(parameters, schedule.rate, (schedule.beta1, 0.999), fused=self.device.type != "meta")
 
-    def _descend(self, name: str, found: Losses, weights: Mapping[str, float]) -> None:
-        """One step of an optimiser down the weighted sum of losses."""
-        if not found:
-            return
-        optimizer = self.optimizers[name]
-        optimizer.zero_grad(set_to_none=True)
-        losses.weighted_sum(found, weights).backward()
-        trained = chain.from_iterable(group["params"] for group in optimizer.param_groups)
-        self._average([p.grad for p in trained if p.grad is not None])
-        optimizer.step()
+    def _backward(self, name: str, found: Losses, weights: Mapping[str, float]) -> None:
+        """Gradients of the weighted sum of losses, for one of the optimisers."""
+        self.optimizers[name].zero_grad(set_to_none=True)
+        if found:
+            losses.weighted_sum(found, weights).backward()
+
+    def _descend(self, **found: Losses) -> None:
+        """One step of each optimiser that has losses, down the mean of all processes' gradients."""
+        optimizers = [self.optimizers[name] for name, some in found.items() if some]
+        groups = chain.from_iterable(optimizer.param_groups for optimizer in optimizers)
+        gradients = [p.grad for group in groups for p in group["params"] if p.grad is not None]
+        self._average(gradients + self.statistics())
+        for optimizer in optimizers:
+            optimizer.step()
 
     def _follow(self) -> None:
         for name, average in self.averages.items():

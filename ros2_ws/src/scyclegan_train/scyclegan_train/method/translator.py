@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -48,6 +49,7 @@ class Translator:
     ) -> None:
         self.config, self.method, self.card = config, config.method, config.generator.card()
         self.device, self._autocast = torch.device(device), autocast
+        self._layouts: dict[nn.Module, torch.memory_format] = {}
         method, card = self.method, self.card
         self.G_ct2us = networks.ct_generator(card, method.mask_input)
         self.G_us2ct = networks.us_generator(card, method.mask_input)
@@ -57,12 +59,14 @@ class Translator:
         self.D_ct = networks.discriminator(70, method.critic_width)
         self.S_us = networks.segmenter(card, method.segmenter_width)
         self.S_ct = networks.segmenter(card, method.segmenter_width)
-        self._layout = torch.channels_last if config.loop.channels_last else torch.contiguous_format
-        for network in self.networks.values():
-            network.to(self.device).to(memory_format=self._layout)  # type: ignore[call-overload]
+        for network in (self.G_ct2us, self.G_us2ct, *self.D_us, self.D_ct, self.S_us, self.S_ct):
+            network.to(self.device).to(memory_format=self._layout(network))
         self.averages = {name: Average(getattr(self, name), config.schedule.ema) for name in ("G_ct2us", "G_us2ct")}
-        self.noise = torch.Generator(self.device).manual_seed(config.loop.seed)
+        drawing = "cpu" if self.device.type == "meta" else self.device  # shapes alone have no random numbers
+        self.noise = torch.Generator(drawing).manual_seed(config.loop.seed)
         self._fan = feeding.fan_of(card, self.device)
+        layers = chain.from_iterable(network.modules() for network in self.networks.values())
+        self._normed = [layer for layer in layers if isinstance(layer, nn.BatchNorm2d)]
 
     @property
     def networks(self) -> dict[str, nn.Module]:
@@ -75,7 +79,7 @@ class Translator:
         if len(ct) != len(us):
             raise ValueError(f"batches of {len(ct)} CT and {len(us)} ultrasound samples; expected as many of both")
         x, y = feeding.real_ct(self.card, ct, self._fan), feeding.real_us(self.card, us, self._fan)
-        if self.method.segments and self.method.goes_back and not bool(us.has_mask.all()):
+        if self.method.segments and self.method.goes_back and not _all_known(us):
             with torch.no_grad(), frozen(self.S_us):
                 predicted = self._argmax(self.segment(self.S_us, y.image, y.where))
             mask = torch.where(us.has_mask[:, None, None, None], y.mask, predicted)
@@ -132,6 +136,11 @@ class Translator:
             mask = mask + soft - soft.detach()
         return mask
 
+    def statistics(self) -> list[Tensor]:
+        """Running means and variances of all batch normalisation: the same in all processes, as weights are."""
+        buffers = chain.from_iterable(network.buffers() for network in self._normed)
+        return [buffer for buffer in buffers if buffer.is_floating_point()]
+
     def estimate_statistics(self, batches: Iterable[CtBatch]) -> None:
         """Measure the batch statistics of the averaged generators on CT batches and the paired physics frames."""
         kept = list(batches)
@@ -151,8 +160,16 @@ class Translator:
 
     def _run(self, network: nn.Module, image: Tensor, *more: Tensor | None) -> Tensor:
         with self._autocast():
-            out: Tensor = network(image.contiguous(memory_format=self._layout), *more)
+            out: Tensor = network(image.contiguous(memory_format=self._layout(network)), *more)
         return out.float()
+
+    def _layout(self, network: nn.Module) -> torch.memory_format:
+        """Channels last where the norm keeps them so: instance normalisation would copy at each layer."""
+        if network not in self._layouts:
+            kept = not any(isinstance(layer, nn.InstanceNorm2d) for layer in network.modules())
+            last = self.config.loop.channels_last and kept
+            self._layouts[network] = torch.channels_last if last else torch.contiguous_format
+        return self._layouts[network]
 
     def _read(self, mask: Tensor) -> Tensor | None:
         return mask if self.method.mask_input else None
@@ -164,16 +181,22 @@ class Translator:
         return image + self.method.fake_noise * self._normal(image) if self.method.fake_noise else image
 
     def _normal(self, like: Tensor) -> Tensor:
-        return torch.randn(like.shape, generator=self.noise, device=self.device)
+        return torch.randn(like.shape, generator=self.noise, device=self.noise.device).to(self.device)
+
+
+def _all_known(us: UsBatch) -> bool:
+    """Whether every mask is known, as far as that can be seen without waiting for a GPU."""
+    return us.has_mask.device.type == "cpu" and bool(us.has_mask.all())
 
 
 @contextmanager
 def frozen(*unchanged: nn.Module) -> Iterator[None]:
     """Networks that pass gradients on, but neither change nor gather statistics."""
+    modes = [network.training for network in unchanged]
     for network in unchanged:
         network.eval().requires_grad_(False)
     try:
         yield
     finally:
-        for network in unchanged:
-            network.train().requires_grad_(True)
+        for network, mode in zip(unchanged, modes, strict=True):
+            network.train(mode).requires_grad_(True)

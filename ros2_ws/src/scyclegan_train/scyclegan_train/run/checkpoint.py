@@ -15,8 +15,10 @@ from torch import Tensor
 
 from scyclegan_train.method.scyclegan import SCycleGan
 from us_sim.core.errors import UsSimError
+from us_sim.core.generator.artifact import load_network, read_card
 
 WEIGHTS, STATE = "weights.safetensors", "state.pt"
+ASIDE = ".aside"  # of checkpoints after the one that a run went on from
 
 
 class CheckpointError(UsSimError, ValueError):
@@ -31,7 +33,7 @@ def weights_of(model: SCycleGan) -> dict[str, Tensor]:
 
 def save_checkpoint(
     folder: Path, step: int, model: SCycleGan, progress: dict[str, Any], config: str, keep: int,
-    rank: int = 0, wait: Callable[[], object] = lambda: None,
+    rank: int = 0, agree: Callable[[bool], bool] = lambda failed: failed,
 ) -> Path:  # fmt: skip
     """Write the checkpoint of a step; every process calls it.
 
@@ -43,34 +45,67 @@ def save_checkpoint(
         config: of the run as YAML, kept with the weights.
         keep: number of checkpoints to keep.
         rank: this process; each writes its own pools and random numbers, 0 the rest.
-        wait: returns when all processes have called it.
+        agree: takes whether this process failed; returns whether any did, when all have called it.
 
     Returns:
         The checkpoint's folder.
+
+    Raises:
+        CheckpointError: it cannot be written, by any of the processes: nothing of it is left behind.
     """
     final, partial = folder / f"step_{step:07d}", folder / f"step_{step:07d}.partial"
-    partial.mkdir(parents=True, exist_ok=True)
-    torch.save(_own_state(model), partial / f"rank_{rank}.pt")
-    if rank == 0:
-        weights = {name: value.detach().cpu().contiguous() for name, value in weights_of(model).items()}
-        save_file(weights, partial / WEIGHTS, metadata={"config": config, "step": str(step)})
-        torch.save(_shared_state(model) | {"step": step, "progress": progress}, partial / STATE)
-    wait()
-    if rank == 0:
-        for file in partial.iterdir():
-            _flush(file)
-        if final.exists():
-            shutil.rmtree(final)
-        partial.replace(final)
-        for old in checkpoints(folder)[:-keep]:
-            shutil.rmtree(old)
-    wait()
+
+    def write() -> None:
+        partial.mkdir(parents=True, exist_ok=True)
+        torch.save(_own_state(model), partial / f"rank_{rank}.pt")
+        if rank == 0:
+            weights = {name: value.detach().cpu().contiguous() for name, value in weights_of(model).items()}
+            save_file(weights, partial / WEIGHTS, metadata={"config": config, "step": str(step)})
+            torch.save(_shared_state(model) | {"step": step, "progress": progress}, partial / STATE)
+
+    def put_in_place() -> None:
+        if rank == 0:
+            for file in partial.iterdir():
+                _flush(file)
+            if final.exists():
+                shutil.rmtree(final)
+            partial.replace(final)
+            for old in checkpoints(folder)[:-keep]:
+                shutil.rmtree(old)
+
+    for work in (write, put_in_place):
+        reason = _failure(work)
+        if agree(bool(reason)):
+            if rank == 0:
+                shutil.rmtree(partial, ignore_errors=True)
+            raise CheckpointError(f"{final}: cannot be written ({reason or 'by another process'}); the checkpoints "
+                                  "before it are whole. Make room, then --resume")  # fmt: skip
     return final
+
+
+def _failure(work: Callable[[], None]) -> str:
+    """Why files could not be written; nothing if they could."""
+    try:
+        work()
+    except (OSError, SafetensorError, RuntimeError) as error:  # torch's own writer raises RuntimeError
+        return str(error).splitlines()[0]
+    return ""
+
+
+def set_later_aside(checkpoint: Path) -> list[Path]:
+    """Rename the checkpoints after one that a run goes on from, so that they are neither latest nor swept away."""
+    later = [path for path in checkpoints(checkpoint.parent) if path.name > checkpoint.name]
+    for path in later:
+        target = path.with_suffix(ASIDE)
+        if target.exists():
+            shutil.rmtree(target)
+        path.rename(target)
+    return later
 
 
 def checkpoints(folder: Path) -> list[Path]:
     """Whole checkpoints of a run, oldest first."""
-    return sorted(p for p in folder.glob("step_*") if p.is_dir() and p.suffix != ".partial")
+    return sorted(p for p in folder.glob("step_*") if p.is_dir() and not p.suffix)
 
 
 def load_checkpoint(path: Path, model: SCycleGan, rank: int = 0, world: int = 1) -> tuple[int, dict[str, Any]]:
@@ -128,6 +163,33 @@ def load_weights(path: Path, model: SCycleGan) -> list[str]:
             f"{path}: its G_ct2us differs from the configuration's; start from a run of the same card"
         )
     return left
+
+
+ARTIFACTS = {"generator": "G_ct2us", "us2ct": "G_us2ct", "segmenter": "S_us", "ct_segmenter": "S_ct"}
+
+
+def load_artifact(path: Path, model: SCycleGan) -> str:
+    """Start a network, and the average of it, from an artifact: a segmenter, or a generator, shipped or of another run.
+
+    Returns:
+        The network's name.
+
+    Raises:
+        UsSimError: not an artifact.
+        CheckpointError: of other channels, width, classes or normalisation than the configuration's.
+    """
+    card = read_card(path)
+    name = ARTIFACTS[card.kind]
+    weights = load_network(path, card.kind)[0].state_dict()
+    network = model.networks[name]
+    if {n: _shape(w) for n, w in weights.items()} != {n: _shape(w) for n, w in network.state_dict().items()}:
+        raise CheckpointError(f"{path}: its {name} is of another size than the configuration's; expected encoding, "
+                              f"width, norm and classes as in its card: {card.encoding}, {card.width:g}, {card.norm}, "
+                              f"{len(card.classes)} classes")  # fmt: skip
+    network.load_state_dict(weights)
+    if name in model.averages:
+        model.averages[name].network.load_state_dict(weights)
+    return name
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], str]:

@@ -1,4 +1,4 @@
-"""A checkpoint's averaged generator, or its segmenter, as an artifact for the simulator."""
+"""Networks of a checkpoint as artifacts: the averaged generator and S_us for the simulator, the others for research."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ import yaml
 
 from scyclegan_train.config import Config
 from scyclegan_train.config_file import from_mapping
-from scyclegan_train.run.checkpoint import CheckpointError, checkpoints, read_weights
-from us_sim.core.analysis.segmenter import load_segmenter
-from us_sim.core.generator.artifact import build, load_generator, save_generator
+from scyclegan_train.run.checkpoint import WEIGHTS, CheckpointError, checkpoints, read_weights
+from us_sim.core.generator.artifact import build, load_network, save_generator
 from us_sim.core.generator.card import Card
+
+KINDS = {"G_ct2us": "generator", "G_us2ct": "us2ct", "S_us": "segmenter", "S_ct": "ct_segmenter"}
+UNTRAINED = {"S": "set method: segmentation above 0", "G": "set method: cycle_ct, cycle_us or ct_critic above 0"}
 
 
 def export(checkpoint: Path, target: Path, training_data: Sequence[dict[str, str]] = (),
-           metrics: dict[str, float] | None = None, half: bool = False, segmenter: bool = False) -> Card:  # fmt: skip
-    """Write the generator of a checkpoint, or its segmenter of ultrasound.
+           metrics: dict[str, float] | None = None, half: bool = False, network: str = "G_ct2us") -> Card:  # fmt: skip
+    """Write a network of a checkpoint; of the generators, the averaged weights.
 
     Args:
         checkpoint: folder of one checkpoint, or of a run: its latest is taken.
@@ -27,29 +29,31 @@ def export(checkpoint: Path, target: Path, training_data: Sequence[dict[str, str
         training_data: name and licence of every source.
         metrics: what was measured.
         half: round the weights to half precision.
-        segmenter: write S_us, which finds the organs in a frame, instead.
+        network: one of KINDS.
 
     Returns:
         The card.
 
     Raises:
-        CheckpointError: no checkpoint there, a damaged one, or one without a trained segmenter.
+        CheckpointError: no checkpoint there, a damaged one, or one whose method does not train that network.
     """
     weights, text = read_weights(latest(checkpoint))
     config = from_mapping(Config, yaml.safe_load(text), str(checkpoint))
     card = replace(config.generator.card(), training_data=tuple(training_data), metrics=metrics or {},
                    git_commit=commit())  # fmt: skip
-    if segmenter:
-        if not config.method.segments:
-            raise CheckpointError(f"{checkpoint}: its method trains no segmenter; set method: segmentation above 0")
-        card = replace(card, kind="segmenter", width=config.method.segmenter_width)
-    network = build(card)
-    prefix = "S_us." if segmenter else "average.G_ct2us."
-    network.load_state_dict({n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)})
+    trained = {"G_ct2us": True, "G_us2ct": config.method.goes_back, "S_us": config.method.segments,
+               "S_ct": config.method.segments and config.method.goes_back}  # fmt: skip
+    if not trained[network]:
+        raise CheckpointError(f"{checkpoint}: its method does not train {network}; {UNTRAINED[network[0]]}")
+    width = config.method.segmenter_width if network.startswith("S") else card.width
+    card = replace(card, kind=KINDS[network], width=width)
+    built = build(card)
+    prefix = f"{network}." if network.startswith("S") else f"average.{network}."
+    built.load_state_dict({n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)})
     if half:
-        network.half()
-    save_generator(target, network, card)
-    (load_segmenter if segmenter else load_generator)(target)  # what the simulator would refuse is not handed out
+        built.half()
+    save_generator(target, built, card)
+    load_network(target, card.kind)  # what the simulator would refuse is not handed out
     return card
 
 
@@ -59,7 +63,7 @@ def latest(path: Path) -> Path:
     Raises:
         CheckpointError: neither.
     """
-    if path.name.startswith("step_"):
+    if path.name.startswith("step_") or (path / WEIGHTS).is_file():
         return path
     found = checkpoints(path / "checkpoints")
     if not found:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch.utils.tensorboard import SummaryWriter
 
 STATS = "stats.jsonl"
-SHOWN = 5  # losses on the terminal's line
+SHOWN = 5  # losses beside the bar; without a terminal all are printed
 
 
 class Journal:
@@ -26,11 +26,14 @@ class Journal:
         first: step to resume from; later entries of an interrupted run are dropped.
         active: whether this process writes.
         console: the terminal.
+        logger: takes the losses too, by `log_metrics`.
     """
 
     def __init__(
-        self, folder: Path, steps: int, first: int, active: bool = True, console: Console | None = None
-    ) -> None:
+        self, folder: Path, steps: int, first: int, active: bool = True, console: Console | None = None,
+        logger: Any = None,
+    ) -> None:  # fmt: skip
+        self._logger = logger
         self._folder, self._active = folder, active
         self._console = console or Console(stderr=True)
         if not active:
@@ -60,10 +63,12 @@ class Journal:
         self._stats.flush()
         for name, value in losses.items():
             self._board.add_scalar(f"{phase}/{name}", value, step)
-        text = " ".join(f"{name} {value:.3f}" for name, value in list(losses.items())[:SHOWN])
-        self._progress.update(self._task, losses=text)
+        if self._logger is not None:
+            self._logger.log_metrics({f"{phase}/{name}": value for name, value in losses.items()}, step)
+        shown = [f"{name} {value:.3f}" for name, value in losses.items()]
+        self._progress.update(self._task, losses=" ".join(shown[:SHOWN]))
         if not self._console.is_terminal:
-            self._console.print(f"{phase} {step} {text}", highlight=False, soft_wrap=True)
+            self._console.print(f"{phase} {step} {' '.join(shown)}", highlight=False, soft_wrap=True)
 
     def picture(self, step: int, picture: NDArray[np.uint8]) -> None:
         """Write a panel."""
@@ -84,6 +89,8 @@ class Journal:
             self._progress.stop()
             self._stats.close()
             self._board.close()
+            if self._logger is not None:
+                self._logger.finalize("success")
 
 
 def read_stats(folder: Path) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import json
 import platform
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -99,10 +99,17 @@ class Dataset:
         """Return the numbers of the poses of every shard that is not there yet."""
         starts = range(0, self._count, SHARD)
         shards = [range(start, min(start + SHARD, self._count)) for start in starts]
-        return [shard for shard in shards if self._file(shard).name not in self._sums]
+        return [shard for shard in shards if self.file(shard).name not in self._sums]
 
-    def fill(self, replay: Replay, batch: int, *, ct_slice: bool) -> Generator[int, None, None]:
-        """Render and write all that is missing; yield how many poses are done with each step.
+    def sweep(self) -> None:
+        """Remove what a process that was killed left half written."""
+        for leftover in filter(is_partial, list(self.folder.iterdir())):
+            leftover.unlink()
+
+    def fill(
+        self, replay: Replay, batch: int, *, ct_slice: bool, shards: Sequence[range] | None = None
+    ) -> Generator[int, None, None]:
+        """Render and write all that is missing, or these shards alone; yield how many poses are done with each step.
 
         Writing runs beside rendering. However it ends, every shard is there as a whole or not at all.
 
@@ -110,15 +117,15 @@ class Dataset:
             OSError: a shard cannot be written.
         """
         probe = replay.simulator.probe
-        for leftover in filter(is_partial, list(self.folder.iterdir())):  # of a process that was killed
-            leftover.unlink()
-        with Writer(self._note) as writer:
-            for shard in self.missing():
+        if shards is None:  # otherwise others are writing, and whoever shares out the shards notes them
+            self.sweep()
+        with Writer(self.note if shards is None else lambda shard: None) as writer:
+            for shard in self.missing() if shards is None else shards:
                 shots = []
                 for shot in replay.shots(shard.start, shard.stop, batch, ct_slice=ct_slice):
                     shots.append(shot)
                     yield 1
-                writer.put(self._file(shard), partial(arrays_of, shots, probe, ct_slice=ct_slice))
+                writer.put(self.file(shard), partial(arrays_of, shots, probe, ct_slice=ct_slice))
                 yield len(shard) - len(shots)  # lost on purpose
 
     def _whole(self) -> dict[str, str]:
@@ -131,13 +138,14 @@ class Dataset:
         paths = (self.folder / name for name in said if name and name == Path(name).name)
         return {path.name: said[path.name] for path in paths if path.is_file() and _sha256(path) == said[path.name]}
 
-    def _note(self, shard: Path) -> None:
-        """Write down the checksum of a shard, as `sha256sum --check` reads it."""
-        self._sums[shard.name] = _sha256(shard)
+    def note(self, file: Path) -> None:
+        """Write down the checksum of a shard's file, as `sha256sum --check` reads it."""
+        self._sums[file.name] = _sha256(file)
         with atomic_write(self.folder / SUMS) as partial_file:
             partial_file.write_text("".join(f"{self._sums[name]}  {name}\n" for name in sorted(self._sums)))
 
-    def _file(self, shard: range) -> Path:
+    def file(self, shard: range) -> Path:
+        """Return where a shard lies."""
         return self.folder / f"shard_{shard.start // SHARD:05d}.npz"
 
 

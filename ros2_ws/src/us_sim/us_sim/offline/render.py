@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import Field, fields
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from rich.progress import (
 
 from us_sim.core.assembly import base_probe, open_simulator, started
 from us_sim.core.command import as_command
+from us_sim.core.compute.cluster import spread
 from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.errors import ConfigError, RecordingError
@@ -66,6 +68,8 @@ def _check(options: dict[str, Any]) -> None:
         check_film(film)
     if batch is None:
         return
+    if options["workers"] < 1:
+        raise ConfigError(f"workers is {options['workers']}; expected 1 or more")
     if out is None or film is not None or options["sheet"]:
         raise ConfigError("--batch writes a dataset; expected --out DIR with it, and neither --film nor --sheet")
     if not 1 <= batch <= SHARD:
@@ -73,6 +77,14 @@ def _check(options: dict[str, Any]) -> None:
 
 
 def _render(options: dict[str, Any], console: Console) -> None:
+    replay = _replay(options, console)
+    if options["batch"]:
+        _dataset(replay, options, console)
+    else:
+        _pictures_and_film(replay, options, console)
+
+
+def _replay(options: dict[str, Any], console: Console) -> Replay:
     config, settings, mechanics, faults = (_settings(config, options) for config in CONFIGS)
     given = None
     if options["poses"]:
@@ -92,18 +104,12 @@ def _render(options: dict[str, Any], console: Console) -> None:
         trajectory = paced(motion(options["motion"], patient, count), options["rate"])
     else:
         trajectory = given.spread(options["count"])
-    replay = Replay(simulator, trajectory, faults, lambda text: _say(console, text))
-    if options["batch"]:
-        _dataset(replay, options, console)
-    else:
-        _pictures_and_film(replay, options, console)
+    return Replay(simulator, trajectory, faults, lambda text: _say(console, text))
 
 
 def _dataset(replay: Replay, options: dict[str, Any], console: Console) -> None:
-    out, ct_slice, source = options["out"], options["ct_slice"], {"motion": options["motion"]}
-    if options["poses"]:
-        source = {"file": options["poses"].name}
-    dataset = Dataset(out, card_of(replay, source, ct_slice=ct_slice))
+    out = options["out"]
+    dataset = _opened(replay, options)
     there = len(replay.trajectory) - sum(map(len, dataset.missing()))
     if dataset.damaged:
         _say(console, f"made again, as their checksum is not in {SUMS} or another: {', '.join(dataset.damaged[:10])}")
@@ -111,9 +117,39 @@ def _dataset(replay: Replay, options: dict[str, Any], console: Console) -> None:
         _say(console, f"{there} of {len(replay.trajectory)} poses are done already")
     with _progress(console) as progress:
         task = progress.add_task("rendering", total=len(replay.trajectory), completed=there)
-        for done in dataset.fill(replay, options["batch"], ct_slice=ct_slice):
+        for done in _filled(dataset, replay, options):
             progress.advance(task, done)
     _say(console, f"{len(replay.trajectory)} poses in {out}")
+
+
+def _opened(replay: Replay, options: dict[str, Any]) -> Dataset:
+    source = {"file": options["poses"].name} if options["poses"] else {"motion": options["motion"]}
+    return Dataset(options["out"], card_of(replay, source, ct_slice=options["ct_slice"]))
+
+
+def _filled(dataset: Dataset, replay: Replay, options: dict[str, Any]) -> Iterator[int]:
+    """How many poses are done with each step: here, or a shard at a time by the workers of a cluster."""
+    if options["workers"] == 1 and not options["scheduler"]:
+        yield from dataset.fill(replay, options["batch"], ct_slice=options["ct_slice"])
+        return
+    dataset.sweep()
+    work = partial(_shard, tuple(sorted(options.items())))
+    for shard, _ in spread(work, dataset.missing(), options["workers"], options["scheduler"]):
+        dataset.note(dataset.file(shard))
+        yield len(shard)
+
+
+def _shard(options: tuple[tuple[str, Any], ...], shard: range) -> None:
+    """Fill one shard, in a worker that keeps its simulator for the next."""
+    dataset, replay = _kept(options)
+    for _ in dataset.fill(replay, dict(options)["batch"], ct_slice=dict(options)["ct_slice"], shards=[shard]):
+        pass
+
+
+@lru_cache(maxsize=1)
+def _kept(options: tuple[tuple[str, Any], ...]) -> tuple[Dataset, Replay]:
+    replay = _replay(dict(options), Console(stderr=True))
+    return _opened(replay, dict(options)), replay
 
 
 def _pictures_and_film(replay: Replay, options: dict[str, Any], console: Console) -> None:
@@ -212,6 +248,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="write a dataset of .npz instead of PNGs, rendering N poses at once; a restart resumes",
     )
+    parser.add_argument("--workers", type=int, default=1, help="processes that fill the dataset (%(default)s)")
+    parser.add_argument("--scheduler", default="", metavar="tcp://HOST:PORT", help="of a Dask cluster that fills it")
     parser.add_argument("--ct-slice", action="store_true", help="the dataset holds the HU of the CT slice as well")
     for config in CONFIGS:
         for item in fields(config):

@@ -51,7 +51,7 @@ class Generator:
 def build(card: Card) -> UNet:
     """Return the untrained network that a card describes."""
     norm = cast(Norm, card.norm)
-    if card.kind == "segmenter":
+    if card.kind in ("segmenter", "ct_segmenter"):
         return UNet(card.channels, len(card.classes), card.width, norm, bounded=False)
     return UNet(card.channels, width=card.width, norm=norm)
 
@@ -96,6 +96,15 @@ def load_network(file: Path, kind: str) -> tuple[UNet, Card, str]:
     network.load_state_dict(weights)
     network.eval().requires_grad_(False)
     return network, card, hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def read_card(path: str | Path) -> Card:
+    """Return what a network's file says of itself, of whatever kind it is.
+
+    Raises:
+        ArtifactError: as `load_generator`.
+    """
+    return _read(home(path), "network")[1]
 
 
 def _read(file: Path, kind: str) -> tuple[dict[str, Tensor], Card]:

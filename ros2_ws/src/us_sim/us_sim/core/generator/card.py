@@ -15,7 +15,7 @@ from us_sim.core.tissue import TissueClass
 FORMAT_VERSION = 1
 PAPER_CLASSES = tuple(int(c) for c in TissueClass if c <= TissueClass.PANCREAS)
 _CHOICES = {
-    "kind": ("generator", "segmenter"),
+    "kind": ("generator", "segmenter", "us2ct", "ct_segmenter"),
     "architecture": ("unet",),
     "norm": ("instance", "batch"),
     "encoding": ("paper", "rich"),
@@ -40,7 +40,9 @@ class Card:
         width, norm, architecture: of the U-Net.
         training_data: name and licence of every source.
         metrics, git_commit: what was measured, and the code that trained it.
-        kind: `generator`; or `segmenter`, which reads the frame alone: encoding, source and windows are idle.
+        kind: `generator`; or `segmenter`, which reads the frame alone: encoding, source and windows are idle. Two more
+            are for research and not for the simulator: `us2ct`, which reads a frame and its labels and draws the CT
+            through the windows, and `ct_segmenter`, which reads such a CT.
 
     Raises:
         ArtifactError: a value outside its choices.
@@ -87,8 +89,10 @@ class Card:
     @property
     def channels(self) -> int:
         """Number of the network's input channels."""
-        if self.kind == "segmenter":
+        if self.kind in ("segmenter", "ct_segmenter"):
             return 3
+        if self.kind == "us2ct":
+            return 3 + (1 if self.encoding == "paper" else len(self.classes) - 1)
         if self.encoding == "paper":
             return 4
         return len(self.windows) + 1 + (self.grid == "polar") + len(self.classes) - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numba
@@ -72,17 +73,24 @@ def transmission(card: Card, layers: Tensor) -> list[Tensor]:
     """
     if card.grid != "polar":
         return []
-    gain, loss = map(layers.new_tensor, _sound(card, layers.shape[2]))
+    gain, loss = _sound_on(card.probe.sample_spacing, card.classes, layers.shape[2], layers.device)
     lost = loss[0] + torch.einsum("c,bchw->bhw", loss[1:] - loss[0], layers)
     return [((gain[:, None] - torch.cumsum(lost, dim=1)).clamp(LEAST_TRANSMISSION, MOST_TRANSMISSION) / 20)[:, None]]
 
 
-def _sound(card: Card, samples: int) -> tuple[NDArray[Any], NDArray[Any]]:
+def _sound(spacing: float, classes: tuple[int, ...], samples: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """TGC at each sample, and what a sample of each of the card's classes costs on the way there and back, dB."""
-    settings, step = ImageSettings(), card.probe.sample_spacing / 10  # cm
-    gain = tgc(card.probe.sample_spacing * torch.arange(1, samples + 1, dtype=torch.float64), settings).numpy()
-    attenuation = np.array([UNLABELLED, *(TISSUES[TissueClass(i)].attenuation for i in card.classes[1:])])
+    settings, step = ImageSettings(), spacing / 10  # cm
+    gain = tgc(spacing * torch.arange(1, samples + 1, dtype=torch.float64), settings).numpy()
+    attenuation = np.array([UNLABELLED, *(TISSUES[TissueClass(i)].attenuation for i in classes[1:])])
     return gain, 2 * settings.frequency * step * attenuation
+
+
+@lru_cache(maxsize=16)
+def _sound_on(spacing: float, classes: tuple[int, ...], samples: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """`_sound` on a device, copied there once: each copy would wait for it. Nobody writes into them."""
+    gain, loss = _sound(spacing, classes, samples)
+    return torch.tensor(gain, dtype=torch.float32).to(device), torch.tensor(loss, dtype=torch.float32).to(device)
 
 
 def decode(output: Tensor) -> Tensor:
@@ -92,8 +100,13 @@ def decode(output: Tensor) -> Tensor:
 
 def class_index(card: Card, device: torch.device) -> Tensor:
     """Return (tissue classes,) int64: the place of every tissue class among the card's, 0 for the others."""
+    return _class_index(card.classes, device)
+
+
+@lru_cache(maxsize=16)
+def _class_index(classes: tuple[int, ...], device: torch.device) -> Tensor:
     index = np.zeros(CLASS_COUNT, np.int64)
-    index[list(card.classes)] = np.arange(len(card.classes))
+    index[list(classes)] = np.arange(len(classes))
     return torch.from_numpy(index).to(device)
 
 
@@ -113,7 +126,7 @@ def _compiled(card: Card, image: Tensor, tissue: Tensor, scatter: Tensor | None,
         encoded = torch.empty(batch, 4, height, width)
         _paper(*given, np.float32(len(card.classes) - 1), encoded.numpy())
         return encoded
-    gain, loss = _sound(card, height if card.grid == "polar" else 0)
+    gain, loss = _sound(card.probe.sample_spacing, card.classes, height if card.grid == "polar" else 0)
     encoded = torch.empty(batch, len(windows) + 1 + bool(len(gain)) + len(card.classes) - 1, height, width)
     _rich(*given, scatter.numpy(), gain, loss, encoded.numpy())
     return encoded

@@ -85,18 +85,26 @@ def fan_in_frame(fan: FanGeometry, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 class Resampler:
-    """From a frame's pixels to a probe's grid, scan line by scan line.
+    """From a frame's pixels to a probe's grid.
 
-    Outer lines go to outer lines, so that the fan's shape is the probe's and cannot tell where a frame comes from;
-    depth is kept in mm where the spacing is known, else stretched.
+    Scan line by scan line, outer lines go to outer lines, so that the fan's shape is the probe's and cannot tell where
+    a frame comes from; depth is kept in mm where the spacing is known, else stretched. As a whole, a frame is moved and
+    scaled so that the centres and the deepest arcs of both fans meet, and nothing is stretched.
 
     Args:
         probe: whose grid it is.
         fan: of the frames.
         polar: to scan lines × samples, transposed; otherwise to the pixels of the probe's frame.
+        whole: frames are moved and scaled as a whole.
+
+    Raises:
+        DataError: as a whole, to the parallel lines of a linear probe, which have no centre.
     """
 
-    def __init__(self, probe: ProbeGeometry, fan: FanGeometry, polar: bool) -> None:
+    def __init__(self, probe: ProbeGeometry, fan: FanGeometry, polar: bool, whole: bool = False) -> None:
+        if whole:
+            self._as_a_whole(probe, fan, polar)
+            return
         if polar:
             line, sample = np.meshgrid(np.arange(probe.scan_lines), np.arange(probe.samples))
             in_probe = np.ones(line.shape, dtype=bool)
@@ -111,6 +119,17 @@ class Resampler:
         self.x = fan.centre[0] + radius * np.sin(angle)
         self.y = fan.centre[1] + radius * np.cos(angle)
         self.inside = torch.from_numpy(in_probe & (pixels <= length + 1))
+
+    def _as_a_whole(self, probe: ProbeGeometry, fan: FanGeometry, polar: bool) -> None:
+        if not math.isfinite(probe.apex):
+            raise DataError("frames of a fan cannot be laid over parallel scan lines as a whole; expected fit: lines")
+        points = (probe.polar_points.transpose(1, 0, 2) if polar else probe.pixel_points).astype(np.float64)
+        scale = fan.radii[1] / (probe.apex + probe.depth)
+        across, along = points[..., 0] * scale, (points[..., 2] + probe.apex) * scale
+        self.x, self.y = fan.centre[0] + across, fan.centre[1] + along
+        radius, angle = np.hypot(across, along), np.abs(np.arctan2(across, along))
+        in_fan = (radius >= fan.radii[0]) & (radius <= fan.radii[1] + 1) & (angle <= fan.half_angle)
+        self.inside = torch.from_numpy(in_fan & (True if polar else probe.fan_mask))
 
     def valid(self, shape: tuple[int, int]) -> Tensor:
         """(H, W) of the grid: where a frame of this (rows, columns) has something to show."""
