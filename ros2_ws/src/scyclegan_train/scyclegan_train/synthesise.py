@@ -93,7 +93,7 @@ def _slices(given: argparse.Namespace, card: Card) -> Path:
     return out
 
 
-def _each(work, items: Sequence[Path] | Sequence[CtCase], workers: int, scheduler: str) -> Iterator[tuple]:  # type: ignore[no-untyped-def, type-arg]
+def _each(work, items: Sequence[Path] | Sequence[CtCase], workers: int, scheduler: str) -> Iterator[tuple]:  # type: ignore[no-untyped-def]
     """Each item with what was made of it: here, or by processes."""
     if workers == 1 and not scheduler:
         yield from ((item, work(item)) for item in items)
