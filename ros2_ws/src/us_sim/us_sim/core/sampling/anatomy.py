@@ -39,6 +39,7 @@ CLUSTER_GAIN = np.float32(7.0)  # dB to a standard deviation above the onset
 HU_TEXTURE = np.float32(0.05)  # dB of backscatter to a HU off the class's median, so that lesions show
 TEXTURE_SPAN = np.float32(60)  # HU
 ECHO_STEP = np.float32(0.5)  # dB of `CtVolume.echo`
+FIRM = np.float32(0.009)  # share of its impedance that tissue gains for each dB of echo: collagen is stiff
 FADE = np.float32(6)  # mm beyond the CT over which scattering falls by a factor e
 SKIN_RAMP = np.float32(0.5)  # mm over which scattering begins at the skin
 NO_ECHO = np.zeros((0, 0, 0), np.int8)
@@ -209,6 +210,7 @@ def _sample(  # type: ignore[no-untyped-def]
             value = trilinear(hu, a, b, c, np.float32)
             here = _properties(tissue, table, a, b, c)
             level = ECHO_STEP * trilinear(echo, a, b, c, np.float32) if len(echo) else ZERO
+            firm = ONE + FIRM * max(level, ZERO)
             a, b, c = mapped(tile_from_probe, x, y, z)
             if here.heterogeneity > 0 and present > 0:
                 level += here.heterogeneity * _noise(tile, 0, a * PATCH, b * PATCH, c * PATCH)
@@ -216,7 +218,7 @@ def _sample(  # type: ignore[no-untyped-def]
                 cluster = _noise(tile, 1, a * CLUSTER, b * CLUSTER, c * CLUSTER)
                 lesion = HU_TEXTURE * min(max(value - here.hu, -TEXTURE_SPAN), TEXTURE_SPAN)
                 level += here.organ * (CLUSTER_GAIN * max(cluster - CLUSTER_ONSET, ZERO) + lesion)
-            out[IMPEDANCE, p] += share * here.impedance
+            out[IMPEDANCE, p] += share * here.impedance * firm
             out[ATTENUATION, p] += share * here.attenuation
             out[SPECULARITY, p] += share * here.specularity
             out[LAYERING, p] += share * here.layering
