@@ -6,16 +6,15 @@ Takes the launch file's arguments. Ends everything when it is interrupted, or wh
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 from collections.abc import Iterable
 
 from us_sim.bringup.arguments import ARGUMENTS, ARM, MOTION, NODE, VIEWER, Value, given, parse, remappings
-from us_sim.bringup.processes import Companions, die_with, python_main, run
+from us_sim.bringup.processes import Companions, python_main, run
 from us_sim.core.errors import ConfigError
+from us_sim.ros.parent import die_with_the_one_told_of
 
-PARENT = "US_SIM_PARENT"  # id of the process that this one is not to outlive
 INSTALLATION = "needs a ROS 2 installation (rviz2, tf2_ros); source its setup file first"
 
 
@@ -78,8 +77,7 @@ Ctrl-C ends it."""
 
 def main(words: list[str] | None = None) -> int:
     """Run the simulator until it is interrupted; return the exit code, 2 for a wrong argument."""
-    if PARENT in os.environ:
-        die_with(int(os.environ.pop(PARENT)), signal.SIGTERM)
+    die_with_the_one_told_of(signal.SIGTERM)
     try:
         values = parse(sys.argv[1:] if words is None else words)
         commands = processes(values)
