@@ -94,7 +94,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }  # fmt: skip
         command = [sys.executable, __file__, str(rank), "2", str(folder)]
         processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
-    messages = [process.communicate(timeout=280)[1] for process in processes]
+    try:
+        messages = [process.communicate(timeout=280)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
     assert [process.returncode for process in processes] == [0, 0], "\n".join(messages)
     return folder
 
