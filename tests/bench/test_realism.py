@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from tests.core.patients import box_patient, on_the_box
 
-from us_sim.bench.realism import lines_in_frame, real_frames, table
+from us_sim.bench.realism import lines_in_frame, real_frames, sheet, table
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind, preset
 from us_sim.core.simulator import Simulator
 
@@ -44,3 +44,12 @@ def test_the_table_measures_all_against_the_first() -> None:
     frames = np.random.default_rng(0).uniform(20, 90, (2, 192, 512))
     made = table({"real": frames, "brighter": frames + 7}, preset("c5_2"))
     assert [cell for cell in made.columns[-1].cells] == ["0.0", "7.0"]
+
+
+def test_the_sheet_shows_a_row_for_each_set_in_the_fan() -> None:
+    """Grey 50 and 90 inside the fan, black outside, the first and the last frame of each."""
+    shown = {name: np.full((3, 64, 128), grey) for name, grey in (("real", 50.0), ("physics", 90.0))}
+    shown["real"][1] = 255
+    picture = np.asarray(sheet(shown, PROBE, 2))
+    expected = np.hstack([PROBE.fan_mask, PROBE.fan_mask])
+    np.testing.assert_array_equal(picture, np.vstack([50 * expected, 90 * expected]))

@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 pytest.importorskip("launch_ros", reason="needs a ROS 2 installation: launch is not there")
 
 from launch import LaunchContext
-from launch.actions import IncludeLaunchDescription, OpaqueFunction
+from launch.actions import IncludeLaunchDescription, OpaqueFunction, SetEnvironmentVariable
 from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.logging import launch_config
 from launch.substitutions import TextSubstitution
 
 from us_sim.bringup.arguments import ARGUMENTS
+from us_sim.bringup.dds import VARIABLES
 from us_sim.core.errors import ConfigError
 
 FOLDER = Path(__file__).resolve().parents[2] / "launch"
@@ -36,6 +39,18 @@ def started(**given: str) -> dict[str, str]:
         name = node.node_executable
         found[name if name not in found else f"{name} {len(found)}"] = " ".join(filter(None, words))
     return found
+
+
+def test_frames_of_some_mb_get_their_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+    def variables() -> list[str]:
+        entities = description("sim.launch.py").entities
+        return ["".join(part.text for part in e.name) for e in entities if isinstance(e, SetEnvironmentVariable)]
+
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    assert variables() == list(VARIABLES)
+    monkeypatch.setenv(VARIABLES[0], "mine.xml")
+    assert variables() == []
 
 
 def test_by_default_node_motion_and_view() -> None:
@@ -76,9 +91,24 @@ def test_any_arm_gets_the_probe_in_its_flange_and_the_patient_on_the_table() -> 
     )
 
 
-def test_rviz_looks_from_the_patients_frame() -> None:
-    words = started(rviz="true", namespace="left")["rviz2"]
-    assert "--fixed-frame left/ct" in words
+@pytest.mark.parametrize(
+    ("given", "frame", "prefix"),
+    [
+        ({}, "left/ct", ""),
+        ({"arm": "true"}, "world", "left"),
+        ({"pose_source": "tf", "world_from_ct": "1 2 3 4 5 6"}, "world", "left"),
+    ],
+)
+def test_rviz_gets_a_layout_for_what_is_started(
+    given: dict[str, str], frame: str, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch_config, "_log_dir", str(tmp_path))
+    words = started(rviz="true", namespace="left", **given)["rviz2"]
+    assert f"--display-config {tmp_path / 'us_sim.rviz'}" in words
+    manager = yaml.safe_load((tmp_path / "us_sim.rviz").read_text())["Visualization Manager"]
+    assert manager["Global Options"]["Fixed Frame"] == frame
+    robots = [display["TF Prefix"] for display in manager["Displays"] if "TF Prefix" in display]
+    assert robots == ([prefix] if prefix else [])
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import torch
 from tests.core.patients import box_patient, on_the_box
 from torch import Tensor
 
-from us_sim.core import assembly, simulator
+from us_sim.core import assembly, pipeline, simulator
 from us_sim.core.compute.device import Device, choose_device
 from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.core.errors import DeviceError
@@ -130,7 +130,7 @@ def failing_once(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> lis
     return calls
 
 
-@pytest.mark.parametrize(("module", "name"), [(assembly, "accelerated"), (simulator, "sampler_on")])
+@pytest.mark.parametrize(("module", "name"), [(assembly, "accelerated"), (pipeline, "sampler_on")])
 def test_a_gpu_without_room_for_the_start(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, module: Any, name: str
 ) -> None:

@@ -15,6 +15,7 @@ from tests.core.patients import HALF_BOX, box_patient, on_the_box, rotation
 from us_sim.core.compute.device import Device
 from us_sim.core.config import ImageSettings
 from us_sim.core.errors import ConfigError, PoseError
+from us_sim.core.frame import Frame
 from us_sim.core.generator.artifact import Generator, build
 from us_sim.core.generator.backend import TorchBackend
 from us_sim.core.generator.backend_cuda import CudaBackend
@@ -23,7 +24,7 @@ from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
 from us_sim.core.geometry.transforms import rigid
 from us_sim.core.patient.patient import Patient
 from us_sim.core.sampling.reslice import elevation_beam, reslice
-from us_sim.core.simulator import Frame, Simulator
+from us_sim.core.simulator import Simulator
 from us_sim.core.tissue import TissueClass
 
 LINEAR = ProbeGeometry(
@@ -123,7 +124,7 @@ def test_only_what_is_asked_for_is_made(simulator: Simulator, monkeypatch: pytes
     assert (frame.image, frame.labels) == (None, None)
     frame = simulator.render(on_the_box(), image=False, ct_slice=False)
     np.testing.assert_array_equal(frame.labels, whole.labels)
-    monkeypatch.setattr(simulator, "_sampler", None)  # nothing is sampled
+    monkeypatch.setattr(simulator._pipeline, "sampler", None)  # nothing is sampled
     frame = simulator.render(on_the_box(), image=False, ct_slice=False, labels=False)
     assert (frame.image, frame.ct_slice, frame.labels) == (None, None, None)
     assert frame.contact.in_contact
@@ -241,11 +242,11 @@ def test_replace_shares_what_did_not_change(simulator: Simulator) -> None:
     louder = simulator.replace(settings=ImageSettings(gain=12.0))
     assert louder is not simulator
     assert (louder.patient, louder.probe) == (simulator.patient, simulator.probe)
-    assert louder._sampler is simulator._sampler
+    assert louder._pipeline.sampler is simulator._pipeline.sampler
     assert simulator.settings.gain == 0
     usual, loud = (image_of(s.render(on_the_box()))[8:].mean() for s in (simulator, louder))
     assert loud > usual + 10
-    assert simulator.replace(probe=CONVEX)._sampler is simulator._sampler
+    assert simulator.replace(probe=CONVEX)._pipeline.sampler is simulator._pipeline.sampler
     assert simulator.replace(renderer="ct").renderer == "ct"
 
 
@@ -254,7 +255,7 @@ def test_replace_makes_anew_what_patient_and_seed_touch(simulator: Simulator) ->
     assert simulator.replace(patient=other).patient is other
     assert not same(simulator.replace(patient=other).render(on_the_box()), simulator.render(on_the_box()))
     assert simulator.replace(seed=1).seed == 1
-    assert simulator.replace(seed=1)._sampler is not simulator._sampler
+    assert simulator.replace(seed=1)._pipeline.sampler is not simulator._pipeline.sampler
 
 
 def test_defaults_and_device(patient: Patient) -> None:

@@ -117,6 +117,24 @@ def test_the_card_says_what_it_was_made_with(simulator: Simulator, tmp_path: Pat
     assert "ct_slice" not in shards(tmp_path)[0]
 
 
+def test_a_shard_that_is_not_whole_is_made_again(simulator: Simulator, tmp_path: Path) -> None:
+    """Emptied, changed, and never noted: a disk that was full, a copy that was cut, a kill before the note."""
+    filled(tmp_path, replay(simulator))
+    before = digests(tmp_path)
+    (tmp_path / "shard_00000.npz").write_bytes(b"")
+    data = bytearray((tmp_path / "shard_00001.npz").read_bytes())
+    data[3000] ^= 1
+    (tmp_path / "shard_00001.npz").write_bytes(data)
+    sums = (tmp_path / "shards.sha256").read_text().splitlines(keepends=True)
+    assert sums == [f"{before[f'shard_0000{n}.npz']}  shard_0000{n}.npz\n" for n in range(3)]
+    (tmp_path / "shards.sha256").write_text("".join(sums[:2]))
+    of = replay(simulator)
+    made = Dataset(tmp_path, card_of(of, {"motion": "liver_sweep"}, ct_slice=True))
+    assert made.damaged == ["shard_00000.npz", "shard_00001.npz", "shard_00002.npz"]
+    assert sum(made.fill(of, 3, ct_slice=True)) == 10
+    assert digests(tmp_path) == before
+
+
 def test_an_interrupted_dataset_goes_on_to_the_same_bytes(simulator: Simulator, tmp_path: Path) -> None:
     filled(tmp_path / "whole", replay(simulator))
     of = replay(simulator)
@@ -125,7 +143,11 @@ def test_an_interrupted_dataset_goes_on_to_the_same_bytes(simulator: Simulator, 
     for _ in range(7):
         next(steps)
     steps.close()  # as an exception in the loop does
-    assert [file.name for file in sorted((tmp_path / "cut").iterdir())] == ["card.json", "shard_00000.npz"]
+    assert [file.name for file in sorted((tmp_path / "cut").iterdir())] == [
+        "card.json",
+        "shard_00000.npz",
+        "shards.sha256",
+    ]
     (tmp_path / "cut" / ".shard_00001.1.partial.npz").write_bytes(b"half a shard")
     assert [list(shard) for shard in made.missing()] == [[4, 5, 6, 7], [8, 9]]
     again = Dataset(tmp_path / "cut", card_of(of, {"motion": "liver_sweep"}, ct_slice=True))

@@ -13,8 +13,8 @@ from PIL import Image
 
 from us_sim.core.contact.force import Wrench
 from us_sim.core.errors import RecordingError
+from us_sim.core.frame import Frame
 from us_sim.core.geometry.probe import PRESETS
-from us_sim.core.simulator import Frame
 from us_sim.core.tissue import CLASS_COLORS, TissueClass
 from us_sim.offline import film
 from us_sim.offline.film import FORCE, at_rate, nice_above, write_film
@@ -91,6 +91,7 @@ def test_an_mp4_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
     file = tmp_path / "film.mp4"
     assert write_film(file, map(shot, range(3)), [0, 40_000_000, 80_000_000], [1.0, 2.0, 3.0], PROBE, "title") == 3
     assert file.read_bytes()[4:8] == b"ftyp"
+    assert write_film(file, [shot(0)], [0], [1.0], PROBE, "title") == 1  # its own may be replaced
     monkeypatch.setattr(film, "_ffmpeg", lambda: shutil.which("false"))
     with pytest.raises(RecordingError, match=r"\.other\.\d+\.partial\.mp4: .*false failed: 1"):
         write_film(tmp_path / "other.mp4", map(shot, range(3)), [0, 1, 2], [0.0] * 3, PROBE, "title")
@@ -116,6 +117,14 @@ def test_a_film_that_cannot_be(tmp_path: Path, name: str, shots: list[Shot], sta
     with pytest.raises(RecordingError, match=message):
         write_film(tmp_path / name, shots, stamps, [0.0] * len(stamps), PROBE, "title")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["film.gif", "film.mp4"])
+def test_a_film_of_somebody_else_stays(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"holiday")
+    with pytest.raises(RecordingError, match="is there already and was not written by us_sim_render; give"):
+        write_film(tmp_path / name, [shot(0)], [0], [0.0], PROBE, "title")
+    assert (tmp_path / name).read_bytes() == b"holiday"
 
 
 @pytest.mark.parametrize(("value", "above"), [(0, 1), (0.7, 1), (1, 1), (1.1, 2), (3, 5), (31, 50), (0.2, 0.2)])

@@ -19,12 +19,12 @@ from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.contact.touch import Touch, touch_at
 from us_sim.core.errors import ConfigError, DeviceError
+from us_sim.core.frame import Frame
 from us_sim.core.geometry.probe import PRESETS, ProbeGeometry
 from us_sim.core.geometry.transforms import Matrix, pose_on_skin
 from us_sim.core.patient.patient import Patient
 from us_sim.core.patient.surface import skin_of
 from us_sim.core.patient.volume import CtVolume
-from us_sim.core.simulator import Frame
 from us_sim.core.tissue import CLASS_COLORS, TissueClass
 from us_sim.offline import render
 from us_sim.offline.sheet import CAPTION, GAP, contact_sheet, pictures
@@ -87,6 +87,7 @@ def simulator(monkeypatch: pytest.MonkeyPatch) -> FakeSimulator:
 def test_motion_becomes_pictures_and_a_sheet(simulator: FakeSimulator, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "out"
     assert render.main(["--out", str(out), "--count", "5", "--sheet"]) == 0
+    assert render.main(["--out", str(out), "--count", "5", "--sheet"]) == 0  # what it has written, it may replace
     expected = {f"{kind}_{n:03d}.png" for kind in ("image", "slice", "labels") for n in range(5)}
     assert {path.name for path in out.iterdir()} == expected | {"sheet.png"}
     image = Image.open(out / "image_003.png")
@@ -263,3 +264,15 @@ def test_the_real_simulator_renders_without_ros(tmp_path: Path) -> None:
     image = np.asarray(Image.open(tmp_path / "image_000.png"))
     assert image[PROBE.fan_mask].mean() > 5
     assert not image[~PROBE.fan_mask].any()
+
+
+@pytest.mark.parametrize("name", ["image_002.png", "labels_000.png", "sheet.png"])
+def test_a_picture_of_somebody_else_stays(
+    name: str, simulator: FakeSimulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_bytes(b"mine")
+    assert render.main(["--out", str(tmp_path), "--count", "5", "--sheet"]) == 2
+    told = f"us_sim_render: {tmp_path / name}: is there already and was not written by us_sim_render; give another name"
+    assert told in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_bytes() == b"mine"

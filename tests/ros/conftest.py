@@ -34,11 +34,11 @@ from us_sim.core.contact.indentation import Indentation, face_of, indentation
 from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.contact.touch import Touch, touch_at
 from us_sim.core.errors import ArtifactError, ConfigError, DeviceError, PatientError
+from us_sim.core.frame import Frame
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.patient.patient import Patient
 from us_sim.core.patient.surface import skin_of
 from us_sim.core.patient.volume import CtVolume
-from us_sim.core.simulator import Frame
 from us_sim.ros.node import UsSim
 
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"

@@ -14,6 +14,7 @@ from visualization_msgs.msg import Marker
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind, preset
 from us_sim.core.geometry.transforms import rigid
 from us_sim.core.tissue import TissueClass
+from us_sim.ros.housing import housing
 from us_sim.ros.markers import fan_outline, live_markers, patient_markers
 
 
@@ -47,10 +48,24 @@ def test_live_markers_stand_at_the_pose_with_its_stamp() -> None:
     assert (fan.type, arrow.type) == (Marker.LINE_STRIP, Marker.ARROW)
     assert fan.pose.position.x == 0.1
     np.testing.assert_allclose(max(p.z for p in fan.points), 0.18, rtol=1e-4)  # the depth
-    assert body.pose.position.z < 0  # behind the face
+    assert (body.type, body.pose.position.x) == (Marker.TRIANGLE_LIST, 0.1)
+    assert 0 < body.color.a < 0.5  # the arrow lies in it
+    assert len(body.points) % 3 == 0
+    np.testing.assert_allclose([max(p.z for p in body.points), min(p.z for p in body.points)], [0, -0.125], atol=1e-4)
     tail, tip = ([p.x, p.y, p.z] for p in arrow.points)
     np.testing.assert_allclose(tail, [0.1, 0.0, 0.0])
     np.testing.assert_allclose(tip, [0.1, 0.024, -0.032])  # 5 N are 40 mm, along the force
+
+
+@pytest.mark.parametrize("name", ["c5_2", "l12_5", "p4_2"])
+def test_the_housing_is_one_closed_skin_behind_the_face(name: str) -> None:
+    body = housing(preset(name))
+    assert body.is_watertight
+    assert body.volume > 0
+    np.testing.assert_allclose(body.bounds[:, 2], [-125.0, 0.0], atol=0.1)
+    chord = np.ptp(preset(name).line_origins[:, 0])
+    assert np.ptp(body.vertices[body.vertices[:, 2] > -8.0][:, 0]) == pytest.approx(chord)
+    assert len(body.faces) < 200
 
 
 def test_a_great_force_leaves_the_picture_legible() -> None:
@@ -72,5 +87,5 @@ def test_patient_is_skin_and_organs_in_their_colours() -> None:
     assert [skin.ns, liver.ns] == ["skin", "liver"]
     assert {skin.type, liver.type} == {Marker.TRIANGLE_LIST}
     assert [(p.x, p.y, p.z) for p in liver.points] == [(0, 0, 0), (1, 0, 0), (0, 1, 0)]
-    assert skin.color.a < liver.color.a == 1.0
+    assert 0 < skin.color.a <= liver.color.a < 0.2  # the frame shows through
     np.testing.assert_allclose(liver.color.r, 100 / 255)

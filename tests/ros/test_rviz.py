@@ -1,4 +1,4 @@
-"""The layout for rviz names displays that rviz has, and topics that the node has, as it offers them."""
+"""The layouts for rviz name displays that rviz has, and topics that the node has, as it offers them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from sensor_msgs.msg import Image
 if TYPE_CHECKING:
     from tests.ros.conftest import World
 
-LAYOUT = Path(__file__).resolve().parents[2] / "ros2_ws" / "src" / "us_sim" / "rviz" / "us_sim.rviz"
+FOLDER = Path(__file__).resolve().parents[2] / "ros2_ws" / "src" / "us_sim" / "rviz"
+LAYOUTS = ("us_sim", "arm")
 KINDS = {  # what a display of each class reads
     "rviz_default_plugins/Axes": None,
+    "rviz_default_plugins/Grid": None,
     "rviz_default_plugins/TF": None,
     "rviz_default_plugins/RobotModel": None,  # reads what robot_state_publisher says
     "rviz_default_plugins/MarkerArray": "visualization_msgs/msg/MarkerArray",
@@ -25,13 +27,17 @@ KINDS = {  # what a display of each class reads
 }
 
 
-def displays() -> list[dict[str, Any]]:
-    return list(yaml.safe_load(LAYOUT.read_text())["Visualization Manager"]["Displays"])
+def layout(name: str) -> dict[str, Any]:
+    return dict(yaml.safe_load((FOLDER / f"{name}.rviz").read_text()))
+
+
+def displays(name: str) -> list[dict[str, Any]]:
+    return list(layout(name)["Visualization Manager"]["Displays"])
 
 
 def test_every_display_reads_a_topic_of_the_node_as_it_is_offered(world: World) -> None:
     node = world.start("left")
-    for display in displays():
+    for display in [*displays("us_sim"), *displays("arm")]:
         kind = KINDS[display["Class"]]
         assert ("Topic" in display) == (kind is not None), display["Name"]
         if kind is None:
@@ -45,10 +51,31 @@ def test_every_display_reads_a_topic_of_the_node_as_it_is_offered(world: World) 
         assert wanted["Reliability Policy"] == "Reliable"
 
 
+@pytest.mark.parametrize("name", LAYOUTS)
 @pytest.mark.parametrize("topic", ["patient_markers", "markers", "cloud", "image", "ct_view", "labels_view"])
-def test_everything_that_is_for_the_eyes_is_shown(topic: str) -> None:
-    shown = {display["Topic"]["Value"] for display in displays() if "Topic" in display and display["Enabled"]}
+def test_everything_that_is_for_the_eyes_is_shown(name: str, topic: str) -> None:
+    shown = {display["Topic"]["Value"] for display in displays(name) if "Topic" in display and display["Enabled"]}
     assert f"us_sim/{topic}" in shown
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_windows_state_places_every_panel_by_its_name(name: str) -> None:
+    """As QMainWindow.saveState writes it: 0xff, version, then the docks of each side by their names in UTF-16."""
+    panels = [panel["Name"] for panel in layout(name)["Panels"]]
+    images = [display["Name"] for display in displays(name) if display["Class"].endswith("/Image")]
+    assert (panels, images) == (["Displays", "Views"], ["Ultrasound", "CT slice", "Tissue classes"])
+    state = bytes.fromhex(layout(name)["Window Geometry"]["QMainWindow State"])
+    assert state[:4] == b"\0\0\0\xff"
+    places = [state.index(title.encode("utf-16-be")) for title in [*panels, *images]]
+    assert places == sorted(places)  # in this order, from the left column's top to the right column's bottom
+    left, right = (state[start : start + 4] for start in _columns(state))
+    assert (int.from_bytes(left, "big"), int.from_bytes(right, "big")) == (300, 440)  # pixels
+
+
+def _columns(state: bytes) -> list[int]:
+    """Where the widths of the left and right side stand: behind the number of the side."""
+    sides = state.index(b"\xfd") + 5
+    return [sides + 4, state.index(b"\0\0\0\1\0\0\1", sides) + 4]
 
 
 def test_tissue_classes_come_in_their_colours(world: World) -> None:
@@ -65,13 +92,13 @@ def test_tissue_classes_come_in_their_colours(world: World) -> None:
 
 
 def test_the_arm_is_shown_as_robot_state_publisher_tells_it() -> None:
-    (arm,) = (display for display in displays() if display["Class"] == "rviz_default_plugins/RobotModel")
+    (arm,) = (display for display in displays("arm") if display["Class"] == "rviz_default_plugins/RobotModel")
     assert arm["Description Source"] == "Topic"
     assert arm["Description Topic"]["Value"] == "robot_description"
     assert arm["Description Topic"]["Durability Policy"] == "Transient Local"  # it is published once
 
 
-def test_tf_and_the_frame_of_the_patient_are_shown() -> None:
-    layout = yaml.safe_load(LAYOUT.read_text())["Visualization Manager"]
-    assert layout["Global Options"]["Fixed Frame"] == "ct"
-    assert "rviz_default_plugins/TF" in {display["Class"] for display in displays()}
+@pytest.mark.parametrize(("name", "frame"), [("us_sim", "ct"), ("arm", "world")])
+def test_tf_and_a_fixed_frame_are_shown(name: str, frame: str) -> None:
+    assert layout(name)["Visualization Manager"]["Global Options"]["Fixed Frame"] == frame
+    assert "rviz_default_plugins/TF" in {display["Class"] for display in displays(name)}

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from scyclegan_train.config import Config, from_mapping
+from scyclegan_train.config import Config
+from scyclegan_train.config_file import from_mapping
 from scyclegan_train.data.samples import PHYSICS, REAL, CtBatch, UsBatch
 from us_sim.core.generator.card import Card
 

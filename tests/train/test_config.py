@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scyclegan_train.config import CONFIGS, Config, load_config, to_yaml
+from scyclegan_train.config import Config
+from scyclegan_train.config_file import CONFIGS, load_config, to_yaml
 from scyclegan_train.run.schedule import Schedule
 from us_sim.core.errors import ConfigError
 

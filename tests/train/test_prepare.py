@@ -17,7 +17,7 @@ from scipy.ndimage import map_coordinates
 from tests.core.patients import box_patient
 from tests.train.tiny import tiny_card
 
-from scyclegan_train.config import load_config
+from scyclegan_train.config_file import load_config
 from scyclegan_train.data.cases import CtCase, find_cases, read_list, shard_of
 from scyclegan_train.data.cutting import drawn_cases, slices_of, transverse_poses
 from scyclegan_train.data.faults import DataError, Faults

@@ -14,7 +14,7 @@ from PIL import Image
 from tests.core.patients import box_patient
 
 from scyclegan_train import export, prepare, synthesise, train
-from scyclegan_train.config import load_config, to_yaml
+from scyclegan_train.config_file import load_config, to_yaml
 from scyclegan_train.data.slices import about_slices
 from us_sim.core.tissue import TissueClass as T
 

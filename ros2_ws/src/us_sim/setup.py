@@ -36,7 +36,7 @@ setup(
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     package_data={
         "": ["*.pyi"],
-        NAME: ["py.typed", *(f"resources/*/*.{kind}" for kind in ("safetensors", "urdf", "yaml"))],
+        NAME: ["py.typed", *(f"resources/*/*.{kind}" for kind in ("safetensors", "urdf", "xml", "yaml"))],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),

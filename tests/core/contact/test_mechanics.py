@@ -12,11 +12,12 @@ from tests.core.patients import box_patient, on_the_box
 from us_sim.core.compute.lattice import Lattice
 from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.errors import ConfigError, PoseError
+from us_sim.core.frame import Frame
 from us_sim.core.geometry.probe import PRESETS, ProbeGeometry, ProbeKind
 from us_sim.core.geometry.transforms import apply, rigid
 from us_sim.core.patient.breathing import Mobility, breathe, inspired, mobility_of, phase_at
 from us_sim.core.patient.patient import Patient
-from us_sim.core.simulator import Frame, Simulator
+from us_sim.core.simulator import Simulator
 from us_sim.core.tissue import TissueClass
 
 LINEAR = ProbeGeometry(ProbeKind.LINEAR, 60.0, aperture=40.0, width=64, height=64, scan_lines=64, samples=192)

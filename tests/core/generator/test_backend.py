@@ -187,7 +187,7 @@ def test_without_bf16_single_precision_stands_in(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("us_sim.core.generator.backend_openvino.ov.Core", OldCpu)
     backend = OpenVinoBackend(model, "bf16", "small")
-    assert (backend.name, backend.reason) == ("openvino fp32", "small; this CPU has no bf16, fp32 stands in")
+    assert (backend.name, backend.reason) == ("openvino fp32", "small; this CPU has no bf16, fp32 is used instead")
     assert OpenVinoBackend(model, "int8", "large").name == "openvino int8"
     assert asked["INFERENCE_PRECISION_HINT"] == "f32"
     assert asked["INFERENCE_NUM_THREADS"] <= (os.cpu_count() or 1)
@@ -286,7 +286,7 @@ def test_the_model_of_another_network_is_made_again(artifact: Generator, capfd: 
     accelerated(artifact, CPU)
     other = replace(artifact, card=RICH, network=generator_of(RICH).network)
     assert quantisation.kept(other) is None
-    assert "is of another network" in capfd.readouterr().err
+    assert "belongs to another network" in capfd.readouterr().err
 
 
 def test_where_the_folder_cannot_be_written_the_users_cache_keeps_it(

@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from tests.train.synthetic import TinyCt, TinyUs, config
 
-from scyclegan_train.config import CONFIGS, Config, DataConfig, MethodConfig, from_mapping, load_config
+from scyclegan_train.config import Config, DataConfig, MethodConfig
+from scyclegan_train.config_file import CONFIGS, from_mapping, load_config
 from scyclegan_train.data.checks import check_masks, check_pairs, check_sources
 from scyclegan_train.data.cutting import slices_of
 from scyclegan_train.data.faults import DataError

@@ -12,7 +12,8 @@ import torch
 from tests.core.patients import box_patient, on_the_box
 from tests.train.tiny import tiny_card
 
-from scyclegan_train.config import Config, DataConfig, from_mapping
+from scyclegan_train.config import Config, DataConfig
+from scyclegan_train.config_file import from_mapping
 from scyclegan_train.data.inputs import open_inputs
 from scyclegan_train.data.teacher import Teacher
 from us_sim.core.errors import ConfigError

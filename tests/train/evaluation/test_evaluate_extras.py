@@ -12,7 +12,7 @@ from tests.train.data.test_frames import LIVER, annotation, disc, frame, save
 from tests.train.synthetic import config
 
 from scyclegan_train import evaluate
-from scyclegan_train.config import to_yaml
+from scyclegan_train.config_file import to_yaml
 from scyclegan_train.data.faults import DataError
 from scyclegan_train.evaluation import criteria, cycle, downstream, reference_segmenter, report
 from scyclegan_train.evaluation.downstream import Masked

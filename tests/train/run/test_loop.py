@@ -151,7 +151,7 @@ def test_means_are_over_the_steps_since_the_last_entry() -> None:
 def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(tmp_path: Path, number: int) -> None:
     ended = tiny_process(tmp_path, {"loop": {"checkpoint_every": 1000}}, end_at=6, number=number)
     assert ended.returncode == 130, ended.stderr
-    assert f"Stopped after step 7. To go on: train --resume {tmp_path}" in ended.stderr
+    assert f"Stopped after step 7. To continue: train --resume {tmp_path}" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert checkpoints(tmp_path / "checkpoints")[-1].name == "step_0000007"
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
-from scyclegan_train.config import load_config
+from scyclegan_train.config_file import load_config
 from scyclegan_train.evaluation.intervals import clustered
 from scyclegan_train.run.trials import Trial, fold_changes, table, trained
 from us_sim.core.command import as_command

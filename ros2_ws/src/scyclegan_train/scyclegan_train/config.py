@@ -1,15 +1,8 @@
-"""Configuration of a training run: read from YAML, checked, and saved with the run."""
+"""Configuration of a training run: its sections, with defaults, ranges and descriptions."""
 
 from __future__ import annotations
 
-import dataclasses
-import typing
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, TypeVar
-
-import yaml
 
 from us_sim.core.config import check_ranges, setting
 from us_sim.core.errors import ConfigError, UsSimError
@@ -17,11 +10,9 @@ from us_sim.core.generator.card import Card
 from us_sim.core.geometry.probe import ProbeGeometry, preset
 from us_sim.core.tissue import TissueClass
 
-CONFIGS = Path(__file__).parent / "configs"
 IMAGE = 3  # channels of an image of either domain
 PLACES = ("skin", "transverse")
 FIELDS = (70, 34)  # receptive fields of the discriminators, pixels
-Section = TypeVar("Section")
 
 
 @dataclass(frozen=True)
@@ -271,56 +262,6 @@ class Config:
     loop: LoopConfig = field(default_factory=LoopConfig)
 
 
-def load_config(path: str | Path, changes: typing.Sequence[str] = ()) -> Config:
-    """Read a run's configuration.
-
-    Args:
-        path: a YAML file, or the name of a shipped one, like `paper.yaml`.
-        changes: `section.name=value` each, as on the command line; they win over the file.
-
-    Raises:
-        ConfigError: no such file, not YAML, an unknown name, a value of the wrong type or outside its range.
-    """
-    file = Path(path) if Path(path).is_file() else CONFIGS / Path(path).name
-    if not file.is_file():
-        shipped = ", ".join(sorted(p.name for p in CONFIGS.glob("*.yaml")))
-        raise ConfigError(f"{path}: no such file; give a path or one of {shipped}")
-    try:
-        data = yaml.safe_load(file.read_text()) or {}
-        if not isinstance(data, dict):
-            raise ConfigError(f"{file}: found {data!r}; expected names and values")
-        for change in changes:
-            _apply(data, change)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{file}: not YAML: {error}") from error
-    return from_mapping(Config, data, str(file))
-
-
-def to_yaml(config: Config) -> str:
-    """Return a configuration as YAML that `load_config` reads back to the same."""
-    text: str = yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False, allow_unicode=True)
-    return text
-
-
-def from_mapping(section: type[Section], data: Any, where: str) -> Section:
-    """Build a section from plain values, checking names and types.
-
-    Raises:
-        ConfigError: naming the place, what was found, and what was expected.
-    """
-    if not isinstance(data, Mapping):
-        raise ConfigError(f"{where}: found {data!r}; expected names and values")
-    hints = typing.get_type_hints(section)
-    known = [f.name for f in dataclasses.fields(section)]  # type: ignore[arg-type]
-    for name in data:
-        if name not in known:
-            raise ConfigError(f"{where}: unknown name {name!r}; expected one of {', '.join(known)}")
-    try:
-        return section(**{name: _value(hints[name], value, f"{where}: {name}") for name, value in data.items()})
-    except ConfigError as error:
-        raise error if str(error).startswith(where) else ConfigError(f"{where}: {error}") from error
-
-
 def in_pixels(probe: ProbeGeometry, pixels: int) -> ProbeGeometry:
     """Return a probe with a frame of `pixels` × `pixels`: a preset's own frame resized, else the box around the fan."""
     spacing, first = probe.given_spacing, probe.given_first_pixel
@@ -329,62 +270,6 @@ def in_pixels(probe: ProbeGeometry, pixels: int) -> ProbeGeometry:
         moved = tuple(place + 0.5 * (new - old) for place, new, old in zip(first, sizes, spacing, strict=True))
         spacing, first = (sizes[0], sizes[1]), (moved[0], moved[1])
     return replace(probe, width=pixels, height=pixels, given_spacing=spacing, given_first_pixel=first)
-
-
-def _value(hint: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return from_mapping(typing.cast(type, hint), value, where)
-    if typing.get_origin(hint) is tuple:
-        return _tuple(typing.get_args(hint), value, where)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise ConfigError(f"{where} is {value!r}; expected a value of type {hint.__name__}")
-    return value
-
-
-def _tuple(hints: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
-    if not isinstance(value, list | tuple):
-        raise ConfigError(f"{where} is {value!r}; expected a list")
-    if hints[-1] is Ellipsis:
-        hints = (hints[0],) * len(value)
-    if len(hints) != len(value):
-        raise ConfigError(f"{where} is {value!r}; expected {len(hints)} values")
-    return tuple(_value(h, v, f"{where}[{i}]") for i, (h, v) in enumerate(zip(hints, value, strict=True)))
-
-
-def _apply(data: dict[str, Any], change: str) -> None:
-    """Put `section.name=value` into nested plain values."""
-    path, found, text = change.partition("=")
-    if not found:
-        raise ConfigError(f"--set {change}: expected section.name=value")
-    *sections, name = path.split(".")
-    here: Any = data
-    for section in sections:
-        here = _inner(here, section, change)
-    if isinstance(here, list):
-        here[_place(here, name, change)] = yaml.safe_load(text)
-    else:
-        here[name] = yaml.safe_load(text)
-
-
-def _inner(here: Any, section: str, change: str) -> Any:
-    found = here[_place(here, section, change)] if isinstance(here, list) else here.setdefault(section, {})
-    if not isinstance(found, dict | list):
-        raise ConfigError(f"--set {change}: {section} holds no names")
-    return found
-
-
-def _place(here: list[Any], name: str, change: str) -> int:
-    if not name.isdigit() or int(name) >= len(here):
-        raise ConfigError(f"--set {change}: {name} is no place in a list of {len(here)}, counted from 0")
-    return int(name)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(v) for name, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def _class_id(name: str) -> int:

@@ -11,7 +11,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from scyclegan_train.config import PLACES, load_config
+from scyclegan_train.config import PLACES
+from scyclegan_train.config_file import load_config
 from scyclegan_train.data.cases import CtCase, find_cases, read_list, shard_of
 from scyclegan_train.data.cutting import Cut, drawn_cases, prepare_case
 from scyclegan_train.data.faults import DataError, Faults

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from scyclegan_train.config import load_config
+from scyclegan_train.config_file import load_config
 from scyclegan_train.run.trials import Trial, TrialError, trained
 from us_sim.core.command import as_command
 from us_sim.core.errors import ConfigError

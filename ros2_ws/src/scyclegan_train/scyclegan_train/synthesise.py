@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from scyclegan_train.config import load_config
+from scyclegan_train.config_file import load_config
 from scyclegan_train.data.cases import CtCase, find_cases
 from scyclegan_train.data.cutting import Cut, drawn_cases, prepare_case
 from scyclegan_train.data.faults import DataError, Faults
@@ -93,7 +93,7 @@ def _slices(given: argparse.Namespace, card: Card) -> Path:
     return out
 
 
-def _each(work, items: Sequence[Path] | Sequence[CtCase], workers: int, scheduler: str) -> Iterator[tuple]:  # type: ignore[no-untyped-def, type-arg]
+def _each(work, items: Sequence[Path] | Sequence[CtCase], workers: int, scheduler: str) -> Iterator[tuple]:  # type: ignore[no-untyped-def]
     """Each item with what was made of it: here, or by processes."""
     if workers == 1 and not scheduler:
         yield from ((item, work(item)) for item in items)

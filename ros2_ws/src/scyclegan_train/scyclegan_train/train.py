@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 
-from scyclegan_train.config import Config, load_config
+from scyclegan_train.config import Config
+from scyclegan_train.config_file import load_config
 from scyclegan_train.data.checks import check_masks, check_pairs, check_sources
 from scyclegan_train.data.held_out import held_out
 from scyclegan_train.data.inputs import open_inputs

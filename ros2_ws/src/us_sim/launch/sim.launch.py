@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
+from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutdown
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable, Shutdown
 from launch.events.process import ProcessExited
-from launch.substitutions import PathJoinSubstitution
+from launch.logging import launch_config
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
-from launch_ros.substitutions import FindPackageShare
 
 from us_sim.bringup.arguments import (
     ARGUMENTS,
@@ -24,14 +26,23 @@ from us_sim.bringup.arguments import (
     given,
     remappings,
 )
+from us_sim.bringup.dds import profile_variables
 from us_sim.bringup.processes import RESTARTS
+from us_sim.bringup.rviz_layout import filled
 from us_sim.core.generator.shipped import shipped_arm
 from us_sim.core.robot.placement import HOLDER_ORDER, TABLE, TABLE_ORDER, six_numbers
 
 
 def generate_launch_description() -> LaunchDescription:
     """Return the arguments of the shared table, and what they start."""
-    return LaunchDescription([*map(_declaration, ARGUMENTS.values()), OpaqueFunction(function=_start)])
+    profile = profile_variables(os.environ, Path.cwd())
+    return LaunchDescription(
+        [
+            *map(_declaration, ARGUMENTS.values()),
+            *(SetEnvironmentVariable(name, value) for name, value in profile.items()),
+            OpaqueFunction(function=_start),
+        ]
+    )
 
 
 def _declaration(argument: Argument) -> DeclareLaunchArgument:
@@ -94,8 +105,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if values["viewer"]:
         started.append(own("us_sim_viewer", VIEWER))
     if values["rviz"]:
-        config = PathJoinSubstitution([FindPackageShare("us_sim"), "rviz", "us_sim.rviz"])
-        arguments = ["--display-config", config, "--fixed-frame", ct_frame]
+        arguments = ["--display-config", _layout(values, namespace, ct_frame)]
         started.append(Node(package="rviz2", executable="rviz2", arguments=arguments, **common))
     if "world_from_ct" in values:
         placement = six_numbers("world_from_ct", str(values["world_from_ct"]), TABLE_ORDER)
@@ -103,6 +113,16 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if "flange_frame_id" in values:
         started.append(static(str(values["flange_frame_id"]), probe_frame, _calibration(values), HOLDER_ORDER))
     return started
+
+
+def _layout(values: dict[str, Value], namespace: str, ct_frame: str) -> str:
+    """Return the path of the layout for this launch, beside its log files."""
+    on_table = "world_from_ct" in values
+    shipped = Path(get_package_share_directory("us_sim"), "rviz", "arm.rviz" if on_table else "us_sim.rviz")
+    frame, robot_has_probe = "world" if on_table else ct_frame, "flange_frame_id" not in values
+    path = Path(launch_config.log_dir, "us_sim.rviz")
+    path.write_text(filled(shipped.read_text(), namespace, frame, robot_has_probe=robot_has_probe))
+    return str(path)
 
 
 def _robot_state_publisher(values: dict[str, Value], prefix: str, common: dict[str, object]) -> Node:

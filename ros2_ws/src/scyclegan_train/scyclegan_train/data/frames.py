@@ -22,7 +22,7 @@ from us_sim.core.generator.card import Card
 Size = tuple[int, int]
 
 WEAK = 0.4  # of the frame's usual brightness, below which a scan line counts as not coupled
-NEAR_FIELD = (1 / 9, 5 / 9)  # of the depth, 20 to 100 mm of 180: where a line's brightness is judged
+NEAR_FIELD = (1 / 9, 5 / 9)  # of the depth, 20 to 100 mm of 180: where a line's brightness is measured
 SMOOTHED = 16  # part of the fan over which that brightness is averaged
 OVERLAP = 0.5  # share of a mask's pixels that have to lie in the fan
 

@@ -82,7 +82,7 @@ class GridRenderer:
 
     @torch.no_grad()
     def plain(self, scanned: Sampler, poses: Matrix, scale: float = 1.0) -> CtBatch:
-        """Slices through the whole fan, wherever the skin lies: no contact, no shadows, no physics twin.
+        """Slices through the whole fan, wherever the skin lies: no contact, no shadows, no paired physics frame.
 
         Scatterers are given where the card reads them. `scale` makes a fan larger than the probe's.
         """

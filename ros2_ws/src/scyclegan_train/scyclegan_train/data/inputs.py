@@ -96,7 +96,7 @@ def _finite(batch: Given, step: int) -> Given:
     """The batch itself; on a GPU it is not looked at, which would wait for it.
 
     Raises:
-        DataError: a value that is not finite, which no change of rates mends.
+        DataError: a value that is not finite, which no change of rates fixes.
     """
     for field in fields(batch):
         value = getattr(batch, field.name)

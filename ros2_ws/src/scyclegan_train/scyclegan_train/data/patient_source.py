@@ -131,7 +131,7 @@ class PatientSource:
 
 
 class PatientCt(PatientSource):
-    """CT slices with their twins: physics frames, or what a teacher draws in their place."""
+    """CT slices with paired physics frames, or a teacher's frames instead."""
 
     stream = 0
     teacher: Teacher | None = None

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from torch import Tensor
 from scyclegan_train.data.faults import DataError
 from scyclegan_train.data.samples import CtBatch
 from scyclegan_train.data.splits import check_apart, refolded
+from us_sim.core.files import atomic_write, is_partial
 from us_sim.core.generator.card import Card
 
 RECIPE = "recipe.json"
@@ -74,7 +74,8 @@ def write_recipe(folder: Path, recipe: Recipe) -> None:
         if different:
             raise DataError(f"{path}: slices were made with other {', '.join(different)}; give another folder")
         return
-    _replace(path, lambda temporary: temporary.write_text(recipe.to_json()))
+    with atomic_write(path) as partial:
+        partial.write_text(recipe.to_json())
 
 
 def read_recipe(folder: Path) -> dict[str, Any]:
@@ -110,7 +111,8 @@ def write_slices(path: Path, batch: CtBatch, about: dict[str, str]) -> None:
         if value is not None:
             stored = value.round() if not kind.is_floating_point and value.is_floating_point() else value
             tensors[name] = stored.to(kind).clone(memory_format=torch.contiguous_format)  # valid may be visible itself
-    _replace(path, lambda temporary: temporary.write_bytes(save(tensors, about)))
+    with atomic_write(path) as partial:
+        partial.write_bytes(save(tensors, about))
 
 
 def about_slices(path: Path) -> dict[str, str]:
@@ -156,7 +158,7 @@ class PreparedCt:
     ) -> None:
         folder = Path(folder)
         same_grid(folder, card)
-        about = {path: about_slices(path) for path in sorted(folder.glob("*.safetensors"))}
+        about = {path: about_slices(path) for path in sorted(folder.glob("*.safetensors")) if not is_partial(path)}
         for a in about.values():
             a["split"] = refolded(a["split"], a["patient"], fold)
         names = {a["split"] for a in about.values()}
@@ -188,13 +190,3 @@ class PreparedCt:
             wide = (stack is not None and kind in (torch.int16, torch.float16)) or name == "physics"
             fields[name] = stack.float() if stack is not None and wide else stack
         return CtBatch(**fields).to(self._device)  # type: ignore[arg-type]
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside a file and put it in its place in one step."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -11,7 +11,8 @@ import torch
 import yaml
 from torch import Tensor
 
-from scyclegan_train.config import Config, from_mapping
+from scyclegan_train.config import Config
+from scyclegan_train.config_file import from_mapping
 from scyclegan_train.data.patient_source import PatientCt, PatientUs, phantom_cases
 from scyclegan_train.method import losses
 from scyclegan_train.method.translator import Translator

@@ -49,7 +49,7 @@ class PatchDiscriminator(nn.Module):
 
 
 class FilterDiscriminator(nn.Module):
-    """(B, 3, H, W) image in [−1, 1] -> (B, 1, h, w) logits of patches of 34 × 34 pixels, judged by fixed features.
+    """(B, 3, H, W) image in [−1, 1] -> (B, 1, h, w) logits of patches of 34 × 34 pixels, from fixed features.
 
     It sees responses of a fixed filter bank, projected at random, as Projected GAN (Sauer et al. 2021) sees those of a
     pretrained network: a discriminator with so little to learn is hard to overfit to a hundred frames.

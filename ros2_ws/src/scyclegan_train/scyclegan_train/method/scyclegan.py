@@ -171,12 +171,12 @@ class SCycleGan(Translator):
             return {}
         known = y.where & us.has_mask[:, None, None]
         found = {"segmenter_us": losses.segmentation(self.segment(self.S_us, y.image, y.where), y.mask, known)}
-        if self.method.goes_back:  # otherwise nobody asks for organs in a CT
+        if self.method.goes_back:  # otherwise no loss segments a CT
             found["segmenter_ct"] = losses.segmentation(self.segment(self.S_ct, x.image, x.where), x.mask, x.where)
         return found
 
     def _critics(self, us: UsBatch, progress: float) -> Iterator[tuple[int, Tensor]]:
-        """Discriminators of ultrasound that take part now, each with the (B, 1, 1) rows that it judges."""
+        """Discriminators of ultrasound that take part now, each with the (B, 1, 1) rows of its source."""
         for i, critic in enumerate(self.method.critics):
             if _at(critic.weight, progress) == 0:
                 continue

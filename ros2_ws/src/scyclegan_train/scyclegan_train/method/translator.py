@@ -60,7 +60,7 @@ class Translator:
         self.S_us = networks.segmenter(card, method.segmenter_width)
         self.S_ct = networks.segmenter(card, method.segmenter_width)
         for network in (self.G_ct2us, self.G_us2ct, *self.D_us, self.D_ct, self.S_us, self.S_ct):
-            network.to(self.device).to(memory_format=self._layout(network))  # type: ignore[call-overload]
+            network.to(self.device).to(memory_format=self._layout(network))
         self.averages = {name: Average(getattr(self, name), config.schedule.ema) for name in ("G_ct2us", "G_us2ct")}
         drawing = "cpu" if self.device.type == "meta" else self.device  # shapes alone have no random numbers
         self.noise = torch.Generator(drawing).manual_seed(config.loop.seed)
@@ -142,7 +142,7 @@ class Translator:
         return [buffer for buffer in buffers if buffer.is_floating_point()]
 
     def estimate_statistics(self, batches: Iterable[CtBatch]) -> None:
-        """Measure the batch statistics of the averaged generators on CT batches and their physics twins."""
+        """Measure the batch statistics of the averaged generators on CT batches and the paired physics frames."""
         kept = list(batches)
         reals = [feeding.real_ct(self.card, ct, self._fan) for ct in kept]
         inputs = [

@@ -141,7 +141,7 @@ def load_checkpoint(path: Path, model: SCycleGan, rank: int = 0, world: int = 1)
 
 
 def load_weights(path: Path, model: SCycleGan) -> list[str]:
-    """Start networks from those of another run's checkpoint; all else starts anew.
+    """Start networks from those of another run's checkpoint; all else is initialised.
 
     Returns:
         Names of the networks that differ there in size, which keep their random start.

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import yaml
 
-from scyclegan_train.config import Config, from_mapping
+from scyclegan_train.config import Config
+from scyclegan_train.config_file import from_mapping
 from scyclegan_train.run.checkpoint import WEIGHTS, CheckpointError, checkpoints, read_weights
 from us_sim.core.generator.artifact import build, load_network, save_generator
 from us_sim.core.generator.card import Card

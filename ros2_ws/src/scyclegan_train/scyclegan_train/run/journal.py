@@ -23,7 +23,7 @@ class Journal:
     Args:
         folder: of the run.
         steps: of the whole run.
-        first: step to go on from; later entries of a broken run are dropped.
+        first: step to resume from; later entries of an interrupted run are dropped.
         active: whether this process writes.
         console: the terminal.
         logger: takes the losses too, by `log_metrics`.

@@ -16,7 +16,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import distributed
 
-from scyclegan_train.config import Config, to_yaml
+from scyclegan_train.config import Config
+from scyclegan_train.config_file import to_yaml
 from scyclegan_train.data.inputs import Inputs
 from scyclegan_train.data.samples import CtBatch, UsBatch
 from scyclegan_train.method.scyclegan import Losses, SCycleGan
@@ -185,7 +186,7 @@ class _Run:
                                      f"{self.tally.best:.4g} in {self.tally.since} validations")  # fmt: skip
                     return True
                 if stop and not ends:
-                    self.journal.say(f"Stopped after step {done}. To go on: train --resume {self.folder}")
+                    self.journal.say(f"Stopped after step {done}. To continue: train --resume {self.folder}")
                     return False
         self.journal.say(f"Done: {self.schedule.steps} steps in {self.folder}. To use it: export {self.folder} FILE")
         return True

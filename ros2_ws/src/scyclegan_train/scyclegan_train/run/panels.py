@@ -18,7 +18,7 @@ GAP = 4  # pixels between pictures
 def panel(model: SCycleGan, ct: CtBatch, us: UsBatch) -> NDArray[np.uint8]:
     """Return (rows, columns, 3) uint8: a row a sample.
 
-    Columns: CT, mask, fake US, averaged fake US, physics twin, mask seen in the fake, reconstructed CT;
+    Columns: CT, mask, fake US, averaged fake US, paired physics frame, mask seen in the fake, reconstructed CT;
     US, mask, fake CT, mask seen in it, reconstructed US.
     """
     networks = list(model.networks.values())

@@ -28,6 +28,7 @@ from us_sim.core.contact.deformation import Displacement
 from us_sim.core.contact.force import wrench
 from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.contact.touch import touch_at
+from us_sim.core.frame import Views
 from us_sim.core.generator.artifact import Generator
 from us_sim.core.generator.composition import Composition
 from us_sim.core.generator.encoding import encode
@@ -36,7 +37,7 @@ from us_sim.core.physics import speckle
 from us_sim.core.robot.motion import motion
 from us_sim.core.sampling.sampler import CpuSampler
 from us_sim.core.sampling.tensor_sampler import TensorSampler
-from us_sim.core.simulator import Simulator, Views
+from us_sim.core.simulator import Simulator
 
 SIDE = 2048  # of the matrices whose product shows the rate of arithmetic
 COPIED = 1 << 26  # numbers of 4 bytes, far more than the caches hold

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
@@ -24,6 +25,7 @@ from us_sim.core.command import as_command
 from us_sim.core.config import SimConfig
 from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.geometry.probe import ProbeGeometry, preset
+from us_sim.core.physics.scan_conversion import conversion_grid, scan_convert
 from us_sim.core.robot.motion import motion
 from us_sim.core.simulator import Simulator
 
@@ -84,6 +86,16 @@ def table(shown: dict[str, Frames], probe: ProbeGeometry) -> Table:
     return made
 
 
+def sheet(shown: dict[str, Frames], probe: ProbeGeometry, columns: int) -> Image.Image:
+    """Return a picture with a row for each set of frames: so many of each, evenly spread, in the probe's fan."""
+    grid = conversion_grid(probe, torch.device("cpu"))
+    rows = []
+    for frames in shown.values():
+        chosen = frames[np.linspace(0, len(frames) - 1, columns).round().astype(int)].astype(np.float32)
+        rows.append(np.hstack(list(scan_convert(torch.from_numpy(chosen), *grid).numpy())))
+    return Image.fromarray(np.vstack(rows).round().astype(np.uint8))
+
+
 @as_command("us_sim.bench.realism")
 def main(argv: list[str] | None = None) -> int:
     """Render sweeps and print the table beside real frames."""
@@ -96,6 +108,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--labels", default="", help="its label map")
     parser.add_argument("--generators", nargs="*", default=[], help="generators to measure beside physics")
     parser.add_argument("--count", type=int, default=8, help="poses of the sweep (8)")
+    parser.add_argument("--sheet", type=Path, metavar="PNG", help="write a picture, six frames of each in a row")
     given = parser.parse_args(argv)
     probe = replace(preset("c5_2"), width=SIDE, height=SIDE)
     patient = open_patient(SimConfig(ct=given.ct, labels=given.labels))
@@ -106,6 +119,8 @@ def main(argv: list[str] | None = None) -> int:
         simulator = Simulator(patient, probe, renderer="generator", generator=generator, device="cpu")
         shown[name] = rendered(simulator, given.count)
     Console(width=220).print(table(shown, probe))
+    if given.sheet:
+        sheet(shown, probe, 6).save(given.sheet)
     return 0
 
 

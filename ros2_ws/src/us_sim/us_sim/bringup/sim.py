@@ -10,8 +10,10 @@ import os
 import signal
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 from us_sim.bringup.arguments import ARGUMENTS, ARM, MOTION, NODE, VIEWER, Value, given, parse, remappings
+from us_sim.bringup.dds import profile_variables
 from us_sim.bringup.processes import Companions, die_with, python_main, run
 from us_sim.core.command import as_command
 from us_sim.core.errors import ConfigError
@@ -85,6 +87,7 @@ def main(words: list[str] | None = None) -> int:
         die_with(int(os.environ.pop(PARENT)), signal.SIGTERM)
     values = parse(sys.argv[1:] if words is None else words)
     commands = processes(values)
+    os.environ.update(profile_variables(os.environ, Path.cwd()))
     print(greeting(values), flush=True)
     return run(commands, companions(values, commands))
 

@@ -142,7 +142,7 @@ def _row(info: FrameInfo) -> list[str]:
 
 
 def _short(folder: Path) -> str:
-    """A folder as one writes it: ~ for the home folder."""
+    """A folder with ~ for the home folder."""
     home = Path.home()
     return f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else str(folder)
 

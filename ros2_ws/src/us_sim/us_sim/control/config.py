@@ -10,7 +10,7 @@ from us_sim.core.errors import ConfigError
 
 @dataclass(frozen=True)
 class ScanConfig:
-    """What holds for every scan; the rest comes with the goal.
+    """Settings of every scan; the others come with the goal.
 
     Raises:
         ConfigError: a value outside its range.

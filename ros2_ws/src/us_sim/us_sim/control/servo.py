@@ -37,7 +37,7 @@ class ServoNode(Node):
         self._config = parameters.read(self, ServoConfig)
         self._robot, self._servo = Robot(self), Servo()
         self._guard = Guard(self._config.force, TOLERANCE, self._config.force_limit)
-        self._patient = self._told = ""
+        self._patient = self._announced = ""
         self._analysed = self._over = False
         self._why = ""  # it is given up; the probe is being lifted off
         self._off: Matrix | None = None  # where to
@@ -127,8 +127,8 @@ class ServoNode(Node):
     # -- what the user hears -----------------------------------------------------------------------------------
 
     def _tell(self, state: str) -> None:
-        if state != self._told:
-            self._told = state
+        if state != self._announced:
+            self._announced = state
             self._state.publish(String(data=state))
             if self._over:
                 self.get_logger().warning(state)

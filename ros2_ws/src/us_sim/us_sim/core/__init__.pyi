@@ -13,7 +13,7 @@ from .errors import ProbeError as ProbeError
 from .errors import RecordingError as RecordingError
 from .errors import UsSimError as UsSimError
 from .faults import FaultSettings as FaultSettings
-from .simulator import Frame as Frame
+from .frame import Frame as Frame
 from .simulator import Simulator as Simulator
 from .tissue import CLASS_COLORS as CLASS_COLORS
 from .tissue import CLASS_COUNT as CLASS_COUNT

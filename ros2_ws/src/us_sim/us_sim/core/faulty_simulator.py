@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from us_sim.core.contact.contact import Contact
 from us_sim.core.contact.touch import Touch
 from us_sim.core.faults import FaultSettings, actual_pose, delay, element_mask, is_lost, mirrored, without_gel
+from us_sim.core.frame import Frame, Views
 from us_sim.core.geometry.transforms import Matrix
-from us_sim.core.simulator import Frame, Simulator, Views
+from us_sim.core.simulator import Simulator
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from us_sim.core.errors import UsSimError
 
 PARTIAL = ".partial"  # in the names of files that are being written
 
@@ -28,6 +30,17 @@ def atomic_write(path: Path) -> Iterator[Path]:
         _flush(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_replaceable(paths: Iterable[Path], mark: str, error: type[UsSimError]) -> None:
+    """Refuse to write over files that hold no mark, those that somebody else has written.
+
+    Raises:
+        error: naming the first of them.
+    """
+    for path in paths:
+        if path.is_dir() or (path.is_file() and mark.encode() not in path.read_bytes()):
+            raise error(f"{path}: is there already and was not written by {mark}; give another name, or move it away")
 
 
 def is_partial(path: Path) -> bool:

@@ -4,91 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from us_sim.core.compute.device import Device, choose_device, on_host
-from us_sim.core.config import RENDERERS, SOFT_WINDOW, ImageSettings
+from us_sim.core.compute.device import Device, choose_device
+from us_sim.core.config import RENDERERS, ImageSettings
 from us_sim.core.contact.contact import Contact, contact
 from us_sim.core.contact.deformation import Displacement, displacement, ready
-from us_sim.core.contact.force import Wrench
 from us_sim.core.contact.indentation import Indentation, face_of, indentation
 from us_sim.core.contact.mechanics import RIGID, MechanicsSettings
 from us_sim.core.contact.touch import Touch, touch_at
 from us_sim.core.errors import ConfigError, PoseError
+from us_sim.core.frame import Frame, RenderOptions
 from us_sim.core.generator.artifact import Generator
 from us_sim.core.generator.backend import CPU
-from us_sim.core.generator.encoding import window
 from us_sim.core.generator.inference import accelerated
-from us_sim.core.generator.renderer import LearnedRenderer
 from us_sim.core.geometry.probe import ProbeGeometry, preset
 from us_sim.core.geometry.transforms import Matrix, apply, check_pose
 from us_sim.core.patient.breathing import inspired, phase_at
 from us_sim.core.patient.extent import unknown_fraction
 from us_sim.core.patient.patient import Patient
-from us_sim.core.physics.b_mode import polar_frame
-from us_sim.core.physics.imaging import formation
-from us_sim.core.physics.scan_conversion import conversion_grid, scan_convert
 from us_sim.core.physics.scanner_file import ScannerPreset
-from us_sim.core.sampling.moved_sampler import MovedSampler, Source
-from us_sim.core.sampling.reslice import elevation_beam
-from us_sim.core.sampling.sampler import Sampler, Slice, sampler_on
+from us_sim.core.pipeline import Pipeline
+from us_sim.core.sampling.moved_sampler import Source
 
 SPARSE = 8  # rows and columns of pixels to one that is asked whether the CT knows what lies there
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """The outputs at one pose; those not requested are None.
-
-    Attributes:
-        image: (H, W) uint8 B-mode, exactly 0 outside the fan.
-        ct_slice: (H, W) int16 HU of the whole plane.
-        labels: (H, W) uint8 classes of the whole plane.
-        contact: of the probe with the skin.
-        wrench: of the patient on the probe; of a probe at rest, unless its touch has a velocity.
-        ct_from_probe: (4, 4) the pose, mm.
-        renderer: of the image.
-        deformed: whether tissue is deformed by the probe.
-        phase: respiratory, 0 to 1; 0 in breath-hold.
-        unknown_fraction: fraction of the fan beyond the CT, 0 to 1.
-    """
-
-    image: NDArray[np.uint8] | None
-    ct_slice: NDArray[np.int16] | None
-    labels: NDArray[np.uint8] | None
-    contact: Contact
-    wrench: Wrench
-    ct_from_probe: Matrix
-    renderer: str
-    deformed: bool = False
-    phase: float = 0.0
-    unknown_fraction: float = 0.0
-
-
-class Views(TypedDict, total=False):
-    """Outputs of `Simulator.render_batch`, and their renderer."""
-
-    image: bool
-    ct_slice: bool
-    labels: bool
-    renderer: str | None
-
-
-class RenderOptions(Views, total=False):
-    """All keywords of `Simulator.render_batch`."""
-
-    times: Sequence[float] | None
-    coupling: NDArray[np.float32] | None
-    touches: Sequence[Touch] | None
 
 
 class Parts(TypedDict, total=False):
@@ -125,8 +72,7 @@ class Simulator:
         DeviceError: the GPU fails or has no memory left.
     """
 
-    _sampler: Sampler
-    _learned: LearnedRenderer | None
+    _pipeline: Pipeline
 
     def __init__(
         self,
@@ -165,38 +111,16 @@ class Simulator:
         self.device = choose_device(parts["device"])
         self.seed, self.mechanics, self.scanner = parts["seed"], parts["mechanics"], parts["scanner"]
         self.check_renderer(self.renderer)
+        pixels = self.probe.pixel_points[::SPARSE, ::SPARSE][self.probe.fan_mask[::SPARSE, ::SPARSE]]
+        self._sparse = pixels.astype(np.float64)
         ready()
         if self.mechanics.breathing_amplitude:
             _ = self.patient.mobility
         with self.device.failures():
-            self._prepare(like)
-
-    def _prepare(self, like: Simulator | None) -> None:
-        """What lies on the device."""
-        device, probe, seed = self.device.torch_device, self.probe, self.seed
-        scanner = self.scanner or ScannerPreset()
-        if like is not None and not (like.device.same_place(self.device) and like.seed == seed):
-            like = None
-        if like is not None and like.patient is self.patient and like.scanner == self.scanner:
-            self._sampler = like._sampler
-        else:
-            self._sampler = sampler_on(device, self.patient, seed, scanner.tissues)
-        self._beam = elevation_beam(probe.slice_thickness, probe.elevation_planes)
-        self._pixels = torch.tensor(probe.pixel_points).to(device)
-        self._lines = torch.tensor(probe.polar_points).to(device)
-        self._grid, self._fan = conversion_grid(probe, device)
-        self._sparse = probe.pixel_points[::SPARSE, ::SPARSE][probe.fan_mask[::SPARSE, ::SPARSE]].astype(np.float64)
-        self._formation = formation(probe, self.settings, seed, device, scanner.constants)
-        self._learned = self._learned_renderer(like)
-
-    def _learned_renderer(self, like: Simulator | None) -> LearnedRenderer | None:
-        """What the generator draws with; None if there is none that can draw for this probe."""
-        generator, probe = self.generator, self.probe
-        if generator is None or generator.card.refusal(probe) is not None:
-            return None
-        if like is not None and like._learned is not None and like.generator is generator and like.probe == probe:
-            return like._learned.with_settings(self.settings)
-        return LearnedRenderer(generator, probe, self.settings, self.seed)
+            self._pipeline = Pipeline(
+                self.patient, self.probe, self.settings, self.generator, self.device, self.seed, self.scanner,
+                like=like._pipeline if like else None,
+            )  # fmt: skip
 
     def on_cpu(self, reason: str) -> Simulator:
         """Return the same simulator on the CPU, for when the GPU has failed; `reason` says why.
@@ -243,7 +167,7 @@ class Simulator:
         return contact(self.patient.skin, self.probe, check_pose(ct_from_probe))
 
     def indentation(self, ct_from_probe: ArrayLike) -> Indentation:
-        """Return how the face stands in the tissue at a (4, 4) pose, mm: what `force.wrench` reads.
+        """Return the indentation at a (4, 4) pose, mm, the input of `force.wrench`.
 
         Raises:
             PoseError: the pose is not finite and rigid.
@@ -305,9 +229,8 @@ class Simulator:
         fields = [self._displacement(one) for one in touches]
         phases = [self._phase(seconds) for seconds in ([0.0] * len(poses) if times is None else times)]
         sources = [self._source(*parts) for parts in zip(poses, fields, phases, strict=True)]
-        sampler: Sampler = MovedSampler(self._sampler, sources) if any(sources) else self._sampler
         with self.device.failures():
-            made = self._make(renderer, sampler, poses, lines, image, ct_slice, labels)
+            made = self._pipeline.render(renderer, poses, sources, lines, image, ct_slice, labels)
         return [
             Frame(*shown, one.contact, one.wrench, pose, renderer, field is not None, phase, self._unknown(pose))
             for shown, one, pose, field, phase in zip(made, touches, poses, fields, phases, strict=True)
@@ -336,42 +259,3 @@ class Simulator:
             return mobility.source(field.source(points) if field else points, ct_from_probe, caudal)
 
         return source
-
-    def _make(
-        self, renderer: str, sampler: Sampler, poses: Matrix, lines: NDArray[np.float32],
-        image: bool, ct_slice: bool, labels: bool,
-    ) -> list[tuple[Any, Any, Any]]:  # fmt: skip
-        """Image, slice and labels of every pose; None for what is not wanted."""
-        cut = classes = None
-        if ct_slice or (image and self._reads_slice(renderer)):
-            cut = sampler.slice(self._pixels, poses, self._beam)
-        if labels:
-            classes = cut[1] if cut else sampler.classes(self._pixels, poses)
-        drawn = self._draw(renderer, sampler, poses, lines, cut) if image else None
-        arrays = on_host(
-            drawn.round().to(torch.uint8) if drawn is not None else None,
-            cut[0].round().to(torch.int16) if cut and ct_slice else None,
-            classes,
-        )
-        none = [None] * len(poses)
-        return list(zip(*(none if array is None else list(array) for array in arrays), strict=True))
-
-    def _reads_slice(self, renderer: str) -> bool:
-        """Whether a renderer draws from the slice of the frame's own pixels."""
-        return renderer == "ct" or (renderer == "generator" and self._learned is not None and self._learned.reads_frame)
-
-    def _draw(
-        self, renderer: str, sampler: Sampler, poses: Matrix, lines: NDArray[np.float32],
-        cut: Slice | None,
-    ) -> Tensor:  # fmt: skip
-        """(B, H, W) grey levels, 0 to 255."""
-        if renderer == "ct":
-            assert cut is not None
-            return (window(cut[0], *SOFT_WINDOW) + 1) * 127.5 * self._fan
-        coupling = torch.from_numpy(lines).to(self.device.torch_device)
-        if renderer == "physics":
-            anatomy = sampler.anatomy(self._lines, poses, self._beam)
-            polar = polar_frame(anatomy, coupling, self._formation)
-            return scan_convert(polar, self._grid, self._fan)
-        assert self._learned is not None
-        return self._learned.draw(sampler, poses, coupling, self._beam, cut)

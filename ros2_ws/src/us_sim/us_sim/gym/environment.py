@@ -15,9 +15,10 @@ from us_sim.core.assembly import open_generator
 from us_sim.core.errors import ConfigError
 from us_sim.core.faults import actual_pose
 from us_sim.core.faulty_simulator import FaultySimulator
+from us_sim.core.frame import Frame, Views
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.core.patient.breathing import phase_at
-from us_sim.core.simulator import Frame, Simulator, Views
+from us_sim.core.simulator import Simulator
 from us_sim.gym.config import EpisodeConfig
 from us_sim.gym.observing import Observation, observed, picture_of, space_of
 from us_sim.gym.patients import open_patient

@@ -9,9 +9,9 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from us_sim.core.analysis.confidence import confidence_map
+from us_sim.core.frame import Frame
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.geometry.transforms import quaternion_from_rotation
-from us_sim.core.simulator import Frame
 from us_sim.core.tissue import CLASS_COLORS
 from us_sim.gym.config import EpisodeConfig
 

@@ -26,7 +26,7 @@ from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.tissue import TISSUES
 from us_sim.offline.replay import Replay, Shot
 
-CARD = "card.json"
+CARD, SUMS = "card.json", "shards.sha256"
 FORMAT = 1
 SHARD = 256  # poses to a file
 WAITING = 2  # shards in memory while the disk is slow
@@ -73,6 +73,9 @@ class Dataset:
         folder: made if it is missing.
         card: from `card_of`.
 
+    Attributes:
+        damaged: names of shards whose checksum is another, or none: they are made again.
+
     Raises:
         RecordingError: the folder holds something else, or a dataset of another card.
         OSError: it cannot be written.
@@ -89,12 +92,14 @@ class Dataset:
         else:
             with atomic_write(file) as partial_file:
                 partial_file.write_text(json.dumps(card, indent=2) + "\n")
+        self._sums = self._whole()
+        self.damaged = [path.name for path in sorted(folder.glob("shard_*.npz")) if path.name not in self._sums]
 
     def missing(self) -> list[range]:
         """Return the numbers of the poses of every shard that is not there yet."""
         starts = range(0, self._count, SHARD)
         shards = [range(start, min(start + SHARD, self._count)) for start in starts]
-        return [shard for shard in shards if not self._file(shard).exists()]
+        return [shard for shard in shards if self.file(shard).name not in self._sums]
 
     def sweep(self) -> None:
         """Remove what a process that was killed left half written."""
@@ -112,18 +117,35 @@ class Dataset:
             OSError: a shard cannot be written.
         """
         probe = replay.simulator.probe
-        if shards is None:  # otherwise others are writing
+        if shards is None:  # otherwise others are writing, and whoever shares out the shards notes them
             self.sweep()
-        with Writer() as writer:
+        with Writer(self.note if shards is None else lambda shard: None) as writer:
             for shard in self.missing() if shards is None else shards:
                 shots = []
                 for shot in replay.shots(shard.start, shard.stop, batch, ct_slice=ct_slice):
                     shots.append(shot)
                     yield 1
-                writer.put(self._file(shard), partial(arrays_of, shots, probe, ct_slice=ct_slice))
+                writer.put(self.file(shard), partial(arrays_of, shots, probe, ct_slice=ct_slice))
                 yield len(shard) - len(shots)  # lost on purpose
 
-    def _file(self, shard: range) -> Path:
+    def _whole(self) -> dict[str, str]:
+        """Return name and checksum of the shards that hold what was written: disks fill, copies are cut."""
+        try:
+            lines = (self.folder / SUMS).read_text().splitlines()
+        except (FileNotFoundError, UnicodeDecodeError):
+            return {}
+        said = {name: found for found, _, name in (line.partition("  ") for line in lines)}
+        paths = (self.folder / name for name in said if name and name == Path(name).name)
+        return {path.name: said[path.name] for path in paths if path.is_file() and _sha256(path) == said[path.name]}
+
+    def note(self, file: Path) -> None:
+        """Write down the checksum of a shard's file, as `sha256sum --check` reads it."""
+        self._sums[file.name] = _sha256(file)
+        with atomic_write(self.folder / SUMS) as partial_file:
+            partial_file.write_text("".join(f"{self._sums[name]}  {name}\n" for name in sorted(self._sums)))
+
+    def file(self, shard: range) -> Path:
+        """Return where a shard lies."""
         return self.folder / f"shard_{shard.start // SHARD:05d}.npz"
 
 
@@ -147,9 +169,13 @@ def arrays_of(shots: list[Shot], probe: ProbeGeometry, *, ct_slice: bool) -> dic
 
 
 class Writer:
-    """Writes shards in a thread while the next one is rendered; leaving it waits for all that was put."""
+    """Writes shards in a thread while the next one is rendered; leaving it waits for all that was put.
 
-    def __init__(self) -> None:
+    `written` is called with each file that is there as a whole.
+    """
+
+    def __init__(self, written: Callable[[Path], None]) -> None:
+        self._written = written
         self._shards: queue.Queue[tuple[Path, Callable[[], dict[str, NDArray[Any]]]] | None] = queue.Queue(WAITING)
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="dataset")
@@ -186,6 +212,7 @@ class Writer:
                 with atomic_write(file) as partial_file, partial_file.open("wb") as stream:
                     arrays: Any = make()  # its stubs take a mapping for `allow_pickle`
                     np.savez(stream, **arrays)
+                self._written(file)
             except Exception as error:
                 self._error = error
 
@@ -216,6 +243,10 @@ def _differences(there: Any, here: Any, name: str = "") -> Iterator[str]:
                 yield from _differences(there.get(key), here.get(key), full)
     elif there != here:
         yield f"{name} is {there!r} there, {here!r} here"
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _version(package: str) -> str:

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from us_sim.core.errors import RecordingError
-from us_sim.core.files import atomic_write
+from us_sim.core.files import atomic_write, check_replaceable
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.tissue import CLASS_COLORS, TissueClass
 from us_sim.offline.replay import Shot
-from us_sim.offline.sheet import DARK, GAP, LIGHT, panel_size, pictures
+from us_sim.offline.sheet import DARK, GAP, LIGHT, MARK, panel_size, pictures
 
 RATES = {".gif": 12.5, ".mp4": 25.0}  # pictures a second; a GIF is for pages, where bytes count
 MOST = 100_000  # pictures: over an hour
@@ -31,9 +31,10 @@ GREYS = 96  # of a GIF's palette, beside the colours
 
 
 def check_film(path: Path) -> None:
-    """Raise RecordingError if a film cannot be made under this name."""
+    """Raise RecordingError if a film cannot be made under this name, or would replace a file that is none of ours."""
     if path.suffix.lower() not in RATES:
         raise RecordingError(f"{path}: unknown kind of film; expected a name that ends in {' or '.join(RATES)}")
+    check_replaceable([path], MARK, RecordingError)
 
 
 def write_film(
@@ -209,7 +210,8 @@ def _write_gif(path: Path, shown: Iterator[Image.Image], rate: float) -> int:
             yield picture.quantize(palette=palette, dither=Image.Dither.NONE)
 
     pages = quantised()
-    next(pages).save(path, save_all=True, append_images=pages, duration=round(1000 / rate), loop=0, optimize=False)
+    next(pages).save(path, save_all=True, append_images=pages, duration=round(1000 / rate), loop=0, optimize=False,
+                     comment=MARK.encode())  # fmt: skip
     return count
 
 
@@ -229,7 +231,8 @@ def _write_mp4(path: Path, shown: Iterator[Image.Image], rate: float) -> int:
     command = [
         program, "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s",
         f"{first.width}x{first.height}", "-r", f"{rate:g}", "-i", "-", "-c:v", "libx264", "-crf", "18", "-pix_fmt",
-        "yuv420p", "-movflags", "+faststart", "-fflags", "+bitexact", "-threads", "1", str(path),
+        "yuv420p", "-movflags", "+faststart", "-fflags", "+bitexact", "-threads", "1",
+        "-metadata", f"comment={MARK}", str(path),
     ]  # fmt: skip
     count = 0
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:

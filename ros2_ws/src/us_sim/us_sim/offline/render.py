@@ -25,18 +25,20 @@ from us_sim.core.command import as_command
 from us_sim.core.compute.cluster import spread
 from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.core.contact.mechanics import MechanicsSettings
-from us_sim.core.errors import ConfigError
+from us_sim.core.errors import ConfigError, RecordingError
 from us_sim.core.faults import FaultSettings
+from us_sim.core.files import check_replaceable
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.robot.motion import MOTIONS, motion
-from us_sim.offline.dataset import SHARD, Dataset, card_of
+from us_sim.offline.dataset import SHARD, SUMS, Dataset, card_of
 from us_sim.offline.film import check_film, write_film
 from us_sim.offline.replay import Replay, Shot
-from us_sim.offline.sheet import contact_sheet, pictures
+from us_sim.offline.sheet import MARK, contact_sheet, marked, pictures
 from us_sim.poses.trajectory import paced, read_trajectory
 
 COUNT = 12  # frames of a motion; of a film, as many as a round of ROUND s has
 ROUND = 12.0  # s
+KINDS, SHEET = ("image", "slice", "labels"), "sheet.png"
 CONFIGS: tuple[type[Any], ...] = (SimConfig, ImageSettings, MechanicsSettings, FaultSettings)
 
 
@@ -109,6 +111,8 @@ def _dataset(replay: Replay, options: dict[str, Any], console: Console) -> None:
     out = options["out"]
     dataset = _opened(replay, options)
     there = len(replay.trajectory) - sum(map(len, dataset.missing()))
+    if dataset.damaged:
+        _say(console, f"made again, as their checksum is not in {SUMS} or another: {', '.join(dataset.damaged[:10])}")
     if there:
         _say(console, f"{there} of {len(replay.trajectory)} poses are done already")
     with _progress(console) as progress:
@@ -131,6 +135,7 @@ def _filled(dataset: Dataset, replay: Replay, options: dict[str, Any]) -> Iterat
     dataset.sweep()
     work = partial(_shard, tuple(sorted(options.items())))
     for shard, _ in spread(work, dataset.missing(), options["workers"], options["scheduler"]):
+        dataset.note(dataset.file(shard))
         yield len(shard)
 
 
@@ -153,6 +158,8 @@ def _pictures_and_film(replay: Replay, options: dict[str, Any], console: Console
     kept: list[Shot] = []
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
+        names = [_name(kind, number) for number in range(len(trajectory)) for kind in KINDS]
+        check_replaceable((out / name for name in [*names, SHEET]), MARK, RecordingError)
 
     def shots() -> Iterator[Shot]:
         with _progress(console) as progress:
@@ -175,7 +182,7 @@ def _pictures_and_film(replay: Replay, options: dict[str, Any], console: Console
             pass
     if options["sheet"]:
         title = f"{replay.simulator.patient.name}, {source}: {replay.simulator.renderer}, CT, labels"
-        contact_sheet([shot.frame for shot in kept], probe, title).save(out / "sheet.png")
+        contact_sheet([shot.frame for shot in kept], probe, title).save(out / SHEET, pnginfo=marked())
     if out is not None:
         _say(console, f"{len(trajectory)} frames in {out}")
 
@@ -183,8 +190,12 @@ def _pictures_and_film(replay: Replay, options: dict[str, Any], console: Console
 def _write(shot: Shot, probe: ProbeGeometry, out: Path) -> None:
     """Write the three pictures of a frame; the PNGs' resolution carries the size of their pixels."""
     dx, dz = probe.pixel_spacing
-    for name, picture in zip(("image", "slice", "labels"), pictures(shot.frame, probe), strict=True):
-        picture.save(out / f"{name}_{shot.number:03d}.png", dpi=(25.4 / dx, 25.4 / dz))
+    for kind, picture in zip(KINDS, pictures(shot.frame, probe), strict=True):
+        picture.save(out / _name(kind, shot.number), dpi=(25.4 / dx, 25.4 / dz), pnginfo=marked())
+
+
+def _name(kind: str, number: int) -> str:
+    return f"{kind}_{number:03d}.png"
 
 
 def _say(console: Console, text: str) -> None:

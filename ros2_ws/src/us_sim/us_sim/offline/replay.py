@@ -12,7 +12,8 @@ from us_sim.core.contact.touch import Touch
 from us_sim.core.errors import DeviceError
 from us_sim.core.faults import FaultSettings
 from us_sim.core.faulty_simulator import FaultySimulator
-from us_sim.core.simulator import Frame, Simulator
+from us_sim.core.frame import Frame
+from us_sim.core.simulator import Simulator
 from us_sim.poses.trajectory import Trajectory
 
 KEPT = 4096  # touches, of some kB each: a film asks for the forces of all poses before it shows the first

@@ -7,16 +7,25 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from us_sim.core.config import SOFT_WINDOW
+from us_sim.core.frame import Frame
 from us_sim.core.geometry.probe import ProbeGeometry
-from us_sim.core.simulator import Frame
 from us_sim.core.tissue import CLASS_COLORS, TissueClass
 
+MARK = "us_sim_render"  # in all that the command writes, so that it replaces nothing else
 PIXELS_PER_MM = 1.0  # on the sheet, of a probe SHEET_DEPTH deep
 SHEET_DEPTH = 187.0  # mm; other depths are scaled to the same height
 GAP, CAPTION = 6, 18  # pixels
 DARK, LIGHT = (16, 16, 20), (225, 225, 230)
+
+
+def marked() -> PngInfo:
+    """Return the text for a PNG that says who wrote it."""
+    text = PngInfo()
+    text.add_text("Software", MARK)
+    return text
 
 
 def pictures(frame: Frame, probe: ProbeGeometry) -> tuple[Image.Image, Image.Image, Image.Image]:

@@ -54,7 +54,7 @@ class RecordedPose:
     """A PoseStamped as it was recorded, m.
 
     Attributes:
-        frame_id: the frame that it stands in.
+        frame_id: its frame.
         stamp: ns; when it was received, if it had none.
         position: x, y, z.
         quaternion: x, y, z, w.
@@ -68,7 +68,7 @@ class RecordedPose:
 
 @dataclass(frozen=True)
 class Row:
-    """One message as it stands in the file: its topic, when it was received, ns, and its CDR."""
+    """One message in the file: its topic, when it was received, ns, and its CDR."""
 
     topic: str
     received: int

@@ -63,7 +63,7 @@ def read_trajectory(path: Path, *, rate: float = 30.0, topic: str = "", ct_frame
         path: CSV, a recorded sweep's folder, MCAP, or a rosbag2 file or folder.
         rate: poses a second of a CSV, which has no stamps.
         topic: of the poses in a recording; empty where there is but one.
-        ct_frame: `frame_id` that the poses of a recording stand in.
+        ct_frame: `frame_id` of the poses of a recording.
 
     Raises:
         PoseError: no pose, or an invalid one, named with its place.

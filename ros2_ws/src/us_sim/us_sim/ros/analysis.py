@@ -23,7 +23,8 @@ from us_sim.ros.outputs import Outputs, listened
 
 if TYPE_CHECKING:
     from us_sim.core.analysis.segmenter import Segmenter
-    from us_sim.core.simulator import Frame, Simulator
+    from us_sim.core.frame import Frame
+    from us_sim.core.simulator import Simulator
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,7 +31,8 @@ from us_sim.core.tissue import TISSUES
 if TYPE_CHECKING:
     from us_sim.core.contact.contact import Contact
     from us_sim.core.contact.force import Wrench
-    from us_sim.core.simulator import Frame, Simulator
+    from us_sim.core.frame import Frame
+    from us_sim.core.simulator import Simulator
 
 ENCODINGS = {"uint8": "mono8", "int16": "16SC1"}
 

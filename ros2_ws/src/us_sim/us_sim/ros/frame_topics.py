@@ -16,7 +16,7 @@ from us_sim.ros.poses import ProbePose
 from us_sim.ros.scene import Scene
 
 if TYPE_CHECKING:
-    from us_sim.core.simulator import Frame
+    from us_sim.core.frame import Frame
 
 
 class FrameTopics:

@@ -35,7 +35,7 @@ class Heartbeat:
         node.create_timer(BREATH_STEP, self._breathe, clock=steady)
 
     def forget_markers(self) -> None:
-        """Send the patient's markers anew: the publisher that held them is closed."""
+        """Send the patient's markers again: the publisher that held them is closed."""
         self._marked = None
 
     def _beat(self) -> None:
@@ -71,7 +71,7 @@ class Heartbeat:
         twins = [f"{place.rstrip('/')}/{other}" for other, place in node.get_node_names_and_namespaces()].count(name)
         if twins > 1:
             good, line = False, f"{line}, {twins} nodes are called {name}"
-            session.log.warn("twins", f"{twins} nodes are called {name}: give one another namespace:= or end it")
+            session.log.warn("twins", f"{twins} nodes are called {name}: start one with another namespace:=, or end it")
         message = DiagnosticArray(status=[status_message(name, good, line, values)])
         message.header.stamp = node.get_clock().now().to_msg()
         self._diagnostics.publish(message)

@@ -24,7 +24,7 @@ class LoadError(UsSimError):
 class Loads:
     """The one load under way, and `~/cancel_load`.
 
-    Python cannot end a thread: a load that is given up goes on unheard until it ends by itself, and what it brings is
+    Python cannot end a thread: a load that is given up runs on in the background until it ends, and its result is
     dropped. The next one need not wait for it.
     """
 

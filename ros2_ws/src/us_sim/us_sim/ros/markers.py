@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import Vector3
+from geometry_msgs.msg import Point, Vector3
 from numpy.typing import NDArray
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
-from us_sim.core.geometry.transforms import Matrix, apply, rigid
+from us_sim.core.geometry.transforms import Matrix, apply
 from us_sim.core.tissue import TISSUES, TissueClass
 from us_sim.ros.conversions import MM_PER_M, color_message, point_messages, pose_message
+from us_sim.ros.housing import housing
 
 if TYPE_CHECKING:
     from us_sim.core.contact.contact import Contact
+    from us_sim.core.frame import Frame
     from us_sim.core.patient.patient import Patient
-    from us_sim.core.simulator import Frame
 
-BODY = (20.0, 100.0)  # elevational width and height of the drawn probe, mm
 NEWTON, LONGEST = 8.0, 160.0  # mm of arrow for a newton, and at most
-SKIN_ALPHA = 0.3
+# See-through, so that the frame shows through skin and organs, and the arrow of the force through the probe.
+SKIN_ALPHA, ORGAN_ALPHA, PROBE_ALPHA = 0.15, 0.15, 0.4
 
 
 def patient_markers(patient: Patient, ct_frame: str) -> MarkerArray:
     """Return the skin and every organ as triangles, one namespace each, after wiping what was there."""
     skin = _triangles("skin", patient.skin_mesh, TissueClass.SKIN, SKIN_ALPHA)
-    organs = [_triangles(c.name.lower(), mesh, c, 1.0) for c, mesh in patient.organ_meshes.items()]
+    organs = [_triangles(c.name.lower(), mesh, c, ORGAN_ALPHA) for c, mesh in patient.organ_meshes.items()]
     wipe = Marker(action=Marker.DELETEALL)
     for marker in (wipe, skin, *organs):
         marker.header.frame_id = ct_frame
@@ -42,7 +43,7 @@ def live_markers(probe: ProbeGeometry, frame: Frame, ct_frame: str, stamp: Time)
     ct_from_probe = frame.ct_from_probe
     fan = _placed("fan", Marker.LINE_STRIP, ct_from_probe, (80, 220, 120))
     fan.scale.x = 1.0 / MM_PER_M
-    fan.points = point_messages(fan_outline(probe))
+    fan.points = _fan_points(probe)
     markers = [fan, _body(probe, ct_from_probe), _arrow(frame.contact, frame.wrench.force, ct_from_probe)]
     for marker in markers:
         marker.header = Header(stamp=stamp, frame_id=ct_frame)
@@ -61,12 +62,20 @@ def fan_outline(probe: ProbeGeometry) -> NDArray[np.float64]:
 
 
 def _body(probe: ProbeGeometry, ct_from_probe: Matrix) -> Marker:
-    width = probe.aperture or 2 * probe.radius_of_curvature * math.sin(0.5 * probe.field_of_view)
-    top = min(0.0, float(probe.line_origins[:, 2].min()))
-    centre = ct_from_probe @ rigid(np.eye(3), (0.0, 0.0, top - 0.5 * BODY[1]))
-    body = _placed("probe", Marker.CUBE, centre, (200, 200, 210))
-    body.scale = Vector3(x=width / MM_PER_M, y=BODY[0] / MM_PER_M, z=BODY[1] / MM_PER_M)
+    body = _placed("probe", Marker.TRIANGLE_LIST, ct_from_probe, (200, 200, 210), PROBE_ALPHA)
+    body.scale = Vector3(x=1.0, y=1.0, z=1.0)
+    body.points = _housing_points(probe)
     return body
+
+
+@lru_cache(maxsize=4)
+def _housing_points(probe: ProbeGeometry) -> list[Point]:
+    return point_messages(housing(probe).triangles.reshape(-1, 3))
+
+
+@lru_cache(maxsize=4)
+def _fan_points(probe: ProbeGeometry) -> list[Point]:
+    return point_messages(fan_outline(probe))
 
 
 def _arrow(contact: Contact, force: NDArray[np.float64], ct_from_probe: Matrix) -> Marker:
@@ -81,8 +90,8 @@ def _arrow(contact: Contact, force: NDArray[np.float64], ct_from_probe: Matrix) 
     return arrow
 
 
-def _placed(namespace: str, kind: int, ct_from_marker: Matrix, rgb: tuple[int, int, int]) -> Marker:
-    return Marker(ns=namespace, type=kind, pose=pose_message(ct_from_marker), color=color_message(rgb))
+def _placed(namespace: str, kind: int, ct_from_marker: Matrix, rgb: tuple[int, int, int], alpha: float = 1.0) -> Marker:
+    return Marker(ns=namespace, type=kind, pose=pose_message(ct_from_marker), color=color_message(rgb, alpha))
 
 
 def _triangles(namespace: str, mesh: Any, tissue: TissueClass, alpha: float) -> Marker:

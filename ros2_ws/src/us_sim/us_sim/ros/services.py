@@ -21,11 +21,11 @@ from us_sim.core import assembly
 from us_sim.core.compute.device import with_fall_back
 from us_sim.core.config import RENDERERS, SimConfig
 from us_sim.core.errors import ConfigError
+from us_sim.core.frame import Views
 from us_sim.core.generator.shipped import shipped
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.core.patient.naming.own_map import own_map_of
 from us_sim.core.patient.reading import links_below
-from us_sim.core.simulator import Views
 from us_sim.core.tissue import TissueClass
 from us_sim.ros import parameters
 from us_sim.ros.conversions import (
@@ -44,8 +44,9 @@ from us_sim.ros.session import Session
 from us_sim.ros.worker import in_worker
 
 if TYPE_CHECKING:
+    from us_sim.core.frame import Frame
     from us_sim.core.patient.patient import Patient
-    from us_sim.core.simulator import Frame, Simulator
+    from us_sim.core.simulator import Simulator
 
 MAX_POSES = 64  # in one call of ~/render: about 17 MB of answer at 256×256
 CHUNK = 8  # poses rendered at once: a long batch leaves room for the live stream

@@ -53,7 +53,7 @@ class Stream(Protocol):
         """Take the next pose."""
 
     def freeze(self, frozen: bool) -> None:
-        """Hold the shown frame, or go on with the next pose."""
+        """Freeze the shown frame, or resume with the next pose."""
 
     def repeat_frozen(self) -> None:
         """While frozen, show the held frame again."""
@@ -180,7 +180,7 @@ class Session:
         config, settings, mechanics = self._wishes(new)
         wish = (simulator, assembly.shaped(self._base_probe, config), settings, mechanics, config.renderer)
         made = self._adapted
-        if made is None or made[0] != wish:  # a value is judged, then applied: it is built once
+        if made is None or made[0] != wish:  # a value is validated, then applied: it is built once
             made = self._adapted = (wish, changed(*wish))
         return made[1]
 

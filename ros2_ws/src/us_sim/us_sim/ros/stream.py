@@ -11,8 +11,8 @@ from std_msgs.msg import Float32
 
 from us_sim.core.compute.device import with_fall_back
 from us_sim.core.faulty_simulator import FaultySimulator
+from us_sim.core.frame import Views
 from us_sim.core.patient.breathing import phase_at
-from us_sim.core.simulator import Views
 from us_sim.ros.analysis import Analyst, Shown
 from us_sim.ros.conversions import contact_message, later, nanoseconds, seconds, wrench_message
 from us_sim.ros.frame_topics import FrameTopics
@@ -24,7 +24,7 @@ from us_sim.ros.session import Session
 
 if TYPE_CHECKING:
     from us_sim.core.contact.touch import Touch
-    from us_sim.core.simulator import Frame
+    from us_sim.core.frame import Frame
 
 STILL_NS = 80_000_000  # without a pose for so long, a breathing patient is drawn again
 
@@ -60,7 +60,7 @@ class FrameStream:
             self._statistics.count("skipped")
 
     def freeze(self, frozen: bool) -> None:
-        """Hold the shown frame, or go on with the next pose."""
+        """Freeze the shown frame, or resume with the next pose."""
         self._frozen = frozen
         self.repeat_frozen()
 

@@ -92,7 +92,7 @@ def guarded(guard: Guard) -> Iterator[None]:
                 guard.refuse(why)
 
     def serve_guarded(handler: Any, *args: Any, process_request: Any, **options: Any) -> Any:
-        def judged(connection: ServerConnection, request: Request) -> Response | None:
+        def checked(connection: ServerConnection, request: Request) -> Response | None:
             if why := guard.fault(request):
                 guard.refuse(why)
                 return connection.respond(HTTPStatus.FORBIDDEN, f"us_sim: {why}\n")
@@ -101,7 +101,7 @@ def guarded(guard: Guard) -> Iterator[None]:
                 response.headers["Set-Cookie"] = cookie
             return response
 
-        return serve(handler, *args, process_request=judged, create_connection=Connection, **options)
+        return serve(handler, *args, process_request=checked, create_connection=Connection, **options)
 
     with _PATCH:
         websockets.asyncio.server.serve = serve_guarded  # type: ignore[misc, assignment]

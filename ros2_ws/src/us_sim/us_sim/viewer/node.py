@@ -44,7 +44,7 @@ FRAME = {"image": Image, "ct_view": Image, "labels": Image, "frame_info": FrameI
 
 
 class Viewer(Node):
-    """Serves the page. While nobody looks, it listens to no frames and sends no poses.
+    """Serves the page. Without an open browser it subscribes to no frames and sends no poses.
 
     Attributes:
         steering: who moves the probe.
@@ -201,7 +201,7 @@ class Viewer(Node):
         self._send()
 
     def release(self) -> None:
-        """Give up control of the probe; the demo goes on."""
+        """Give up control of the probe; the demo resumes."""
         self.steering.release()
         self._remote.run_demo()
 

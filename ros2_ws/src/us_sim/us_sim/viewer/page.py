@@ -61,7 +61,7 @@ class Page:
     """What the browser shows."""
 
     def __init__(self, host: str, port: int, steering: Steering, actions: Actions, warn: Callable[[str], None]) -> None:
-        """Serve it; `warn(text)` tells of requests and messages that were refused."""
+        """Serve it; `warn(text)` reports refused requests and messages."""
         self.guard = Guard(host, warn)
         with redirect_stdout(StringIO()), guarded(self.guard):  # the node says where the page is
             self.server = viser.ViserServer(host, port, verbose=False)
@@ -91,7 +91,7 @@ class Page:
             goodbye.join(GOODBYE)
 
     def tell(self, title: str, text: str) -> None:
-        """Show a notice to everybody who looks."""
+        """Show a notice in every open browser."""
         for client in self.server.get_clients().values():
             client.add_notification(title, text, auto_close_seconds=8.0)
 

@@ -15,7 +15,7 @@ QUIET = 1.0  # s after the last change in which the page is not corrected: the u
 
 
 class ParameterClient:
-    """Changes that the user makes. `refused(text)` tells why one was not accepted."""
+    """Changes that the user makes. `refused(text)` reports why one was not accepted."""
 
     def __init__(self, node: Node, refused: Callable[[str], None]) -> None:
         self._client = node.create_client(SetParameters, "us_sim/set_parameters")

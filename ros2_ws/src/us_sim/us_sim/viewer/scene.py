@@ -7,11 +7,11 @@ import math
 import numpy as np
 import trimesh
 import viser
-from numpy.typing import NDArray
 from trimesh.visual.material import PBRMaterial
 
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.geometry.transforms import Matrix, quaternion_from_rotation
+from us_sim.ros.housing import NECK, housing
 from us_sim.ros.markers import fan_outline
 from us_sim.viewer.pictures import MARKER, Pixels, see_through
 from us_sim.viewer.skin_mesh import SkinMesh
@@ -22,13 +22,12 @@ OPACITY = {"skin": 0.2, "organs": 0.55}
 BELOW = (0.0, -10_000.0, 0.0)
 BODY = (225, 228, 235)
 FAN = (80, 220, 120)
-NECK, GRIP, BUTT = -34.0, -60.0, -125.0  # z of the housing's sections, mm in `probe`
 
 RGB = tuple[int, int, int]
 
 
 class Scene:
-    """What stands in the 3-D view; the page's other parts are the panel's."""
+    """The contents of the 3-D view; the page's other parts are the panel's."""
 
     def __init__(self, server: viser.ViserServer) -> None:
         self._server = server
@@ -62,7 +61,7 @@ class Scene:
             self._patient[what].visible = visible
 
     def look_at(self, skin: SkinMesh) -> None:
-        """Set the view of everybody who looks, and of who comes, on the patient: from the feet, a little above."""
+        """Set the camera of present and future browsers on the patient: from the feet, a little above."""
         low, high = skin.vertices.min(axis=0), skin.vertices.max(axis=0)
         middle, size = 0.5 * (low + high), float(np.linalg.norm(high - low))
         place = middle + size * np.array([0.25, 0.80, -0.45])
@@ -78,11 +77,11 @@ class Scene:
     def show_probe(self, probe: ProbeGeometry) -> viser.MeshHandle:
         """Draw a probe's housing and fan; return the housing, which can be grabbed."""
         scene = self._server.scene
-        housing = _housing(probe)
+        body = housing(probe)
         self.body = scene.add_mesh_simple(
-            "/probe/body", housing.vertices, housing.faces, color=BODY, cast_shadow=False, receive_shadow=False
+            "/probe/body", body.vertices, body.faces, color=BODY, cast_shadow=False, receive_shadow=False
         )
-        side = float(housing.vertices[:, 0].min())
+        side = float(body.vertices[:, 0].min())
         scene.add_icosphere(
             "/probe/marker", 4.0, color=MARKER, position=(0.85 * side, 0.0, NECK + 6.0), cast_shadow=False
         )
@@ -128,20 +127,3 @@ def _glass(mesh: SkinMesh, color: RGB, opacity: float) -> trimesh.Trimesh:
         )
     )
     return shape
-
-
-def _housing(probe: ProbeGeometry) -> trimesh.Trimesh:
-    """A transducer as one holds it: the face, a neck, a grip; mm in `probe`."""
-    face = probe.line_origins
-    width = float(face[:, 0].max() - face[:, 0].min())
-    front = np.concatenate([face + np.array([0.0, y, 0.0]) for y in (-9.0, 9.0)])
-    shoulder = _oval(max(0.46 * width, 12.0), 11.0, NECK)
-    head = trimesh.Trimesh(np.concatenate([front, shoulder])).convex_hull
-    neck = trimesh.Trimesh(np.concatenate([shoulder, _oval(15.0, 11.0, GRIP)])).convex_hull
-    grip = trimesh.Trimesh(np.concatenate([_oval(15.0, 11.0, GRIP), _oval(12.0, 10.0, BUTT)])).convex_hull
-    return trimesh.util.concatenate([head, neck, grip])
-
-
-def _oval(half_width: float, half_height: float, z: float) -> NDArray[np.float64]:
-    angles = np.linspace(0.0, 2 * math.pi, 33)[:-1]
-    return np.stack([half_width * np.cos(angles), half_height * np.sin(angles), np.full(32, z)], axis=-1)

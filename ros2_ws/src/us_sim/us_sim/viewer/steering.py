@@ -106,5 +106,5 @@ class Steering:
 
 
 def degrees(angle: float) -> float:
-    """Return an angle for the eyes, -180 to 180."""
+    """Return an angle for display, -180 to 180."""
     return math.degrees(math.remainder(angle, 2 * math.pi))

@@ -33,7 +33,7 @@ FACE_WIDTH = 15.0  # mm, elevational width of the face
 COLUMNS, ROWS = 16, 3  # patches of the face, lateral × elevational; odd rows: one lies in the image plane
 LATERAL_MARGIN, LATERAL_STEP = 96.0, 6.0  # mm that columns reach beyond the face's edges, and their distance
 REACH = 120.0  # mm below the face to which bone is looked for; tissue further down does not move
-DEEPEST = 60.0  # mm, greatest penetration: beyond, the probe stands in the patient and touches nothing
+DEEPEST = 60.0  # mm, greatest penetration: beyond, the probe is inside the patient and touches nothing
 STEP = 2.0  # mm along a column
 THINNEST = 3.0  # mm of tissue that are left between face and bone, however hard it is pressed
 RIB_CAGE = 25.0  # kPa/mm, what bone yields as a whole: 20 N/mm under a face, as a chest does (Tsitlik et al. 1983)
@@ -63,7 +63,7 @@ class Face:
 
 @dataclass(frozen=True, eq=False)
 class Indentation:
-    """How a face stands in the tissue at one pose.
+    """The indentation of a face at one pose.
 
     Attributes:
         face: where the columns start.
@@ -120,7 +120,7 @@ def face_of(probe: ProbeGeometry, width: float = FACE_WIDTH, columns: int = COLU
 
 
 def indentation(patient: Patient, face: Face, ct_from_probe: Matrix) -> Indentation:
-    """Return how a face stands in a patient at one pose, (4, 4) rigid, mm. Every finite pose has an answer."""
+    """Return the indentation of a face at one pose, (4, 4) rigid, mm; for every finite pose."""
     skin, found = _skin_along_z(patient, face, ct_from_probe)
     on_face = face.areas > 0
     penetration = np.where(on_face & found, np.clip(-skin, 0.0, None), 0.0)

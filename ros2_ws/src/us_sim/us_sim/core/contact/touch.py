@@ -22,7 +22,7 @@ class Touch:
         patient: that is touched.
         mechanics: of the patient.
         contact: of the probe with the skin.
-        indentation: how the face stands in the tissue.
+        indentation: of the face.
         before: the indentation a moment ago; None: the probe rests.
         seconds: how long ago.
     """

@@ -7,6 +7,7 @@ from .card import Card as Card
 from .composition import Composition as Composition
 from .encoding import decode as decode
 from .encoding import encode as encode
+from .familiarity import Familiar as Familiar
 from .inference import accelerated as accelerated
 from .renderer import LearnedRenderer as LearnedRenderer
 from .shipped import artifact_of as artifact_of

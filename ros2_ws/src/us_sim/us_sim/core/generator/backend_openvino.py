@@ -29,7 +29,7 @@ class OpenVinoBackend:
         core = ov.Core()
         bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.name = f"openvino {kind if bf16 or kind == 'int8' else 'fp32'}"
-        self.reason = reason if bf16 else f"{reason}; this CPU has no bf16, fp32 stands in"
+        self.reason = reason if bf16 else f"{reason}; this CPU has no bf16, fp32 is used instead"
         compiled = core.compile_model(model, "CPU", {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",

@@ -72,11 +72,11 @@ def kept(generator: Generator) -> ov.Model | None:
                 model = ov.Core().read_model(*(archive.read(part) for part in PARTS))
             if tuple(model.input().shape) == (1, generator.card.channels, *generator.card.size):
                 return model
-            _say(f"{file} is of another network; it is made again")
+            _say(f"{file} belongs to another network; it is rebuilt")
         except FileNotFoundError:
             pass
         except Exception as error:  # a damaged file may bring forth anything
-            _say(f"{file} cannot be read ({_line(error)}); it is made again")
+            _say(f"{file} cannot be read ({_line(error)}); it is rebuilt")
     return None
 
 

@@ -1,4 +1,4 @@
-"""The fan of frames whose geometry nobody wrote down: found in the frames themselves."""
+"""The fan of frames of unknown geometry, fitted to the frames themselves."""
 
 from __future__ import annotations
 

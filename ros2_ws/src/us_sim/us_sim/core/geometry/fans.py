@@ -1,4 +1,4 @@
-"""The fan in frames of a scanner, and the way from there to a probe's grids."""
+"""The fan in frames of a scanner, and resampling from there to a probe's grids."""
 
 from __future__ import annotations
 

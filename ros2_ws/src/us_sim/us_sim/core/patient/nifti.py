@@ -185,7 +185,7 @@ def read_to_end(path: Path, stream: IO[bytes], most: int = _MOST_BEFORE_VOXELS) 
     while data := stream.read(_CHUNK):
         left += len(data)
         if left > most:
-            raise PatientError(f"{path}: goes on for over {most} bytes after its voxels; copy or export it again")
+            raise PatientError(f"{path}: has over {most} bytes after its voxels; copy or export it again")
 
 
 def _affine(path: Path, header: Any) -> Matrix:

@@ -1,4 +1,4 @@
-"""The patient's skin as a signed distance, and skin and organs as triangle meshes for the eyes.
+"""The patient's skin as a signed distance, and skin and organs as triangle meshes for display.
 
 The distance is made in three steps: the share of body in every cell of a grid (partial volumes from HU), a
 slight blur, and the distance to the surface where half of a cell is body.

@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from us_sim.core.errors import PatientError
 from us_sim.core.patient.body import body_mask
+from us_sim.core.patient.contrast import blood_with_contrast
 from us_sim.core.patient.detail.apply import detailed
 from us_sim.core.patient.detail.hounsfield import seen_in
 from us_sim.core.patient.extent import cut_warnings
@@ -29,6 +30,7 @@ AIR_HU = -1000
 _PADDING = -1100  # HU below what a scanner measures
 _MASKED = 0.3  # share of the border
 _SHIFTED = 0.08  # share of a CT that dense bone does not reach
+_HOLDING = (TissueClass.LIVER, TissueClass.SOFT)  # labels within which contrast agent shows vessels
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +43,7 @@ class CtVolume:
         ct_from_voxel: (4, 4) float64, voxel index to mm in `ct` (RAS+).
         name: what the user calls the patient.
         sha256: hash of HU, tissue and affine.
-        warnings: findings that do not stop the use, for the user's eyes.
+        warnings: findings that do not stop the use, for the user.
         labelling: lines that say what the labels were taken for and how large each became; empty without labels.
         echo: (I, J, K) int8 backscatter of each voxel relative to that of its class, in half dB; None for 0 everywhere.
     """
@@ -167,6 +169,8 @@ def _with_detail(volume: CtVolume, gut: NDArray[np.bool_] | None, seed: int) -> 
     hu, tissue, ct_from_voxel, echo = volume.hu, volume.tissue, volume.ct_from_voxel, None
     if gut is None:
         tissue, echo = seen_in(hu, tissue, ct_from_voxel)
+    elif (blood := blood_with_contrast(hu, ct_from_voxel)) is not None:
+        tissue = np.where(blood & np.isin(tissue, _HOLDING), np.uint8(TissueClass.VESSEL), tissue)
     fine = detailed(hu, tissue, ct_from_voxel, gut, seed, echo=echo)
     return replace(volume, **fine._asdict(), sha256=content_hash(fine.hu, fine.tissue, fine.ct_from_voxel, fine.echo))
 

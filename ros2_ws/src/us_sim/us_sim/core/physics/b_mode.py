@@ -19,7 +19,7 @@ from us_sim.core.physics.gel import NEPER, with_gel
 from us_sim.core.physics.imaging import Formation
 from us_sim.core.physics.interfaces import FAINT, interface_echo
 from us_sim.core.physics.loops import received_by_loops
-from us_sim.core.physics.reverberation import ghosts, ring_down, wall
+from us_sim.core.physics.reverberation import FILLED, first_solid, ghosts, ring_down, wall
 from us_sim.core.physics.speckle import blur_laterally, compound, fascia, pulsed
 from us_sim.core.sampling.anatomy import Anatomy
 
@@ -98,14 +98,15 @@ def transmission(impedance: Tensor, attenuation: Tensor, form: Formation) -> Ten
     reflection = torch.diff(impedance) / (impedance[..., 1:] + impedance[..., :-1])
     loss[..., 1:] -= torch.log1p(-reflection.square().clamp(max=0.9999))
     left = torch.exp(-torch.cumsum(loss, dim=-1))
-    return aperture_average(left)
+    around = blur_laterally(left[..., None], form.penumbra)[..., 0]
+    return left + looked_round(impedance, form) * (around - left)
 
 
-def aperture_average(left: Tensor) -> Tensor:
-    """Mean over neighbouring scan lines: a wide aperture looks round the edge of a shadow."""
-    kernel = torch.tensor([1.0, 2.0, 3.0, 4.0, 3.0, 2.0, 1.0], device=left.device) / 16
-    padded = torch.nn.functional.pad(left[:, None], (0, 0, 3, 3), mode="replicate")
-    return torch.nn.functional.conv2d(padded, kernel[None, None, :, None])[:, 0]
+def looked_round(impedance: Tensor, form: Formation) -> Tensor:
+    """Share of the aperture that looks round the gas or bone of each line, (B, L, S): 1 before it, then 0, growing."""
+    first, solid = first_solid(impedance)
+    beyond = (form.depths - form.depths[first]).clamp(min=0)
+    return torch.where(solid & (beyond > 0), beyond / FILLED, 1.0).clamp(max=1)
 
 
 def log_compress(envelope: Tensor, form: Formation) -> Tensor:

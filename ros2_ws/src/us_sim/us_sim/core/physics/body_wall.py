@@ -15,7 +15,7 @@ from us_sim.core.tissue import TissueClass
 # Sheets lie where (depth under the skin + tilt · warp + wave · strand) is a multiple of the period. A row for fascia,
 # septa of fat and perimysium: period, mm; tilt, mm; wave, mm; standard deviation of a sheet, mm; amplitude, dB.
 # Levels are judged beside the body wall of the real frames.
-FASCIA, SEPTA, PERIMYSIUM = (8.3, 1.8, 0.3, 0.40, -25.0), (4.3, 3.0, 0.5, 0.30, -28.0), (2.3, 1.2, 0.15, 0.22, -29.0)
+FASCIA, SEPTA, PERIMYSIUM = (8.3, 1.6, 0.1, 0.32, -25.0), (4.3, 2.4, 0.15, 0.26, -30.0), (2.3, 1.0, 0.06, 0.20, -32.0)
 DEPTH, FADE = 42.0, 14.0  # mm under the skin to which they are followed, and over which they fade before
 FAT, MUSCLE = int(TissueClass.FAT), int(TissueClass.MUSCLE)
 
@@ -44,7 +44,7 @@ def fascia_by_tensors(anatomy: Anatomy) -> Tensor:
     for row, (period, tilt, wave, width, level) in enumerate(_rows().tolist()):
         phase = (depth + tilt * warp + wave * strand) / period
         off = (phase - phase.round()) * period / width
-        strength = (0.45 + 0.55 * torch.cos(4 * warp + 2.4 * phase.round() + 2.6 * strand)).clamp(min=0)
+        strength = (0.45 + 0.55 * torch.cos(3 * warp + 2.4 * phase.round() + strand)).clamp(min=0)
         sheet = level * torch.exp(-0.5 * off.square()) * strength
         if row == 1:
             sheet = sheet * (anatomy.tissue == FAT)
@@ -56,7 +56,7 @@ def fascia_by_tensors(anatomy: Anatomy) -> Tensor:
 
 @kernel
 def _fascia(layering, skin_distance, warp, strand, tissue, rows, sheets):  # type: ignore[no-untyped-def]
-    half, four, turn, swing = np.float32(-0.5), np.float32(4), np.float32(2.4), np.float32(2.6)
+    half, along, turn = np.float32(-0.5), np.float32(3), np.float32(2.4)
     mean, depth_of, fade = np.float32(0.45), np.float32(DEPTH), np.float32(FADE)
     one, zero = np.float32(1), np.float32(0)
     for r in numba.prange(warp.shape[0] * warp.shape[1]):
@@ -73,6 +73,6 @@ def _fascia(layering, skin_distance, warp, strand, tissue, rows, sheets):  # typ
                 phase = (depth + rows[row, 1] * w + rows[row, 2] * v) / rows[row, 0]
                 nearest = np.rint(phase)
                 off = (phase - nearest) * rows[row, 0] / rows[row, 3]
-                strength = max(mean + (one - mean) * np.cos(four * w + turn * nearest + swing * v), zero)
+                strength = max(mean + (one - mean) * np.cos(along * w + turn * nearest + v), zero)
                 sheets[b, line, s] += rows[row, 4] * np.exp(half * off * off) * strength
             sheets[b, line, s] *= layering[b, line, s] * min(max((depth_of - depth) / fade, zero), one)

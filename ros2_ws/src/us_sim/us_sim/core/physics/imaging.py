@@ -15,8 +15,9 @@ from us_sim.core.physics.scanner import GENERIC, Scanner
 from us_sim.core.sampling.scatterers import LOOKS, SPACING
 
 ZONES = 16  # depth zones of constant lateral point spread
-NARROWEST = 0.7  # mm, lateral point spread near the face
+NARROWEST = 1.3  # mm, lateral point spread near the face at 3.5 MHz
 EVEN = 2.5  # mm, standard deviation over which the steps of a label map are evened out
+PENUMBRA = (1.0, 0.05)  # mm, and of the depth: standard deviation over which a wide aperture looks round a shadow
 WIDEST = 16.0  # mm, half of the widest aperture
 DEPTH_OF_FIELD = 120.0  # mm from the focus at which the beam is √2 times wider
 
@@ -30,6 +31,7 @@ class Formation:
     depths: Tensor  # (S,) mm
     line_spacing: Tensor  # (S,) mm between neighbouring scan lines
     lateral_psf: Tensor  # (ZONES, L, L)
+    penumbra: Tensor  # (ZONES, L, L): mean over the lines whose sound the aperture shares
     evenness: Tensor  # (ZONES, L, L): mean over EVEN mm across the lines
     side_lobes: Tensor  # (ZONES, L, L): mean over the lines that the beam's side lobes reach
     pulse: Tensor  # (taps,) envelope of the pulse in samples, of unit energy in speckle
@@ -70,6 +72,7 @@ def _parts(
         depths,
         spacing,
         lateral_psf(probe, settings, spacing, scanner),
+        _mean(mixing(PENUMBRA[0] + PENUMBRA[1] * depths, spacing, lines)),
         _mean(mixing(torch.full_like(depths, EVEN), spacing, lines)),
         _mean(tails(scanner.side_lobe_width, spacing, lines)),
         pulse(scanner, probe.sample_spacing),
@@ -125,7 +128,8 @@ def beam_width(depths: Tensor, settings: ImageSettings, scanner: Scanner = GENER
     with the wavelength; away from the transmit focus the beam widens as a Gaussian beam does.
     """
     diffraction = scanner.beam_ratio * 3.5 / settings.frequency * depths
-    return (diffraction * torch.sqrt(1 + ((depths - settings.focus) / DEPTH_OF_FIELD) ** 2)).clamp(min=NARROWEST)
+    away = torch.sqrt(1 + ((depths - settings.focus) / DEPTH_OF_FIELD) ** 2)
+    return (diffraction * away).clamp(min=NARROWEST * 3.5 / settings.frequency)
 
 
 def lateral_psf(probe: ProbeGeometry, settings: ImageSettings, spacing: Tensor, scanner: Scanner) -> Tensor:

@@ -13,9 +13,9 @@ INTERFACE = 1.2  # mm of the pulse over which an impedance gradient reflects
 INCIDENCE_POWER = 6.0  # n of cosⁿ of the incidence
 HARDEST, SOFTEST = 4.0, 0.25  # MRayl, beyond which an interface reflects all: its place counts, not its step
 BODY = 1.6  # MRayl of most soft tissue; linear in Z, an interface lies in the middle between its voxels
-ROUGH = 0.4  # scattered amplitude of an interface without any mirror to that of a mirror
+ROUGH = 0.3  # scattered amplitude of an interface without any mirror to that of a mirror
 NORMAL = 9  # samples over which the direction of an interface is taken
-FAINT = 1e-3  # least amplitude of scatterers that is told apart from none
+FAINT = 1e-3  # least amplitude of scatterers that is distinguished from none
 CAPSULE = 0.06  # of an organ against fat or muscle, as a step of ln Z
 
 
@@ -28,15 +28,16 @@ def interface_echo(anatomy: Anatomy, impedance: Tensor, form: Formation) -> tupl
         form: from `formation`.
 
     Returns:
-        Two (B, L, S): what falls as cosⁿ of the incidence, and what does not.
+        Two (B, L, S): what falls as cosⁿ of the incidence, and what falls as cos², as from a matt surface.
     """
     step = (impedance.clamp(SOFTEST, HARDEST) / BODY) - CAPSULE * anatomy.layering
     fine = torch.nn.functional.avg_pool1d(step, 3, stride=1, padding=1, count_include_pad=False)
     along, across = slopes(smooth(step, form), form)
-    cosine = (along.square() / (along.square() + across.square() + 1e-9)) ** (INCIDENCE_POWER / 2)
+    square = along.square() / (along.square() + across.square() + 1e-9)
     size = torch.linalg.vector_norm(torch.stack(slopes(fine, form)), dim=0)
     echo = (0.5 * INTERFACE * 10 ** (form.scanner.specular_level / 20) * size).clamp(max=1.0)
-    return echo * anatomy.specularity * cosine, echo * (1 - anatomy.specularity) * ROUGH
+    mirror = echo * anatomy.specularity * square ** (INCIDENCE_POWER / 2)
+    return mirror, echo * (1 - anatomy.specularity) * ROUGH * square
 
 
 def slopes(field: Tensor, form: Formation) -> tuple[Tensor, Tensor]:

@@ -38,7 +38,7 @@ def received_by_loops(anatomy: Anatomy, coupling: Tensor, form: Formation) -> Te
     maps = [part.contiguous().numpy() for part in given]
     _down(*[*maps, anatomy.tissue.numpy(), depths, per_cm, impedance, left])
     _steps(impedance, anatomy.layering.contiguous().numpy(), step, along)
-    _across(left, along, form.evenness.numpy(), energy, even)
+    _across(left, along, impedance, depths, form.penumbra.numpy(), form.evenness.numpy(), energy, even)
     echoes = torch.empty(*shape, 2 * looks).numpy()
     haze, near = left, step  # their places are free by then: `left` from here on, `step` after the slopes
     tail = torch.exp(-(form.depths[: reverberation.TAIL] - form.depths[0]) / scanner.ring_down).numpy()
@@ -122,21 +122,21 @@ def _averaged(values, reach, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _across(left, along, evenness, energy, even):  # type: ignore[no-untyped-def]
+def _across(left, along, impedance, depths, penumbra, evenness, energy, even):  # type: ignore[no-untyped-def]
     """What the aperture leaves of the sound, and the even steps of impedance, from the neighbouring lines."""
     lines, samples = left.shape[1:]
     size = samples // len(evenness)
     for r in numba.prange(left.shape[0] * lines):
         b, line = r // lines, r % lines
-        energy[b, line] = 0
-        for k in range(-3, 4):
-            weight = np.float32((4 - abs(k)) / 16)
-            other = min(max(line + k, 0), lines - 1)
-            for s in range(samples):
-                energy[b, line, s] += weight * left[b, other, s]
         for zone in range(len(evenness)):
             start = zone * size
+            mix(left, b, start, penumbra, zone, line, energy[b, line, start : start + size])
             mix(along, b, start, evenness, zone, line, even[b, line, start : start + size])
+        first, _ = _wall(impedance[b, line])
+        if first > 0:
+            for s in range(first + 1, samples):
+                round_it = min((depths[s] - depths[first]) / np.float32(reverberation.FILLED), ONE)
+                energy[b, line, s] = left[b, line, s] + round_it * (energy[b, line, s] - left[b, line, s])
 
 
 @numba.njit(inline="always")
@@ -162,15 +162,15 @@ def _echo(  # type: ignore[no-untyped-def]
         coherent, grain = np.empty(samples, np.float32), np.empty(samples, np.float32)
         for s in range(samples):
             a, c = _slopes(even, b, line, s, per_sample, spacing)
-            cosine = (a * a / (a * a + c * c + np.float32(1e-9))) ** 3
+            square = a * a / (a * a + c * c + np.float32(1e-9))
             a, c = _slopes(fine, b, line, s, per_sample, spacing)
             echo = min(np.float32(HALF * i.INTERFACE) * levels[1] * np.sqrt(a * a + c * c), ONE)
             mirror = specularity[b, line, s]
-            coherent[s] = echo * mirror * cosine + sheets[b, line, s]
+            coherent[s] = echo * mirror * square**3 + sheets[b, line, s]
             own = ZERO
             for q in range(looks):
                 own += scatter[b, line, s, q] ** 2 + scatter[b, line, s, every + q] ** 2
-            rough = echo * (ONE - mirror) * np.float32(i.ROUGH)
+            rough = echo * (ONE - mirror) * np.float32(i.ROUGH) * square
             grain[s] = levels[0] + rough / max(np.sqrt(own / np.float32(2 * looks)), FAINT)
         first, airy = _wall(impedance[b, line])
         image = np.empty(samples, np.float32)

@@ -14,8 +14,9 @@ GHOST = -30.0  # dB lost at each further round trip between face and a near laye
 GHOST_DEPTH = 12.0  # mm of layers that reverberate
 TAIL = 8  # samples of a pulse's tail
 BACK = 8  # samples before gas or bone where sound has not yet met it
+FILLED = 40.0  # mm behind gas or bone at which all of a wide aperture looks round it
 BONE_SHARE = 0.2  # haze behind bone to that behind gas
-BARS, BAR_SHARE, BAR_LENGTH = 6.7, 0.4, 14.0  # reverberation lines in haze: mm apart, share of it, mm until they fade
+BARS, BAR_SHARE, BAR_LENGTH = 6.7, 0.6, 20.0  # reverberation lines in haze: mm apart, share of it, mm until they fade
 AIRY, BONY = 0.8, 3.5  # MRayl, below and above which sound does not pass
 
 
@@ -49,6 +50,13 @@ class Wall:
     haze: Tensor
 
 
+def first_solid(impedance: Tensor) -> tuple[Tensor, Tensor]:
+    """First sample of gas, lung or bone on each line, (B, L, 1), and whether there is one, not at once at the face."""
+    solid = (impedance < AIRY) | (impedance > BONY)
+    first = solid.long().argmax(dim=-1, keepdim=True)
+    return first, solid.any(dim=-1, keepdim=True) & (first > BACK)
+
+
 def wall(impedance: Tensor, left: Tensor, form: Formation) -> Wall:
     """Find the first gas, lung or bone of each scan line.
 
@@ -61,9 +69,7 @@ def wall(impedance: Tensor, left: Tensor, form: Formation) -> Wall:
         left: (B, L, S) amplitude that is left of the sound.
     """
     scanner, samples = form.scanner, torch.arange(left.shape[-1], device=left.device)
-    solid = (impedance < AIRY) | (impedance > BONY)
-    first = solid.long().argmax(dim=-1, keepdim=True)
-    ends = solid.any(dim=-1, keepdim=True) & (first > BACK)
+    first, ends = first_solid(impedance)
     airy = ends & (impedance.gather(-1, first) < AIRY)
     behind = samples - first
     met = left.gather(-1, (first - BACK).clamp(min=0))

@@ -5,7 +5,7 @@ Inverse kinematics by damped least squares (Wampler 1986; Nakamura and Hanafusa 
     dq = Jᵀ (J Jᵀ + λ² I)⁻¹ e + (I − J⁺ J) (q_home − q) / 2
 
 repeated until the tip is there and the freedom that an arm with seven axes has left brings it no nearer to its home
-posture. So the posture depends on the pose alone, not on the way to it: a closed path of the tip is one of the joints.
+posture. So the posture depends on the pose alone, not on the path to it: a closed path of the tip is one of the joints.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Arm:
 
 
 def error(base_from_target: Matrix, base_from_tip: Matrix) -> NDArray[np.float64]:
-    """Return the (6,) way from tip to target in the base's axes: mm, then a turn whose length is its angle, rad."""
+    """Return the (6,) error from tip to target in the base's axes: mm, then a turn whose length is its angle, rad."""
     rotation = base_from_target[:3, :3] @ base_from_tip[:3, :3].T
     return np.concatenate([base_from_target[:3, 3] - base_from_tip[:3, 3], vector_from_rotation(rotation)])
 

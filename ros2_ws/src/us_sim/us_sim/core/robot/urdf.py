@@ -42,7 +42,7 @@ def chain(urdf: str, base: str, tip: str) -> tuple[Joint, ...]:
     """Return the joints from link `base` to link `tip`, in that order.
 
     Raises:
-        ArmError: not a URDF, no such link, no way from base to tip, a joint that neither turns nor is fixed, or
+        ArmError: not a URDF, no such link, no chain from base to tip, a joint that neither turns nor is fixed, or
             numbers that are none.
     """
     joints = {_link(joint, "child"): joint for joint in _robot(urdf).findall("joint")}

@@ -25,7 +25,7 @@ from us_sim.core.geometry.transforms import Matrix, inverse
 from us_sim.core.patient.surface import Skin
 from us_sim.core.patient.volume import AIR_HU, CtVolume
 from us_sim.core.sampling.reslice import THIN, Beam
-from us_sim.core.sampling.scatterers import LOOKS, SCALE, SPACING, TILE, tile_from_ct
+from us_sim.core.sampling.scatterers import LOOKS, SCALE, SPACING, TILE, sample_scatterers, tile_from_ct
 from us_sim.core.tissue import TissueClass
 
 # float32 throughout: a Python float would turn the kernel's arithmetic into float64.
@@ -39,6 +39,7 @@ CLUSTER_GAIN = np.float32(7.0)  # dB to a standard deviation above the onset
 HU_TEXTURE = np.float32(0.05)  # dB of backscatter to a HU off the class's median, so that lesions show
 TEXTURE_SPAN = np.float32(60)  # HU
 ECHO_STEP = np.float32(0.5)  # dB of `CtVolume.echo`
+FIRM = np.float32(0.009)  # share of its impedance that tissue gains for each dB of echo: collagen is stiff
 FADE = np.float32(6)  # mm beyond the CT over which scattering falls by a factor e
 SKIN_RAMP = np.float32(0.5)  # mm over which scattering begins at the skin
 NO_ECHO = np.zeros((0, 0, 0), np.int8)
@@ -143,7 +144,7 @@ def sample_anatomy(
         out = maps[:, b].reshape(len(MAPS), -1), amplitudes, classes[b].reshape(-1)
         arrays = volume.hu, volume.tissue, echo, volume.spacing, table, tile, skin.distance
         _sample(*arrays, *matrices, flat, *beam, *out)
-        _scatter(tile, matrices[1], flat, beam[0], amplitudes, scatter[b].reshape(-1, 2 * LOOKS))
+        sample_scatterers(tile, matrices[1], flat, beam[0], amplitudes, scatter[b].reshape(-1, 2 * LOOKS))
     *properties, hu = maps
     return (*properties, scatter, hu, classes)
 
@@ -209,6 +210,7 @@ def _sample(  # type: ignore[no-untyped-def]
             value = trilinear(hu, a, b, c, np.float32)
             here = _properties(tissue, table, a, b, c)
             level = ECHO_STEP * trilinear(echo, a, b, c, np.float32) if len(echo) else ZERO
+            firm = ONE + FIRM * max(level, ZERO)
             a, b, c = mapped(tile_from_probe, x, y, z)
             if here.heterogeneity > 0 and present > 0:
                 level += here.heterogeneity * _noise(tile, 0, a * PATCH, b * PATCH, c * PATCH)
@@ -216,7 +218,7 @@ def _sample(  # type: ignore[no-untyped-def]
                 cluster = _noise(tile, 1, a * CLUSTER, b * CLUSTER, c * CLUSTER)
                 lesion = HU_TEXTURE * min(max(value - here.hu, -TEXTURE_SPAN), TEXTURE_SPAN)
                 level += here.organ * (CLUSTER_GAIN * max(cluster - CLUSTER_ONSET, ZERO) + lesion)
-            out[IMPEDANCE, p] += share * here.impedance
+            out[IMPEDANCE, p] += share * here.impedance * firm
             out[ATTENUATION, p] += share * here.attenuation
             out[SPECULARITY, p] += share * here.specularity
             out[LAYERING, p] += share * here.layering
@@ -286,34 +288,3 @@ def _properties(tissue, table, a, b, c):  # type: ignore[no-untyped-def]
                     weight = (u if di else ONE - u) * (v if dj else ONE - v) * (w if dk else ONE - w)
                     total = _plus(total, weight / body, _row(table, t))
     return total
-
-
-@kernel
-def _scatter(tile, tile_from_probe, points, offsets, amplitudes, scatter):  # type: ignore[no-untyped-def]
-    """What scatters at each point; apart from `_sample`, whose loop would be too long to be vectorised."""
-    for p in numba.prange(points.shape[0]):
-        for q in range(2 * LOOKS):
-            scatter[p, q] = 0
-        for plane in range(len(offsets)):
-            a, b, c = mapped(tile_from_probe, points[p, 0], points[p, 1] + offsets[plane], points[p, 2])
-            if amplitudes[plane, p] > 0:
-                _add_scatter(tile, a, b, c, amplitudes[plane, p], scatter, p)
-
-
-@numba.njit(inline="always")
-def _add_scatter(tile, a, b, c, amplitude, scatter, p):  # type: ignore[no-untyped-def]
-    """Add all channels of the tile at (a, b, c): the corners' weights are shared, so this beats `_noise`."""
-    i, j, k = int(np.floor(a)), int(np.floor(b)), int(np.floor(c))
-    u, v, w = np.float32(a - i), np.float32(b - j), np.float32(c - k)
-    i0, j0, k0 = i & (TILE - 1), j & (TILE - 1), k & (TILE - 1)
-    i1, j1, k1 = (i + 1) & (TILE - 1), (j + 1) & (TILE - 1), (k + 1) & (TILE - 1)
-    variance = (u * u + (ONE - u) * (ONE - u)) * (v * v + (ONE - v) * (ONE - v)) * (w * w + (ONE - w) * (ONE - w))
-    gain = amplitude / (np.sqrt(variance) * SCALE)
-    w00, w01 = (ONE - u) * (ONE - v) * gain, (ONE - u) * v * gain
-    w10, w11 = u * (ONE - v) * gain, u * v * gain
-    for q in range(2 * LOOKS):
-        near = w00 * tile[i0, j0, k0, q] + w01 * tile[i0, j1, k0, q]
-        near += w10 * tile[i1, j0, k0, q] + w11 * tile[i1, j1, k0, q]
-        far = w00 * tile[i0, j0, k1, q] + w01 * tile[i0, j1, k1, q]
-        far += w10 * tile[i1, j0, k1, q] + w11 * tile[i1, j1, k1, q]
-        scatter[p, q] += (ONE - w) * near + w * far

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from us_sim.core.compute.grids import mapped
+from us_sim.core.compute.kernels import kernel
 from us_sim.core.geometry.transforms import Matrix, rotation_from_quaternion
 
 LOOKS = 6  # independent looks in the compounded real frames, from the grey SD of their liver
 TILE = 128  # voxels along each axis, a power of two
 SPACING = 0.5  # mm; with the trilinear kernel and the pulse the axial grain of the real frames
 SCALE = np.float32(32)  # int8 steps to a standard deviation
+ONE = np.float32(1)  # a Python float would turn the kernel's arithmetic into float64
 
 
 @lru_cache(maxsize=2)
@@ -32,3 +36,37 @@ def tile_from_ct() -> Matrix:
     matrix = np.eye(4)
     matrix[:3, :3] = rotation_from_quaternion(0.31, 0.22, 0.47, 0.80) / SPACING
     return matrix
+
+
+@kernel
+def sample_scatterers(tile, tile_from_probe, points, offsets, amplitudes, scatter):  # type: ignore[no-untyped-def]
+    """Sum the tile over the elevational planes at each point, for amplitudes (planes, points) into `scatter`.
+
+    Apart from the loop over the anatomy, which would be too long to be vectorised.
+    """
+    for p in numba.prange(points.shape[0]):
+        for q in range(2 * LOOKS):
+            scatter[p, q] = 0
+        for plane in range(len(offsets)):
+            a, b, c = mapped(tile_from_probe, points[p, 0], points[p, 1] + offsets[plane], points[p, 2])
+            if amplitudes[plane, p] > 0:
+                _add_scatter(tile, a, b, c, amplitudes[plane, p], scatter, p)
+
+
+@numba.njit(inline="always")
+def _add_scatter(tile, a, b, c, amplitude, scatter, p):  # type: ignore[no-untyped-def]
+    """Add all channels of the tile at (a, b, c): the corners' weights are shared by the channels."""
+    i, j, k = int(np.floor(a)), int(np.floor(b)), int(np.floor(c))
+    u, v, w = np.float32(a - i), np.float32(b - j), np.float32(c - k)
+    i0, j0, k0 = i & (TILE - 1), j & (TILE - 1), k & (TILE - 1)
+    i1, j1, k1 = (i + 1) & (TILE - 1), (j + 1) & (TILE - 1), (k + 1) & (TILE - 1)
+    variance = (u * u + (ONE - u) * (ONE - u)) * (v * v + (ONE - v) * (ONE - v)) * (w * w + (ONE - w) * (ONE - w))
+    gain = amplitude / (np.sqrt(variance) * SCALE)
+    w00, w01 = (ONE - u) * (ONE - v) * gain, (ONE - u) * v * gain
+    w10, w11 = u * (ONE - v) * gain, u * v * gain
+    for q in range(2 * LOOKS):
+        near = w00 * tile[i0, j0, k0, q] + w01 * tile[i0, j1, k0, q]
+        near += w10 * tile[i1, j0, k0, q] + w11 * tile[i1, j1, k0, q]
+        far = w00 * tile[i0, j0, k1, q] + w01 * tile[i0, j1, k1, q]
+        far += w10 * tile[i1, j0, k1, q] + w11 * tile[i1, j1, k1, q]
+        scatter[p, q] += (ONE - w) * near + w * far

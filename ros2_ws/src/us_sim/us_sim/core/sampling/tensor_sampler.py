@@ -1,7 +1,7 @@
 """The patient as tensors: the same samples as the compiled kernels give, on any torch device, differing by rounding.
 
-A GPU spends more time on being told what to do than on doing it: operations are few and large, and all that no pose
-changes lies on the device beforehand.
+A GPU spends more time on kernel launches than on arithmetic: operations are few and large, and all that no pose
+changes is on the device beforehand.
 """
 
 from __future__ import annotations
@@ -119,7 +119,10 @@ class TensorSampler:
         bright = float(a.CLUSTER_GAIN) * (cluster - float(a.CLUSTER_ONSET)).clamp(min=0)
         level = here.heterogeneity * patch + here.organ * (bright + lesion)
         if self._echo is not None:
-            level = level + float(a.ECHO_STEP) * blended(self._echo, index, weights)
+            echo = float(a.ECHO_STEP) * blended(self._echo, index, weights)
+            level = level + echo
+            firm = 1 + float(a.FIRM) * echo.clamp(min=0)[..., None]
+            properties = torch.cat([properties[..., :1] * firm, properties[..., 1:]], dim=-1)
         amplitude = present * here.amplitude * torch.exp(level * float(a.NEPER))
         scatter = amplitude[..., None] * self._noise(tile)
         layered = share * ((here.layering > 0) & (present > 0))

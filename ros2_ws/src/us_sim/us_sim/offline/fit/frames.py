@@ -19,7 +19,7 @@ from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
 from us_sim.offline.fit import overlays
 
 LINES, SAMPLES = 96, 384  # of the grid on which scanners are compared
-RADIUS = 60.0  # mm, radius of curvature of most abdominal probes, where nobody states it
+RADIUS = 60.0  # mm, radius of curvature of most abdominal probes, where it is not given
 FEWEST, FEW = 8, 30  # frames without which nothing is fitted, and from which it is meant to work
 OTHER_DEPTH = 0.02  # of the frame's height by which the face's arc lies elsewhere at another depth
 SHOWN = 12  # grey level from which the arc counts as lit
@@ -103,7 +103,7 @@ def scaled(fan: FanGeometry, radius: float | None, depth: float | None) -> FanGe
 
 
 def _pictures(folder: Path) -> tuple[list[tuple[str, NDArray[np.uint8], NDArray[np.bool_]]], list[str]]:
-    """Name, grey levels and coloured pixels of each frame, twins left out; and what was left out."""
+    """Name, grey levels and coloured pixels of each frame, duplicates left out; and notes on what was left out."""
     found, notes, seen = [], [], set()
     for path in images_in(folder):
         try:

@@ -1,9 +1,11 @@
-"""What HU alone tells of echoes, for a CT without labels: vessels in contrast agent, fluid, tone and borders.
+"""Echogenicity from HU alone, for a CT without labels: fluid, parenchyma and interfaces.
+
+Contrast-enhanced blood is classified before: `patient.contrast` finds it.
 
 The idea is that of Wein et al. 2008 (Med. Image Anal. 12, 577): echogenicity from a window of HU, reflection from its
 gradient. Before that the noise is taken off by total variation (Chambolle 2004), which keeps borders. Parenchyma is the
 mode of the soft tissue; what lies below (muscle, blood without agent, gut) and what agent has lifted far above it
-(renal cortex, veins) scatters less. Wide, even, bright regions are blood with agent.
+(renal cortex, veins) scatters less.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.restoration import denoise_tv_chambolle
-from skimage.segmentation import watershed
 
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.core.patient.grid import coarse_steps, coarsen
@@ -26,11 +27,7 @@ MOST = 3_000_000  # blocks that are denoised; a finer CT is averaged first
 WINDOW = (-200.0, 400.0)  # HU
 STRENGTH, ROUNDS = 24.0, 30  # of the denoising, HU
 PARENCHYMA = (40, 140)  # HU between which the mode is looked for
-ENHANCED = (60.0, 130.0)  # HU above parenchyma, and at least, of blood with agent
-CONTRAST = 40.0  # HU by which blood with agent is brighter than its surroundings
-EVEN = 70.0  # HU, SD over 3 voxels: blood lies below, trabecular bone above
-VESSEL_LEAST, BONE_LEAST, FLUID_LEAST = 0.3, 10.0, 2.0  # ml
-RIM = 4.5  # mm about blood where brightness is blurred
+FLUID_LEAST = 2.0  # ml
 WATER, WIDE = (-10.0, 8.0), 5.0  # HU of fluid, and mm that it measures at least from its middle
 FLAT = 2.5  # HU/mm inside tissue, away from its borders
 BELOW, ABOVE = 0.4, 0.12  # half dB lost for each HU below and above parenchyma
@@ -47,11 +44,11 @@ class Seen(NamedTuple):
 
 
 def seen_in(hu: NDArray[np.int16], tissue: NDArray[np.uint8], ct_from_voxel: Matrix) -> Seen:
-    """Return classes with vessels and fluid added, and the echo of soft tissue.
+    """Return classes with fluid added, and the echo of soft tissue.
 
     Args:
         hu: (I, J, K) Hounsfield units.
-        tissue: (I, J, K) classes from HU alone.
+        tissue: (I, J, K) classes from HU alone, of `tissue_from_hu`.
         ct_from_voxel: (4, 4).
     """
     calm, steps = _denoised(hu, ct_from_voxel)
@@ -59,12 +56,10 @@ def seen_in(hu: NDArray[np.int16], tissue: NDArray[np.uint8], ct_from_voxel: Mat
     classes = tissue[:: steps[0], :: steps[1], :: steps[2]].copy()
     even = _slope(calm, spacing) < FLAT
     usual = parenchyma(calm[even & (classes == T.SOFT)])
-    vessel = _vessels(coarsen(hu, steps), calm, classes, usual, spacing)
-    classes[vessel] = T.VESSEL
     classes[_fluid(calm, classes, spacing)] = T.FLUID
     echo = np.where(classes == T.SOFT, _tone(calm, usual, spacing), 0).astype(np.int8)
     fine = [_repeated(part, steps, hu.shape) for part in (classes, echo)]
-    new = np.isin(fine[0], (T.VESSEL, T.FLUID)) & np.isin(tissue, (T.SOFT, T.BONE, T.FAT))
+    new = (fine[0] == T.FLUID) & np.isin(tissue, (T.SOFT, T.BONE, T.FAT))
     return Seen(np.where(new, fine[0], tissue), np.where(tissue == T.SOFT, fine[1], 0).astype(np.int8))
 
 
@@ -82,34 +77,6 @@ def parenchyma(soft: Array) -> float:
     counts, edges = np.histogram(soft, bins=np.arange(PARENCHYMA[0], PARENCHYMA[1] + 1, 1))
     smooth = ndimage.gaussian_filter1d(counts.astype(float), 4)
     return float(edges[smooth.argmax()]) if counts.any() else 50.0
-
-
-def _vessels(raw: Array, calm: Array, classes: NDArray[np.uint8], usual: float, spacing: NDArray) -> NDArray[np.bool_]:
-    """Return where blood carries contrast agent: bright and even, then as far as the brightness goes."""
-    bright = (calm > max(usual + ENHANCED[0], ENHANCED[1])) & np.isin(classes, (T.SOFT, T.BONE))
-    limited = np.clip(raw, -200, 800)
-    mean = ndimage.uniform_filter(limited, 3)
-    spread = np.sqrt(np.maximum(ndimage.uniform_filter(limited**2, 3) - mean**2, 0))
-    voxel = float(np.prod(spacing)) / 1000
-    blood = _large(ndimage.binary_opening(bright & (spread < EVEN)), VESSEL_LEAST / voxel)
-    blood = _brighter_than_around(blood, limited)
-    if not blood.any():
-        return blood
-    rim = ndimage.binary_dilation(blood, iterations=max(2, round(RIM / float(spacing.mean()))))
-    bone = _large(ndimage.binary_opening(bright & ~rim), BONE_LEAST / voxel)
-    # What is bright and neither belongs to the nearer of the two, along the bright: narrow branches to their trunk.
-    nearer = watershed(np.zeros(bright.shape, np.uint8), np.where(blood, 1, np.where(bone, 2, 0)), mask=bright)
-    return nearer == 1
-
-
-def _brighter_than_around(mask: NDArray[np.bool_], raw: Array) -> NDArray[np.bool_]:
-    """Return the parts of a mask that are brighter than what lies around them; marrow lies in a brighter shell."""
-    parts, count = ndimage.label(mask)
-    around = np.where(mask, 0, ndimage.grey_dilation(parts, size=5))
-    index = np.arange(count + 1)
-    keep = ndimage.mean(raw, parts, index) - ndimage.mean(raw, around, index) > CONTRAST
-    keep[0] = False
-    return keep[parts]
 
 
 def _fluid(calm: Array, classes: NDArray[np.uint8], spacing: NDArray) -> NDArray[np.bool_]:

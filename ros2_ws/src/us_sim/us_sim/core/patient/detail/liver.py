@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from us_sim.core.geometry.transforms import apply
 from us_sim.core.patient.detail.landmarks import confluence, porta
 from us_sim.core.patient.detail.region import Region, Solid, scattered, solid
 from us_sim.core.patient.detail.trees import Course, Tree, grown, joined, leaves, murray, smoothed
@@ -25,8 +26,9 @@ APART = 7.0  # mm between the ends of one tree and the branches of the other
 CALIBRE = (1.15, 1.7)  # mm, radius of the ends, before and after fitting to the root's
 ROOTS = {"veins": 7.5, "portal": 6.5}  # mm, radius that a tree's root comes to by Murray's law
 SHEATH = (0.6, 0.25)  # mm, and share of the radius, of bright wall about a portal branch
-WALL = (20.0, 6.0)  # half dB, of portal and hepatic walls
+WALL = (12.0, 3.0)  # half dB, of portal and hepatic walls; they are firm too, and mirror where they are met squarely
 CAPSULE = 8.0  # half dB
+WITHIN, SEEN = 9.0, 1.0  # mm under the capsule, and ml there, of vessels that a CT must show to be followed
 MARGIN = 4.0  # mm around a tube to which it is known how far it is
 
 # Where the main branches go from their root: direction, share of the way to the surface.
@@ -45,14 +47,23 @@ def paint_liver(whole: Region, rng: np.random.Generator, trunks: Courses | None)
     region = whole.of_class(T.LIVER, 12.0)
     if region is None:
         return
-    organ = solid(region, region.tissue == T.LIVER)
+    liver = region.tissue == T.LIVER
+    organ = solid(region, liver)
     if len(organ.points) < 4000:  # 100 ml: a slice of a liver holds no tree
         return
+    region.add_echo(liver & ~_shifted_all(liver), CAPSULE)
+    if trunks is None and _vessels_within(region, organ) > SEEN:
+        return
     veins, portal = liver_trees(region, organ, rng, trunks)
-    liver = region.tissue == T.LIVER
-    region.add_echo(liver & ~_shifted_all(region.tissue == T.LIVER), CAPSULE)
     _paint_ligaments(region, portal, veins)
     _paint_trees(region, veins, portal)
+
+
+def _vessels_within(region: Region, organ: Solid) -> float:
+    """Return the ml of vessels that the CT itself shows deep in the organ; no tree is grown beside them."""
+    index = np.argwhere(region.tissue == T.VESSEL)
+    held = organ.inside(apply(region.ct_from_voxel, index.astype(float)), WITHIN)
+    return float(np.count_nonzero(held) * np.prod(region.spacing)) / 1000
 
 
 def liver_trees(

@@ -12,7 +12,7 @@ from us_sim.core.tissue import TissueClass as T
 
 DIAPHRAGM = 2.5  # mm of muscle between lung and what lies under it
 SEPTA, LOBULES, PATCH = 16.0, 7.0, 10.0  # mm: wavelengths of the sheets in fat and pancreas, and of the fat's tone
-BRIGHT, DARK = (10.0, 8.0), (-4.0, -4.0)  # half dB of a sheet and between two, in fat and pancreas
+BRIGHT, DARK = (8.0, 7.0), (-3.0, -4.0)  # half dB of a sheet and between two, in fat and pancreas
 STEEP = (70.0, 40.0)  # half dB by which a sheet falls off for a standard deviation of the noise
 _LIVER, _SPLEEN, _LUNG, _MUSCLE = int(T.LIVER), int(T.SPLEEN), int(T.LUNG), int(T.MUSCLE)
 _FAT, _PANCREAS = int(T.FAT), int(T.PANCREAS)

@@ -1,0 +1,61 @@
+"""What a simulator returns for a pose, and the keywords that choose it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from us_sim.core.contact.contact import Contact
+from us_sim.core.contact.force import Wrench
+from us_sim.core.contact.touch import Touch
+from us_sim.core.geometry.transforms import Matrix
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """The outputs at one pose; those not requested are None.
+
+    Attributes:
+        image: (H, W) uint8 B-mode, exactly 0 outside the fan.
+        ct_slice: (H, W) int16 HU of the whole plane.
+        labels: (H, W) uint8 classes of the whole plane.
+        contact: of the probe with the skin.
+        wrench: of the patient on the probe; of a probe at rest, unless its touch has a velocity.
+        ct_from_probe: (4, 4) the pose, mm.
+        renderer: of the image.
+        deformed: whether tissue is deformed by the probe.
+        phase: respiratory, 0 to 1; 0 in breath-hold.
+        unknown_fraction: fraction of the fan beyond the CT, 0 to 1.
+    """
+
+    image: NDArray[np.uint8] | None
+    ct_slice: NDArray[np.int16] | None
+    labels: NDArray[np.uint8] | None
+    contact: Contact
+    wrench: Wrench
+    ct_from_probe: Matrix
+    renderer: str
+    deformed: bool = False
+    phase: float = 0.0
+    unknown_fraction: float = 0.0
+
+
+class Views(TypedDict, total=False):
+    """Outputs of `Simulator.render_batch`, and their renderer."""
+
+    image: bool
+    ct_slice: bool
+    labels: bool
+    renderer: str | None
+
+
+class RenderOptions(Views, total=False):
+    """All keywords of `Simulator.render_batch`."""
+
+    times: Sequence[float] | None
+    coupling: NDArray[np.float32] | None
+    touches: Sequence[Touch] | None

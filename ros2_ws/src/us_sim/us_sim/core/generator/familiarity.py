@@ -1,0 +1,91 @@
+"""How unlike its training a slice is that a generator is fed: a distance in the bottleneck of its network.
+
+The network's encoder reads the input at a quarter of its resolution, which tells anatomy and takes a thirtieth of the
+work of a frame. Mean and standard deviation of its deepest features over the slice are compared with those of the
+slices it was trained on, each in units of its own spread there (Lee et al. 2018, NeurIPS, with a diagonal covariance).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from us_sim.core.errors import ArtifactError
+from us_sim.core.generator.unet import UNet
+
+COARSE = 4  # pixels that are averaged along both axes
+FLOOR = 0.05  # least spread, as a share of the mean spread: a feature that hardly varies tells little
+USUAL = 0.99  # share of slices of other patients, unlike those learned from, that lie within the limit
+
+
+@dataclass(frozen=True, eq=False)
+class Familiar:
+    """What is usual in a generator's training.
+
+    Attributes:
+        mean, spread: (F,) of the features.
+        limit: distance within which USUAL of held-out slices lie.
+    """
+
+    mean: Tensor
+    spread: Tensor
+    limit: float
+
+    def strangeness(self, network: UNet, read: Tensor) -> Tensor:
+        """Return the distance over the limit, (B,): above 1 a slice is unlike training.
+
+        Args:
+            network: the generator's.
+            read: (B, C, H, W), what it is fed.
+        """
+        return self._distance(features(network, read)) / self.limit
+
+    def _distance(self, found: Tensor) -> Tensor:
+        return ((found - self.mean) / self.spread).square().mean(dim=1).sqrt()
+
+    def to_card(self) -> dict[str, Any]:
+        """Return what the card keeps, as numbers and lists."""
+        return {"mean": self.mean.tolist(), "spread": self.spread.tolist(), "limit": self.limit}
+
+
+@torch.inference_mode()
+def features(network: UNet, read: Tensor) -> Tensor:
+    """Return (B, F) of (B, C, H, W) input: mean and standard deviation over the slice of each deepest feature."""
+    weight = next(network.parameters())
+    x = torch.nn.functional.avg_pool2d(read, COARSE).to(weight.device, weight.dtype)
+    for level, block in enumerate(network.down):
+        x = block(x if level == 0 else torch.nn.functional.max_pool2d(x, 2))
+    flat = x.flatten(2).float()
+    return torch.cat([flat.mean(dim=2), flat.std(dim=2, correction=0)], dim=1).cpu()
+
+
+def learned(training: Tensor, held_out: Tensor) -> Familiar:
+    """Return what is usual, from the features of slices: (N, F) of training, (M, F) of patients held out."""
+    spread = training.std(dim=0)
+    found = Familiar(training.mean(dim=0), spread.clamp(min=FLOOR * float(spread.mean())), 1.0)
+    return Familiar(found.mean, found.spread, float(found._distance(held_out).quantile(USUAL)))
+
+
+def from_card(kept: dict[str, Any]) -> Familiar | None:
+    """Read what `to_card` gave; None for a card that keeps nothing.
+
+    Raises:
+        ArtifactError: not what `to_card` gives.
+    """
+    if not kept:
+        return None
+    try:
+        mean, spread = (torch.tensor(kept[name], dtype=torch.float32) for name in ("mean", "spread"))
+        limit = float(kept["limit"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ArtifactError(f"card: familiar lacks mean, spread, limit as numbers ({error}); export again") from error
+    good = mean.ndim == 1 and mean.shape == spread.shape and bool(mean.isfinite().all() and spread.isfinite().all())
+    if not (good and len(mean) > 0 and float(spread.min()) > 0 and 0 < limit < float("inf")):
+        raise ArtifactError(
+            f"card: familiar has means {tuple(mean.shape)}, spreads {tuple(spread.shape)} and limit {limit}; expected "
+            "as many finite means as positive spreads, and a positive limit"
+        )
+    return Familiar(mean, spread, limit)

@@ -1,0 +1,129 @@
+"""From poses to image, HU and classes: what one simulator samples and draws with, on one device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from us_sim.core.compute.device import Device, on_host
+from us_sim.core.config import SOFT_WINDOW, ImageSettings
+from us_sim.core.generator.artifact import Generator
+from us_sim.core.generator.encoding import window
+from us_sim.core.generator.renderer import LearnedRenderer
+from us_sim.core.geometry.probe import ProbeGeometry
+from us_sim.core.geometry.transforms import Matrix
+from us_sim.core.patient.patient import Patient
+from us_sim.core.physics.b_mode import polar_frame
+from us_sim.core.physics.imaging import formation
+from us_sim.core.physics.scan_conversion import conversion_grid, scan_convert
+from us_sim.core.physics.scanner_file import ScannerPreset
+from us_sim.core.sampling.moved_sampler import MovedSampler, Source
+from us_sim.core.sampling.reslice import elevation_beam
+from us_sim.core.sampling.sampler import Sampler, Slice, sampler_on
+
+
+class Pipeline:
+    """Sampler, image formation and generator of one simulator; all that does not depend on the pose is made once.
+
+    Args:
+        patient: to sample.
+        probe: whose frames they are.
+        settings: gain and the like.
+        generator: of the renderer of that name; None, or one that does not fit the probe, leaves that renderer out.
+        device: where all of it lies.
+        seed: of scatterers and noise.
+        scanner: whose constants and acoustic table form the image; None for the generic ones.
+        like: an earlier pipeline, whose parts are shared where nothing has changed for them.
+    """
+
+    sampler: Sampler
+    _learned: LearnedRenderer | None
+
+    def __init__(
+        self,
+        patient: Patient,
+        probe: ProbeGeometry,
+        settings: ImageSettings,
+        generator: Generator | None,
+        device: Device,
+        seed: int,
+        scanner: ScannerPreset | None,
+        like: Pipeline | None = None,
+    ) -> None:
+        self._patient, self._probe, self._generator = patient, probe, generator
+        self._device, self._seed, self._scanner = device, seed, scanner
+        if like is not None and not (like._device.same_place(device) and like._seed == seed):
+            like = None
+        on, acoustics = device.torch_device, scanner or ScannerPreset()
+        if like is not None and like._patient is patient and like._scanner == scanner:
+            self.sampler = like.sampler
+        else:
+            self.sampler = sampler_on(on, patient, seed, acoustics.tissues)
+        self._beam = elevation_beam(probe.slice_thickness, probe.elevation_planes)
+        self._pixels = torch.tensor(probe.pixel_points).to(on)
+        self._lines = torch.tensor(probe.polar_points).to(on)
+        self._grid, self._fan = conversion_grid(probe, on)
+        self._formation = formation(probe, settings, seed, on, acoustics.constants)
+        self._learned = self._learned_renderer(settings, like)
+
+    def _learned_renderer(self, settings: ImageSettings, like: Pipeline | None) -> LearnedRenderer | None:
+        """What the generator renders with; None if there is none that fits this probe."""
+        generator, probe = self._generator, self._probe
+        if generator is None or generator.card.refusal(probe) is not None:
+            return None
+        if like is not None and like._learned is not None and like._generator is generator and like._probe == probe:
+            return like._learned.with_settings(settings)
+        return LearnedRenderer(generator, probe, settings, self._seed)
+
+    def render(
+        self, renderer: str, poses: Matrix, sources: Sequence[Source | None], lines: NDArray[np.float32],
+        image: bool, ct_slice: bool, labels: bool,
+    ) -> list[tuple[Any, Any, Any]]:  # fmt: skip
+        """Return image, slice and labels of every pose, as in `Frame`; None for what is not wanted.
+
+        Args:
+            renderer: of the image; one that `Simulator.check_renderer` accepts.
+            poses: (B, 4, 4) rigid, mm.
+            sources: for each pose, where the tissue at points lay in the CT; None where it lies there still.
+            lines: (B, L) coupling of the scan lines.
+            image, ct_slice, labels: what to make.
+        """
+        sampler: Sampler = MovedSampler(self.sampler, sources) if any(sources) else self.sampler
+        cut = classes = None
+        if ct_slice or (image and self._reads_slice(renderer)):
+            cut = sampler.slice(self._pixels, poses, self._beam)
+        if labels:
+            classes = cut[1] if cut else sampler.classes(self._pixels, poses)
+        drawn = self._draw(renderer, sampler, poses, lines, cut) if image else None
+        arrays = on_host(
+            drawn.round().to(torch.uint8) if drawn is not None else None,
+            cut[0].round().to(torch.int16) if cut and ct_slice else None,
+            classes,
+        )
+        none = [None] * len(poses)
+        return list(zip(*(none if array is None else list(array) for array in arrays), strict=True))
+
+    def _reads_slice(self, renderer: str) -> bool:
+        """Whether a renderer reads the slice at the frame's own pixels."""
+        return renderer == "ct" or (renderer == "generator" and self._learned is not None and self._learned.reads_frame)
+
+    def _draw(
+        self, renderer: str, sampler: Sampler, poses: Matrix, lines: NDArray[np.float32],
+        cut: Slice | None,
+    ) -> Tensor:  # fmt: skip
+        """(B, H, W) grey levels, 0 to 255."""
+        if renderer == "ct":
+            assert cut is not None
+            return (window(cut[0], *SOFT_WINDOW) + 1) * 127.5 * self._fan
+        coupling = torch.from_numpy(lines).to(self._device.torch_device)
+        if renderer == "physics":
+            anatomy = sampler.anatomy(self._lines, poses, self._beam)
+            polar = polar_frame(anatomy, coupling, self._formation)
+            return scan_convert(polar, self._grid, self._fan)
+        assert self._learned is not None
+        return self._learned.draw(sampler, poses, coupling, self._beam, cut)

@@ -1,0 +1,56 @@
+"""Learn what is usual for a generator and keep it in its card: python -m us_sim.offline.familiarity FILE
+
+Slices of phantoms like those of its training, and of others that are held out, are seen along every motion.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from us_sim.core.config import ImageSettings
+from us_sim.core.generator.artifact import Generator, load_generator, save_generator
+from us_sim.core.generator.familiarity import features, learned
+from us_sim.core.generator.renderer import LearnedRenderer
+from us_sim.core.patient.patient import Patient, builtin_patient
+from us_sim.core.robot.motion import MOTIONS, motion
+from us_sim.core.sampling.reslice import elevation_beam
+from us_sim.core.sampling.sampler import CpuSampler
+
+TRAINING, HELD_OUT = range(8), range(2000, 2004)  # seeds of phantoms
+VIEWS = 12  # poses of each motion
+
+
+def seen(generator: Generator, patients: Iterable[tuple[int, Patient]]) -> Tensor:
+    """Return the features, (N, F), of slices of patients, each with the seed of its scatterers."""
+    probe = generator.card.probe
+    renderer = LearnedRenderer(generator, probe, ImageSettings(), 0)
+    beam, found = elevation_beam(probe.slice_thickness, probe.elevation_planes), []
+    for seed, patient in patients:
+        sampler = CpuSampler(patient, seed)
+        for name in MOTIONS:
+            for pose in motion(name, patient, VIEWS):
+                found.append(features(generator.network, renderer.read(sampler, pose[None], beam)))
+    return torch.cat(found)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Look at the phantoms, and write the file again with what was found."""
+    parser = argparse.ArgumentParser(prog="us_sim.offline.familiarity", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("generator", type=Path, help="artifact, .safetensors; it is written anew")
+    file = parser.parse_args(argv).generator
+    generator = load_generator(file)
+    training, others = (seen(generator, ((s, builtin_patient(s)) for s in seeds)) for seeds in (TRAINING, HELD_OUT))
+    familiar = learned(training, others)
+    save_generator(file, generator.network, replace(generator.card, familiar=familiar.to_card()))
+    print(f"{file}: {len(training)} slices, {len(others)} held out, limit {familiar.limit:.2f} spreads")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
