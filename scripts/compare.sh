@@ -9,7 +9,7 @@ shift
 
 small='--set generator.width=0.25 --set method.critic_width=0.25 --set method.segmenter_width=0.25
        --set schedule.epoch=40 --set schedule.batch=1 --set loop.precision=bf16 --set loop.checkpoint_every=200
-       --set loop.panel_every=200 --set loop.keep=1'
+       --set loop.panel_every=200 --set loop.keep=1 --set loop.validate_every=0'
 square="--set generator.pixels=96 --set generator.probe=c5_2"
 phantoms='repeat: 4, samples: 128, at_once: 6'
 sweep='{kind: frames, path: "${US_SIM_DATA}/us_liver_sweep/frames", frames: [0, 102]}'

@@ -284,6 +284,22 @@ def test_the_command_goes_on_and_says_so(
     assert "generator.card" not in told
 
 
+def test_workers_fill_shard_by_shard_what_one_process_fills(
+    patient: Patient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spread(work: Any, items: Any, workers: int, scheduler: str) -> Any:
+        assert (workers, scheduler) == (2, "tcp://here:1")
+        return [(item, work(item)) for item in reversed(list(items))]
+
+    monkeypatch.setattr(assembly, "builtin_patient", lambda seed, detail=True: patient)
+    monkeypatch.setattr(render, "spread", spread)
+    assert render.main(arguments(tmp_path / "one", 6)) == 0
+    assert render.main([*arguments(tmp_path / "two", 6), "--workers", "2", "--scheduler", "tcp://here:1"]) == 0
+    names = [path.name for path in sorted((tmp_path / "one").iterdir())]
+    assert names == [path.name for path in sorted((tmp_path / "two").iterdir())]
+    assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in names)
+
+
 def test_an_interrupt_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
                                         tmp_path: Path) -> None:  # fmt: skip
     def interrupted(*_: object) -> None:

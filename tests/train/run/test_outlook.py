@@ -18,9 +18,10 @@ from scyclegan_train.method.scyclegan import SCycleGan
 from scyclegan_train.run.checkpoint import checkpoints, read_weights
 from scyclegan_train.run.export import latest
 from scyclegan_train.run.journal import read_stats
-from scyclegan_train.run.loop import Tally, train
+from scyclegan_train.run.loop import train
 from scyclegan_train.run.outlook import Cost, costs_of, header, shapes, whole_time
 from scyclegan_train.run.schedule import Schedule
+from scyclegan_train.run.tally import Tally
 from scyclegan_train.run.validation import validate
 from us_sim.core.errors import ConfigError
 

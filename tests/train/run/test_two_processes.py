@@ -21,7 +21,8 @@ from scyclegan_train.data.inputs import Inputs
 from scyclegan_train.data.samples import CtBatch, UsBatch
 from scyclegan_train.run.checkpoint import checkpoints
 from scyclegan_train.run.journal import read_stats
-from scyclegan_train.run.loop import Tally, TrainingStopped, build_model, train
+from scyclegan_train.run.loop import TrainingStopped, build_model, train
+from scyclegan_train.run.tally import Tally
 
 ROOT = Path(__file__).resolve().parents[3]
 BATCH = 4  # of both processes together
@@ -93,7 +94,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }  # fmt: skip
         command = [sys.executable, __file__, str(rank), "2", str(folder)]
         processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
-    messages = [process.communicate(timeout=200)[1] for process in processes]
+    try:
+        messages = [process.communicate(timeout=280)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
     assert [process.returncode for process in processes] == [0, 0], "\n".join(messages)
     return folder
 

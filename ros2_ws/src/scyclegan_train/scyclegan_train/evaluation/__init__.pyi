@@ -1,3 +1,5 @@
+from .envelopes import envelope_of as envelope_of
+from .envelopes import nakagami as nakagami
 from .intervals import Interval as Interval
 from .intervals import kid as kid
 from .intervals import kid_interval as kid_interval

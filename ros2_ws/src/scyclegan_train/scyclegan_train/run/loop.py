@@ -7,15 +7,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, distributed
+from torch import distributed
 
 from scyclegan_train.config import Config
 from scyclegan_train.config_file import to_yaml
@@ -37,54 +36,18 @@ from scyclegan_train.run.mean import Mean
 from scyclegan_train.run.outlook import Cost, costs_of, header, whole_time
 from scyclegan_train.run.panels import panel
 from scyclegan_train.run.schedule import Phase, Schedule
+from scyclegan_train.run.tally import Tally
 from scyclegan_train.run.validation import keep_best, validate, value_of
 from us_sim.core.errors import UsSimError
 
 CONFIG = "config.yaml"
 TIMED = 3  # steps by whose fastest a dry run goes
-DEAD = 1e-3  # a discriminator with a loss below it has nothing to teach any more
 PANEL_ROWS = 4
 CALIBRATION = 16  # batches that batch statistics are measured on
 
 
 class TrainingStopped(UsSimError, RuntimeError):
     """Training cannot continue; the message names the last good checkpoint and the remedy."""
-
-
-@dataclass
-class Tally:
-    """Sums of losses since the last entry, on the device: reading them at every step would wait for the GPU."""
-
-    sums: dict[str, Tensor] = field(default_factory=dict)
-    count: int = 0
-    dead: dict[str, int] = field(default_factory=dict)  # steps for which a discriminator has been dead
-    best: float = math.inf  # least value on held-out samples
-    since: int = 0  # validations since then
-
-    def better(self, value: float) -> bool:
-        """Take in what a validation found; return whether it is the best so far."""
-        better = value < self.best
-        self.best, self.since = (value, 0) if better else (self.best, self.since + 1)
-        return better
-
-    def add(self, losses: Losses) -> None:
-        """Take in a step."""
-        for name, value in losses.items():
-            self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
-        self.count += 1
-
-    def means(self, average: Callable[[list[Tensor]], None] = lambda tensors: None) -> dict[str, float]:
-        """Return the means over the steps, and by `average` over the processes, and start anew."""
-        if not self.sums:
-            return {}
-        values = torch.stack(list(self.sums.values())) / self.count
-        average([values])
-        found = dict(zip(self.sums, values.tolist(), strict=True))
-        for name, value in found.items():
-            if name.startswith("critic"):
-                self.dead[name] = self.dead.get(name, 0) + self.count if value < DEAD else 0
-        self.sums, self.count = {}, 0
-        return found
 
 
 def train(

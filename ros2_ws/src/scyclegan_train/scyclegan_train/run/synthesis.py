@@ -120,7 +120,7 @@ def synthesise(slices: Path, what: Synthesis) -> int:
                 list(writers.map(_write_png, paths, pictures))
     told = {**about, "generator": what.generator.stem, "generator_sha256": digest, "frames": names}
     with atomic_write(_card_file(slices, what.out)) as partial:
-        partial.write_text(json.dumps(told, indent=1) + "\n")
+        partial.write_text(json.dumps(told, indent=1, sort_keys=True) + "\n")  # a file tells its header in any order
     return len(names)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from scyclegan_train.evaluation.nakagami import envelope_of, nakagami
+from scyclegan_train.evaluation.envelopes import envelope_of, nakagami
 
 
 @pytest.mark.parametrize(("shape", "spread"), [(0.6, 2.0), (1.0, 1.0), (3.0, 0.25)])
