@@ -50,7 +50,8 @@ def python_main(module: str) -> list[str]:
         "import os, signal, sys; signal.signal(signal.SIGINT, lambda *_: os._exit(0)); "
         "signal.pthread_sigmask(signal.SIG_SETMASK, []); "
         f"from {die_with.__module__} import die_with; die_with({os.getpid()}, signal.SIGKILL); "
-        f"from {module} import main; signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(main())"
+        f"from {module} import main; from us_sim.core.command import leave; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); leave(main())"
     )
     return [sys.executable, "-c", code]
 

@@ -6,11 +6,9 @@ session.
 
 from __future__ import annotations
 
-import sys
-
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
-from us_sim.core.command import as_command
+from us_sim.core.command import as_command, leave
 from us_sim.core.errors import ConfigError
 from us_sim.ros import parameters
 from us_sim.ros.diagnostics import Statistics
@@ -118,4 +116,4 @@ def main(args: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

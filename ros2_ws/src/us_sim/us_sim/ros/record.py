@@ -19,7 +19,7 @@ from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image
 from us_sim_msgs.msg import Contact, FrameInfo, ProbeInfo
 
-from us_sim.core.command import as_command
+from us_sim.core.command import as_command, leave
 from us_sim.core.errors import RecordingError
 from us_sim.ros.conversions import nanoseconds
 from us_sim.ros.folders import RECORDINGS
@@ -105,4 +105,4 @@ def main(args: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())
