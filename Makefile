@@ -1,6 +1,7 @@
 # `make sim` and `make test` set everything up on the first run; later ones skip that.
 #   make sim ARGS="ct:=/path/ct.nii.gz labels:=/path/seg.nii.gz renderer:=physics"
 #   make test ARGS="-k reslice"
+#   make soak ARGS="--minutes 5"    half an hour if not said otherwise
 #   make PYTHON=python3.12 sim      another interpreter, 3.10 to 3.13
 
 SHELL := /bin/bash
@@ -8,11 +9,11 @@ PYTHON ?= python3
 ARGS ?=
 export PYTHON
 
-.PHONY: help setup sim test lint bench docs clean
+.PHONY: help setup sim test lint bench soak docs clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "targets: setup sim test lint bench docs clean"
+	@echo "targets: setup sim test lint bench soak docs clean"
 
 setup:
 	@scripts/setup.sh requirements.txt
@@ -27,6 +28,9 @@ test:
 lint:
 	@scripts/setup.sh requirements.txt requirements-dev.txt
 	@scripts/test.sh lint
+
+soak: setup
+	@. ./env.sh && exec python -m us_sim.bringup.soak $(ARGS)
 
 bench:
 	@scripts/setup.sh requirements.txt requirements-bench.txt

@@ -90,6 +90,20 @@ def test_every_list_of_the_package_is_installed_by_a_list_of_the_repository() ->
     assert [file.name for file in REQUIREMENTS if file.parent != ROOT and file.name not in lists] == []
 
 
+def test_the_lock_holds_every_requirement_with_its_hashes() -> None:
+    entries = (ROOT / "requirements.lock").read_text().replace("\\\n", "").splitlines()
+    pattern = re.compile(r"([\w.-]+)==([\w.+]+)(?: ; [^#]+?)?((?:\s+--hash=sha256:[0-9a-f]{64})+)")
+    found = [pattern.fullmatch(line.strip()) for line in entries]
+    assert [line for line, match in zip(entries, found, strict=True) if match is None] == []
+    locked = {(match[1].lower(), match[2]) for match in found if match is not None}
+    package = ROOT / "ros2_ws/src/us_sim"
+    lists = [ROOT / "requirements-ros.txt", package / "requirements.txt"]
+    lists += [package / f"requirements-{extra}.txt" for extra in ("int8", "viewer", "train")]
+    wanted = {name.lower().replace("_", "-") for file in lists for name in named(file)}
+    assert wanted <= {name for name, _ in locked}
+    assert ("torch", "2.13.0") in locked
+
+
 def test_the_launch_folder_is_the_packages_own() -> None:
     assert (ROOT / "launch").resolve() == ROOT / "ros2_ws" / "src" / "us_sim" / "launch"
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from subprocess import DEVNULL, Popen
+from subprocess import DEVNULL, Popen, TimeoutExpired
 from typing import Any
 
 import numpy as np
@@ -94,7 +94,11 @@ def started(commands: dict[str, list[str]], environment: dict[str, str]) -> Iter
         for process in running.values():
             process.terminate()
         for process in running.values():
-            process.wait(20)
+            try:
+                process.wait(20)
+            except TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def soaked(minutes: float, words: Sequence[str]) -> tuple[dict[str, Record], Watcher, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -30,6 +31,8 @@ def run(
     Errors of callbacks are logged and counted; only those named in `ends` end it.
     """
     die_with_named_parent(signal.SIGINT)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # it too leaves a load in work at once
     rclpy.init(args=args)
     try:
         node = make()
