@@ -15,13 +15,14 @@ import torch
 from safetensors import safe_open
 from scipy.ndimage import map_coordinates
 from tests.core.patients import box_patient
+from tests.train.synthetic import TinyCt
 from tests.train.tiny import tiny_card
 
 from scyclegan_train.config_file import load_config
 from scyclegan_train.data.cases import CtCase, find_cases, read_list, shard_of
 from scyclegan_train.data.cutting import drawn_cases, slices_of, transverse_poses
 from scyclegan_train.data.faults import DataError, Faults
-from scyclegan_train.data.slices import PreparedCt
+from scyclegan_train.data.slices import PreparedCt, about_slices, write_slices
 from scyclegan_train.data.splits import split_of
 from scyclegan_train.prepare import main
 from us_sim.core.generator.card import Card
@@ -225,6 +226,21 @@ def test_scans_are_drawn_by_seed_from_each_split(tmp_path: Path) -> None:
     assert [case.split for case in drawn].count("train") == [case.split for case in drawn].count("val") == 5
     assert drawn == drawn_cases(cases, 5, 0) != drawn_cases(cases, 5, 1)
     assert drawn_cases(cases, 0, 0) == cases
+
+
+def test_the_same_slices_are_the_same_bytes(tmp_path: Path) -> None:
+    batch = TinyCt(tiny_card()).batch([0, 1])
+    about = {"split": "train", "patient": "Müller", "ct": "x.nii", "sha256": "0"}
+    write_slices(tmp_path / "a.safetensors", batch, about)
+    data = (tmp_path / "a.safetensors").read_bytes()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    assert list(header["__metadata__"]) == ["ct", "patient", "sha256", "split"]
+    assert about_slices(tmp_path / "a.safetensors") == {**about, "slices": "2"}
+    with safe_open(str(tmp_path / "a.safetensors"), "pt") as file:
+        assert torch.equal(file.get_tensor("hu"), batch.hu.round().to(torch.int16))
+        assert torch.equal(file.get_tensor("tissue"), batch.tissue)
+    write_slices(tmp_path / "b.safetensors", batch, dict(reversed(about.items())))
+    assert (tmp_path / "b.safetensors").read_bytes() == data
 
 
 # -- shards, processes, interruption ------------------------------------------------------------------------
