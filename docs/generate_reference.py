@@ -28,6 +28,10 @@ INPUTS: Sequence[Row] = [
 ]  # fmt: skip
 TOPICS: Sequence[Row] = [
     ("~/image", "sensor_msgs/Image", "B-mode, mono8 (bgra8 by `image_encoding`); stamp of its pose, frame `probe`"),
+    ("~/image/compressed", "sensor_msgs/CompressedImage",
+     "the same as JPEG or PNG by `compressed_format`, as image_transport's plugins name it"),
+    ("~/polar", "sensor_msgs/Image",
+     "the frame read back along its scan lines, mono8: row = scan line, column = sample, placed by `~/probe_info`"),
     ("~/ct_slice", "sensor_msgs/Image", "CT slice in HU, 16SC1"),
     ("~/ct_view", "sensor_msgs/Image", "CT slice in the soft-tissue window, -150 to 250 HU, mono8"),
     ("~/labels", "sensor_msgs/Image", "tissue class of every pixel, mono8; names and colours in `~/probe_info`"),
@@ -57,10 +61,14 @@ SERVICES: Sequence[Row] = [
     ("~/load_generator", "us_sim_msgs/LoadGenerator",
      "loads another generator (`.safetensors` with its model card) from one of the `data_folders`; likewise"),
     ("~/freeze", "std_srvs/SetBool", "freezes the image; contact and wrench go on"),
+    ("~/wrench_zero", "std_srvs/Trigger",
+     "takes the present wrench as zero for `~/wrench`, as a force sensor does, until the node is activated anew"),
 ]  # fmt: skip
 OTHERS: Sequence[tuple[str, str, str, str]] = [
     ("probe_motion", "~/run", "service std_srvs/SetBool", "stops the demo motion and resumes it"),
     ("us_sim_scan", "~/scan", "action us_sim_msgs/Scan", "raster or path over the skin, with feedback and cancel"),
+    ("us_sim_scan", "~/stop", "service std_srvs/Trigger", "ends the scan, whoever sent the goal: the probe lifts off"),
+    ("us_sim_servo", "~/stop", "service std_srvs/Trigger", "ends the search: the probe lifts off"),
     ("us_sim_servo", "~/state", "std_msgs/String",
      "latched: waiting, press, search, sweep, centre, hold, absent, failed"),
     ("us_sim_servo", "~/offset", "geometry_msgs/PointStamped", "estimated centre of the organ, in frame `probe`"),

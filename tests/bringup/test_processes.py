@@ -222,7 +222,7 @@ def test_sim_sh_killed_leaves_nothing_running(tmp_path: Path) -> None:
     (tmp_path / "scripts" / "sim.sh").write_text((SOURCES.parents[2] / "scripts" / "sim.sh").read_text())
     program = tmp_path / "bin" / "python"
     program.write_text(
-        f"#!{sys.executable}\nimport os, signal\nfrom us_sim.bringup.processes import die_with\n"
+        f"#!{sys.executable}\nimport os, signal\nfrom us_sim.ros.parent import die_with\n"
         "die_with(int(os.environ['US_SIM_PARENT']), signal.SIGTERM)\nos.write(1, b'sim %d\\n' % os.getpid())\n"
         "signal.pause()\n"
     )

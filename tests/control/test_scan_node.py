@@ -15,6 +15,7 @@ from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import PoseStamped
 from rclpy.action import ActionClient
 from std_msgs.msg import Header
+from std_srvs.srv import Trigger
 from tests.control.flat import upright
 from us_sim_msgs.action import Scan
 from us_sim_msgs.srv import LoadPatient
@@ -56,6 +57,10 @@ class Client:
         sent = self._client.send_goal_async(wished, lambda message: self.feedback.append(message.feedback))
         self._world.until(sent.done)
         return sent.result()
+
+    def close(self) -> None:
+        """Be gone."""
+        self._client.destroy()
 
     def result(self, handle: Any) -> Any:
         """Return status and result."""
@@ -108,7 +113,7 @@ def test_a_cancelled_scan_lifts_off_and_says_so(
     world: World, flat_sim: FlatSim, scan_node: Start, client: Client
 ) -> None:
     ready(world, scan_node())
-    handle = client.send(goal())
+    handle = client.send(goal(speed=0.005))
     client.under_way()
     handle.cancel_goal_async()
     outcome = client.result(handle)
@@ -120,6 +125,41 @@ def test_a_cancelled_scan_lifts_off_and_says_so(
     assert client.result(client.send(goal())).result.success  # the next one is taken
 
 
+def test_stop_lifts_off_whoever_sent_the_goal(
+    world: World, flat_sim: FlatSim, scan_node: Start, client: Client
+) -> None:
+    ready(world, scan_node())
+    idle = world.call(Trigger, "us_sim_scan/stop", Trigger.Request())
+    assert (idle.success, idle.message) == (False, "no scan is under way")
+    handle = client.send(goal(speed=0.005))
+    client.under_way()
+    assert world.call(Trigger, "us_sim_scan/stop", Trigger.Request()).success
+    outcome = client.result(handle)
+    assert outcome.status == GoalStatus.STATUS_ABORTED
+    assert outcome.result.message.startswith("stopped by ~/stop (scanning, ")
+    assert flat_sim.poses[-1][2, 3] < 0.0  # off the skin
+
+
+@pytest.mark.parametrize("timeout", [0.2, 0.0])
+def test_a_scan_without_a_client_stops_unless_it_is_let(
+    world: World, flat_sim: FlatSim, scan_node: Start, client: Client, timeout: float
+) -> None:
+    """Ctrl-C of `ros2 action send_goal` leaves no word: its client is just gone."""
+    node = scan_node(client_timeout=timeout)
+    ready(world, node)
+    client.send(goal(speed=0.005 if timeout else 0.02))
+    client.under_way()
+    assert node._run is not None
+    scan = node._run.scan
+    client.close()
+    world.until(lambda: node._run is None)
+    if timeout:
+        assert scan.failure.startswith("its client has been gone for 0.2 s (scanning, ")
+    else:
+        assert (scan.failure, scan.progress) == ("", 1.0)
+    assert flat_sim.poses[-1][2, 3] < 0.0
+
+
 def test_another_goal_meanwhile_is_refused(world: World, flat_sim: FlatSim, scan_node: Start, client: Client) -> None:
     ready(world, scan_node())
     first = client.send(goal())
@@ -129,7 +169,7 @@ def test_another_goal_meanwhile_is_refused(world: World, flat_sim: FlatSim, scan
 
 def test_a_patient_swapped_meanwhile_ends_it(world: World, flat_sim: FlatSim, scan_node: Start, client: Client) -> None:
     ready(world, scan_node())
-    handle = client.send(goal())
+    handle = client.send(goal(speed=0.005))
     client.under_way()
     flat_sim.show_patient("two")
     outcome = client.result(handle)
@@ -149,7 +189,7 @@ def test_a_simulator_that_falls_silent_ends_it(
     world: World, flat_sim: FlatSim, scan_node: Start, client: Client
 ) -> None:
     ready(world, scan_node())
-    handle = client.send(goal())
+    handle = client.send(goal(speed=0.005))
     client.under_way()
     flat_sim.mute = True
     outcome = client.result(handle)
@@ -216,7 +256,7 @@ def test_the_nodes_own_patient_swapped_meanwhile(
     world.start()
     ready(world, scan_node())
     (tmp_path / "other.nii.gz").touch()
-    handle = client.send(goal(waypoints=[waypoint(x, 0.0, -60.0) for x in (-10.0, 10.0)]))
+    handle = client.send(goal(waypoints=[waypoint(x, 0.0, -60.0) for x in (-10.0, 10.0)], speed=0.002))  # 10 s to load
     client.under_way(0.05)
     loaded = world.call(LoadPatient, "us_sim/load_patient", LoadPatient.Request(ct=str(tmp_path / "other.nii.gz")))
     assert loaded.success

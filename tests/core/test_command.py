@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -57,6 +59,26 @@ def test_debug_shows_where(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_words_of_the_process_are_taken_where_none_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["tool", "--debug", "a"])
     assert as_command("tool")(lambda arguments: len(arguments))() == 1
+
+
+def test_leaving_waits_for_threads_and_runs_what_is_registered() -> None:
+    """And takes nothing apart after that: the object's end is not told."""
+    program = """
+import atexit, threading, time, weakref
+from concurrent.futures import ThreadPoolExecutor
+from us_sim.core.command import leave
+
+class Late:
+    def __del__(self): print("taken apart")
+
+late, pool = Late(), ThreadPoolExecutor()
+pool.submit(print, "pool").result()
+atexit.register(print, "registered")
+threading.Thread(target=lambda: (time.sleep(0.1), print("thread"))).start()
+leave(3)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "pool\nthread\nregistered\n", "")
 
 
 def mains() -> list[Path]:

@@ -38,7 +38,7 @@ class Program:
 
     def __init__(self, name: str, log: Path, *parameters: str) -> None:
         self.log = log
-        run = f"import sys; from us_sim.ros.{name} import main; sys.exit(main())"
+        run = f"from us_sim.core.command import leave; from us_sim.ros.{name} import main; leave(main())"
         words = [word for parameter in parameters for word in ("-p", parameter)]
         with log.open("w") as output:
             self.process = subprocess.Popen(

@@ -118,12 +118,29 @@ def test_with_and_without_cv_bridge_the_bytes_are_the_same(
 ) -> None:
     conversions._bridge.cache_clear()
     with_it = conversions.image_message(pixels.reshape(2, 3), HEADER)
-    assert cv_bridge == [with_it.encoding]
+    assert cv_bridge == ["mono8", with_it.encoding]  # the first one tries whether it works at all
     monkeypatch.setattr(conversions, "_bridge", lambda: None)
     without = conversions.image_message(pixels.reshape(2, 3), HEADER)
     assert with_it == without  # field by field: serialised, the gaps between fields hold anything
     assert bytes(with_it.data) == bytes(without.data)
     assert len(serialize_message(with_it)) == len(serialize_message(without))
+
+
+def test_a_cv_bridge_that_fails_at_its_first_conversion_is_gone_without(
+    cv_bridge: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Ubuntu's, built for NumPy 1, does so beside NumPy 2."""
+
+    def fails(*_: Any, **__: Any) -> Image:
+        raise RuntimeError("Unable to convert")
+
+    monkeypatch.setattr(sys.modules["cv_bridge"].CvBridge, "cv2_to_imgmsg", fails)
+    conversions._bridge.cache_clear()
+    message = conversions.image_message(np.arange(6, dtype=np.uint8).reshape(2, 3), HEADER)
+    assert bytes(message.data) == bytes(range(6))
+    conversions.image_message(np.zeros((2, 3), np.uint8), HEADER)
+    told = capfd.readouterr().err
+    assert told.count("cv_bridge does not work (RuntimeError: Unable to convert); images are filled without it") == 1
 
 
 @pytest.fixture(autouse=True)
@@ -170,7 +187,9 @@ def test_without_contact_point_and_normal_are_nan() -> None:
 
 def simulator(probe: ProbeGeometry) -> Any:
     patient = SimpleNamespace(name="p", sha256="s", volume=SimpleNamespace(detail=True))
-    return SimpleNamespace(probe=probe, settings=ImageSettings(), patient=patient, renderer="physics", generator=None)
+    return SimpleNamespace(
+        probe=probe, settings=ImageSettings(), patient=patient, renderer="physics", generator=None, scanner=None
+    )
 
 
 def test_probe_info_of_the_default_probe() -> None:
@@ -190,7 +209,7 @@ def test_probe_info_of_the_default_probe() -> None:
         message.first_pixel.z + 255 * message.pixel_spacing_z,
     ]
     np.testing.assert_allclose(last, probe.pixel_points[-1, -1] / 1000, rtol=1e-5)
-    assert (message.patient, message.patient_sha256, message.generator) == ("p", "s", "")
+    assert (message.patient, message.patient_sha256, message.generator, message.scanner) == ("p", "s", "", "")
     classes = dict(zip(message.class_names, message.class_ids, strict=True))
     assert (classes["background"], classes["liver"], classes["pancreas"], len(classes)) == (0, 1, 4, 14)
     np.testing.assert_allclose(message.class_colors[1].r, 100 / 255)
@@ -215,6 +234,22 @@ def test_a_probe_is_read_back_from_its_description(name: str) -> None:
     np.testing.assert_allclose(read.line_directions, probe.line_directions, atol=1e-12)
     np.testing.assert_allclose(read.pixel_points, probe.pixel_points, atol=1e-4)
     assert (read.depth, read.fan_mask.shape) == (pytest.approx(probe.depth), probe.fan_mask.shape)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_polar_grid_can_be_rebuilt_as_the_message_says(name: str) -> None:
+    """By the formulae in ProbeInfo.msg alone."""
+    probe = preset(name)
+    info = conversions.probe_info_message(simulator(probe), 1, "ct", HEADER)
+    u = ((np.arange(info.scan_lines) + 0.5) / info.scan_lines - 0.5)[:, None]
+    below = (np.arange(info.samples) + 0.5) * info.sample_spacing
+    if info.kind == info.LINEAR:
+        x, z = u * info.aperture + 0 * below, 0 * u + below
+    else:
+        angle = u * info.field_of_view
+        radius = (info.apex if info.kind == info.CONVEX else info.apex / np.cos(angle)) + below
+        x, z = radius * np.sin(angle), radius * np.cos(angle) - info.apex
+    np.testing.assert_allclose(1000 * np.stack([x, z], axis=-1), probe.polar_points[..., [0, 2]], atol=1e-3)
 
 
 def test_a_probe_that_cannot_be_is_refused() -> None:

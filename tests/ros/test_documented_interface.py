@@ -22,6 +22,7 @@ def _offered(found: list[tuple[str, list[str]]]) -> dict[str, str]:
 
 def test_the_reference_lists_every_topic_and_service_of_the_node(world: World) -> None:
     node = world.start()
+    world.until(lambda: len(node.get_publisher_names_and_types_by_node("us_sim", "/")) >= len(reference.TOPICS))
     published = _offered(node.get_publisher_names_and_types_by_node("us_sim", "/"))
     subscribed = _offered(node.get_subscriber_names_and_types_by_node("us_sim", "/"))
     services = _offered(node.get_service_names_and_types_by_node("us_sim", "/"))

@@ -9,9 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion
 from mcap.reader import make_reader
 from mcap_ros2.decoder import DecoderFactory
+from rclpy.duration import Duration
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 from us_sim_msgs.msg import RenderedFrame
 
@@ -57,10 +60,42 @@ def test_a_schema_names_all_that_it_contains_once() -> None:
     text = definition(PoseStamped)
     parts = [line for line in text.splitlines() if line.startswith("MSG: ")]
     assert parts == [
-        "MSG: std_msgs/Header", "MSG: builtin_interfaces/Time", "MSG: geometry_msgs/Pose", "MSG: geometry_msgs/Point",
-        "MSG: geometry_msgs/Quaternion",
+        "MSG: geometry_msgs/Pose", "MSG: geometry_msgs/Point", "MSG: geometry_msgs/Quaternion", "MSG: std_msgs/Header",
+        "MSG: builtin_interfaces/Time",
     ]  # fmt: skip
     assert text.count("=" * 80) == 5
+
+
+def test_a_topic_tells_its_hash_and_the_qos_it_was_offered_with(tmp_path: Path) -> None:
+    """As `ros2 bag record` of Jazzy does: the hash by `ros2 topic info -v`, policies by rmw's names, version 9."""
+    file, asked = tmp_path / "sweep.mcap", []
+
+    def offered(topic: str) -> list[QoSProfile]:
+        asked.append(topic)
+        return [
+            QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, lifespan=Duration(nanoseconds=2**63 - 1))
+        ]
+
+    with McapRecorder(file, offered) as recorder:
+        for number in range(3):
+            recorder.write("/us_sim/probe_pose", pose(number), log_time=number)
+    assert asked == ["/us_sim/probe_pose"]
+    with file.open("rb") as stream:
+        summary = make_reader(stream).get_summary()
+    assert summary is not None
+    (channel,) = summary.channels.values()
+    assert channel.metadata["topic_type_hash"] == (
+        "RIHS01_10f3786d7d40fd2b54367835614bff85d4ad3b5dab62bf8bca0cc232d73b4cd8"
+    )
+    (profile,) = yaml.safe_load(channel.metadata["offered_qos_profiles"])
+    assert profile == {
+        "history": "keep_last", "depth": 1, "reliability": "reliable", "durability": "transient_local",
+        "deadline": {"sec": 0, "nsec": 0}, "lifespan": {"sec": 9223372036, "nsec": 854775807},
+        "liveliness": "system_default", "liveliness_lease_duration": {"sec": 0, "nsec": 0},
+        "avoid_ros_namespace_conventions": False,
+    }  # fmt: skip
+    assert [chunk.compression for chunk in summary.chunk_indexes] == [""]
+    assert summary.chunk_indexes[0].message_index_length > 0  # without it rosbag2 cannot play in order
 
 
 def test_a_recording_is_never_written_over(tmp_path: Path) -> None:

@@ -130,3 +130,14 @@ def test_a_bad_override_at_start_is_an_error(
 ) -> None:
     with pytest.raises(error, match=match):
         UsSim(context=world.context, parameter_overrides=[override])
+
+
+def test_a_fixed_parameter_set_to_its_own_value_is_no_change(world: World) -> None:
+    """As `ros2 param load` does with what `ros2 param dump` wrote."""
+    node = world.start()
+    own = [name for config in CONFIGS for name in config.__dataclass_fields__]
+    results = [node.set_parameters([node.get_parameter(name)])[0] for name in own]
+    assert {"ct", "seed", "rate", "probe"} <= set(own)
+    assert [(name, result.reason) for name, result in zip(own, results, strict=True) if not result.successful] == []
+    (refused,) = node.set_parameters([Parameter("seed", value=5)])
+    assert "seed is fixed while the node is configured" in refused.reason

@@ -73,8 +73,13 @@ def test_frames_are_recorded_where_they_are_asked_for(world: World, tmp_path: Pa
     world.until(lambda: topics() == expected)
     recorder.destroy_node()
     with (tmp_path / "run.mcap").open("rb") as stream:
-        decoded = make_reader(stream, decoder_factories=[DecoderFactory()]).iter_decoded_messages("/us_sim/image")
-        images = [message for *_, message in decoded]
+        reader = make_reader(stream, decoder_factories=[DecoderFactory()])
+        summary = reader.get_summary()
+        images = [message for *_, message in reader.iter_decoded_messages("/us_sim/image")]
+    assert summary is not None
+    about = {channel.topic: channel.metadata for channel in summary.channels.values()}
+    assert "durability: transient_local" in about["/us_sim/probe_info"]["offered_qos_profiles"]
+    assert "durability: volatile" in about["/us_sim/image"]["offered_qos_profiles"]
     assert (images[-1].header.frame_id, images[-1].encoding) == ("probe", "mono8")
 
 

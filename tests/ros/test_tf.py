@@ -5,15 +5,25 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import TransformStamped
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from rclpy.time import Time as RosTime
+from std_srvs.srv import Trigger
 from us_sim_msgs.msg import FrameInfo
 from us_sim_msgs.srv import RenderFrame
+
+from us_sim.ros import heartbeat
+from us_sim.ros.conversions import pose_matrix
+from us_sim.ros.tf import MISSING
 
 if TYPE_CHECKING:
     from tests.ros.conftest import World
@@ -37,7 +47,9 @@ class Buffer:
     answers: ClassVar[dict[str, Callable[[RosTime], TransformStamped]]] = {}
 
     def __init__(self, node: Any = None) -> None:
-        pass
+        self.srv = node.create_service(
+            Trigger, "tf2_frames", lambda request, response: response
+        )  # as tf2_ros_py's does
 
     def lookup_transform(self, target: str, source: str, time: RosTime) -> TransformStamped:
         assert target == "ct"
@@ -64,16 +76,21 @@ class TransformBroadcaster:
         self.sent.append(transform)
 
 
+class StaticTransformBroadcaster(TransformBroadcaster):
+    sent: ClassVar[list[TransformStamped]] = []
+
+
 @pytest.fixture(autouse=True)
 def _tf2_ros(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("tf2_ros")
     module.__spec__ = ModuleSpec("tf2_ros", None)
     for thing in (TransformException, LookupException, ExtrapolationException, Buffer, TransformListener,
-                  TransformBroadcaster):  # fmt: skip
+                  TransformBroadcaster, StaticTransformBroadcaster):  # fmt: skip
         setattr(module, thing.__name__, thing)
     monkeypatch.setitem(sys.modules, "tf2_ros", module)
     monkeypatch.setattr(Buffer, "answers", {})
     monkeypatch.setattr(TransformBroadcaster, "sent", [])
+    monkeypatch.setattr(StaticTransformBroadcaster, "sent", [])
 
 
 def transform(z: float, stamp: Time | None = None) -> TransformStamped:
@@ -203,3 +220,51 @@ def test_frames_can_be_named(world: World) -> None:
     world.until(lambda: node.session.statistics.counts["accepted"])
     assert node.session.config.probe_frame_id == "us_tip"
     assert all(info.header.frame_id == "us_tip" for info in infos)
+
+
+def test_the_plane_of_the_image_is_a_frame_with_its_first_pixel_as_origin(world: World) -> None:
+    node = world.start()
+    world.sender(node)
+    (sent,) = StaticTransformBroadcaster.sent
+    probe = node.session.scene.simulator.probe
+    assert (sent.header.frame_id, sent.child_frame_id) == ("probe", "probe_image")
+    probe_from_image = pose_matrix(sent.transform)
+    (dx, dz), (x0, z0) = probe.pixel_spacing, probe.first_pixel
+    pixel = probe_from_image @ [20 * dx, 30 * dz, 0.0, 1.0]  # column 20, row 30
+    np.testing.assert_allclose(pixel[:3], [x0 + 20 * dx, 0.0, z0 + 30 * dz], atol=1e-9)
+    np.testing.assert_allclose(np.linalg.det(probe_from_image[:3, :3]), 1.0)
+    node.set_parameters([Parameter("depth", value=90.0)])
+    assert len(StaticTransformBroadcaster.sent) == 2
+    assert StaticTransformBroadcaster.sent[1].transform.translation.x != sent.transform.translation.x
+
+
+def test_cycles_leave_no_service_and_no_topic_behind(world: World) -> None:
+    """The buffer of tf2_ros makes a service tf2_frames at its node, and never takes it down."""
+    node = world.start(autostart=False)
+
+    def offered() -> tuple[int, int, int]:
+        return len(list(node.services)), len(list(node.publishers)), len(list(node.subscriptions))
+
+    before = offered()
+    for _ in range(50):
+        assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        assert offered() != before
+        assert node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
+        assert offered() == before
+
+
+def test_tf_that_stops_is_told_with_its_age(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    Buffer.answers["probe"] = lambda time: transform(0.1, Time(sec=3))
+    node = world.start(pose_source="tf", rate=100.0)
+    frames(world, node)
+    world.until(lambda: node.session.statistics.counts["accepted"])
+    statuses = world.listen(DiagnosticArray, "/diagnostics")
+    monkeypatch.setattr(heartbeat, "STALE", 0.2)
+    world.until(lambda: statuses and "TF has brought no new pose for" in statuses[-1].status[0].message)
+    assert statuses[-1].status[0].level == DiagnosticStatus.WARN
+
+
+def test_the_hint_names_the_package_with_the_python_module() -> None:
+    assert "ros-$ROS_DISTRO-tf2-ros-py" in MISSING
+    package = Path(__file__).resolve().parents[2] / "ros2_ws" / "src" / "us_sim" / "package.xml"
+    assert "<exec_depend>tf2_ros_py</exec_depend>" in package.read_text()

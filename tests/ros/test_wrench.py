@@ -14,7 +14,7 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_msgs.msg import Float32
-from std_srvs.srv import SetBool
+from std_srvs.srv import SetBool, Trigger
 from us_sim_msgs.msg import Contact, FrameInfo
 from us_sim_msgs.srv import LoadPatient, RenderFrame
 from visualization_msgs.msg import MarkerArray
@@ -241,3 +241,25 @@ def test_rendered_poses_breathe_by_their_stamps(world: World) -> None:
     answer = world.call(RenderFrame, "us_sim/render", RenderFrame.Request(poses=poses))
     assert answer.success
     assert node.session.scene.simulator.times[-3:] == [10.0, 11.0, 12.0]
+
+
+def test_zeroing_takes_the_present_wrench_off(world: World) -> None:
+    node = world.start()
+    answer = world.call(Trigger, "us_sim/wrench_zero", Trigger.Request())
+    assert not answer.success
+    assert answer.message.startswith("there is no wrench yet")
+    wrenches = world.listen(WrenchStamped, "us_sim/wrench")
+    world.listened(node.session.outputs.wrench)
+    send = world.sender(node)
+
+    def force(stamp: float, depth: float) -> float:
+        world.until(lambda: send(world.pose(stamp, z=-RADIUS + depth)) or wrenches[-1].header.stamp.sec == int(stamp))
+        return float(wrenches[-1].wrench.force.z)
+
+    world.until(lambda: wrenches)
+    pressed, harder = force(2.0, 3.0), force(4.0, 5.0)
+    assert harder < pressed < 0
+    force(6.0, 3.0)
+    assert world.call(Trigger, "us_sim/wrench_zero", Trigger.Request()).success
+    assert force(8.0, 3.0) == pytest.approx(0.0, abs=1e-9)
+    assert force(10.0, 5.0) == pytest.approx(harder - pressed, rel=0.01)  # damping counts, too

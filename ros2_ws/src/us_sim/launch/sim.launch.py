@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable, Shutdown
 from launch.events.process import ProcessExited
@@ -31,6 +30,7 @@ from us_sim.bringup.processes import RESTARTS
 from us_sim.bringup.rviz_layout import filled
 from us_sim.core.generator.shipped import shipped_arm
 from us_sim.core.robot.placement import HOLDER_ORDER, TABLE, TABLE_ORDER, six_numbers
+from us_sim.ros.parent import PARENT
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -69,6 +69,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         "remappings": list(remappings(values).items()),
         "sigterm_timeout": "3",
         "sigkill_timeout": "1",  # all is gone within 5 s of Ctrl-C
+        "additional_env": {PARENT: str(os.getpid())} if values.get("end_with_launch", True) else {},
     }
 
     def own(executable: str, parameters: set[str], kind: type[Node] = Node) -> Node:
@@ -88,6 +89,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             package="tf2_ros",
             executable="static_transform_publisher",
             arguments=["--frame-id", parent, "--child-frame-id", child, *words],
+            on_exit=_end_all,  # poses would go on with half of their way unknown
             **common,
         )
 
@@ -118,7 +120,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 def _layout(values: dict[str, Value], namespace: str, ct_frame: str) -> str:
     """Return the path of the layout for this launch, beside its log files."""
     on_table = "world_from_ct" in values
-    shipped = Path(get_package_share_directory("us_sim"), "rviz", "arm.rviz" if on_table else "us_sim.rviz")
+    shipped = Path(__file__).resolve().parents[1] / "rviz" / ("arm.rviz" if on_table else "us_sim.rviz")
     frame, robot_has_probe = "world" if on_table else ct_frame, "flange_frame_id" not in values
     path = Path(launch_config.log_dir, "us_sim.rviz")
     path.write_text(filled(shipped.read_text(), namespace, frame, robot_has_probe=robot_has_probe))

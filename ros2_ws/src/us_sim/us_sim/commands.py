@@ -6,19 +6,20 @@ import sys
 from functools import partial
 from importlib import import_module
 
+from us_sim.core.command import leave
+
 ENDINGS = ("_msgs", "_srvs", "_interfaces")  # of packages of messages
 
 
 def start(command: str, module: str) -> int:
-    """Run `main` of a module; return its exit status, or 2 where ROS 2 or an extra is not installed."""
+    """Run `main` of a module and leave with its exit status; return 2 where ROS 2 or an extra is not installed."""
     try:
         main = import_module(module).main
     except ModuleNotFoundError as error:
         remedy = remedy_for((error.name or "").split(".")[0])
         print(f"{command}: Python finds no module {error.name!r}; {remedy}", file=sys.stderr)
         return 2
-    code: int = main()
-    return code
+    return leave(main())
 
 
 def remedy_for(package: str) -> str:

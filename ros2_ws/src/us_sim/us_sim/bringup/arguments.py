@@ -49,6 +49,9 @@ class LaunchConfig:
         "most), or all end",
         choices=("go_on", "restart", "end_all"),
     )
+    end_with_launch: bool = setting(
+        True, "the nodes end when the process that launched them is gone, even if it was killed"
+    )
     use_sim_time: bool = setting(False, "use the time of /clock")
 
     def __post_init__(self) -> None:
@@ -100,7 +103,11 @@ MOTION = {*_understood(MotionConfig), *PATIENT}
 ARM = {*_understood(ArmConfig), *PATIENT}
 # What clarius_ros2 (github.com/idra-lab/clarius_ros2) calls its image, its frame and the service that stops it.
 CLARIUS_FRAME = "clarius_probe"
-CLARIUS_NAMES = {"us_sim/image": "us_image", "us_sim/freeze": "enable_freeze"}
+CLARIUS_NAMES = {
+    "us_sim/image": "us_image",
+    "us_sim/image/compressed": "us_image/compressed",
+    "us_sim/freeze": "enable_freeze",
+}
 
 
 def parse(words: Iterable[str]) -> dict[str, Value]:

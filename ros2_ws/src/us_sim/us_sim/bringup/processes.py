@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -10,7 +9,8 @@ import sys
 import time
 from dataclasses import dataclass, field
 
-PR_SET_PDEATHSIG = 1  # of prctl(2)
+from us_sim.ros.parent import die_with
+
 PATIENCE = 4.0  # s between the polite signal and the one that no process survives
 STOPS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 EVENTS = {*STOPS, signal.SIGCHLD}
@@ -39,13 +39,6 @@ class Companions:
         return self.restart and self.starts[name] <= RESTARTS
 
 
-def die_with(parent: int, number: int) -> None:
-    """Let the kernel send this process a signal when its parent, of this id, is gone, even killed by SIGKILL."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(number))
-    if os.getppid() != parent:  # it went before that
-        os._exit(1)
-
-
 def python_main(module: str) -> list[str]:
     """Return the command line that calls `main` of a module, ready for `run`.
 
@@ -56,8 +49,9 @@ def python_main(module: str) -> list[str]:
     code = (
         "import os, signal, sys; signal.signal(signal.SIGINT, lambda *_: os._exit(0)); "
         "signal.pthread_sigmask(signal.SIG_SETMASK, []); "
-        f"from {__name__} import die_with; die_with({os.getpid()}, signal.SIGKILL); "
-        f"from {module} import main; signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(main())"
+        f"from {die_with.__module__} import die_with; die_with({os.getpid()}, signal.SIGKILL); "
+        f"from {module} import main; from us_sim.core.command import leave; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); leave(main())"
     )
     return [sys.executable, "-c", code]
 

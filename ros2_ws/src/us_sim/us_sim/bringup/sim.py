@@ -14,11 +14,11 @@ from pathlib import Path
 
 from us_sim.bringup.arguments import ARGUMENTS, ARM, MOTION, NODE, VIEWER, Value, given, parse, remappings
 from us_sim.bringup.dds import profile_variables
-from us_sim.bringup.processes import Companions, die_with, python_main, run
+from us_sim.bringup.processes import Companions, python_main, run
 from us_sim.core.command import as_command
 from us_sim.core.errors import ConfigError
+from us_sim.ros.parent import die_with_named_parent
 
-PARENT = "US_SIM_PARENT"  # id of the process that this one is not to outlive
 INSTALLATION = "needs a ROS 2 installation (rviz2, tf2_ros); source its setup file first"
 
 
@@ -83,8 +83,7 @@ Ctrl-C ends it."""
 @as_command("us_sim")
 def main(words: list[str] | None = None) -> int:
     """Run the simulator until it is interrupted; return the exit code, 2 for a wrong argument."""
-    if PARENT in os.environ:
-        die_with(int(os.environ.pop(PARENT)), signal.SIGTERM)
+    die_with_named_parent(signal.SIGTERM)
     values = parse(sys.argv[1:] if words is None else words)
     commands = processes(values)
     os.environ.update(profile_variables(os.environ, Path.cwd()))

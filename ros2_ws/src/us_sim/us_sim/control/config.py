@@ -18,6 +18,9 @@ class ScanConfig:
 
     control_rate: float = setting(50.0, "control rate, Hz", 10.0, 200.0)
     force_limit: float = setting(25.0, "contact force at which the probe is retracted, N", 1.0, 50.0)
+    client_timeout: float = setting(
+        2.0, "the scan stops when no action client has been there for so long, s; 0 to scan on alone", 0.0, 60.0
+    )
     recordings: str = setting("", "root folder of recordings; empty for us_sim_recordings in the home folder")
 
     def __post_init__(self) -> None:

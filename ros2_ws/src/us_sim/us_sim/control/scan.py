@@ -12,6 +12,7 @@ from rclpy.action.server import ServerGoalHandle
 from rclpy.node import Node
 from rclpy.task import Future
 from std_msgs.msg import Header
+from std_srvs.srv import Trigger
 from us_sim_msgs.action import Scan
 
 from us_sim.control.config import ScanConfig
@@ -47,6 +48,7 @@ class Run:
         self.handle, self.scan, self.recorder, self.patient = handle, scan, recorder, patient
         self.ends = time.monotonic() + (duration(handle.request) or float("inf"))
         self.reported = 0.0
+        self.attended = time.monotonic()  # when its client was last seen
 
 
 class ScanNode(Node):
@@ -62,6 +64,8 @@ class ScanNode(Node):
         self._server = ActionServer(
             self, Scan, "~/scan", self._execute, goal_callback=self._take, cancel_callback=self._cancel
         )
+        self.create_service(Trigger, "~/stop", self._stop)
+        self._status = f"{self.get_fully_qualified_name()}/scan/_action/status"  # every action client listens to it
         self.create_timer(1.0 / self._config.control_rate, self._tick)
         self.get_logger().info(f"waiting for goals on {self.get_fully_qualified_name()}/scan")
 
@@ -83,6 +87,15 @@ class ScanNode(Node):
 
     def _cancel(self, handle: ServerGoalHandle) -> CancelResponse:
         return CancelResponse.ACCEPT
+
+    def _stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Lift the probe off, whoever sent the goal."""
+        response.success = self._run is not None and not self._run.done.done()
+        if response.success:
+            self._run.scan.stop("stopped by ~/stop")  # type: ignore[union-attr]
+        else:
+            response.message = "no scan is under way"
+        return response
 
     async def _execute(self, handle: ServerGoalHandle) -> Scan.Result:
         try:
@@ -146,11 +159,15 @@ class ScanNode(Node):
 
     def _watch(self, run: Run) -> None:
         """Abort for reasons other than force."""
-        info = self._robot.info
+        info, gone, now = self._robot.info, self._config.client_timeout, time.monotonic()
+        if self.count_subscribers(self._status):
+            run.attended = now
         if run.handle.is_cancel_requested:
             run.scan.stop("cancelled")
-        elif time.monotonic() > run.ends:
+        elif now > run.ends:
             run.scan.stop(f"the timeout of {duration(run.handle.request):g} s is over")
+        elif gone and now - run.attended > gone:
+            run.scan.stop(f"its client has been gone for {gone:g} s")
         elif info is not None and info.patient_sha256 != run.patient:
             run.scan.stop(f"the patient was changed to {info.patient}")
         elif run.recorder is not None and run.recorder.failure:

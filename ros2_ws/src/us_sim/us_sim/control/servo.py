@@ -6,6 +6,7 @@ import numpy as np
 from geometry_msgs.msg import PointStamped
 from rclpy.node import Node
 from std_msgs.msg import Header, String
+from std_srvs.srv import Trigger
 from us_sim_msgs.msg import Analysis
 
 from us_sim.control.admittance import ContactState, admittance_step, moved_towards, retracted
@@ -46,7 +47,19 @@ class ServoNode(Node):
         self._offset = self.create_publisher(PointStamped, "~/offset", stream_qos())
         self.create_subscription(Analysis, "us_sim/analysis", self._see, stream_qos())
         self.create_timer(1.0 / self._config.control_rate, self._tick)
+        self.create_service(Trigger, "~/stop", self._stop)
         self._tell("waiting for us_sim and for the pose of its probe")
+
+    def _stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Lift the probe off and end; a probe that is not held yet is left alone."""
+        response.success = not (self._over or self._why)
+        if not response.success:
+            response.message = f"it has ended already: {self._why or self._told}"
+        elif self._robot.pose is None:
+            self._end("stopped by ~/stop")
+        else:
+            self._give_up("stopped by ~/stop")
+        return response
 
     # -- what the frames show ----------------------------------------------------------------------------------
 

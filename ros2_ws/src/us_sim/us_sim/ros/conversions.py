@@ -12,13 +12,16 @@ import time
 from array import array
 from collections.abc import Sequence
 from functools import cache
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, Quaternion, Transform, Vector3, WrenchStamped
 from numpy.typing import ArrayLike, NDArray
-from sensor_msgs.msg import Image
+from PIL import Image as Picture
+from rclpy.logging import get_logger
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import ColorRGBA, Header
 from us_sim_msgs.msg import Contact as ContactMsg
 from us_sim_msgs.msg import FrameInfo, ProbeInfo
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from us_sim.core.frame import Frame
     from us_sim.core.simulator import Simulator
 
+JPEG_QUALITY = 95  # of 100, as compressed_image_transport's default
 ENCODINGS = {"uint8": "mono8", "int16": "16SC1"}
 
 
@@ -103,13 +107,26 @@ def later(stamp: Time, nanosec: int) -> Time:
 
 @cache
 def _bridge() -> Any | None:
-    """Return cv_bridge's converter; None where it is missing or does not import beside this NumPy."""
+    """Return cv_bridge's converter; None where it is missing or does not work beside this NumPy.
+
+    Ubuntu's build, made for NumPy 1, raises what it likes: at its import, or at the first conversion.
+    """
     try:
         from cv_bridge import CvBridge
 
-        return CvBridge()
-    except Exception:  # Ubuntu's build raises AttributeError, not ImportError, beside NumPy 2
-        return None
+        bridge = CvBridge()
+        bridge.cv2_to_imgmsg(np.zeros((1, 1), np.uint8), encoding="mono8", header=Header())
+        return bridge
+    except ModuleNotFoundError as error:
+        if error.name == "cv_bridge":
+            return None
+        reason: Exception = error
+    except Exception as error:
+        reason = error
+    get_logger("us_sim").warning(
+        f"cv_bridge does not work ({type(reason).__name__}: {reason}); images are filled without it, to the same bytes"
+    )
+    return None
 
 
 def image_message(pixels: NDArray[Any], header: Header) -> Image:
@@ -131,6 +148,13 @@ def image_message(pixels: NDArray[Any], header: Header) -> Image:
         is_bigendian=int(sys.byteorder == "big"),
         data=array("B", pixels.tobytes()),
     )
+
+
+def compressed_message(pixels: NDArray[np.uint8], kind: str, header: Header) -> CompressedImage:
+    """Return (H, W) grey values as `jpeg` or `png`, the format named as compressed_image_transport names it."""
+    file = BytesIO()
+    Picture.fromarray(pixels).save(file, kind, quality=JPEG_QUALITY)
+    return CompressedImage(header=header, format=f"mono8; {kind} compressed ", data=array("B", file.getvalue()))
 
 
 def bgra(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -197,6 +221,9 @@ def probe_info_message(simulator: Simulator, config_id: int, ct_frame: str, head
         width=probe.width,
         height=probe.height,
         scan_lines=probe.scan_lines,
+        samples=probe.samples,
+        sample_spacing=probe.sample_spacing / MM_PER_M,
+        apex=probe.apex / MM_PER_M if math.isfinite(probe.apex) else 0.0,
         pixel_spacing_x=dx / MM_PER_M,
         pixel_spacing_z=dz / MM_PER_M,
         first_pixel=point_message((x0, 0.0, z0)),
@@ -213,6 +240,7 @@ def probe_info_message(simulator: Simulator, config_id: int, ct_frame: str, head
         class_names=[c.name.lower() for c in TISSUES],
         class_colors=[color_message(tissue.color) for tissue in TISSUES.values()],
         detail=simulator.patient.volume.detail,
+        scanner=simulator.scanner.name if simulator.scanner else "",
     )
 
 
@@ -232,6 +260,7 @@ def probe_geometry(info: ProbeInfo) -> ProbeGeometry:
         width=info.width,
         height=info.height,
         scan_lines=info.scan_lines,
+        samples=info.samples,
         slice_thickness=info.slice_thickness * MM_PER_M,
         given_spacing=(info.pixel_spacing_x * MM_PER_M, info.pixel_spacing_z * MM_PER_M),
         given_first_pixel=(info.first_pixel.x * MM_PER_M, info.first_pixel.z * MM_PER_M),

@@ -23,12 +23,20 @@ class Statistics:
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
+        self._last: float | None = None  # when a pose came, s on the monotonic clock
         self._before = (time.monotonic(), 0, 0)  # at the last report: time, frames, refusals and failures
 
     def count(self, what: str) -> None:
         """Count one of: poses received, accepted, rendered, skipped, unwatched, frozen, lost; render errors."""
         with self._lock:
             self.counts[what] += 1
+            if what == "received":
+                self._last = time.monotonic()
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the last pose came; 0 before the first."""
+        return time.monotonic() - self._last if self._last is not None else 0.0
 
     def refuse(self, reason: str) -> int:
         """Count a refused pose; return how many had this reason."""

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from std_msgs.msg import Header
 
+from us_sim.core.geometry.polar import polar_image
+from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.tissue import CLASS_COLORS
 from us_sim.ros.cloud import frame_cloud
-from us_sim.ros.conversions import bgra, frame_info_message, image_message, soft_window
+from us_sim.ros.conversions import bgra, compressed_message, frame_info_message, image_message, soft_window
 from us_sim.ros.markers import live_markers
 from us_sim.ros.outputs import Outputs, listened
 from us_sim.ros.parameters import RosConfig
@@ -29,7 +31,7 @@ class FrameTopics:
     def publish(self, frame: Frame, pose: ProbePose, scene: Scene) -> None:
         """Publish a frame, the pose that it shows and what describes both."""
         header = self.header(pose)
-        self._publish_pictures(frame, header)
+        self._publish_pictures(frame, scene.simulator.probe, header)
         self._publish_in_ct(frame, pose, scene)
         self._outputs.frame_info.publish(
             frame_info_message(
@@ -48,8 +50,12 @@ class FrameTopics:
         """Return the header of messages in the probe's frame."""
         return Header(stamp=pose.stamp, frame_id=self._config.probe_frame_id)
 
-    def _publish_pictures(self, frame: Frame, header: Header) -> None:
+    def _publish_pictures(self, frame: Frame, probe: ProbeGeometry, header: Header) -> None:
         out, image = self._outputs, frame.image
+        if image is not None and listened(out.compressed):
+            out.compressed.publish(compressed_message(image, self._config.compressed_format, header))
+        if image is not None and listened(out.polar):
+            out.polar.publish(image_message(polar_image(image, probe), header))
         if image is not None and self._config.image_encoding == "bgra8":
             image = bgra(image)
         for publisher, pixels in ((out.image, image), (out.labels, frame.labels), (out.ct_slice, frame.ct_slice)):

@@ -4,6 +4,7 @@ And 20 times a second, for a breathing patient, the last frame again."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticArray, KeyValue
@@ -20,6 +21,7 @@ from us_sim.ros.worker import in_worker
 if TYPE_CHECKING:
     from us_sim.core.patient.patient import Patient
 
+STALE = 1.0  # s without a pose, once there was one, after which diagnostics warn
 BREATH_STEP = 0.05  # s between two frames of a breathing patient under a probe that stands still
 
 
@@ -56,6 +58,8 @@ class Heartbeat:
         else:
             simulator = session.scene.simulator
             line = line if session.stream is not None else "not active"
+            for complaint in self._complaints():
+                good, line = False, f"{line}, {complaint}"
             about = {
                 "patient": simulator.patient.name,
                 "renderer": simulator.renderer,
@@ -75,6 +79,17 @@ class Heartbeat:
         message = DiagnosticArray(status=[status_message(name, good, line, values)])
         message.header.stamp = node.get_clock().now().to_msg()
         self._diagnostics.publish(message)
+
+    def _complaints(self) -> Iterator[str]:
+        """What an active node waits for in vain."""
+        session = self._session
+        if session.stream is None:
+            return
+        if (age := session.statistics.silence) > STALE:
+            source = "TF has brought no new pose" if session.config.pose_source == "tf" else "no pose has come"
+            yield f"{source} for {age:.0f} s"
+        if not session.outputs.heard:
+            yield "nobody listens"
 
     def _mark_patient(self) -> None:
         """Send skin and organs once somebody looks: their meshes take seconds, so a worker makes them."""

@@ -1,22 +1,30 @@
-"""Messages of any type into one MCAP file, as `ros2 bag record --storage mcap` writes them: CDR, schema `ros2msg`."""
+"""Messages of any type into one MCAP file, as `ros2 bag record --storage mcap` writes them.
+
+CDR, schema `ros2msg`, and with each topic its type hash and the QoS that it was offered with: `ros2 bag play` offers
+what was latched as latched (rosbag2_storage_mcap/src/mcap_storage.cpp, Jazzy).
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import yaml
 from mcap.well_known import MessageEncoding, Profile, SchemaEncoding
 from mcap.writer import CompressionType, Writer
+from rclpy.duration import Duration
+from rclpy.qos import QoSProfile
 from rclpy.serialization import serialize_message
 
 from us_sim.core.errors import RecordingError
 from us_sim.core.user_files import home
 
-CHUNK = 64 * 1024  # bytes; about 500 poses
+CHUNK = 768 * 1024  # bytes, uncompressed: rosbag2's default
 FLUSH = 1.0  # s: what a kill or a power cut may cost
 LINE = "=" * 80  # between the definitions of a schema
 
@@ -26,14 +34,15 @@ class McapRecorder:
 
     Args:
         path: of the file to make, `.mcap`; its folder is made if it is missing.
+        offered: tells the QoS of a topic's publishers; asked when its first message comes.
 
     Raises:
         RecordingError: the name does not end in .mcap, or there is such a file.
         OSError: it cannot be written.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = home(path)
+    def __init__(self, path: Path | str, offered: Callable[[str], Iterable[QoSProfile]] = lambda topic: ()) -> None:
+        self.path, self._offered = home(path), offered
         if self.path.suffix != ".mcap":
             raise RecordingError(f"{self.path}: expected a name that ends in .mcap")
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +50,7 @@ class McapRecorder:
             self._file = self.path.open("xb")
         except FileExistsError:
             raise RecordingError(f"{self.path} is there already; remove it, or give another name") from None
-        self._writer = Writer(self._file, chunk_size=CHUNK, compression=CompressionType.ZSTD)
+        self._writer = Writer(self._file, chunk_size=CHUNK, compression=CompressionType.NONE)
         self._writer.start(profile=Profile.ROS2, library="us_sim")
         self._schemas: dict[type, int] = {}
         self._channels: dict[str, int] = {}
@@ -61,8 +70,9 @@ class McapRecorder:
             OSError: it cannot be written.
         """
         if topic not in self._channels:
-            schema = self._schema(type(message))
-            self._channels[topic] = self._writer.register_channel(topic, MessageEncoding.CDR, schema)
+            schema, profiles = self._schema(type(message)), qos_text(self._offered(topic))
+            about = {"offered_qos_profiles": profiles, "topic_type_hash": type_hash(type(message))}
+            self._channels[topic] = self._writer.register_channel(topic, MessageEncoding.CDR, schema, about)
         received = time.time_ns() if log_time is None else log_time
         self._writer.add_message(self._channels[topic], received, serialize_message(message), received)
         self.count += 1
@@ -97,6 +107,40 @@ class McapRecorder:
         self.close()
 
 
+# -- what is told of a topic ----------------------------------------------------------------------------------
+
+
+def qos_text(profiles: Iterable[QoSProfile]) -> str:
+    """Return QoS profiles as rosbag2 writes them since its metadata version 9: YAML with rmw's names."""
+    return yaml.safe_dump([_qos(profile) for profile in profiles], sort_keys=False)
+
+
+def _qos(profile: QoSProfile) -> dict[str, Any]:
+    return {
+        "history": profile.history.short_key,
+        "depth": profile.depth,
+        "reliability": profile.reliability.short_key,
+        "durability": profile.durability.short_key,
+        "deadline": _span(profile.deadline),
+        "lifespan": _span(profile.lifespan),
+        "liveliness": profile.liveliness.short_key,
+        "liveliness_lease_duration": _span(profile.liveliness_lease_duration),
+        "avoid_ros_namespace_conventions": bool(profile.avoid_ros_namespace_conventions),
+    }
+
+
+def _span(duration: Duration) -> dict[str, int]:
+    sec, nsec = divmod(duration.nanoseconds, 1_000_000_000)
+    return {"sec": sec, "nsec": nsec}
+
+
+def type_hash(kind: type) -> str:
+    """Return the hash (REP 2016) of a message type, `RIHS01_...`, from its package's files; empty if they have none."""
+    file = _file(_file_name(kind), "json")
+    hashes = json.loads(file.read_text()).get("type_hashes", []) if file is not None else []
+    return next((str(entry["hash_string"]) for entry in hashes if entry["type_name"] == _name(kind)), "")
+
+
 # -- schemas --------------------------------------------------------------------------------------------------
 
 
@@ -112,12 +156,12 @@ def definition(kind: type) -> str:
 
 
 def _parts(kind: type) -> Iterator[str]:
-    """Names, package/Name, of a type and of the types of its fields, whatever their depth."""
+    """Names, package/Name, of a type and of the types of its fields, whatever their depth: by name, as rosbag2 does."""
     yield _file_name(kind)
-    for slot in kind.SLOT_TYPES:  # type: ignore[attr-defined]
-        field = getattr(slot, "value_type", slot)  # of the elements of a sequence or array
-        if hasattr(field, "namespaces"):
-            yield from _parts(getattr(import_module(".".join(field.namespaces)), field.name))
+    slots = [getattr(slot, "value_type", slot) for slot in kind.SLOT_TYPES]  # type: ignore[attr-defined]
+    fields = {(*slot.namespaces, slot.name) for slot in slots if hasattr(slot, "namespaces")}
+    for *package, name in sorted(fields):
+        yield from _parts(getattr(import_module(".".join(package)), name))
 
 
 def _name(kind: type) -> str:
@@ -131,12 +175,18 @@ def _file_name(kind: type) -> str:
 
 
 def _text(name: str) -> str:
+    file = _file(name, "msg")
+    if file is None:
+        raise RecordingError(
+            f"{name}: no definition in AMENT_PREFIX_PATH ({os.environ.get('AMENT_PREFIX_PATH', '')}); source the "
+            "workspace that has it"
+        )
+    return file.read_text()
+
+
+def _file(name: str, suffix: str) -> Path | None:
+    """Where an installed package keeps a file of its message package/Name."""
     package, message = name.split("/")
     prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
-    for prefix in prefixes:
-        file = Path(prefix, "share", package, "msg", f"{message}.msg")
-        if file.is_file():
-            return file.read_text()
-    raise RecordingError(
-        f"{name}: no definition in AMENT_PREFIX_PATH ({os.pathsep.join(prefixes)}); source the workspace that has it"
-    )
+    files = (Path(prefix, "share", package, "msg", f"{message}.{suffix}") for prefix in prefixes)
+    return next((file for file in files if file.is_file()), None)

@@ -6,11 +6,10 @@ session.
 
 from __future__ import annotations
 
-import sys
-
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
-from us_sim.core.command import as_command
+from us_sim.core.command import as_command, leave
+from us_sim.core.errors import ConfigError
 from us_sim.ros import parameters
 from us_sim.ros.diagnostics import Statistics
 from us_sim.ros.heartbeat import Heartbeat
@@ -32,6 +31,8 @@ class UsSim(LifecycleNode):
     """
 
     def __init__(self, **kwargs: object) -> None:
+        if not hasattr(LifecycleNode, "add_post_set_parameters_callback"):
+            raise ConfigError("this rclpy is older than ROS 2 Jazzy, which us_sim needs; source Jazzy or newer")
         super().__init__("us_sim", **kwargs)
         for config in parameters.CONFIGS:
             parameters.declare(self, config)
@@ -115,4 +116,4 @@ def main(args: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

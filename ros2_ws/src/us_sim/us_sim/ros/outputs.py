@@ -9,7 +9,7 @@ from geometry_msgs.msg import WrenchStamped
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import Image, PointCloud2
+from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 from std_msgs.msg import Float32
 from us_sim_msgs.msg import Analysis, Contact, FrameInfo, ProbeInfo
 from visualization_msgs.msg import MarkerArray
@@ -62,6 +62,8 @@ class Outputs:
         self._node = node
         self._all: list[LifecyclePublisher] = []
         self.image = self._publisher(Image, "image", stream_qos())
+        self.compressed = self._publisher(CompressedImage, "image/compressed", stream_qos())
+        self.polar = self._publisher(Image, "polar", stream_qos())
         self.ct_slice = self._publisher(Image, "ct_slice", stream_qos())
         self.ct_view = self._publisher(Image, "ct_view", stream_qos())
         self.labels = self._publisher(Image, "labels", stream_qos())
@@ -85,7 +87,7 @@ class Outputs:
     def wanted(self) -> Wanted:
         """Return what the present subscribers ask for."""
         return Wanted(
-            image=listened(self.image) or listened(self.cloud),
+            image=any(map(listened, (self.image, self.compressed, self.polar, self.cloud))),
             ct_slice=listened(self.ct_slice) or listened(self.ct_view),
             labels=listened(self.labels) or listened(self.labels_view),
             frame_info=listened(self.frame_info),
@@ -93,6 +95,11 @@ class Outputs:
             analysis=listened(self.analysis),
             confidence=listened(self.confidence),
         )
+
+    @property
+    def heard(self) -> bool:
+        """Whether anybody listens to anything."""
+        return any(map(listened, self._all))
 
     def destroy(self) -> None:
         """Take all publishers down."""

@@ -36,7 +36,10 @@ class RosConfig:
     )
     probe_frame_id: str = setting("probe", "frame id of the probe; default prefixed by the node's namespace")
     image_encoding: str = setting("mono8", "encoding of ~/image", choices=("mono8", "bgra8"))
-    publish_tf: bool = setting(True, "broadcast the probe's pose on TF (pose_source topic, with tf2_ros)")
+    compressed_format: str = setting("jpeg", "encoding of ~/image/compressed", choices=("jpeg", "png"))
+    publish_tf: bool = setting(
+        True, "broadcast on TF (with tf2_ros) the plane of the image and, with pose_source topic, the probe's pose"
+    )
     tf_timeout: float = setting(0.05, "timeout of the transform lookup for a pose, s", 0.0, 1.0)
     rate: float = again(MotionConfig, "rate", "rate at which poses are looked up in TF (pose_source tf), Hz")
 
@@ -112,15 +115,15 @@ def changes_of(config: type[Any], parameters: Iterable[Parameter]) -> dict[str, 
     return {p.name: p.value for p in parameters if p.name in names}
 
 
-def check_live(parameters: Iterable[Parameter]) -> None:
-    """Raise for a parameter that cannot change while the node is configured.
+def check_live(node: Node, parameters: Iterable[Parameter]) -> None:
+    """Raise for a parameter that cannot change while the node is configured; its own value is no change.
 
     Raises:
         ConfigError: naming the parameter and the other way to change it.
     """
     known = {item.name for config in CONFIGS for item in fields(config)}
     for parameter in parameters:
-        if parameter.name in known - LIVE:
+        if parameter.name in known - LIVE and parameter.value != node.get_parameter(parameter.name).value:
             remedy = _HINTS.get(parameter.name, "clean up the node, set it, and configure again")
             raise ConfigError(f"{parameter.name} is fixed while the node is configured; {remedy}")
 

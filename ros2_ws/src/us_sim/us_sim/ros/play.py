@@ -14,7 +14,7 @@ from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 from std_msgs.msg import Header
 
-from us_sim.core.command import as_command
+from us_sim.core.command import as_command, leave
 from us_sim.poses.bags import RecordedPose, read_bag
 from us_sim.ros.conversions import later
 from us_sim.ros.outputs import stream_qos
@@ -80,4 +80,4 @@ def main(args: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

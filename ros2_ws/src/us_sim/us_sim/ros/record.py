@@ -19,7 +19,7 @@ from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image
 from us_sim_msgs.msg import Contact, FrameInfo, ProbeInfo
 
-from us_sim.core.command import as_command
+from us_sim.core.command import as_command, leave
 from us_sim.core.errors import RecordingError
 from us_sim.ros.conversions import nanoseconds
 from us_sim.ros.folders import RECORDINGS
@@ -44,7 +44,7 @@ class Recorder(Node):
 
     def __init__(self, path: Path, frames: bool = False, **kwargs: object) -> None:
         super().__init__("us_sim_record", **kwargs)
-        self.file = McapRecorder(path)
+        self.file = McapRecorder(path, self._offered)
         # Best effort hears publishers of either kind.
         poses = QoSProfile(depth=QUEUE, reliability=ReliabilityPolicy.BEST_EFFORT)
         self._listen(PoseStamped, "probe_pose", poses)
@@ -69,6 +69,9 @@ class Recorder(Node):
         self.create_subscription(
             kind, f"us_sim/{name}", partial(self._write, topic), qos, qos_overriding_options=OVERRIDES()
         )
+
+    def _offered(self, topic: str) -> list[QoSProfile]:
+        return [publisher.qos_profile for publisher in self.get_publishers_info_by_topic(topic)]
 
     def _write(self, topic: str, message: Any) -> None:
         received = self.get_clock().now()
@@ -102,4 +105,4 @@ def main(args: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

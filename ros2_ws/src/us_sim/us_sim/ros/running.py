@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from rclpy.node import Node
 
 from us_sim.core.errors import UsSimError
 from us_sim.ros.enduring import EnduringExecutor
+from us_sim.ros.parent import die_with_named_parent
 
 AnyNode = TypeVar("AnyNode", bound=Node)
 
@@ -27,6 +29,7 @@ def run(
 
     Errors of callbacks are logged and counted; only those named in `ends` end it.
     """
+    die_with_named_parent(signal.SIGINT)
     rclpy.init(args=args)
     try:
         node = make()

@@ -13,7 +13,7 @@ from builtin_interfaces.msg import Time
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from std_msgs.msg import Header
-from std_srvs.srv import SetBool
+from std_srvs.srv import SetBool, Trigger
 from us_sim_msgs.msg import RenderedFrame
 from us_sim_msgs.srv import LoadGenerator, LoadPatient, RenderFrame
 
@@ -55,7 +55,7 @@ NOT_CONFIGURED = "the node is not configured; its log says why, or configure it"
 
 
 class Services:
-    """~/load_patient, ~/load_generator, ~/render and ~/freeze of one node."""
+    """~/load_patient, ~/load_generator, ~/render, ~/freeze and ~/wrench_zero of one node."""
 
     def __init__(self, node: Node, session: Session) -> None:
         self._node, self._session = node, session
@@ -64,6 +64,7 @@ class Services:
         node.create_service(LoadGenerator, "~/load_generator", self.load_generator, callback_group=loading)
         node.create_service(RenderFrame, "~/render", self.render, callback_group=rendering)
         node.create_service(SetBool, "~/freeze", self.freeze)
+        node.create_service(Trigger, "~/wrench_zero", self.wrench_zero)
 
     # -- replacing patient and generator --------------------------------------------------------------
 
@@ -152,6 +153,14 @@ class Services:
             stream.freeze(request.data)
         response.success = stream is not None
         response.message = "" if response.success else "the node is not active; there is no image to freeze"
+        return response
+
+    def wrench_zero(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Take the present wrench as zero, as a force sensor does, until the node is activated anew."""
+        stream = self._session.stream
+        response.success = stream is not None and stream.zero_wrench()
+        if not response.success:
+            response.message = "there is no wrench yet; activate the node and send it a pose"
         return response
 
     async def render(self, request: RenderFrame.Request, response: RenderFrame.Response) -> RenderFrame.Response:

@@ -55,6 +55,9 @@ class Stream(Protocol):
     def freeze(self, frozen: bool) -> None:
         """Freeze the shown frame, or resume with the next pose."""
 
+    def zero_wrench(self) -> bool:
+        """Let the wrench there is now count as zero; return False if there is none yet."""
+
     def repeat_frozen(self) -> None:
         """While frozen, show the held frame again."""
 
@@ -193,7 +196,10 @@ class Session:
         self._config_id += 1
         self._adapted = None
         new = Scene(simulator, self._config_id)
-        self.outputs.probe_info.publish(self.probe_info(new))
+        info = self.probe_info(new)
+        self.outputs.probe_info.publish(info)
+        if self.config.publish_tf:
+            self.tree.send_image_plane(simulator.probe.first_pixel, info.header.stamp)
         self.scene = new
 
     def fall_back(self, error: DeviceError) -> Scene:
@@ -234,7 +240,7 @@ class Session:
         if self.scene is None:
             return parameters.consent()
         try:
-            parameters.check_live(wished)
+            parameters.check_live(self._node, wished)
             self._check_analysis(self._wished(AnalysisConfig, wished), self.adapted(self.scene.simulator, wished))
         except Exception as error:
             return parameters.refusal(text_of(error))

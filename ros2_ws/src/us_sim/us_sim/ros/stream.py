@@ -23,6 +23,7 @@ from us_sim.ros.scene import Scene
 from us_sim.ros.session import Session
 
 if TYPE_CHECKING:
+    from us_sim.core.contact.force import Wrench
     from us_sim.core.contact.touch import Touch
     from us_sim.core.frame import Frame
 
@@ -40,6 +41,7 @@ class FrameStream:
         self._before: tuple[Touch, int] | None = None
         self._breath: tuple[ProbePose, int] | None = None
         self._frozen = False
+        self._unloaded: Wrench | None = None  # that the sensor calls zero
         self._analyst = Analyst(session.outputs, self._failed)
         self._renderer = Consumer("render", self._draw, partial(self._failed, "frame"))
 
@@ -63,6 +65,14 @@ class FrameStream:
         """Freeze the shown frame, or resume with the next pose."""
         self._frozen = frozen
         self.repeat_frozen()
+
+    def zero_wrench(self) -> bool:
+        """Let ~/wrench tell what is added to the force there is now; return False before the first pose."""
+        if self._last is not None:
+            last = self._last
+            touch = last.touch if last.touch is not None else self._session.faulty.touch(last.ct_from_probe)
+            self._unloaded = touch.wrench
+        return self._last is not None
 
     def repeat_frozen(self) -> None:
         """While frozen, draw the held pose again: late subscribers see it too, and gain still works on it."""
@@ -108,7 +118,8 @@ class FrameStream:
         if listened(out.contact):
             out.contact.publish(contact_message(touch.contact, header))
         if listened(out.wrench):
-            out.wrench.publish(wrench_message(touch.wrench, header))
+            wrench = touch.wrench if self._unloaded is None else touch.wrench.minus(self._unloaded)
+            out.wrench.publish(wrench_message(wrench, header))
         return replace(pose, touch=touch, touched=faulty)
 
     def _post(self, pose: ProbePose) -> bool:

@@ -6,6 +6,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import TransformStamped
 from rclpy.node import Node
@@ -13,11 +14,13 @@ from rclpy.time import Time as RosTime
 from std_msgs.msg import Header
 
 from us_sim.core.errors import PoseError
-from us_sim.core.geometry.transforms import Matrix
+from us_sim.core.geometry.transforms import Matrix, rigid
 from us_sim.ros.conversions import pose_matrix, transform_message
 from us_sim.ros.poses import PendingError, RefusedError
 
-MISSING = "tf2_ros is not installed (apt: ros-$ROS_DISTRO-tf2-ros)"
+MISSING = "tf2_ros is not installed for Python (apt: ros-$ROS_DISTRO-tf2-ros-py)"
+
+PROBE_FROM_IMAGE = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])  # columns: x, z and -y of `probe`
 
 
 def installed() -> bool:
@@ -38,6 +41,7 @@ class TransformTree:
             self._buffer = self._tf2.Buffer(node=node)
             self._listener = self._tf2.TransformListener(self._buffer, node)
             self._broadcaster = self._tf2.TransformBroadcaster(node)
+            self._static = self._tf2.StaticTransformBroadcaster(node)
 
     def ct_from_frame(self, frame: str, stamp: Time) -> Matrix:
         """Return the (4, 4) transform, mm, from a frame to `ct` at a time.
@@ -66,11 +70,27 @@ class TransformTree:
                 )
             )
 
+    def send_image_plane(self, first_pixel: tuple[float, float], stamp: Time) -> None:
+        """Tell TF of the frame `<probe>_image`: origin in the first pixel, x along columns, y along rows, right-handed.
+
+        `first_pixel` is x and z in `probe`, mm.
+        """
+        if self._tf2 is not None:
+            x, z = first_pixel
+            probe_from_image = rigid(PROBE_FROM_IMAGE, (x, 0.0, z))
+            header = Header(stamp=stamp, frame_id=self._probe_frame)
+            child = f"{self._probe_frame}_image"
+            transform = transform_message(probe_from_image)
+            self._static.sendTransform(TransformStamped(header=header, child_frame_id=child, transform=transform))
+
     def destroy(self) -> None:
         """Stop listening and sending."""
         if self._tf2 is not None:
             self._listener.unregister()
             self._node.destroy_publisher(self._broadcaster.pub_tf)
+            self._node.destroy_publisher(self._static.pub_tf)
+            if hasattr(self._buffer, "srv"):  # tf2_frames, which the buffer leaves to its node
+                self._node.destroy_service(self._buffer.srv)
 
     def _lookup(self, frame: str, time: RosTime) -> tuple[Matrix, Time]:
         if self._tf2 is None:

@@ -35,6 +35,10 @@ class Wrench:
     force: Array
     torque: Array
 
+    def minus(self, other: Wrench) -> Wrench:
+        """Return what this one has more than another."""
+        return Wrench(self.force - other.force, self.torque - other.torque)
+
 
 def wrench(
     now: Indentation, settings: MechanicsSettings, before: Indentation | None = None, seconds: float = 0.0

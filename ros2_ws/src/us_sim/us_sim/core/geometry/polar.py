@@ -1,0 +1,28 @@
+"""A frame back on its scan lines: what a scanner holds before scan conversion, read from the picture."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
+
+from us_sim.core.geometry.probe import ProbeGeometry
+
+
+def polar_image(image: NDArray[np.uint8], probe: ProbeGeometry) -> NDArray[np.uint8]:
+    """Return the (L, S) grey values of a frame, (H, W), along its scan lines, by bilinear interpolation.
+
+    Samples beyond the frame, of a probe whose frame does not hold its whole fan, are 0.
+    """
+    values = map_coordinates(image.astype(np.float32), _pixels(probe), order=1, cval=0.0)
+    return np.rint(values).astype(np.uint8)
+
+
+@lru_cache(maxsize=4)
+def _pixels(probe: ProbeGeometry) -> NDArray[np.float32]:
+    """(2, L, S) fractional row and column of every sample."""
+    (dx, dz), (x0, z0) = probe.pixel_spacing, probe.first_pixel
+    points = probe.polar_points
+    return np.stack([(points[..., 2] - z0) / dz, (points[..., 0] - x0) / dx])
