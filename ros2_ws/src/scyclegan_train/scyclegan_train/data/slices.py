@@ -112,7 +112,7 @@ def write_slices(path: Path, batch: CtBatch, about: dict[str, str]) -> None:
             stored = value.round() if not kind.is_floating_point and value.is_floating_point() else value
             tensors[name] = stored.to(kind).clone(memory_format=torch.contiguous_format)  # valid may be visible itself
     with atomic_write(path) as partial:
-        partial.write_bytes(save(tensors, about))
+        partial.write_bytes(_in_order(save(tensors, about)))
 
 
 def about_slices(path: Path) -> dict[str, str]:
@@ -190,3 +190,13 @@ class PreparedCt:
             wide = (stack is not None and kind in (torch.int16, torch.float16)) or name == "physics"
             fields[name] = stack.float() if stack is not None and wide else stack
         return CtBatch(**fields).to(self._device)  # type: ignore[arg-type]
+
+
+def _in_order(data: bytes) -> bytes:
+    """The same safetensors file with its metadata sorted: the library writes them in an order of chance."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + size :]

@@ -23,7 +23,7 @@ from torch import Tensor
 from scyclegan_train.data.faults import DataError
 from scyclegan_train.data.slices import about_slices, read_recipe, same_grid
 from scyclegan_train.method import feeding
-from us_sim.core.files import atomic_write
+from us_sim.core.files import atomic_write, is_partial
 from us_sim.core.generator.artifact import load_network
 from us_sim.core.generator.card import Card
 from us_sim.core.generator.encoding import decode, encode
@@ -100,7 +100,8 @@ def cases_left(what: Synthesis) -> list[Path]:
         DataError: slices of another grid than the generator's, or damaged.
     """
     same_grid(what.slices, _network(what.generator, what.device)[1])
-    return [path for path in sorted(what.slices.glob("*.safetensors")) if not _card_file(path, what.out).exists()]
+    there = (path for path in sorted(what.slices.glob("*.safetensors")) if not is_partial(path))
+    return [path for path in there if not _card_file(path, what.out).exists()]
 
 
 def synthesise(slices: Path, what: Synthesis) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, TypeVar
 
 from us_sim.core.errors import ConfigError
@@ -64,10 +65,9 @@ def _one_thread() -> None:
 
 def _dask() -> Any:
     try:
-        import distributed
+        return import_module("distributed")
     except ImportError as error:
         raise ConfigError("several processes need Dask; install the extra: pip install 'us_sim[cluster]'") from error
-    return distributed
 
 
 @contextmanager
