@@ -65,4 +65,4 @@ def _crossed(start: Points, ray: Points, triangles: Points) -> NDArray[np.bool_]
         scale = 1.0 / (one * normal).sum(axis=1)
         u, v = (begin * normal).sum(axis=1) * scale, across @ ray * scale
         t = (two * across).sum(axis=1) * scale
-        return (u >= 0) & (v >= 0) & (u + v <= 1) & (t > 0) & (t < 1 - 1e-6)  # type: ignore[no-any-return]
+        return (u >= 0) & (v >= 0) & (u + v <= 1) & (t > 0) & (t < 1 - 1e-6)
