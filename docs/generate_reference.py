@@ -60,7 +60,7 @@ SERVICES: Sequence[Row] = [
      "loads another CT from one of the `data_folders`; on an error the present patient stays, and the answer says why"),
     ("~/load_generator", "us_sim_msgs/LoadGenerator",
      "loads another generator (`.safetensors` with its model card) from one of the `data_folders`; likewise"),
-    ("~/cancel_load", "std_srvs/Trigger", "gives up the load under way; what it brings later is dropped"),
+    ("~/cancel_load", "std_srvs/Trigger", "gives up the load under way; what is shown stays"),
     ("~/freeze", "std_srvs/SetBool", "freezes the image; contact and wrench go on"),
     ("~/wrench_zero", "std_srvs/Trigger",
      "takes the present wrench as zero for `~/wrench`, as a force sensor does, until the node is activated anew"),

@@ -80,6 +80,8 @@ def test_the_arguments_turn_into_parameters_and_names() -> None:
         "-r",
         "us_sim/image:=us_image",
         "-r",
+        "us_sim/image/compressed:=us_image/compressed",
+        "-r",
         "us_sim/freeze:=enable_freeze",
         "-p",
         'image_encoding:="bgra8"',
