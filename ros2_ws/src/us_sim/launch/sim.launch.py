@@ -15,6 +15,7 @@ from launch_ros.substitutions import FindPackageShare
 from us_sim.bringup.arguments import (
     ARGUMENTS,
     ARM,
+    IGTL,
     MOTION,
     NODE,
     VIEWER,
@@ -93,6 +94,8 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         started.append(own("probe_motion", MOTION))
     if values["viewer"]:
         started.append(own("us_sim_viewer", VIEWER))
+    if values["igtl"]:
+        started.append(own("us_sim_igtl", IGTL))
     if values["rviz"]:
         config = PathJoinSubstitution([FindPackageShare("us_sim"), "rviz", "us_sim.rviz"])
         arguments = ["--display-config", config, "--fixed-frame", ct_frame]

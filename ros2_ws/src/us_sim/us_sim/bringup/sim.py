@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Iterable
 
-from us_sim.bringup.arguments import ARGUMENTS, ARM, MOTION, NODE, VIEWER, Value, given, parse, remappings
+from us_sim.bringup.arguments import ARGUMENTS, ARM, IGTL, MOTION, NODE, VIEWER, Value, given, parse, remappings
 from us_sim.bringup.processes import Companions, die_with, python_main, run
 from us_sim.core.errors import ConfigError
 
@@ -48,6 +48,8 @@ def processes(values: dict[str, Value]) -> dict[str, list[str]]:
         commands["probe_motion"] = command("us_sim.ros.probe_motion", values, MOTION)
     if values.get("viewer", True):
         commands["us_sim_viewer"] = command("us_sim.viewer.node", values, VIEWER)
+    if values.get("igtl"):
+        commands["us_sim_igtl"] = command("us_sim.client.igtl", values, IGTL)
     return commands
 
 
