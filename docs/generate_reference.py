@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from us_sim.bringup.arguments import LaunchConfig
+from us_sim.client.igtl_config import IgtlConfig
 from us_sim.control.config import ScanConfig, ServoConfig
 from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.core.contact.mechanics import MechanicsSettings
@@ -139,6 +140,11 @@ What each fault affects: [faults](../faults.md).
 Of the node `us_sim_viewer`.
 
 {settings(ViewerConfig)}
+## OpenIGTLink server
+
+Of the node `us_sim_igtl`.
+
+{settings(IgtlConfig)}
 ## Demo controllers
 
 Of the node `us_sim_scan`:

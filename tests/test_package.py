@@ -48,7 +48,7 @@ def test_dependencies_are_those_of_the_requirements_files() -> None:
     assert "'torch==2.13.0'" in required
     assert "viser" not in required
     assert extras.count("viser") == 1
-    names = ["int8", "viewer", "train", "cluster", "onnx", "sweep", "gym", "bench", "test"]
+    names = ["int8", "viewer", "train", "cluster", "onnx", "sweep", "gym", "export", "igtl", "bench", "test"]
     assert re.findall(r"'(\w+)': \[", extras) == names
     assert declared("scyclegan_train", "install_requires") == f"['us_sim[train]=={us_sim.__version__}']"
 
@@ -68,7 +68,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 def test_every_command_names_a_function() -> None:
     names = re.findall(r"(\w+) = us_sim\.commands:(\w+)", declared("us_sim", "entry_points"))
-    assert len(names) == 8
+    assert len(names) == 9
     for command, function in names:
         module = getattr(commands, function).args[1]
         assert command == function == getattr(commands, function).args[0]
@@ -83,6 +83,7 @@ def test_every_command_names_a_function() -> None:
         ("us_sim_msgs", "build the workspace with `make setup` or colcon, and source it"),
         ("viser", "install us_sim with its extra: us_sim[viewer]"),
         ("frobnicate", "install us_sim again, with all that it requires"),
+        ("pyigtl", "install us_sim with its extra: us_sim[igtl]"),
     ],
 )
 def test_a_command_says_in_one_sentence_what_is_missing(

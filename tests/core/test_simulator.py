@@ -12,15 +12,17 @@ import torch
 from numpy.typing import NDArray
 from tests.core.patients import HALF_BOX, box_patient, on_the_box, rotation
 
+from us_sim.core import simulator as simulator_module
 from us_sim.core.compute.device import Device
 from us_sim.core.config import ImageSettings
+from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.errors import ConfigError, PoseError
-from us_sim.core.frame import Frame
+from us_sim.core.frame import Frame, Views
 from us_sim.core.generator.artifact import Generator, build
 from us_sim.core.generator.backend import TorchBackend
 from us_sim.core.generator.backend_cuda import CudaBackend
 from us_sim.core.generator.card import Card
-from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
+from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind, preset
 from us_sim.core.geometry.transforms import rigid
 from us_sim.core.patient.patient import Patient
 from us_sim.core.sampling.reslice import elevation_beam, reslice
@@ -432,3 +434,21 @@ def test_cuda_agrees_with_the_cpu(patient: Patient, name: str) -> None:
         assert (a.labels == b.labels).mean() > 0.99  # type: ignore[union-attr]
         np.testing.assert_array_equal(image_of(cuda.render(pose)), image_of(b))
         assert image_of(cuda.render(pose, renderer="generator")).any()
+
+
+@pytest.mark.parametrize("views", [{"image": False, "ct_slice": False}, {"ct_slice": False}])
+def test_a_batch_that_breathes_and_is_pressed_in_is_its_frames_to_the_bit(
+    views: Views, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe = replace(preset("c5_2").with_depth(100.0), width=32, height=32, scan_lines=32, samples=64)
+    mechanics = MechanicsSettings(breathing_amplitude=12.0)
+    simulator = Simulator(box_patient(), probe, mechanics=mechanics, device="cpu")
+    poses = np.stack([on_the_box(pressed=depth) for depth in (-20.0, 3.0, 9.0, 14.0)])
+    times = [0.0, 1.0, 2.0, 2.5]
+    alone = [simulator.render(pose, times=[time], **views) for pose, time in zip(poses, times, strict=True)]
+    monkeypatch.setattr(simulator_module, "MOST_SAMPLES", 3 * 32 * 64)  # so that the four take two passes
+    for one, other in zip(simulator.render_batch(poses, times=times, **views), alone, strict=True):
+        for name in ("image", "labels"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+        assert one.phase == other.phase
+        assert one.contact.coupling == other.contact.coupling

@@ -11,10 +11,8 @@ from us_sim.core.tissue import TissueClass as T
 from us_sim.gym.patients import save_patient
 
 KIDNEY = np.array([20.0, 20.0, 0.0])  # its middle, mm
-NECK, PORTA = (
-    np.array([-22.0, 20.0, 18.0]),
-    np.array([-20.0, 0.0, 20.0]),
-)  # of the gallbladder, the end at the portal vein; and that
+NECK = np.array([-22.0, 20.0, 18.0])  # of the gallbladder: its end at the portal vein
+PORTA = np.array([-20.0, 0.0, 20.0])  # the portal vein, mm
 
 
 def kidney_patient() -> Patient:

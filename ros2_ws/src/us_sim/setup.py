@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 from setuptools import find_packages, setup
 
 NAME = "us_sim"
-EXTRAS = ("int8", "viewer", "train", "cluster", "onnx", "sweep", "gym", "bench", "test")  # colcon test needs pytest
+EXTRAS = ("int8", "viewer", "train", "cluster", "onnx", "sweep", "gym", "export", "igtl", "bench", "test")
 HERE = Path(__file__).resolve().parent  # colcon runs a link to this file in its build folder
 XML = ElementTree.parse(HERE / "package.xml")  # single source of version, description and the like
 
@@ -41,13 +41,14 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
-        *(shared(folder, folder) for folder in ("launch", "rviz")),
+        *(shared(folder, folder) for folder in ("launch", "rviz", "foxglove")),
         *(shared(folder, f"{NAME}/resources/{folder}") for folder in ("config", "urdf")),
     ],
     zip_safe=False,
     entry_points={
         "console_scripts": [
             "us_sim_render = us_sim.offline.render:main",
+            "us_sim_export = us_sim.offline.export.command:main",
             "us_sim_fit = us_sim.offline.fit.command:main",
             # These need ROS 2, and say so where it is missing.
             *(
@@ -57,6 +58,7 @@ setup(
                     "probe_motion",
                     "fake_arm",
                     "us_sim_viewer",
+                    "us_sim_igtl",
                     "us_sim_scan",
                     "us_sim_servo",
                     "us_sim_record",

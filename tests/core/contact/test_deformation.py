@@ -14,7 +14,7 @@ from scipy.ndimage import minimum_filter1d, uniform_filter1d
 from tests.core.patients import HALF_BOX, grid_points, on_the_box, patient_of
 
 from us_sim.core.contact import deformation
-from us_sim.core.contact.deformation import LATERAL_MARGIN, MOST, Displacement, displacement, move
+from us_sim.core.contact.deformation import LATERAL_MARGIN, MOST, Displacement, displacement, move, sources
 from us_sim.core.contact.indentation import REACH, Indentation, face_of, indentation
 from us_sim.core.geometry.probe import PRESETS, ProbeGeometry, ProbeKind
 from us_sim.core.geometry.transforms import Matrix, apply
@@ -243,7 +243,7 @@ def test_all_that_is_sampled_moves_together(plated: Patient) -> None:
     sampler = CpuSampler(plated, 0)
     pose = on_the_box(pressed=9.0)
     field = field_of(plated, FLAT, pose)
-    moved = MovedSampler(sampler, [None, field.source])
+    moved = MovedSampler(sampler, lambda points: sources([None, field], points))
     poses, points = np.stack([pose, pose]), torch.tensor(FLAT.polar_points)
     hu, tissue = moved.slice(points, poses, THIN)
     expected_hu, expected_tissue = sampler.slice(field.source(points), pose[None], THIN)

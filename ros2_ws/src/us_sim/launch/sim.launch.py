@@ -16,6 +16,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from us_sim.bringup.arguments import (
     ARGUMENTS,
     ARM,
+    IGTL,
     MOTION,
     NODE,
     VIEWER,
@@ -106,6 +107,8 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         started.append(own("probe_motion", MOTION))
     if values["viewer"]:
         started.append(own("us_sim_viewer", VIEWER))
+    if values["igtl"]:
+        started.append(own("us_sim_igtl", IGTL))
     if values["rviz"]:
         arguments = ["--display-config", _layout(values, namespace, ct_frame)]
         started.append(Node(package="rviz2", executable="rviz2", arguments=arguments, **common))

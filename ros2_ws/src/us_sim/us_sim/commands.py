@@ -28,8 +28,9 @@ def remedy_for(package: str) -> str:
         return "build the workspace with `make setup` or colcon, and source it"
     if package in ("rclpy", "ament_index_python") or package.endswith(ENDINGS):
         return "source a ROS 2 installation, or use `make setup` in the repository, which brings ROS 2 as wheels"
-    if package == "viser":
-        return "install us_sim with its extra: us_sim[viewer]"
+    extra = {"viser": "viewer", "pyigtl": "igtl"}.get(package)
+    if extra:
+        return f"install us_sim with its extra: us_sim[{extra}]"
     return "install us_sim again, with all that it requires"
 
 
@@ -40,4 +41,5 @@ us_sim_record = partial(start, "us_sim_record", "us_sim.ros.record")
 us_sim_play = partial(start, "us_sim_play", "us_sim.ros.play")
 us_sim_scan = partial(start, "us_sim_scan", "us_sim.control.scan")
 us_sim_servo = partial(start, "us_sim_servo", "us_sim.control.servo")
+us_sim_igtl = partial(start, "us_sim_igtl", "us_sim.client.igtl")
 us_sim_viewer = partial(start, "us_sim_viewer", "us_sim.viewer.node")

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
+from us_sim.client.igtl_config import IgtlConfig
 from us_sim.core.config import MOTION_NAMES, again, check_ranges, setting
 from us_sim.core.errors import ConfigError
 from us_sim.core.robot.placement import HOLDER_ORDER, TABLE_ORDER, six_numbers
@@ -27,6 +28,7 @@ class LaunchConfig:
     rate: float = again(MotionConfig, "rate", "pose rate of the demo motion, or of the TF lookup (pose_source tf), Hz")
     period: float = again(MotionConfig, "period", "period of the demo motion, s")
     viewer: bool = setting(True, "serve the browser view, with mouse control of the probe")
+    igtl: bool = setting(False, "serve the frames by OpenIGTLink to this computer, for 3D Slicer (extra igtl)")
     rviz: bool = setting(False, "start rviz2 with its configuration (needs a ROS 2 installation)")
     namespace: str = setting("", "namespace of the nodes, for several simulators at once")
     arm: bool = setting(False, "a simulated seven-axis arm carries the probe along the demo motion")
@@ -81,7 +83,7 @@ class Argument:
         return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
 
 
-_ALL: tuple[type[Any], ...] = (*CONFIGS, LaunchConfig, ViewerConfig)
+_ALL: tuple[type[Any], ...] = (*CONFIGS, LaunchConfig, ViewerConfig, IgtlConfig)
 
 ARGUMENTS = {
     item.name: Argument(
@@ -99,6 +101,7 @@ def _understood(*configs: type[Any]) -> set[str]:
 
 NODE = _understood(*CONFIGS)
 VIEWER = _understood(ViewerConfig)
+IGTL = _understood(IgtlConfig)
 MOTION = {*_understood(MotionConfig), *PATIENT}
 ARM = {*_understood(ArmConfig), *PATIENT}
 # What clarius_ros2 (github.com/idra-lab/clarius_ros2) calls its image, its frame and the service that stops it.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -81,7 +80,7 @@ class Pipeline:
         return LearnedRenderer(generator, probe, settings, self._seed)
 
     def render(
-        self, renderer: str, poses: Matrix, sources: Sequence[Source | None], lines: NDArray[np.float32],
+        self, renderer: str, poses: Matrix, source: Source | None, lines: NDArray[np.float32],
         image: bool, ct_slice: bool, labels: bool,
     ) -> list[tuple[Any, Any, Any]]:  # fmt: skip
         """Return image, slice and labels of every pose, as in `Frame`; None for what is not wanted.
@@ -89,11 +88,11 @@ class Pipeline:
         Args:
             renderer: of the image; one that `Simulator.check_renderer` accepts.
             poses: (B, 4, 4) rigid, mm.
-            sources: for each pose, where the tissue at points lay in the CT; None where it lies there still.
+            source: where the tissue at points lay in the CT at each pose; None if it lies there still.
             lines: (B, L) coupling of the scan lines.
             image, ct_slice, labels: what to make.
         """
-        sampler: Sampler = MovedSampler(self.sampler, sources) if any(sources) else self.sampler
+        sampler: Sampler = MovedSampler(self.sampler, source) if source else self.sampler
         cut = classes = None
         if ct_slice or (image and self._reads_slice(renderer)):
             cut = sampler.slice(self._pixels, poses, self._beam)

@@ -14,7 +14,7 @@ from torch import Tensor
 from us_sim.core.compute.device import Device, choose_device
 from us_sim.core.config import RENDERERS, ImageSettings
 from us_sim.core.contact.contact import Contact, contact
-from us_sim.core.contact.deformation import Displacement, displacement, ready
+from us_sim.core.contact.deformation import Displacement, displacement, ready, sources
 from us_sim.core.contact.indentation import Indentation, face_of, indentation
 from us_sim.core.contact.mechanics import RIGID, MechanicsSettings
 from us_sim.core.contact.touch import Touch, touch_at
@@ -32,6 +32,7 @@ from us_sim.core.physics.scanner_file import ScannerPreset
 from us_sim.core.pipeline import Pipeline
 from us_sim.core.sampling.moved_sampler import Source
 
+MOST_SAMPLES = 2**20  # of scan lines or pixels in one pass
 SPARSE = 8  # rows and columns of pixels to one that is asked whether the CT knows what lies there
 
 if TYPE_CHECKING:
@@ -221,6 +222,15 @@ class Simulator:
             raise PoseError(f"the poses have shape {poses.shape}; expected (B, 4, 4), or (4, 4) for a single frame")
         if not len(poses):
             return []
+        if len(poses) > (most := self._at_once()):
+            frames = list[Frame]()
+            for n in range(0, len(poses), most):
+                frames += self.render_batch(
+                    poses[n : n + most], image=image, ct_slice=ct_slice, labels=labels, renderer=renderer,
+                    times=None if times is None else times[n : n + most], coupling=coupling,
+                    touches=None if touches is None else touches[n : n + most],
+                )  # fmt: skip
+            return frames
         if touches is None:
             touches = [touch_at(self.patient, self.probe, self.mechanics, pose) for pose in poses]
         lines = np.stack([one.contact.line_coupling for one in touches])
@@ -228,13 +238,18 @@ class Simulator:
             lines *= coupling
         fields = [self._displacement(one) for one in touches]
         phases = [self._phase(seconds) for seconds in ([0.0] * len(poses) if times is None else times)]
-        sources = [self._source(*parts) for parts in zip(poses, fields, phases, strict=True)]
+        source = self._source(poses, fields, phases)
         with self.device.failures():
-            made = self._pipeline.render(renderer, poses, sources, lines, image, ct_slice, labels)
+            made = self._pipeline.render(renderer, poses, source, lines, image, ct_slice, labels)
         return [
             Frame(*shown, one.contact, one.wrench, pose, renderer, field is not None, phase, self._unknown(pose))
             for shown, one, pose, field, phase in zip(made, touches, poses, fields, phases, strict=True)
         ]
+
+    def _at_once(self) -> int:
+        """How many poses are rendered in one pass: what lies between CT and image takes 250 bytes a sample."""
+        probe = self.probe
+        return max(1, MOST_SAMPLES // max(probe.scan_lines * probe.samples, probe.width * probe.height))
 
     def _unknown(self, ct_from_probe: Matrix) -> float:
         """Share of the fan beyond the CT at one pose."""
@@ -248,14 +263,17 @@ class Simulator:
     def _phase(self, seconds: float) -> float:
         return phase_at(seconds, self.mechanics.breathing_period) if self.mechanics.breathing_amplitude else 0.0
 
-    def _source(self, ct_from_probe: Matrix, field: Displacement | None, phase: float) -> Source | None:
-        """Where the tissue at points of `probe` lay in the CT; None if it lies there still."""
-        caudal = self.mechanics.breathing_amplitude * inspired(phase)
-        if caudal == 0:
-            return field.source if field else None
-        mobility = self.patient.mobility
+    def _source(
+        self, poses: Matrix, fields: Sequence[Displacement | None], phases: Sequence[float]
+    ) -> Source | None:  # fmt: skip
+        """Where the tissue at points of `probe` lay in the CT at each pose; None if it lies there still."""
+        caudal = [self.mechanics.breathing_amplitude * inspired(phase) for phase in phases]
+        pressed = any(field is not None for field in fields)
+        if not pressed and not any(caudal):
+            return None
 
         def source(points: Tensor) -> Tensor:
-            return mobility.source(field.source(points) if field else points, ct_from_probe, caudal)
+            moved = sources(fields, points) if pressed else points.expand(len(poses), *points.shape)
+            return self.patient.mobility.sources(moved, poses, caudal) if any(caudal) else moved
 
         return source

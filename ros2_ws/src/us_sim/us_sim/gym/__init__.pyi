@@ -4,3 +4,5 @@ from .patients import open_patient as open_patient
 from .patients import save_patient as save_patient
 from .planes import PLANES as PLANES
 from .randomisation import Randomisation as Randomisation
+from .vector import UsSimVectorEnv as UsSimVectorEnv
+from .vector import worker_envs as worker_envs

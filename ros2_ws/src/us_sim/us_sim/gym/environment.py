@@ -127,7 +127,7 @@ class ProbeEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def render(self) -> NDArray[np.uint8] | None:
         """Return the last frame as (H, W, 3) RGB; None where a window shows it, or without a render mode."""
-        return picture_of(self._frame) if self.render_mode == "rgb_array" else None
+        return picture_of(self.frame) if self.render_mode == "rgb_array" else None
 
     def close(self) -> None:
         """Close the window, if there is one."""
@@ -146,8 +146,7 @@ class ProbeEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def begin(self) -> None:
         """Draw an episode, and put the probe where it starts."""
         self.drawn = self.randomisation.draw(self.np_random)
-        base = _simulator(self.config, self.drawn["patient"], self.randomisation.detail)
-        self.simulator = simulator_of(base, self.drawn)
+        self.simulator = _simulator_of(self.config, self.randomisation.detail, tuple(self.drawn.items()))
         start = self.task.begin(self.simulator, self.np_random)
         self.probe = SkinProbe(self.simulator, self.config, start)
         self._why = ""
@@ -171,7 +170,7 @@ class ProbeEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._judged = self.task.judge(Situation(self.simulator, self.probe, frame))  # type: ignore[arg-type]
         info = {"drawn": dict(self.drawn), "force": self.probe.force, "why": self._why,
                 "is_success": self._judged.success, **self._judged.info}  # fmt: skip
-        return observed(self._frame, self.config, self.geometry), info
+        return observed(self.frame, self.config, self.geometry), info
 
     def outcome(self, frame: Frame) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Take the frame after an action; return what `step` does."""
@@ -183,10 +182,10 @@ class ProbeEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def _look(self, frame: Frame) -> None:
         assert self.simulator is not None
         lost = self._kept is not None and self.simulator.is_lost(self.probe.stamp)
-        self._frame = self._kept if lost and self._kept is not None else frame
-        self._kept = self._frame
+        self.frame = self._kept if lost and self._kept is not None else frame
+        self._kept = self.frame
         if self._window is not None:
-            self._window.show(picture_of(self._frame))
+            self._window.show(picture_of(self.frame))
 
 
 @lru_cache(maxsize=8)
@@ -194,3 +193,10 @@ def _simulator(config: EpisodeConfig, patient: int | str, detail: bool) -> Simul
     """What the episodes on one patient have in common."""
     generator = open_generator(config.generator) if config.renderer == "generator" else None
     return Simulator(open_patient(patient, detail), config.geometry, renderer=config.renderer, generator=generator)
+
+
+@lru_cache(maxsize=16)
+def _simulator_of(config: EpisodeConfig, detail: bool, drawn: tuple[tuple[str, Any], ...]) -> FaultySimulator:
+    """What the episodes that drew the same have in common: environments of one process share its batches."""
+    values = dict(drawn)
+    return simulator_of(_simulator(config, values["patient"], detail), values)

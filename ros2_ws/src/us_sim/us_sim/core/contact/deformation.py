@@ -22,6 +22,7 @@ as well, so that fading beyond the face needs no more terms, and no frame shows 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -36,6 +37,7 @@ from us_sim.core.contact import indentation
 from us_sim.core.contact.indentation import LATERAL_MARGIN, Indentation
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
 
+BLOCK = 256  # points that one thread moves through one table before it looks for more
 NODES = 257  # of the profile, about 1 mm apart
 SHOULDER = 25.0  # mm beside a pressed-in edge over which the skin comes up again
 MOST = 0.4  # of the thickness over the bone that is pressed in; what is more shows in the force alone
@@ -65,13 +67,27 @@ class Displacement:
     def source(self, points: Tensor) -> Tensor:
         """Return where the tissue at (..., 3) float32 points lay before it was pressed, mm in `probe`."""
         if points.device.type == "cpu":
-            flat = points.reshape(-1, 3).contiguous()
-            out = torch.empty_like(flat)
-            _move(self.left, self.step, self.table, flat.numpy(), out.numpy())
-            return out.reshape(points.shape)
+            return sources([self], points)[0]
         if points.device not in self._tensors:
             self._tensors[points.device] = torch.from_numpy(self.table).to(points.device)
         return move(self.left, self.step, self._tensors[points.device], points)
+
+
+def sources(fields: Sequence[Displacement | None], points: Tensor) -> Tensor:
+    """Return where the tissue lay at (..., 3) points before each of B displacements, (B, ..., 3); None moves nothing.
+
+    The displacements are those of one probe: their tables have the same nodes.
+    """
+    first = next(field for field in fields if field is not None)
+    if points.device.type != "cpu":
+        return torch.stack([points if field is None else field.source(points) for field in fields])
+    assert all(field is None or (field.left, field.step) == (first.left, first.step) for field in fields)
+    still = np.zeros_like(first.table)  # displaces nothing, to the last bit
+    tables = np.stack([still if field is None else field.table for field in fields])
+    flat = points.reshape(-1, 3).contiguous()
+    out = torch.empty(len(fields), *points.shape)
+    _move(first.left, first.step, tables, flat.numpy(), out.view(len(fields), -1, 3).numpy())
+    return out
 
 
 def displacement(state: Indentation, probe: ProbeGeometry) -> Displacement | None:
@@ -183,7 +199,7 @@ def _slope(values, step):  # type: ignore[no-untyped-def]
 def ready() -> None:
     """Compile the loops that a first touch would wait for."""
     points, nodes = np.zeros((1, 3), np.float32), np.linspace(-200, 200, NODES)
-    _move(0.0, 1.0, np.zeros((2, 7), np.float32), points, points)
+    _move(0.0, 1.0, np.zeros((1, 2, 7), np.float32), points, points[None])
     indentation.ready()
     still = np.zeros(2)
     _table(nodes, np.zeros(NODES), np.zeros(NODES), still, still, still, still)
@@ -193,29 +209,33 @@ def ready() -> None:
 
 
 @kernel
-def _move(left, step, table, points, out):  # type: ignore[no-untyped-def]
-    last, scale = np.float32(len(table) - 1.001), np.float32(1 / step)
+def _move(left, step, tables, points, out):  # type: ignore[no-untyped-def]
+    last, scale = np.float32(tables.shape[1] - 1.001), np.float32(1 / step)
     first, one, six = np.float32(left), np.float32(1), np.float32(6)
-    for p in numba.prange(points.shape[0]):
-        x, z = points[p, 0], points[p, 2]
-        place = (x - first) * scale
-        place = min(place, last) if place > 0 else np.float32(0)  # 0 for NaN, whose index would lie anywhere
-        i = int(place)
-        w = place - np.float32(i)
-        v = one - w
-        g = v * table[i, 0] + w * table[i + 1, 0]
-        flow = v * table[i, 1] + w * table[i + 1, 1]
-        thinness = v * table[i, 4] + w * table[i + 1, 4]
-        zeta = (z - (v * table[i, 2] + w * table[i + 1, 2])) * thinness
-        zeta = min(max(zeta, np.float32(0)), one)
-        fall = (one - zeta) * (one - zeta) * (one + zeta + zeta)
-        slope = six * zeta * (one - zeta)
-        top_slope = v * table[i, 3] + w * table[i + 1, 3]
-        widening = v * table[i, 5] + w * table[i + 1, 5]
-        shear = slope * flow
-        out[p, 0] = x - shear * thinness
-        out[p, 1] = points[p, 1] * (one - slope * thinness * (v * table[i, 6] + w * table[i + 1, 6]))
-        out[p, 2] = z - g * fall - shear * (top_slope * thinness + zeta * widening)
+    blocks = (len(points) + BLOCK - 1) // BLOCK
+    for r in numba.prange(len(tables) * blocks):
+        b, start = r // blocks, r % blocks * BLOCK
+        table = tables[b]
+        for p in range(start, min(start + BLOCK, len(points))):
+            x, z = points[p, 0], points[p, 2]
+            place = (x - first) * scale
+            place = min(place, last) if place > 0 else np.float32(0)  # 0 for NaN, whose index would lie anywhere
+            i = int(place)
+            w = place - np.float32(i)
+            v = one - w
+            g = v * table[i, 0] + w * table[i + 1, 0]
+            flow = v * table[i, 1] + w * table[i + 1, 1]
+            thinness = v * table[i, 4] + w * table[i + 1, 4]
+            zeta = (z - (v * table[i, 2] + w * table[i + 1, 2])) * thinness
+            zeta = min(max(zeta, np.float32(0)), one)
+            fall = (one - zeta) * (one - zeta) * (one + zeta + zeta)
+            slope = six * zeta * (one - zeta)
+            top_slope = v * table[i, 3] + w * table[i + 1, 3]
+            widening = v * table[i, 5] + w * table[i + 1, 5]
+            shear = slope * flow
+            out[b, p, 0] = x - shear * thinness
+            out[b, p, 1] = points[p, 1] * (one - slope * thinness * (v * table[i, 6] + w * table[i + 1, 6]))
+            out[b, p, 2] = z - g * fall - shear * (top_slope * thinness + zeta * widening)
 
 
 def move(left: float, step: float, table: Tensor, points: Tensor) -> Tensor:

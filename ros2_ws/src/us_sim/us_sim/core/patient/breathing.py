@@ -9,6 +9,7 @@ motion grows from 0 at skin and bone to 1 deep between them, so that organs slid
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numba
@@ -66,17 +67,24 @@ class Mobility:
             ct_from_probe: (4, 4) the pose, mm.
             caudal: mm by which what moves wholly has slid towards the feet.
         """
+        if points.device.type == "cpu":
+            return self.sources(points[None], ct_from_probe[None], [caudal])[0]
         motion = caudal * (ct_from_probe[:3, :3].T @ np.array([0.0, RISE, -1.0]))  # in probe
         grid_from_probe = self.grid_from_ct @ ct_from_probe
-        if points.device.type == "cpu":
-            flat = points.reshape(-1, 3).contiguous()
-            out = torch.empty_like(flat)
-            _breathe(self.share, grid_from_probe, motion, flat.numpy(), out.numpy())
-            return out.reshape(points.shape)
         if points.device not in self._tensors:
             lattice = Lattice(self.share.shape, points.device)
             self._tensors[points.device] = (torch.from_numpy(self.share).to(points.device).flatten(), lattice)
         return breathe(*self._tensors[points.device], grid_from_probe, motion, points)
+
+    def sources(self, points: Tensor, ct_from_probe: Matrix, caudal: Sequence[float]) -> Tensor:
+        """Return the same of a batch, (B, ..., 3): poses (B, 4, 4), motions (B,), points (B, ..., 3) of each pose."""
+        if points.device.type != "cpu":
+            return torch.stack([self.source(*of_pose) for of_pose in zip(points, ct_from_probe, caudal, strict=True)])
+        motion = np.array(caudal)[:, None] * (np.array([0.0, RISE, -1.0]) @ ct_from_probe[:, :3, :3])
+        flat = points.reshape(len(caudal), -1, 3).contiguous()
+        out = torch.empty_like(flat)
+        _breathe(self.share, self.grid_from_ct @ ct_from_probe, motion, flat.numpy(), out.numpy())
+        return out.reshape(points.shape)
 
 
 def mobility_of(volume: CtVolume, skin: Skin) -> Mobility:
@@ -101,13 +109,14 @@ def _growing(values: NDArray, low: float, high: float) -> NDArray:
 
 @kernel
 def _breathe(share, m, motion, points, out):  # type: ignore[no-untyped-def]
-    for p in numba.prange(points.shape[0]):
-        x, y, z = points[p, 0], points[p, 1], points[p, 2]
-        a, b, c = mapped(m, x, y, z)
+    for r in numba.prange(points.shape[0] * points.shape[1]):
+        n, p = r // points.shape[1], r % points.shape[1]
+        x, y, z = points[n, p, 0], points[n, p, 1], points[n, p, 2]
+        a, b, c = mapped(m[n], x, y, z)
         weight = trilinear(share, a, b, c, np.float64) if inside(share, a, b, c) else 0.0
-        out[p, 0] = x - weight * motion[0]
-        out[p, 1] = y - weight * motion[1]
-        out[p, 2] = z - weight * motion[2]
+        out[n, p, 0] = x - weight * motion[n, 0]
+        out[n, p, 1] = y - weight * motion[n, 1]
+        out[n, p, 2] = z - weight * motion[n, 2]
 
 
 def breathe(

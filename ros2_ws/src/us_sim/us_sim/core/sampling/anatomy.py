@@ -24,7 +24,7 @@ from us_sim.core.compute.kernels import kernel
 from us_sim.core.geometry.transforms import Matrix, inverse
 from us_sim.core.patient.surface import Skin
 from us_sim.core.patient.volume import AIR_HU, CtVolume
-from us_sim.core.sampling.reslice import THIN, Beam
+from us_sim.core.sampling.reslice import THIN, Beam, of_pose
 from us_sim.core.sampling.scatterers import LOOKS, SCALE, SPACING, TILE, sample_scatterers, tile_from_ct
 from us_sim.core.tissue import TissueClass
 
@@ -128,23 +128,24 @@ def sample_anatomy(
         volume, skin: the patient.
         table: from `property_table`.
         tile: from `scatterer_tile`.
-        points: (L, S, 3) mm in `probe`.
+        points: (L, S, 3) mm in `probe`, or (B, L, S, 3) of each pose.
         ct_from_probe: (B, 4, 4) checked poses.
         beam: elevational offsets and weights.
     """
-    shape = (len(ct_from_probe), *points.shape[:2])
+    shape = (len(ct_from_probe), *points.shape[-3:-1])
     maps, classes = np.empty((len(MAPS), *shape), np.float32), np.empty(shape, np.uint8)
     scatter = np.empty((*shape, 2 * LOOKS), np.float32)
-    flat = points.reshape(-1, 3)
-    amplitudes = np.empty((len(beam[0]), len(flat)), np.float32)
+    of_each = points.ndim == 4
+    assert not of_each or len(points) == len(ct_from_probe), f"points of {len(points)} poses for {len(ct_from_probe)}"
+    flat = np.ascontiguousarray(points).reshape(len(points) if of_each else 1, -1, 3)
+    amplitudes = np.empty((len(beam[0]), classes.size), np.float32)
     echo = NO_ECHO if volume.echo is None else volume.echo
     voxel_from_ct, grid_from_ct = inverse(volume.ct_from_voxel), inverse(skin.ct_from_grid)
-    for b, pose in enumerate(ct_from_probe):
-        matrices = voxel_from_ct @ pose, tile_from_ct() @ pose, grid_from_ct @ pose
-        out = maps[:, b].reshape(len(MAPS), -1), amplitudes, classes[b].reshape(-1)
-        arrays = volume.hu, volume.tissue, echo, volume.spacing, table, tile, skin.distance
-        _sample(*arrays, *matrices, flat, *beam, *out)
-        sample_scatterers(tile, matrices[1], flat, beam[0], amplitudes, scatter[b].reshape(-1, 2 * LOOKS))
+    matrices = voxel_from_ct @ ct_from_probe, tile_from_ct() @ ct_from_probe, grid_from_ct @ ct_from_probe
+    out = maps.reshape(len(MAPS), -1), amplitudes, classes.reshape(-1)
+    arrays = volume.hu, volume.tissue, echo, volume.spacing, table, tile, skin.distance
+    _sample(*arrays, *matrices, flat, *beam, *out)
+    sample_scatterers(tile, matrices[1], flat, beam[0], amplitudes, scatter.reshape(-1, 2 * LOOKS))
     *properties, hu = maps
     return (*properties, scatter, hu, classes)
 
@@ -192,18 +193,19 @@ def _sample(  # type: ignore[no-untyped-def]
     amplitudes,
     classes,
 ):
-    for p in numba.prange(points.shape[0]):
-        x, z = points[p, 0], points[p, 2]
+    for p in numba.prange(len(classes)):
+        pose, of, point = of_pose(points, p)
+        x, height, z = points[of, point, 0], points[of, point, 1], points[of, point, 2]
         for column in range(len(out)):
             out[column, p] = 0
-        a, b, c = mapped(grid_from_probe, x, points[p, 1], z)
+        a, b, c = mapped(grid_from_probe[pose], x, height, z)
         a, b, c = clamped(distance, a, b, c)
         out[DISTANCE, p] = trilinear(distance, a, b, c, np.float32)
         in_skin = min(max(-out[DISTANCE, p] / SKIN_RAMP, ZERO), ONE)
         layered = ZERO
         for plane in range(len(offsets)):
-            y, share = points[p, 1] + offsets[plane], weights[plane]
-            a, b, c = mapped(voxel_from_probe, x, y, z)
+            y, share = height + offsets[plane], weights[plane]
+            a, b, c = mapped(voxel_from_probe[pose], x, y, z)
             within = inside(hu, a, b, c)
             present = share * in_skin * (ONE if within else _fading(hu, a, b, c, spacing))
             a, b, c = clamped(hu, a, b, c)
@@ -211,7 +213,7 @@ def _sample(  # type: ignore[no-untyped-def]
             here = _properties(tissue, table, a, b, c)
             level = ECHO_STEP * trilinear(echo, a, b, c, np.float32) if len(echo) else ZERO
             firm = ONE + FIRM * max(level, ZERO)
-            a, b, c = mapped(tile_from_probe, x, y, z)
+            a, b, c = mapped(tile_from_probe[pose], x, y, z)
             if here.heterogeneity > 0 and present > 0:
                 level += here.heterogeneity * _noise(tile, 0, a * PATCH, b * PATCH, c * PATCH)
             if here.organ > 0 and present > 0:
@@ -232,7 +234,7 @@ def _sample(  # type: ignore[no-untyped-def]
         if layered > 0:
             out[WARPED, p] /= layered
             out[STRANDED, p] /= layered
-        a, b, c = mapped(voxel_from_probe, x, points[p, 1], z)
+        a, b, c = mapped(voxel_from_probe[pose], x, height, z)
         classes[p] = nearest(tissue, a, b, c)
 
 

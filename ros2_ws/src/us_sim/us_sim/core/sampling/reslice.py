@@ -39,7 +39,12 @@ def elevation_beam(thickness: float, planes: int) -> Beam:
 
 
 def reslice(
-    volume: CtVolume, points: NDArray[np.float32], ct_from_probe: ArrayLike, beam: Beam = THIN
+    volume: CtVolume,
+    points: NDArray[np.float32],
+    ct_from_probe: ArrayLike,
+    beam: Beam = THIN,
+    *,
+    of_each: bool = False,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Sample the CT at points that are fixed to the probe.
 
@@ -48,6 +53,7 @@ def reslice(
         points: (..., 3) mm in `probe`.
         ct_from_probe: (4, 4) pose, or (B, 4, 4) for a batch.
         beam: elevational offsets and weights from `elevation_beam`.
+        of_each: the points are (B, ..., 3), those of each pose of a batch.
 
     Returns:
         HU, (...) float32, and classes, (...) uint8, of the points' shape, with a leading B for a batch.
@@ -55,63 +61,74 @@ def reslice(
     Raises:
         PoseError: a pose is not finite and rigid.
     """
-    voxel_from_probe, flat, shape = _prepared(volume, points, ct_from_probe)
-    hu = np.empty((len(voxel_from_probe), len(flat)), np.float32)
-    tissue = np.empty(hu.shape, np.uint8)
-    for matrix, hu_of_pose, tissue_of_pose in zip(voxel_from_probe, hu, tissue, strict=True):
-        if beam is THIN:
-            _thin(volume.hu, volume.tissue, matrix, flat, hu_of_pose, tissue_of_pose)
-        else:
-            _thick(volume.hu, volume.tissue, matrix, flat, *beam, hu_of_pose, tissue_of_pose)
-    return hu.reshape(shape), tissue.reshape(shape)
+    voxel_from_probe, flat, shape = _prepared(volume, points, ct_from_probe, of_each)
+    hu, tissue = np.empty(shape, np.float32), np.empty(shape, np.uint8)
+    out = hu.reshape(-1), tissue.reshape(-1)
+    if beam is THIN:
+        _thin(volume.hu, volume.tissue, voxel_from_probe, flat, *out)
+    else:
+        _thick(volume.hu, volume.tissue, voxel_from_probe, flat, *beam, *out)
+    return hu, tissue
 
 
-def nearest_classes(volume: CtVolume, points: NDArray[np.float32], ct_from_probe: ArrayLike) -> NDArray[np.uint8]:
+def nearest_classes(
+    volume: CtVolume, points: NDArray[np.float32], ct_from_probe: ArrayLike, *, of_each: bool = False
+) -> NDArray[np.uint8]:
     """Return the classes of `reslice` alone; arguments, shapes and errors are the same."""
-    voxel_from_probe, flat, shape = _prepared(volume, points, ct_from_probe)
-    tissue = np.empty((len(voxel_from_probe), len(flat)), np.uint8)
-    for matrix, tissue_of_pose in zip(voxel_from_probe, tissue, strict=True):
-        _nearest(volume.tissue, matrix, flat, tissue_of_pose)
-    return tissue.reshape(shape)
+    voxel_from_probe, flat, shape = _prepared(volume, points, ct_from_probe, of_each)
+    tissue = np.empty(shape, np.uint8)
+    _nearest(volume.tissue, voxel_from_probe, flat, tissue.reshape(-1))
+    return tissue
 
 
 def _prepared(
-    volume: CtVolume, points: NDArray[np.float32], ct_from_probe: ArrayLike
+    volume: CtVolume, points: NDArray[np.float32], ct_from_probe: ArrayLike, of_each: bool
 ) -> tuple[Matrix, NDArray[np.float32], tuple[int, ...]]:
-    """Return (B, 4, 4) matrices from mm in `probe` to voxels, (N, 3) points, and the shape of what is sampled."""
+    """Return (B, 4, 4) matrices from mm in `probe` to voxels, (B or 1, N, 3) points, and the shape of the samples."""
     poses = check_pose(ct_from_probe)
-    flat = np.ascontiguousarray(points, dtype=np.float32).reshape(-1, 3)
-    shape = poses.shape[:-2] + points.shape[:-1]
+    assert not of_each or len(points) == len(poses), f"points of {len(points)} poses for {len(poses)}"
+    flat = np.ascontiguousarray(points, dtype=np.float32).reshape(len(points) if of_each else 1, -1, 3)
+    shape = points.shape[:-1] if of_each else poses.shape[:-2] + points.shape[:-1]
     return inverse(volume.ct_from_voxel) @ poses.reshape(-1, 4, 4), flat, shape
+
+
+@numba.njit(inline="always")
+def of_pose(points, r):  # type: ignore[no-untyped-def]
+    """Pose and point of the r-th sample of a batch: which row of (B or 1, N, 3) points, and where in it."""
+    b, p = r // points.shape[1], r % points.shape[1]
+    return b, (b if points.shape[0] > 1 else 0), p
 
 
 @kernel
 def _nearest(tissue, voxel_from_probe, points, out):  # type: ignore[no-untyped-def]
-    for p in numba.prange(points.shape[0]):
-        a, b, c = mapped(voxel_from_probe, points[p, 0], points[p, 1], points[p, 2])
-        out[p] = nearest(tissue, a, b, c)
+    for r in numba.prange(len(out)):
+        n, q, p = of_pose(points, r)
+        a, b, c = mapped(voxel_from_probe[n], points[q, p, 0], points[q, p, 1], points[q, p, 2])
+        out[r] = nearest(tissue, a, b, c)
 
 
 @kernel
 def _thin(hu, tissue, voxel_from_probe, points, out_hu, out_tissue):  # type: ignore[no-untyped-def]
-    for p in numba.prange(points.shape[0]):
-        a, b, c = mapped(voxel_from_probe, points[p, 0], points[p, 1], points[p, 2])
-        out_hu[p] = trilinear(hu, a, b, c, np.float32) if inside(hu, a, b, c) else np.float32(AIR_HU)
-        out_tissue[p] = nearest(tissue, a, b, c)
+    for r in numba.prange(len(out_hu)):
+        n, q, p = of_pose(points, r)
+        a, b, c = mapped(voxel_from_probe[n], points[q, p, 0], points[q, p, 1], points[q, p, 2])
+        out_hu[r] = trilinear(hu, a, b, c, np.float32) if inside(hu, a, b, c) else np.float32(AIR_HU)
+        out_tissue[r] = nearest(tissue, a, b, c)
 
 
 @kernel
 def _thick(  # type: ignore[no-untyped-def]
     hu, tissue, voxel_from_probe, points, offsets, weights, out_hu, out_tissue
 ):
-    for p in numba.prange(points.shape[0]):
-        x, y, z = points[p, 0], points[p, 1], points[p, 2]
+    for r in numba.prange(len(out_hu)):
+        n, q, p = of_pose(points, r)
+        x, y, z = points[q, p, 0], points[q, p, 1], points[q, p, 2]
         value = np.float32(0)
         for plane in range(len(offsets)):
-            a, b, c = mapped(voxel_from_probe, x, y + offsets[plane], z)
+            a, b, c = mapped(voxel_from_probe[n], x, y + offsets[plane], z)
             value += weights[plane] * (
                 trilinear(hu, a, b, c, np.float32) if inside(hu, a, b, c) else np.float32(AIR_HU)
             )
-        out_hu[p] = value
-        a, b, c = mapped(voxel_from_probe, x, y, z)
-        out_tissue[p] = nearest(tissue, a, b, c)
+        out_hu[r] = value
+        a, b, c = mapped(voxel_from_probe[n], x, y, z)
+        out_tissue[r] = nearest(tissue, a, b, c)

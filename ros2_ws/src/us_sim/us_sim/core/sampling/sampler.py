@@ -19,18 +19,21 @@ Slice = tuple[Tensor, Tensor]  # HU, float32, and classes, uint8, of one shape
 
 
 class Sampler(Protocol):
-    """Samples one patient at points that are fixed to the probe; results are tensors on `device`."""
+    """Samples one patient at points that are fixed to the probe; results are tensors on `device`.
+
+    Points are (A, C, 3) mm in `probe`, the same for all poses, or (B, A, C, 3), those of each of the B poses.
+    """
 
     device: torch.device
 
     def slice(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Slice:
-        """Return HU and classes, (B, ...), at (..., 3) points in mm for (B, 4, 4) poses."""
+        """Return HU and classes, (B, A, C), for (B, 4, 4) poses."""
 
     def classes(self, points: Tensor, ct_from_probe: Matrix) -> Tensor:
         """Return the classes of `slice` alone: half the memory that is read for both."""
 
     def anatomy(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Anatomy:
-        """Return acoustic properties and scatterers at (L, S, 3) points in mm for (B, 4, 4) poses."""
+        """Return acoustic properties and scatterers, (B, L, S), for (B, 4, 4) poses."""
 
 
 class CpuSampler:
@@ -43,11 +46,12 @@ class CpuSampler:
         self._table, self._tile = property_table(patient.volume, tissues), scatterer_tile(seed)
 
     def slice(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Slice:
-        hu, tissue = reslice(self._patient.volume, points.numpy(), ct_from_probe, beam)
+        hu, tissue = reslice(self._patient.volume, points.numpy(), ct_from_probe, beam, of_each=points.dim() == 4)
         return torch.from_numpy(hu), torch.from_numpy(tissue)
 
     def classes(self, points: Tensor, ct_from_probe: Matrix) -> Tensor:
-        return torch.from_numpy(nearest_classes(self._patient.volume, points.numpy(), ct_from_probe))
+        found = nearest_classes(self._patient.volume, points.numpy(), ct_from_probe, of_each=points.dim() == 4)
+        return torch.from_numpy(found)
 
     def anatomy(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Anatomy:
         volume, skin = self._patient.volume, self._patient.skin

@@ -68,7 +68,11 @@ class TensorSampler:
 
     def anatomy(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Anatomy:
         starts = range(0, len(ct_from_probe), AT_ONCE)
-        return joined([self._anatomy(points, ct_from_probe[start : start + AT_ONCE], beam) for start in starts])
+        of_each = points.dim() == 4
+        return joined([
+            self._anatomy(points[n : n + AT_ONCE] if of_each else points, ct_from_probe[n : n + AT_ONCE], beam)
+            for n in starts
+        ])  # fmt: skip
 
     def _anatomy(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Anatomy:
         grid = self._cells.kept(self._map(self._grid_from_ct @ ct_from_probe, points, 0.0))
@@ -130,13 +134,15 @@ class TensorSampler:
         return share * properties, layered[..., None] * noises[..., 2:], layered, scatter, share * slice_hu
 
     def _map(self, to_from_probe: Matrix, points: Tensor, offset: float) -> Tensor:
-        """(B, ..., 3) points shifted along the elevation, in the target's index space."""
+        """(B, ..., 3) points, shared or of each pose, shifted along the elevation, in the target's index space."""
         shift = to_from_probe[:, :3, 1] * offset + to_from_probe[:, :3, 3]
         shift = np.nan_to_num(shift, nan=FAR).clip(-FAR, FAR)
         rows = np.concatenate([to_from_probe[:, :3, :3].transpose(0, 2, 1), shift[:, None]], axis=1)
         matrix = torch.from_numpy(rows.astype(np.float32)).to(self.device)
-        flat = points.reshape(1, -1, 3).expand(len(matrix), -1, -1)
-        return torch.baddbmm(matrix[:, 3:], flat, matrix[:, :3]).reshape(len(matrix), *points.shape)
+        of_each = points.dim() == 4
+        flat = points.reshape(len(matrix) if of_each else 1, -1, 3).expand(len(matrix), -1, -1)
+        shape = points.shape[1:] if of_each else points.shape
+        return torch.baddbmm(matrix[:, 3:], flat, matrix[:, :3]).reshape(len(matrix), *shape)
 
     def _noise(self, position: Tensor) -> Tensor:
         """(..., 2 LOOKS) samples of the periodic tile, of unit variance everywhere."""

@@ -1,0 +1,67 @@
+"""Node `us_sim_igtl`: serves the simulator's frames by OpenIGTLink to this computer, for 3D Slicer and PLUS."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pyigtl
+from rclpy.node import Node
+from sensor_msgs.msg import Image
+from us_sim_msgs.msg import FrameInfo, ProbeInfo
+
+from us_sim.client.frames import Collector
+from us_sim.client.igtl_config import IgtlConfig
+from us_sim.client.igtl_message import ct_from_ijk, messages
+from us_sim.core.errors import ConfigError
+from us_sim.ros.conversions import nanoseconds, pixels_of, pose_matrix
+from us_sim.ros.outputs import latched_qos, stream_qos
+from us_sim.ros.running import run
+
+MM = 1000.0  # in a m
+
+
+class IgtlNode(Node):
+    """Sends IMAGE `us_sim` and TRANSFORM `ProbeToCt` for each frame, stamped with the time of its pose.
+
+    Raises:
+        ConfigError: the port cannot be had.
+    """
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__("us_sim_igtl", **kwargs)
+        port = int(self.declare_parameter("igtl_port", IgtlConfig.igtl_port).value)
+        try:
+            self.server = pyigtl.OpenIGTLinkServer(port=IgtlConfig(port).igtl_port, local_server=True)
+        except OSError as error:
+            raise ConfigError(f"port {port} cannot be had: {error.strerror}; choose another igtl_port") from None
+        self._info: ProbeInfo | None = None
+        self._frames = Collector(("image", "frame_info"), self._send)
+        self.create_subscription(ProbeInfo, "us_sim/probe_info", self._take_info, latched_qos())
+        for name, kind in (("image", Image), ("frame_info", FrameInfo)):
+            self.create_subscription(kind, f"us_sim/{name}", partial(self._frames.add, name), stream_qos())
+        self.get_logger().info(f"OpenIGTLink on port {port}: IMAGE us_sim, TRANSFORM ProbeToCt")
+
+    def destroy_node(self) -> None:
+        """Stop serving."""
+        self.server.stop()
+        super().destroy_node()
+
+    def _take_info(self, info: ProbeInfo) -> None:
+        self._info = info
+
+    def _send(self, frame: dict[str, Any]) -> None:
+        info, told = self._info, frame["frame_info"]
+        if info is None or info.config_id != told.config_id:
+            return  # where its pixels lie is not known yet
+        pose = pose_matrix(told.ct_from_probe)
+        spacing = MM * info.pixel_spacing_x, MM * info.pixel_spacing_z
+        first = MM * info.first_pixel.x, MM * info.first_pixel.z
+        placed = ct_from_ijk(pose, spacing, first, max(MM * info.slice_thickness, 0.1))
+        for message in messages(pixels_of(frame["image"]), pose, placed, 1e-9 * nanoseconds(told.header.stamp)):
+            self.server.send_message(message)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until it is interrupted; return the exit code."""
+    return run(IgtlNode, lambda _: None, args, ends=(ConfigError,))

@@ -1,0 +1,153 @@
+"""Many environments at once: one batch of frames a step in this process, or a process for each with shared memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space, concatenate, create_empty_array
+from numpy.typing import NDArray
+
+from us_sim.core.errors import ConfigError
+from us_sim.core.faulty_simulator import FaultySimulator
+from us_sim.core.simulator import Frame
+from us_sim.gym.environment import ProbeEnv
+from us_sim.gym.observing import Observation
+
+Flags = NDArray[np.bool_]
+THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+class UsSimVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
+    """N environments whose frames are rendered in one batch for each patient, on the device of the simulator.
+
+    An episode that ends begins anew in the next step, whose action is ignored (Gymnasium's NEXT_STEP).
+
+    Args:
+        name: of a registered environment, `UsSim/Reach-v0`.
+        count: N.
+        options: of each, as for `gymnasium.make`.
+
+    Raises:
+        ConfigError: fewer than one environment, or another kind of environment.
+    """
+
+    def __init__(self, name: str, count: int, **options: Any) -> None:
+        if count < 1:
+            raise ConfigError(f"count of environments is {count}; expected 1 or more")
+        made = [gymnasium.make(name, **options) for _ in range(count)]
+        self._most = (made[0].spec and made[0].spec.max_episode_steps) or np.inf
+        self.envs = [_inner(env) for env in made]
+        self.num_envs = count
+        self.metadata = {**self.envs[0].metadata, "autoreset_mode": AutoresetMode.NEXT_STEP}
+        self.single_observation_space = self.envs[0].observation_space
+        self.single_action_space = self.envs[0].action_space
+        self.observation_space = batch_space(self.single_observation_space, count)
+        self.action_space = batch_space(self.single_action_space, count)
+        self._over, self._count = np.zeros(count, dtype=bool), np.zeros(count, dtype=int)
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Begin N episodes; environment n has seed + n, where one seed is given."""
+        seeds = [None if seed is None else seed + n for n in range(self.num_envs)] if not isinstance(
+            seed, Sequence) else list(seed)  # fmt: skip
+        for env, own in zip(self.envs, seeds, strict=True):
+            gymnasium.Env.reset(env, seed=own)  # the random numbers alone
+            env.begin()
+        self._over[:], self._count[:] = False, 0
+        shown = [env.shown(frame) for env, frame in zip(self.envs, self._frames(), strict=True)]
+        return self._joined([seen for seen, _ in shown]), self._infos([info for _, info in shown])
+
+    def step(
+        self, actions: NDArray[np.float32]
+    ) -> tuple[Observation, NDArray[np.float64], Flags, Flags, dict[str, Any]]:
+        """Act in all of them, render once, and judge."""
+        begun, self._over = self._over, np.zeros(self.num_envs, dtype=bool)
+        for env, action, new in zip(self.envs, actions, begun, strict=True):
+            if new:
+                env.begin()
+            else:
+                env.act(action)
+        rows = []
+        for env, frame, new in zip(self.envs, self._frames(), begun, strict=True):
+            if new:
+                seen, info = env.shown(frame)
+                rows.append((seen, 0.0, False, info))
+            else:
+                seen, reward, done, _, info = env.outcome(frame)
+                rows.append((seen, reward, done, info))
+        self._count = np.where(begun, 0, self._count + 1)
+        ended: Flags = np.array([row[2] for row in rows], dtype=bool)
+        cut: Flags = (self._count >= self._most) & ~ended
+        self._over = ended | cut
+        rewards = np.array([row[1] for row in rows], dtype=np.float64)
+        return self._joined([row[0] for row in rows]), rewards, ended, cut, self._infos([row[3] for row in rows])
+
+    def _frames(self) -> list[Frame]:
+        """The frame of each environment; those of one patient, with equal draws, in one pass."""
+        groups: dict[FaultySimulator, list[int]] = {}
+        for n, env in enumerate(self.envs):
+            assert env.simulator is not None
+            groups.setdefault(env.simulator, []).append(n)
+        frames: dict[int, Frame] = {}
+        for simulator, group in groups.items():
+            probes = [self.envs[n].probe for n in group]
+            made = simulator.render_batch(
+                np.stack([probe.pose for probe in probes]), [probe.stamp for probe in probes],
+                touches=[probe.touch for probe in probes], **self.envs[group[0]].views,
+            )  # fmt: skip
+            frames |= zip(group, made, strict=True)
+        return [frames[n] for n in range(self.num_envs)]
+
+    def _joined(self, seen: list[Observation]) -> Observation:
+        out: Any = create_empty_array(self.single_observation_space, self.num_envs)
+        return concatenate(self.single_observation_space, seen, out)
+
+    def _infos(self, infos: list[dict[str, Any]]) -> dict[str, Any]:
+        joined: dict[str, Any] = {}
+        for n, info in enumerate(infos):
+            joined = self._add_info(joined, info, n)
+        return joined
+
+
+def worker_envs(name: str, count: int, **options: Any) -> AsyncVectorEnv:
+    """Return N environments, each in a process of one thread; observations come through shared memory.
+
+    It pays where physics or a policy's steps keep a core busy, and there are cores. Give `patients` as folders from
+    `save_patient`: the processes map them, and the patient lies in memory once.
+    """
+    with _one_thread():
+        return AsyncVectorEnv([partial(_worker, name, options) for _ in range(count)], context="spawn")
+
+
+def _worker(name: str, options: dict[str, Any]) -> gymnasium.Env[Any, Any]:
+    return gymnasium.make(name, **options)
+
+
+def _inner(env: gymnasium.Env[Any, Any]) -> ProbeEnv:
+    inner = env.unwrapped
+    if not isinstance(inner, ProbeEnv):
+        raise ConfigError(f"{inner} is no environment of us_sim; expected UsSim/Reach-v0 or the like")
+    return inner
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Processes that start within compute with one thread each: they do not take the cores from one another."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

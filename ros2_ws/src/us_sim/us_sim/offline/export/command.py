@@ -1,0 +1,46 @@
+"""Command `us_sim_export`: a dataset or a recorded sweep into a format to train from."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from us_sim.core.errors import UsSimError
+from us_sim.offline.export.dataset_card import write_card
+from us_sim.offline.export.samples import open_source
+
+FORMATS = {  # module and function; a library is imported where it is needed
+    "hdf5": ("hdf5_file", "write_hdf5"),
+    "webdataset": ("tar_shards", "write_webdataset"),
+    "parquet": ("hugging_face", "write_parquet"),
+    "nnunet": ("nnunet_raw", "write_nnunet"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status: 0, or 2 after one line that says what was wrong."""
+    parser = argparse.ArgumentParser(prog="us_sim_export", description=__doc__)
+    parser.add_argument("source", type=Path, help="folder of us_sim_render --batch, or of a recorded sweep")
+    parser.add_argument("--to", choices=FORMATS, required=True, help="format")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    options = parser.parse_args(argv)
+    module, function = FORMATS[options.to]
+    try:
+        source = open_source(options.source)
+        count = getattr(import_module(f"us_sim.offline.export.{module}"), function)(source, options.out)
+        write_card(source, count, options.out / "README.md")
+    except ModuleNotFoundError as error:
+        print(f"us_sim_export: Python finds no module {error.name!r}; install us_sim[export]", file=sys.stderr)
+        return 2
+    except (UsSimError, OSError) as error:
+        print(f"us_sim_export: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    print(f"{count} frames in {options.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""The README that goes with every export: where the frames come from, and what may be done with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from us_sim.core.files import atomic_write
+from us_sim.offline.export.samples import Source
+
+TEXT = """---
+license: {licence}
+tags: [ultrasound, simulation, ct]
+---
+# {name}
+
+Simulated B-mode ultrasound with tissue classes, poses and wrench, made with us_sim {version}. Research only; not
+frames of people.
+
+| | |
+|---|---|
+| frames | {frames} |
+| patient | {patient}, SHA-256 {sha256} |
+| renderer | {renderer} |
+| seed | {seed} |
+| generator's training data | {generator} |
+| licence | {licence}: of this text and of frames of the built-in phantom; a CT of your own brings its own |
+
+Classes: {classes}. Poses are `ct_from_probe`: x y z in m, quaternion x y z w. The wrench is the force of the patient on
+the probe and its torque, in `probe`, N and N m.
+"""
+
+
+def write_card(source: Source, frames: int, file: Path) -> None:
+    """Write the card of an export."""
+    about = source.about
+    patient: Any = about.get("patient", {})
+    named = patient if isinstance(patient, dict) else {"name": patient, "sha256": about.get("patient_sha256", "")}
+    generator = about.get("generator")
+    data = generator["card"].get("data", "see its card") if isinstance(generator, dict) else generator or "none"
+    text = TEXT.format(
+        name=source.name, version=about.get("versions", {}).get("us_sim", "unknown"), frames=frames,
+        patient=named.get("name"), sha256=named.get("sha256"), renderer=about.get("renderer"),
+        seed=about.get("seed", "unknown"), generator=data, licence="apache-2.0",
+        classes=", ".join(f"{number} {name}" for name, number in source.classes.items()),
+    )  # fmt: skip
+    with atomic_write(file) as partial:
+        partial.write_text(text)

@@ -1,0 +1,35 @@
+"""Hugging Face `datasets`: Parquet with images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import datasets
+from PIL import Image
+
+from us_sim.offline.export.samples import Source
+
+FEATURES = datasets.Features(
+    number=datasets.Value("int64"),
+    time=datasets.Value("float64"),
+    image=datasets.Image(),
+    labels=datasets.Image(),
+    pose=datasets.List(datasets.Value("float32"), length=7),
+    wrench=datasets.List(datasets.Value("float32"), length=6),
+)
+
+
+def write_parquet(source: Source, out: Path) -> int:
+    """Write `train.parquet`; returns the number of frames."""
+    out.mkdir(parents=True, exist_ok=True)
+    made = datasets.Dataset.from_list(list(_rows(source)), features=FEATURES)
+    made.to_parquet(str(out / "train.parquet"))
+    return len(made)
+
+
+def _rows(source: Source) -> Iterator[dict[str, Any]]:
+    for sample in source:
+        yield {"number": sample.number, "time": sample.seconds, "image": Image.fromarray(sample.image),
+               "labels": Image.fromarray(sample.labels), "pose": sample.pose, "wrench": sample.wrench}  # fmt: skip

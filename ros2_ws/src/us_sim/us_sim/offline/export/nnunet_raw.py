@@ -1,0 +1,34 @@
+"""nnU-Net's raw format: `imagesTr`, `labelsTr` and `dataset.json`, for its own planning and training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from PIL import Image
+
+from us_sim.core.files import atomic_write
+from us_sim.offline.export.samples import Source
+
+
+def write_nnunet(source: Source, out: Path) -> int:
+    """Write `Dataset001_<name>`, its images as PNG of one channel; returns the number of frames."""
+    folder = out / f"Dataset001_{source.name}"
+    for name in ("imagesTr", "labelsTr"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    count = 0
+    for sample in source:
+        case = f"frame_{sample.number:06d}"
+        Image.fromarray(sample.image).save(folder / "imagesTr" / f"{case}_0000.png")
+        Image.fromarray(sample.labels).save(folder / "labelsTr" / f"{case}.png")
+        count += 1
+    about = {
+        "channel_names": {"0": "ultrasound"},
+        "labels": {"background": 0, **{name: number for name, number in source.classes.items() if number}},
+        "numTraining": count,
+        "file_ending": ".png",
+        "overwrite_image_reader_writer": "NaturalImage2DIO",
+    }
+    with atomic_write(folder / "dataset.json") as partial:
+        partial.write_text(json.dumps(about, indent=1) + "\n")
+    return count

@@ -1,0 +1,95 @@
+"""What is exported: the frames of a dataset of `us_sim_render --batch`, or of a sweep that viewer or scan recorded."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from us_sim.core.errors import RecordingError
+from us_sim.core.geometry.transforms import quaternion_from_rotation
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One frame.
+
+    Attributes:
+        number: from 0, in the order of the stamps.
+        seconds: since the first frame.
+        image, labels: (H, W) uint8 B-mode and tissue classes.
+        pose: (7,) float32 x y z, m, and quaternion x y z w of `ct_from_probe`.
+        wrench: (6,) float32 of the patient on the probe, N and N m; NaN where it was not recorded.
+    """
+
+    number: int
+    seconds: float
+    image: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    pose: NDArray[np.float32]
+    wrench: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Frames that can be read again and again, and what is known of them.
+
+    Attributes:
+        name: of the folder.
+        about: its card or `sweep.json`.
+        classes: names of the tissue classes and their numbers.
+    """
+
+    name: str
+    about: dict[str, Any]
+    classes: dict[str, int]
+    _read: Callable[[], Iterator[Sample]]
+
+    def __iter__(self) -> Iterator[Sample]:
+        return self._read()
+
+
+def open_source(folder: Path) -> Source:
+    """Return the frames of a dataset or sweep.
+
+    Raises:
+        RecordingError: the folder holds neither.
+    """
+    for file, read in (("card.json", _shards), ("sweep.json", _sweep)):
+        if (folder / file).exists():
+            about = json.loads((folder / file).read_text())
+            return Source(folder.name, about, about["classes"], lambda read=read: read(folder))  # type: ignore[misc]
+    raise RecordingError(f"{folder} holds neither card.json nor sweep.json; expected a dataset of --batch, or a sweep")
+
+
+def _shards(folder: Path) -> Iterator[Sample]:
+    first: int | None = None
+    for file in sorted(folder.glob("shard_*.npz")):
+        with np.load(file) as shard:
+            arrays = {name: shard[name] for name in shard.files}
+        for n in range(len(arrays["number"])):
+            stamp = int(arrays["stamp"][n])
+            first = stamp if first is None else first
+            pose = arrays["ct_from_probe"][n]
+            yield Sample(
+                int(arrays["number"][n]), (stamp - first) * 1e-9, arrays["image"][n], arrays["labels"][n],
+                np.array([*(1e-3 * pose[:3, 3]), *quaternion_from_rotation(pose[:3, :3])], np.float32),
+                np.array([*arrays["force"][n], *(1e-3 * arrays["torque"][n])], np.float32),
+            )  # fmt: skip
+
+
+def _sweep(folder: Path) -> Iterator[Sample]:
+    with (folder / "poses.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for number, row in enumerate(rows):
+        image, labels = (np.asarray(Image.open(folder / row[name])) for name in ("image", "labels"))
+        pose = np.array([float(row[name]) for name in ("x", "y", "z", "qx", "qy", "qz", "qw")], np.float32)
+        seconds = float(row["stamp"]) - float(rows[0]["stamp"])
+        yield Sample(number, seconds, image, labels, pose, np.full(6, np.nan, np.float32))

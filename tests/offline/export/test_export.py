@@ -1,0 +1,145 @@
+"""Every export is read back by its own library and holds what went in."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from us_sim.offline.export.command import FORMATS, main
+from us_sim.offline.export.samples import Sample, open_source
+
+COUNT, CLASSES = 5, {"background": 0, "liver": 1, "kidney": 2}
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (COUNT, 20, 24), dtype=np.uint8)
+LABELS = RNG.integers(0, 3, (COUNT, 20, 24), dtype=np.uint8)
+POSES = np.tile(np.eye(4), (COUNT, 1, 1))
+POSES[:, 0, 3] = 1000.0 * np.arange(COUNT)  # mm
+FORCE = np.outer(np.arange(COUNT), [0.0, 0.0, -1.0])
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """A dataset of `--batch` in two shards, written by hand."""
+    folder = tmp_path / "dataset"
+    folder.mkdir()
+    card = {"patient": {"name": "phantom 0", "sha256": "ab" * 32}, "renderer": "physics", "generator": None, "seed": 7,
+            "classes": CLASSES, "versions": {"us_sim": "0.2.0"}}  # fmt: skip
+    (folder / "card.json").write_text(json.dumps(card))
+    for name, part in (("shard_00000", slice(0, 3)), ("shard_00001", slice(3, COUNT))):
+        numbers = np.arange(COUNT)[part]
+        arrays: dict[str, Any] = {
+            "number": numbers, "stamp": 10**9 + numbers * 10**8, "image": IMAGES[part], "labels": LABELS[part],
+            "ct_from_probe": POSES[part], "force": FORCE[part], "torque": 1e3 * FORCE[part],
+        }  # fmt: skip
+        np.savez(folder / f"{name}.npz", **arrays)
+    return folder
+
+
+def exported(dataset: Path, kind: str) -> Path:
+    out = dataset.parent / "out"
+    assert main([str(dataset), "--to", kind, "--out", str(out)]) == 0
+    return out
+
+
+def test_a_dataset_is_read_in_its_order(dataset: Path) -> None:
+    samples = list(open_source(dataset))
+    assert [sample.number for sample in samples] == list(range(COUNT))
+    assert [sample.seconds for sample in samples] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+    np.testing.assert_array_equal(samples[4].image, IMAGES[4])
+    np.testing.assert_allclose(samples[3].pose, [3, 0, 0, 0, 0, 0, 1])
+    np.testing.assert_allclose(samples[2].wrench, [0, 0, -2, 0, 0, -2])
+
+
+def test_a_recorded_sweep_is_read(tmp_path: Path) -> None:
+    (tmp_path / "sweep.json").write_text(json.dumps({"patient": "anna", "classes": CLASSES}))
+    Image.fromarray(IMAGES[0]).save(tmp_path / "image_00000.png")
+    Image.fromarray(LABELS[0]).save(tmp_path / "labels_00000.png")
+    with (tmp_path / "poses.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["image", "labels", "stamp", "x", "y", "z", "qx", "qy", "qz", "qw"])
+        rows.writerow(["image_00000.png", "labels_00000.png", "3.5", 0.1, 0.2, 0.3, 0, 0, 0, 1])
+    (sample,) = open_source(tmp_path)
+    assert isinstance(sample, Sample)
+    np.testing.assert_array_equal(sample.labels, LABELS[0])
+    np.testing.assert_allclose(sample.pose, [0.1, 0.2, 0.3, 0, 0, 0, 1])
+    assert np.isnan(sample.wrench).all()
+    for kind in ("webdataset", "nnunet"):
+        assert main([str(tmp_path), "--to", kind, "--out", str(tmp_path / kind)]) == 0
+
+
+def test_hdf5(dataset: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(exported(dataset, "hdf5") / "data.hdf5") as file:
+        demo = file["data/demo_0"]
+        assert demo.attrs["num_samples"] == COUNT
+        np.testing.assert_array_equal(demo["obs/image"], IMAGES)
+        np.testing.assert_array_equal(demo["obs/labels"], LABELS)
+        np.testing.assert_allclose(demo["obs/wrench"][:, 2], FORCE[:, 2])
+        np.testing.assert_allclose(demo["actions"][:, 0], [1, 2, 3, 4, 4])
+        assert list(file["data"].attrs["classes"]) == ["0 background", "1 liver", "2 kidney"]
+
+
+def test_webdataset(dataset: Path) -> None:
+    webdataset = pytest.importorskip("webdataset")
+    file = exported(dataset, "webdataset") / "frames-000000.tar"
+    rows = list(webdataset.WebDataset(str(file), shardshuffle=False).decode("l8"))
+    assert [row["__key__"] for row in rows] == [f"{n:08d}" for n in range(COUNT)]
+    for n, row in enumerate(rows):
+        np.testing.assert_array_equal(row["image.png"], IMAGES[n])
+        np.testing.assert_array_equal(row["labels.png"], LABELS[n])
+        assert row["json"]["pose"] == [n, 0, 0, 0, 0, 0, 1]
+
+
+def test_hugging_face_datasets(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets")
+    file = exported(dataset, "parquet") / "train.parquet"
+    rows = datasets.Dataset.from_parquet(str(file), cache_dir=str(dataset.parent / "cache"))
+    assert len(rows) == COUNT
+    np.testing.assert_array_equal(np.asarray(rows[3]["image"]), IMAGES[3])
+    np.testing.assert_array_equal(np.asarray(rows[3]["labels"]), LABELS[3])
+    np.testing.assert_allclose(rows[2]["wrench"], [0, 0, -2, 0, 0, -2])
+
+
+def test_nnunet_raw(dataset: Path) -> None:
+    folder = exported(dataset, "nnunet") / "Dataset001_dataset"
+    about = json.loads((folder / "dataset.json").read_text())
+    assert about["labels"] == CLASSES
+    assert about["numTraining"] == COUNT == len(list((folder / "imagesTr").glob("*_0000.png")))
+    np.testing.assert_array_equal(np.asarray(Image.open(folder / "labelsTr" / "frame_000002.png")), LABELS[2])
+
+
+def test_nnunet_reads_it(dataset: Path) -> None:
+    module = pytest.importorskip("nnunetv2.imageio.natural_image_reader_writer", reason="nnunetv2 is not installed")
+    folder = exported(dataset, "nnunet") / "Dataset001_dataset"
+    reader = module.NaturalImage2DIO()
+    image, _ = reader.read_images([str(folder / "imagesTr" / "frame_000001_0000.png")])
+    np.testing.assert_array_equal(image[0, 0], IMAGES[1])
+    seg, _ = reader.read_seg(str(folder / "labelsTr" / "frame_000001.png"))
+    np.testing.assert_array_equal(seg[0, 0], LABELS[1])
+
+
+@pytest.mark.parametrize("kind", ["nnunet"])
+def test_a_card_says_where_it_comes_from(kind: str, dataset: Path) -> None:
+    text = (exported(dataset, kind) / "README.md").read_text()
+    for part in ("phantom 0", "ab" * 32, "| seed | 7 |", f"| frames | {COUNT} |", "us_sim 0.2.0", "2 kidney"):
+        assert part in text
+
+
+def test_another_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path), "--to", "nnunet", "--out", str(tmp_path / "out")]) == 2
+    assert "holds neither card.json nor sweep.json" in capsys.readouterr().err
+
+
+def test_a_missing_library_is_named(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(FORMATS, "hdf5", ("gone", "write"))
+    assert main([str(dataset), "--to", "hdf5", "--out", str(dataset.parent / "out")]) == 2
+    assert "us_sim[export]" in capsys.readouterr().err
