@@ -149,6 +149,7 @@ def test_a_scan_without_a_client_stops_unless_it_is_let(
     ready(world, node)
     client.send(goal(speed=0.002 if timeout else 0.02))  # 9 s for DDS to say that it is gone
     client.under_way()
+    assert node._run is not None
     scan = node._run.scan
     client.close()
     world.until(lambda: node._run is None)
