@@ -74,7 +74,7 @@ def test_unknown_transitions_and_types_are_answered(world: World, enduring: Any,
     assert executor.failures.total() == 5
     errors = capfd.readouterr().err
     assert errors.count("change_state: ") == 1  # each kind is told once
-    assert "it goes on" in errors
+    assert "it continues" in errors
     told = world.listen(DiagnosticArray, "/diagnostics")
     world.until(lambda: told)
     assert sum(value.key.startswith("failed: ") for value in told[-1].status[0].values) == len(executor.failures)
