@@ -12,12 +12,14 @@ FOLDER = Path(__file__).resolve().parents[2] / "ros2_ws" / "src" / "us_sim_msgs"
 FILES = sorted(path for kind in ("msg", "srv", "action") for path in (FOLDER / kind).iterdir())
 
 FIELDS = {
-    "msg/FrameInfo": "header sequence ct_frame renderer ct_from_probe config_id deformed frozen latency",
+    "msg/FrameInfo": "header sequence ct_frame renderer ct_from_probe config_id deformed frozen latency "
+    "unknown_fraction",
     "msg/Contact": "header in_contact coupling line_coupling penetration line_distance point normal",
     "msg/ProbeInfo": "header config_id kind radius_of_curvature field_of_view aperture depth slice_thickness "
-    "width height scan_lines pixel_spacing_x pixel_spacing_z first_pixel frequency gain dynamic_range "
+    "width height scan_lines samples sample_spacing apex "
+    "pixel_spacing_x pixel_spacing_z first_pixel frequency gain dynamic_range "
     "ct_frame patient patient_sha256 renderer generator generator_sha256 class_ids class_names class_colors "
-    "detail",
+    "detail scanner",
     "msg/OrganView": "class_id name visible area distance centroid_probe centroid_ct shadow_fraction",
     "msg/Analysis": "header source organs coupled_fraction confidence depth_edges mean_brightness",
     "msg/RenderedFrame": "valid message info image ct_slice labels contact",

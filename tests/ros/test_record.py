@@ -148,7 +148,7 @@ def test_a_player_ends_after_the_last_pose(world: World, tmp_path: Path) -> None
 def test_what_is_wrong_is_one_line(
     main: Any, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(arguments) == 1
+    assert main(arguments) == 2
     assert message in capsys.readouterr().err
 
 
