@@ -104,7 +104,7 @@ def test_the_greeting_says_what_is_shown_and_where() -> None:
     plain = sim.greeting({})
     assert plain.startswith("Patient: the built-in phantom. Probe: c5_2, moved by probe_motion (liver_sweep).")
     assert "  /us_sim/image " in plain
-    assert "In the browser: the address follows" in plain
+    assert "Browser view: the address follows" in plain
     assert "browser" not in sim.greeting(arguments.parse(["viewer:=false"]))
     other = sim.greeting(arguments.parse(["namespace:=left", "motion:=none", "ct:=/p/ct.nii.gz"]))
     assert other.startswith("Patient: /p/ct.nii.gz. Probe: c5_2, moved by you.")
