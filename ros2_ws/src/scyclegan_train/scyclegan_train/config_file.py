@@ -33,6 +33,8 @@ def load_config(path: str | Path, changes: typing.Sequence[str] = ()) -> Config:
         raise ConfigError(f"{path}: no such file; give a path or one of {shipped}")
     try:
         data = yaml.safe_load(file.read_text()) or {}
+        if not isinstance(data, dict):
+            raise ConfigError(f"{file}: found {data!r}; expected names and values")
         for change in changes:
             _apply(data, change)
     except yaml.YAMLError as error:
