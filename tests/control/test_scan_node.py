@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import gc
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,7 @@ class Client:
         self._world = world
         self._client = ActionClient(world.client, Scan, "us_sim_scan/scan")
         self.feedback: list[Scan.Feedback] = []
+        self._closed = False
 
     def send(self, wished: Scan.Goal) -> Any:
         """Return the handle."""
@@ -59,8 +61,11 @@ class Client:
         return sent.result()
 
     def close(self) -> None:
-        """Be gone."""
-        self._client.destroy()
+        """Be gone, once."""
+        if not self._closed:
+            self._client.destroy()
+            del self._client
+        self._closed = True
 
     def result(self, handle: Any) -> Any:
         """Return status and result."""
@@ -74,8 +79,11 @@ class Client:
 
 
 @pytest.fixture
-def client(world: World) -> Client:
-    return Client(world)
+def client(world: World) -> Iterator[Client]:
+    client = Client(world)
+    yield client
+    client.close()
+    gc.collect()  # a scan of a later test would take what is left of it for its own client
 
 
 def ready(world: World, node: ScanNode) -> None:

@@ -302,6 +302,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(assembly, "load_patient", _load_patient)
     monkeypatch.setattr(assembly, "load_generator", _load_generator)
     monkeypatch.setattr(assembly, "accelerated", lambda generator, device: generator)
+    gc.collect()  # what pytest held of the last test: a client of its own still counts as a listener
     world = World()
     yield world
     world.close()
