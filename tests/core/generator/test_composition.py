@@ -81,14 +81,14 @@ def test_a_frame_is_the_same_in_a_batch_and_alone() -> None:
 
 
 def test_gain_and_dynamic_range_act_on_grey_as_on_echoes() -> None:
-    """By hand: 255 is 0 dB, 4 + 251 · 0.5^1.5 = 92.74 is −27.5 dB of 55; 11 dB more make it 4 + 251 · 0.7^1.5."""
-    grey = torch.tensor([255.0, 92.74, 4.0, 0.0])
+    """By hand: 255 is 0 dB, 7 + 248 · 0.5^1.5 = 94.68 is −27.5 dB of 55; 11 dB more make it 7 + 248 · 0.7^1.5."""
+    grey = torch.tensor([255.0, 94.68, 7.0, 0.0])
     silent = torch.zeros(4)
     for settings, expected in (
-        (ImageSettings(gain=11.0), [255, 151.0, 4, 4]),
-        (ImageSettings(gain=-40.0), [4 + 251 * (15 / 55) ** 1.5, 4, 4, 4]),
-        (ImageSettings(dynamic_range=110.0), [255, 4 + 251 * 0.75**1.5, 4, 4]),
-        (ImageSettings(gain=-40.0, dynamic_range=40.0), [4, 4, 4, 4]),
+        (ImageSettings(gain=11.0), [255, 152.24, 7, 7]),
+        (ImageSettings(gain=-40.0), [7 + 248 * (15 / 55) ** 1.5, 7, 7, 7]),
+        (ImageSettings(dynamic_range=110.0), [255, 7 + 248 * 0.75**1.5, 7, 7]),
+        (ImageSettings(gain=-40.0, dynamic_range=40.0), [7, 7, 7, 7]),
     ):
         torch.testing.assert_close(
             recompressed(grey, silent, settings), torch.tensor(expected).float(), atol=0.6, rtol=0
@@ -103,11 +103,11 @@ def test_a_lumen_without_echoes_shows_the_noise_that_physics_shows_at_the_same_g
     drawn, formed = (log_compress(lumen, replace(form, settings=at)) for at in (ImageSettings(), louder))
     torch.testing.assert_close(recompressed(drawn, noise(), louder), formed, atol=0.2, rtol=0)
     near = form.depths < 20
-    assert drawn[:, near].max() == 4
+    assert drawn[:, near].max() == 7
     if gain == -40:
-        assert formed.max() == 4
-    else:  # a linear shift of grey would have lifted it to 4 + 251 · (gain / 55)
-        assert formed[:, near].max() < 4 + 251 * (gain / 55) ** 1.5
+        assert formed.max() == 7
+    else:  # a linear shift of grey would have lifted it to 7 + 248 · (gain / 55)
+        assert formed[:, near].max() < 7 + 248 * (gain / 55) ** 1.5
 
 
 def test_at_the_settings_of_the_training_nothing_changes() -> None:

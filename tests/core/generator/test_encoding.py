@@ -54,7 +54,7 @@ def test_rich() -> None:
 def test_on_scan_lines_the_sound_that_is_left() -> None:
     """3.5 MHz, there and back, 6 mm a sample: 4.2 dB to a dB/(cm MHz). The TGC asks for x, 1.2 times as much.
 
-    It gives back 60·(1 − exp(−x/60)).
+    It gives back 54·(1 − exp(−x/54)).
     """
     probe = replace(PROBE, depth=192.0, samples=32, scan_lines=16)
     card = Card(probe, encoding="rich", grid="polar", classes=(0, 1, 6, 7))
@@ -66,7 +66,7 @@ def test_on_scan_lines_the_sound_that_is_left() -> None:
     found = encode(card, zero, tissue, zero, torch.ones(32, 16, dtype=torch.bool))
     assert found.shape[1] == card.channels == 1 + 1 + 1 + 3
     samples = np.arange(1, 33)
-    gain = 60 * (1 - np.exp(-4.2 * 1.2 * samples / 60))
+    gain = 54 * (1 - np.exp(-4.2 * 1.2 * samples / 54))
     expected = {
         0: gain - 4.2 * 0.55 * samples,  # liver
         3: gain - 4.2 * 0.05 * samples,

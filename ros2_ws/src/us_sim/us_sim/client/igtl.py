@@ -13,6 +13,7 @@ from us_sim_msgs.msg import FrameInfo, ProbeInfo
 from us_sim.client.frames import Collector
 from us_sim.client.igtl_config import IgtlConfig
 from us_sim.client.igtl_message import ct_from_ijk, messages
+from us_sim.core.command import as_command
 from us_sim.core.errors import ConfigError
 from us_sim.ros.conversions import nanoseconds, pixels_of, pose_matrix
 from us_sim.ros.outputs import latched_qos, stream_qos
@@ -62,6 +63,7 @@ class IgtlNode(Node):
             self.server.send_message(message)
 
 
+@as_command("us_sim_igtl")
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is interrupted; return the exit code."""
     return run(IgtlNode, lambda _: None, args, ends=(ConfigError,))

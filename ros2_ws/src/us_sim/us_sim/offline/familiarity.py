@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from us_sim.core.command import as_command
 from us_sim.core.config import ImageSettings
 from us_sim.core.generator.artifact import Generator, load_generator, save_generator
 from us_sim.core.generator.familiarity import features, learned
@@ -39,6 +40,7 @@ def seen(generator: Generator, patients: Iterable[tuple[int, Patient]]) -> Tenso
     return torch.cat(found)
 
 
+@as_command("us_sim.offline.familiarity")
 def main(argv: list[str] | None = None) -> int:
     """Look at the phantoms, and write the file again with what was found."""
     parser = argparse.ArgumentParser(prog="us_sim.offline.familiarity", description=(__doc__ or "").splitlines()[0])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from us_sim.core.errors import UsSimError
+from us_sim.core.command import as_command
 from us_sim.offline.export.dataset_card import write_card
 from us_sim.offline.export.samples import open_source
 
@@ -20,6 +20,7 @@ FORMATS = {  # module and function; a library is imported where it is needed
 }
 
 
+@as_command("us_sim_export")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status: 0, or 2 after one line that says what was wrong."""
     parser = argparse.ArgumentParser(prog="us_sim_export", description=__doc__)
@@ -34,9 +35,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_card(source, count, options.out / "README.md")
     except ModuleNotFoundError as error:
         print(f"us_sim_export: Python finds no module {error.name!r}; install us_sim[export]", file=sys.stderr)
-        return 2
-    except (UsSimError, OSError) as error:
-        print(f"us_sim_export: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     print(f"{count} frames in {options.out}")
     return 0
