@@ -333,14 +333,14 @@ def test_lifted_lines_of_a_generator_show_no_tissue(simulator: Simulator) -> Non
 
 
 def test_gain_and_dynamic_range_of_a_generator(simulator: Simulator) -> None:
-    """127.5 = 4 + 251 · 0.492, and 0.492^(1/1.5) = 0.623 of 55 dB: 11 dB more make it 0.823, 4 + 251 · 0.823^1.5."""
+    """127.5 = 7 + 248 · 0.486, and 0.486^(1/1.5) = 0.618 of 55 dB: 11 dB more make it 0.818, 7 + 248 · 0.818^1.5."""
     made = painted(Card(LINEAR, width=0.0625), slice(0), slice(0))
     picture = torch.zeros(1, 3, 64, 64)
     made.network.forward = lambda x: picture.expand(len(x), -1, -1, -1)  # type: ignore[method-assign]
     for settings, grey in (
         (ImageSettings(), 127.5),
-        (ImageSettings(gain=11.0), 191.5),
-        (ImageSettings(gain=-40.0), 4),
+        (ImageSettings(gain=11.0), 190.5),
+        (ImageSettings(gain=-40.0), 7),
         (ImageSettings(dynamic_range=82.5), 166.6),
     ):
         drawing = simulator.replace(generator=made, renderer="generator", settings=settings)

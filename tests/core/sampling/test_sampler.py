@@ -186,7 +186,7 @@ def test_the_scatterers_stay_in_the_patient(patient: Patient) -> None:
 
 
 def test_scatterers_of_homogeneous_tissue_are_the_tile_interpolated() -> None:
-    """In vessels, without texture, scatter is the tile at −30 dB, with the variance of interpolation taken out."""
+    """In vessels, without texture, scatter is the tile at −27 dB, with the variance of interpolation taken out."""
     tissue = np.full((40, 40, 40), TissueClass.VESSEL)
     sampler = CpuSampler(patient_of(np.full(tissue.shape, 45), tissue), 0)
     points = np.random.default_rng(0).uniform(-40, 40, (20, 50, 3)).astype(np.float32)
@@ -199,7 +199,7 @@ def test_scatterers_of_homogeneous_tissue_are_the_tile_interpolated() -> None:
     gain = np.sqrt((share**2 + (1 - share) ** 2).prod(axis=1)) * 32
     for channel in (0, LOOKS, 2 * LOOKS - 1):
         lattice = map_coordinates(tile[..., channel].astype(np.float64), position.T, order=1, mode="grid-wrap")
-        expected = 10 ** (-30 / 20) * lattice / gain
+        expected = 10 ** (-27 / 20) * lattice / gain
         np.testing.assert_allclose(scatter[..., channel].numpy().ravel(), expected, atol=2e-5)
 
 
