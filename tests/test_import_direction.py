@@ -18,7 +18,8 @@ LAWS = tuple(f"us_sim.control.{name}" for name in ("admittance", "guard", "raste
 
 # From the ground up. A module imports from its own room and from floors below; rooms of one floor are strangers.
 FLOORS = (
-    ("us_sim.core.errors", "us_sim.core.files", "us_sim.core.tissue"),
+    ("us_sim.core.errors", "us_sim.core.tissue"),
+    ("us_sim.core.files",),
     ("us_sim.core.command", "us_sim.core.user_files"),
     ("us_sim.core.config", "us_sim.core.geometry"),
     ("us_sim.core.compute",),

@@ -146,7 +146,7 @@ def test_a_gpu_without_room_for_the_start(
 
 
 def test_a_generator_that_was_loaded_before_comes_along(monkeypatch: pytest.MonkeyPatch) -> None:
-    failing_once(monkeypatch, simulator, "sampler_on")
+    failing_once(monkeypatch, pipeline, "sampler_on")
     monkeypatch.setattr(assembly, "open_patient", lambda *given: box_patient())
     given = generator()
     made = assembly.open_simulator(SimConfig(renderer="generator"), ImageSettings(), PROBE, generator=given)

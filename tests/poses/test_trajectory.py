@@ -184,7 +184,7 @@ def test_a_file_cut_short_is_never_taken_for_a_whole_one(
         with redirect_stderr(said):
             found = read_trajectory(file)
     except RecordingError as error:
-        if not re.search(r"sweep\.mcap: (damaged, or cut short \(.+\); a recording|neither MCAP)", str(error)):
+        if not re.search(r"sweep\.mcap: (damaged, or cut short \(.+\); repair|neither MCAP)", str(error)):
             raise
     else:  # its one chunk is whole, only what follows it is not
         check(found)
