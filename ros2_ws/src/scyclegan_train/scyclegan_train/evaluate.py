@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from scyclegan_train.evaluation.reference_segmenter import LINES, ReferenceSegme
 from scyclegan_train.run.export import export
 from scyclegan_train.run.panels import tiled
 from us_sim.core.command import as_command
-from us_sim.core.errors import ConfigError, UsSimError
+from us_sim.core.errors import ConfigError
 from us_sim.core.generator.artifact import Generator, load_generator
 from us_sim.core.patient.patient import builtin_patient
 from us_sim.core.physics.scan_conversion import conversion_grid, scan_convert
@@ -204,11 +203,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 2 for a user error."""
     given = parser().parse_args(arguments)
-    try:
-        run(given)
-    except UsSimError as error:
-        print(f"scyclegan_train evaluate: {error}", file=sys.stderr)
-        return 2
+    run(given)
     print(f"{given.out / 'report.md'}")
     return 0
 

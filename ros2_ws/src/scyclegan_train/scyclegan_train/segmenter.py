@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from us_sim.core.analysis.organ_views import shadow
 from us_sim.core.analysis.segmenter import Segmenter, load_segmenter, segment
 from us_sim.core.assembly import open_generator
 from us_sim.core.command import as_command
-from us_sim.core.errors import ConfigError, UsSimError
+from us_sim.core.errors import ConfigError
 from us_sim.core.generator.artifact import Generator, save_generator
 from us_sim.core.generator.unet import UNet
 from us_sim.core.simulator import Simulator
@@ -137,20 +136,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=9, help="poses on each; default 9")
     parser.add_argument("--generator", help="score on frames of a generator (artifact or shipped) instead of physics")
     given = parser.parse_args(arguments)
-    try:
-        if min(given.steps, given.count) < 1 or given.frames < 16:
-            raise ConfigError("expected --steps and --count of 1 or more, --frames of 16 or more")
-        new = not given.artifact.exists()
-        generator = open_generator(given.generator, "cpu") if given.generator else None
-        if new:
-            given.artifact.parent.mkdir(parents=True, exist_ok=True)  # rather than after the training
-            save(given.artifact, reference_segmenter.trained(given.steps, given.frames))
-        segmenter = load_segmenter(given.artifact)
-        scores = score(segmenter, given.seeds, given.count, generator)
-        if new and generator is None:
-            save(given.artifact, segmenter.network, scores)
-        print(table(scores))
-    except (UsSimError, OSError) as error:
-        print(f"scyclegan_train segmenter: {error}", file=sys.stderr)
-        return 2
+    if min(given.steps, given.count) < 1 or given.frames < 16:
+        raise ConfigError("expected --steps and --count of 1 or more, --frames of 16 or more")
+    new = not given.artifact.exists()
+    generator = open_generator(given.generator, "cpu") if given.generator else None
+    if new:
+        given.artifact.parent.mkdir(parents=True, exist_ok=True)  # rather than after the training
+        save(given.artifact, reference_segmenter.trained(given.steps, given.frames))
+    segmenter = load_segmenter(given.artifact)
+    scores = score(segmenter, given.seeds, given.count, generator)
+    if new and generator is None:
+        save(given.artifact, segmenter.network, scores)
+    print(table(scores))
     return 0

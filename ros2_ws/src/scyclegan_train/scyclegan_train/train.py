@@ -23,7 +23,7 @@ from scyclegan_train.run.loop import CONFIG, outlook_of, train
 from scyclegan_train.run.outlook import costs_of
 from scyclegan_train.run.schedule import Schedule
 from us_sim.core.command import as_command
-from us_sim.core.errors import ConfigError, UsSimError
+from us_sim.core.errors import ConfigError
 from us_sim.core.generator.shipped import artifact_of
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
@@ -77,9 +77,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         start = [path if path.is_file() else latest(path) for path in map(artifact_of, given.start)]
         ended = run(config, folder, given.accelerator, given.devices, given.nodes, resume, start, given.dry_run)
         return 0 if ended else 130
-    except UsSimError as error:
-        print(f"scyclegan_train train: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:  # before the first step, or the second time
         print("scyclegan_train train: stopped without a new checkpoint", file=sys.stderr)
         return 130
