@@ -43,8 +43,10 @@ INPUT = """(() => {  // the number beside a slider
     const box = row.querySelector(number).getBoundingClientRect();
     return [box.x + box.width / 2, box.y + box.height / 2];
 })()"""
-TAB = """(() => { const tab = [...document.querySelectorAll("[role=tab]")].find(e => e.textContent === "%s");
-    if (tab) tab.click(); return Boolean(tab); })()"""
+WORD = """(() => {  // the middle of a word
+    const word = [...document.querySelectorAll("*")].find(e => !e.children.length && e.textContent === "%s");
+    const box = word && word.getBoundingClientRect();
+    return box && [box.x + box.width / 2, box.y + box.height / 2]; })()"""
 VIEW_BUTTON = """(() => {  // of a standard view
     const page = document.getElementById("view").contentDocument;
     let row = page && [...page.querySelectorAll("*")].find(e => !e.children.length && e.textContent === "%s");
@@ -182,7 +184,7 @@ def test_a_slider_changes_the_image(world: World, page: Viewer, browser: Browser
     page.steering.slide((0.0, 100.0, 0.0))
     world.until(lambda: images)
     assert {"Rotate °", "Tilt °", "Record"} <= set(browser.text().splitlines())
-    world.until(lambda: browser.evaluate(TAB % "Image") and "Gain dB" in browser.text())
+    world.until(lambda: browser.click(*browser.evaluate(WORD % "Image")) or "Gain dB" in browser.text())
     assert browser.evaluate("[...document.images].filter(i => i.naturalWidth > 500).length") == 1
     before = float(pixels_of(images[-1]).mean())
     typed = -math.inf
