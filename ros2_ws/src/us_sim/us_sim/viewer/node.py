@@ -13,7 +13,7 @@ from collections import OrderedDict
 from functools import partial
 from typing import Any
 
-from geometry_msgs.msg import WrenchStamped
+from geometry_msgs.msg import PoseStamped, WrenchStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.subscription import Subscription
@@ -25,6 +25,7 @@ from us_sim.client.frames import Collector
 from us_sim.client.recording import Recorder
 from us_sim.core.command import as_command
 from us_sim.core.errors import ProbeError, UsSimError
+from us_sim.core.geometry.transforms import Matrix
 from us_sim.ros import parameters
 from us_sim.ros.conversions import nanoseconds, point_array, pose_matrix, probe_geometry
 from us_sim.ros.folders import recordings_folder
@@ -70,6 +71,7 @@ class Viewer(Node):
         self._patient_since = 0  # config_id with which the patient came
         self._meshes: dict[str, tuple[SkinMesh, RGB]] = {}
         self._contacts: OrderedDict[int, Contact] = OrderedDict()  # by stamp
+        self._home: Matrix | None = None  # ct_from_probe to start from, mm
         self._looks = 0
         self._collector = Collector(tuple(FRAME), self._complete)
         self._heard: list[Subscription] = []
@@ -86,6 +88,7 @@ class Viewer(Node):
         self._display = Display(self.page, self.screen, self._link, self._remote)
         self._search = Search(self._remote, self._display, self._found, partial(self._tell, "Find"))
         self.create_subscription(ProbeInfo, "us_sim/probe_info", self._inform, latched_qos())
+        self.create_subscription(PoseStamped, "us_sim/home_pose", self._take_home, latched_qos())
         self.create_subscription(MarkerArray, "us_sim/patient_markers", self._show_patient, latched_qos())
         self.create_timer(PERIOD, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.get_logger().info(f"open {self.page.url} in a browser")
@@ -119,6 +122,9 @@ class Viewer(Node):
             self.steering.set_skin(meshes["skin"][0])
             self.page.show_patient(meshes)
             self._display.meshes = meshes
+
+    def _take_home(self, home: PoseStamped) -> None:
+        self._home = pose_matrix(home.pose)
 
     def _complete(self, frame: dict[str, Any]) -> None:
         """Take a whole frame: the page shows the newest, a recording keeps all."""
@@ -154,12 +160,20 @@ class Viewer(Node):
         self._looks += 1
         if self.steering.in_control:
             self._send()
+        elif self._looks % SLOW == 0:
+            self._go_home()
         self.screen.tick()
         self._display.show_frame(self.steering.pose() if self.steering.in_control else None)
         if self._looks % SLOW == 0:
             self._display.show_words(self.steering.in_control)
             self._display.show_bench(self._bench)
             self.page.show_state(self._recorder, not self.steering.in_control)
+
+    def _go_home(self) -> None:
+        """Where nobody moves the probe and there is no frame yet, put it on the skin, without taking control."""
+        info = self._info
+        if self._home is not None and info is not None and self.screen.frame is None and not self._link.publishers():
+            self._remote.send(self._home, info.ct_frame)
 
     def _listen(self, wanted: bool) -> None:
         """Subscribe to frames while somebody looks: the simulator does not compute what nobody wants."""
