@@ -49,6 +49,7 @@ else:
 """
 
 
+@pytest.mark.alone
 def test_all_frames_arrive() -> None:
     environment = {**os.environ, **profile_variables({}, Path("/")), "ROS_DOMAIN_ID": str(1 + os.getpid() % 100)}
     command = [sys.executable, "-c", PROGRAM]
