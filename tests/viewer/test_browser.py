@@ -33,7 +33,10 @@ from us_sim.viewer.placement import Placement
 if TYPE_CHECKING:
     from tests.ros.conftest import World
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="needs Chromium or Chrome on the PATH")
+pytestmark = [
+    pytest.mark.skipif(PROGRAM is None, reason="needs Chromium or Chrome on the PATH"),
+    pytest.mark.alone,  # the browser draws in software on all cores
+]
 
 INPUT = """(() => {  // the number beside a slider
     const label = [...document.querySelectorAll("*")].find(e => !e.children.length && e.textContent === "%s");

@@ -91,10 +91,10 @@ def test_the_shipped_smoke_run_ends_with_a_generator(tmp_path: Path) -> None:
         "schedule.epoch=2", "data.ct=[{kind: phantoms, seeds: [0, 1], samples: 8, repeat: 1}]",
         "data.us=[{kind: phantoms, seeds: [1000, 1001], samples: 8, repeat: 1}]",
     ]  # fmt: skip
-    start = time.perf_counter()
+    start = time.process_time()
     arguments = ["--config", "smoke.yaml", "--out", str(tmp_path / "run"), "--accelerator", "cpu"]
     assert command.main([*arguments, *(part for change in shorter for part in ("--set", change))]) == 0
     assert {entry["phase"] for entry in read_stats(tmp_path / "run")} == {"pretrain", "warm_up", "adversarial"}
     export(tmp_path / "run", tmp_path / "smoke.safetensors")
     assert load_generator(tmp_path / "smoke.safetensors").card.encoding == "rich"
-    assert time.perf_counter() - start < 120
+    assert time.process_time() - start < 120
