@@ -126,7 +126,8 @@ def test_a_newcomer_measures_the_right_kidney_and_saves_it_as_dicom(
     )
     assert box[2] > 0.9 * 640  # at 1280 × 720 it fills its half
     upper, lower = kidney_ends(console)
-    browser.drag(*((box[0] + u * box[2], box[1] + v * box[3]) for u, v in (upper, lower)))
+    start, end = ((box[0] + u * box[2], box[1] + v * box[3]) for u, v in (upper, lower))
+    browser.drag(start, end)
     world.until(lambda: "Length" in said(browser, "results"))
     length = float(said(browser, "results").split("Length")[1].split()[0])
     assert length == pytest.approx(LENGTH, abs=6.0)  # voxels of 4 mm
@@ -187,7 +188,12 @@ def test_a_slider_changes_the_image(world: World, page: Viewer, browser: Browser
     page.steering.slide((0.0, 100.0, 0.0))
     world.until(lambda: images)
     assert {"Rotate °", "Tilt °", "Record"} <= set(browser.text().splitlines())
-    world.until(lambda: browser.click(*browser.evaluate(WORD % "Image")) or "Gain dB" in browser.text())
+
+    def opened() -> bool:
+        browser.click(*browser.evaluate(WORD % "Image"))
+        return "Gain dB" in browser.text()
+
+    world.until(opened)
     assert browser.evaluate("[...document.images].filter(i => i.naturalWidth > 500).length") == 1
     before = float(pixels_of(images[-1]).mean())
     typed = -math.inf

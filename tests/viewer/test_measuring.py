@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind, preset
-from us_sim.viewer.measuring import Mark, Value, axes, circumference, line, position, share, values
+from us_sim.viewer.measuring import Mark, axes, circumference, line, position, share, values
 
 LINEAR = ProbeGeometry(ProbeKind.LINEAR, depth=50.0, aperture=40.0, width=64, height=160, scan_lines=32, samples=64)
 
@@ -26,8 +26,9 @@ def test_share_is_the_inverse_of_position_for_every_probe() -> None:
 
 def test_a_distance_is_in_mm_though_pixels_are_not_square() -> None:
     ends = position(0.25, 0.2, LINEAR), position(0.25 + 30 / 40, 0.2 + 40 / 50, LINEAR)
-    assert values(Mark("distance", ends)) == [Value("Length", pytest.approx(50.0), "mm")]  # 30, 40, 50
-    assert values(Mark("distance", ends))[0].text == "Length 50.0 mm"
+    (value,) = values(Mark("distance", ends))
+    assert (value.name, value.number, value.unit) == ("Length", pytest.approx(50.0), "mm")  # 30, 40, 50
+    assert value.text == "Length 50.0 mm"
 
 
 def test_an_ellipse_has_the_area_of_its_axes() -> None:

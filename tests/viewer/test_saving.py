@@ -85,7 +85,7 @@ def test_a_still_shows_its_callipers(tmp_path: Path) -> None:
 def test_clips_play_in_real_time(tmp_path: Path) -> None:
     (gif,) = save("gif", tmp_path, clip())
     with Image.open(gif) as film:
-        assert (film.n_frames, film.info["duration"]) == (5, 100)  # type: ignore[attr-defined]
+        assert (film.n_frames, film.info["duration"]) == (5, 100)
     (mp4,) = save("mp4", tmp_path, clip())
     assert mp4.read_bytes()[4:8] == b"ftyp"
 
