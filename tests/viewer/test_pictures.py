@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -107,3 +109,12 @@ def test_what_lies_behind_bone_is_not_seen() -> None:
     labels[80:96, :32] = TissueClass.BONE
     assert finding.share_seen(labels, ALL, LINEAR, TissueClass.LIVER) == 0.75
     assert finding.share_seen(labels, ALL, LINEAR, TissueClass.KIDNEY) == 0.0
+
+
+def test_only_the_wanted_one_of_two_organs_counts() -> None:
+    labels = np.full((160, 64), TissueClass.KIDNEY, np.uint8)
+    left = finding.Box(np.array([-20.0, -1.0, -1.0]), np.array([0.0, 1.0, 51.0]), np.eye(4))
+    assert finding.share_seen(labels, ALL, LINEAR, TissueClass.KIDNEY, left) == 0.5
+    away = np.eye(4)
+    away[1, 3] = 5.0  # the image plane passes beside the box
+    assert finding.share_seen(labels, ALL, LINEAR, TissueClass.KIDNEY, replace(left, ct_from_probe=away)) == 0.0

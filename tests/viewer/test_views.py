@@ -38,7 +38,20 @@ def test_the_right_kidney_is_on_the_patients_right(side: str, x: float) -> None:
 
 def test_a_patient_without_the_organ_has_no_view() -> None:
     assert organ_points(View("spleen", "all", True), MESHES) is None
-    assert organ_points(View("fluid", "gallbladder", True), {**MESHES, "fluid": KIDNEYS}) is None  # no liver
+    assert organ_points(View("vessel", "aorta", True), {**MESHES, "vessel": SkinMesh(ellipsoid(*RIGHT))}) is None
+
+
+def test_the_aorta_runs_on_the_left_behind_the_other_vessels() -> None:
+    aorta, portal, cava = (
+        ellipsoid((x, y, -40.0), (8.0, 8.0, 100.0)) for x, y in ((-15.0, -20.0), (-15.0, 30.0), (15.0, -20.0))
+    )
+    meshes = {**MESHES, "vessel": SkinMesh(np.concatenate([aorta, portal, cava]))}
+    points = organ_points(View("vessel", "aorta", True), meshes)
+    assert points is not None
+    np.testing.assert_allclose(points.mean(axis=0)[:2], (-15.0, -20.0), atol=3.0)
+    low = organ_points(View("vessel", "aorta", True), {**meshes, "liver": SkinMesh(ellipsoid((0, 0, 0), (5, 5, 5)))})
+    assert low is not None
+    assert low[:, 2].max() < 0.0
 
 
 def test_a_long_view_holds_the_axis_with_the_head_at_the_left() -> None:

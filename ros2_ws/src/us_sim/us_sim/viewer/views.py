@@ -18,6 +18,8 @@ from us_sim.viewer.placement import Placement
 from us_sim.viewer.skin_mesh import Array, SkinMesh
 
 STEEPEST = 0.8  # cosine between beam and skin's normal: beyond 37° half the face is in air
+BESIDE = 35.0  # mm, left of the middle, within which the aorta runs
+SLAB = 10.0  # mm, half of the height in which a long vessel's middle is taken where it is cut across
 SMALL = 0.05  # of the largest part's vertices: below, a part is a crumb
 TO_THE_LEFT, CRANIAL = np.array([-1.0, 0.0, 0.0]), np.array([0.0, 0.0, 1.0])
 
@@ -28,7 +30,7 @@ class View:
 
     Attributes:
         mesh: that holds the organ, by name.
-        part: which of the mesh's parts it is: `right`, `left`, `gallbladder`, `aorta`, or `all`.
+        part: which of the mesh's parts it is: `right`, `left`, `aorta`, or `all`.
         along: the image plane holds the organ's long axis, its cranial end at the image's left; if not, it is cut
             across, the patient's right at the image's left.
     """
@@ -43,7 +45,6 @@ VIEWS: dict[str, dict[str, View]] = {
     "Left kidney": {"long": View("kidney", "left", True), "transverse": View("kidney", "left", False)},
     "Liver": {"long": View("liver", "all", True), "transverse": View("liver", "all", False)},
     "Spleen": {"long": View("spleen", "all", True), "transverse": View("spleen", "all", False)},
-    "Gallbladder": {"long": View("fluid", "gallbladder", True), "transverse": View("fluid", "gallbladder", False)},
     "Aorta": {"long": View("vessel", "aorta", True), "transverse": View("vessel", "aorta", False)},
 }
 
@@ -60,15 +61,17 @@ def organ_points(view: View, meshes: Mapping[str, SkinMesh]) -> Array | None:
     if view.part in ("right", "left"):
         side = [part for part, place in zip(found, x, strict=True) if (place > 0) == (view.part == "right")]
         return max(side, key=len, default=None)
-    if view.part == "aorta":  # the longest part along the body, on the left of the middle
-        left = [part for part, place in zip(found, x, strict=True) if abs(place) < 40.0]
-        left.sort(key=lambda part: -float(np.ptp(part[:, 2])))
-        return min(left[:2], key=lambda part: float(part[:, 0].mean()), default=None)
-    if "liver" not in meshes:
-        return None
-    liver = meshes["liver"].vertices.mean(axis=0)  # the gallbladder is the fluid next to the liver, on the right
-    right = [part for part, place in zip(found, x, strict=True) if place > 0]
-    return min(right, key=lambda part: float(np.linalg.norm(part.mean(axis=0) - liver)), default=None)
+    return _abdominal_aorta(np.concatenate(found), middle, meshes)
+
+
+def _abdominal_aorta(vessels: Array, middle: float, meshes: Mapping[str, SkinMesh]) -> Array | None:
+    """The vessels' points beside the spine on the left, below the liver's middle: all vessels are one mesh."""
+    left = vessels[(vessels[:, 0] < middle) & (vessels[:, 0] > middle - BESIDE)]
+    if "liver" in meshes:
+        left = left[left[:, 2] < meshes["liver"].vertices[:, 2].mean()]
+    if len(left):
+        left = left[left[:, 1] < np.quantile(left[:, 1], 0.5)]  # the posterior ones
+    return left if len(left) else None
 
 
 def parts(mesh: SkinMesh) -> list[Array]:
@@ -92,7 +95,11 @@ def placements(view: View, points: Array, skin: SkinMesh) -> list[Placement]:
     """Return placements from which a view of an organ, (V, 3) points in mm, may succeed."""
     middle = 0.5 * (points.min(axis=0) + points.max(axis=0))
     axis = CRANIAL if view.part in ("all", "aorta") else long_axis(points)
-    turned = (looking(candidate.point, middle, axis, view.along, skin) for candidate in candidates(skin, middle))
+    turned = []
+    for candidate in candidates(skin, middle):
+        near = points[np.abs(points[:, 2] - candidate.point[2]) < SLAB]
+        target = near.mean(axis=0) if view.part == "aorta" and not view.along and len(near) else middle
+        turned.append(looking(candidate.point, target, axis, view.along, skin))
     return [placement for placement in turned if placement is not None]
 
 
