@@ -47,7 +47,7 @@ class Browser:
         self._number = 0
         self.errors: list[str] = []  # of the page's scripts
         try:
-            self._socket = connect(self._page_address(), max_size=None, open_timeout=START)
+            self._socket = connect(self._page_address(), max_size=None, open_timeout=START, ping_interval=None)
             self.call("Page.enable")
             self.call("Runtime.enable")
             self.call(
