@@ -61,7 +61,7 @@ def control(node: Any) -> SimulationControl:
 
 
 def put(control: SimulationControl, state: int) -> Response:
-    return control.set_state(SimpleNamespace(state=SimpleNamespace(state=state)), Response())  # type: ignore[no-any-return]
+    return control.set_state(SimpleNamespace(state=SimpleNamespace(state=state)), Response())
 
 
 def state(control: SimulationControl) -> int:
