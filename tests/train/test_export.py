@@ -16,6 +16,7 @@ from scyclegan_train import export as command
 from scyclegan_train.config import Config
 from scyclegan_train.data.grid_renderer import GridRenderer
 from scyclegan_train.data.inputs import Inputs
+from scyclegan_train.data.patient_source import phantom_cases
 from scyclegan_train.data.samples import CtBatch
 from scyclegan_train.method import feeding, losses
 from scyclegan_train.method.translator import frozen
@@ -27,7 +28,6 @@ from us_sim.core.errors import ArtifactError
 from us_sim.core.generator.artifact import load_generator, load_network
 from us_sim.core.generator.card import Card
 from us_sim.core.generator.encoding import decode, encode
-from us_sim.core.patient.patient import builtin_patient
 from us_sim.core.robot.motion import motion
 from us_sim.core.sampling.sampler import sampler_on
 from us_sim.core.simulator import Simulator
@@ -78,7 +78,7 @@ def test_the_simulator_draws_what_the_network_drew(run: tuple[Config, Path], tmp
     made, folder = run
     export(folder, tmp_path / "g.safetensors")
     generator = load_generator(tmp_path / "g.safetensors")
-    card, patient = generator.card, builtin_patient()
+    card, patient = generator.card, phantom_cases([0])[0]()
     pose = motion("liver_sweep", patient, 3)[1:2]
     body = sampler_on(torch.device("cpu"), patient, 0)
     ct = GridRenderer(card, torch.device("cpu")).ct(body, body, patient, pose, [0])
@@ -130,7 +130,7 @@ def test_the_segmenter_finds_what_it_found_in_training(run: tuple[Config, Path],
 def test_the_node_shows_it_what_the_training_showed(run: tuple[Config, Path]) -> None:
     """The frame brought back to the card's grid, against the training's image of the same pose."""
     card = run[0].generator.card()
-    patient = builtin_patient()
+    patient = phantom_cases([0])[0]()
     pose = motion("liver_sweep", patient, 3)[1:2]
     us = GridRenderer(card, torch.device("cpu")).us(sampler_on(torch.device("cpu"), patient, 0), patient, pose, [0])
     expected = losses.masked(feeding.us_image(us.image), us.valid)[0, 0]

@@ -19,13 +19,13 @@ from scyclegan_train.data.checks import check_masks, check_pairs, check_sources
 from scyclegan_train.data.cutting import slices_of
 from scyclegan_train.data.faults import DataError
 from scyclegan_train.data.inputs import Inputs, expanded, open_inputs
+from scyclegan_train.data.patient_source import phantom_cases
 from scyclegan_train.data.repeated import Repeated
 from scyclegan_train.data.samples import REAL, CtBatch, UsBatch
 from scyclegan_train.data.slices import recipe_of, write_recipe, write_slices
 from scyclegan_train.data.sources import Mixed
 from us_sim.core.errors import ConfigError
 from us_sim.core.generator.card import Card
-from us_sim.core.patient.patient import builtin_patient
 
 CT: dict[str, Any] = {"kind": "phantoms", "seeds": [0, 1], "samples": 4}
 US: dict[str, Any] = {"kind": "phantoms", "seeds": [1, 2], "samples": 4}
@@ -72,7 +72,7 @@ def test_a_folder_of_frames_is_resampled_by_its_fan_and_cut_to_a_range(frames: P
 
 
 def test_slices_on_disk_are_read_by_split(tmp_path: Path) -> None:
-    made = slices_of(builtin_patient(), card(), "skin", 3, 0)
+    made = slices_of(phantom_cases([0])[0](), card(), "skin", 3, 0)
     write_recipe(tmp_path, recipe_of(card(), "skin", 3, 0))
     write_slices(tmp_path / "a.safetensors", made, {"patient": "a", "split": "train", "ct": "a.nii.gz"})
     inputs = opened([{"kind": "prepared", "path": str(tmp_path), "augment": True}], [US])
