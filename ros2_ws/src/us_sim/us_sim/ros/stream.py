@@ -41,6 +41,7 @@ class FrameStream:
         self._before: tuple[Touch, int] | None = None
         self._breath: tuple[ProbePose, int] | None = None
         self._frozen = False
+        self._shown_to = 0  # subscribers of ~/frame_info
         self._unloaded: Wrench | None = None  # that the sensor calls zero
         self._analyst = Analyst(session.outputs, self._failed)
         self._renderer = Consumer("render", self._draw, partial(self._failed, "frame"))
@@ -78,6 +79,16 @@ class FrameStream:
         """While frozen, draw the held pose again: late subscribers see it too, and gain still works on it."""
         if self._frozen and self._shown is not None:
             self._renderer.put(replace(self._shown, frozen=True))
+
+    def repeat(self) -> None:
+        """Draw the last pose again, its contact too: for who came late, or on another patient."""
+        if self._last is not None and not self._frozen:
+            self.accept(replace(self._last, arrival=time.monotonic(), touch=None, touched=None))
+
+    def repeat_for_new(self) -> None:
+        """Draw the last pose again if somebody has subscribed since: a controller begins where the probe is."""
+        if self._outputs.frame_info.get_subscription_count() > self._shown_to:
+            self.repeat()
 
     def breathe(self, now: int) -> None:
         """Show a breathing patient to a probe that stands still: the last pose again, its stamp going on.
@@ -142,6 +153,7 @@ class FrameStream:
             self._statistics.count("lost")
             return
         self._shown = pose
+        self._shown_to = self._outputs.frame_info.get_subscription_count()
         self._tell_phase(pose, scene)
         if not wanted.anything:
             self._statistics.count("unwatched")

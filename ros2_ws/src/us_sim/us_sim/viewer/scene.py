@@ -36,6 +36,7 @@ class Scene:
         self._patient: dict[str, viser.GlbHandle] = {}
         self._visible = dict.fromkeys(OPACITY, True)
         self.probe = server.scene.add_frame("/probe", show_axes=False, visible=False)
+        self._plane = server.scene.add_frame("/plane", show_axes=False, visible=False)
         self.body: viser.MeshHandle | None = None
         self._picture: viser.ImageHandle | None = None
 
@@ -87,13 +88,13 @@ class Scene:
         )
         outline = fan_outline(probe)
         segments = np.stack([outline[:-1], outline[1:]], axis=1)
-        scene.add_line_segments("/probe/fan", segments, FAN, thickness=2.0)
+        scene.add_line_segments("/plane/fan", segments, FAN, thickness=2.0)
         (dx, dz), (x0, z0) = probe.pixel_spacing, probe.first_pixel
         middle = (x0 + (probe.width - 1) * dx / 2, 0.0, z0 + (probe.height - 1) * dz / 2)
         turn = (math.cos(math.pi / 4), math.sin(math.pi / 4), 0.0, 0.0)  # the picture's y is the probe's z
         blank = np.zeros((probe.height, probe.width, 4), dtype=np.uint8)
         self._picture = scene.add_image(
-            "/probe/frame",
+            "/plane/frame",
             blank,
             probe.width * dx,
             probe.height * dz,
@@ -106,11 +107,18 @@ class Scene:
         return self.body
 
     def place(self, ct_from_probe: Matrix) -> None:
-        """Move the probe with its fan."""
-        x, y, z, w = quaternion_from_rotation(ct_from_probe[:3, :3])
+        """Move the probe."""
+        self._move(self.probe, ct_from_probe)
+
+    def place_plane(self, ct_from_probe: Matrix) -> None:
+        """Move the fan with the frame in it."""
+        self._move(self._plane, ct_from_probe)
+
+    def _move(self, what: viser.FrameHandle, pose: Matrix) -> None:
+        x, y, z, w = quaternion_from_rotation(pose[:3, :3])
         with self._server.atomic():
-            self.probe.position, self.probe.wxyz = ct_from_probe[:3, 3], (w, x, y, z)
-            self.probe.visible = True
+            what.position, what.wxyz = pose[:3, 3], (w, x, y, z)
+            what.visible = True
 
     def show_frame(self, image: Pixels) -> None:
         """Lay an (H, W) frame into the fan."""
