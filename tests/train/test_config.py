@@ -96,6 +96,7 @@ def test_values_on_the_command_line_win_over_the_file() -> None:
         ("schedule: {pretrain: 0, constant: 0, decay: 0}", r"warm_up, constant and decay are all 0; expected epochs"),
         ("data: {ct: [{seeds: [5, 5]}]}", r"ct\[0\]: seeds are \[5, 5\]; expected the first and one after the last"),
         ("data: {us: [{kind: frames, frames: [9, 3]}]}", r"us\[0\]: frames are \[9, 3\]; expected the first and one"),
+        ("data: {us: [{weight: 0}, {weight: 2}]}", r"us has sources of weights \[0.0, 2.0\]; expected all 0, or none"),
         ("data: 5", r"data: found 5; expected names and values"),
         ("method: [", r"cannot be read as YAML \(while parsing"),
         ("method: {pool: 1}\nmethod: {pool: 2}", r"cannot be read as YAML \(it has 'method' twice\)"),
@@ -141,9 +142,9 @@ def test_a_list_is_no_configuration_with_changes_either(tmp_path: Path) -> None:
 
 
 def test_places_of_a_list_are_changed_by_number(tmp_path: Path) -> None:
-    config = load_config("paper.yaml", ["data.ct.0.fold=[2, 5]", "data.us.1.weight=3"])
+    config = load_config("paper.yaml", ["data.ct.0.fold=[2, 5]", "data.us.0.weight=2", "data.us.1.weight=3"])
     assert config.data.ct[0].fold == (2, 5)
-    assert [source.weight for source in config.data.us] == [0.6, 3]
+    assert [source.weight for source in config.data.us] == [2, 3]
     with pytest.raises(ConfigError, match=r"--set data.ct.4.fold=1: 4 is no place in a list of 1, counted from 0"):
         load_config("paper.yaml", ["data.ct.4.fold=1"])
     with pytest.raises(ConfigError, match=r"fold is \[6, 5\]; expected \[i, k\] with i from 1 to k"):

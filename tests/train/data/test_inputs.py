@@ -71,6 +71,13 @@ def test_a_folder_of_frames_is_resampled_by_its_fan_and_cut_to_a_range(frames: P
     assert sorted(round(float(i[v].mean()) / 10) for i, v in zip(us.image, us.valid, strict=True)) == [6, 7]
 
 
+def test_without_weights_all_frames_are_drawn_alike(frames: Path) -> None:
+    folder: dict[str, Any] = {"kind": "frames", "path": str(frames), "weight": 0}
+    us = opened([CT], [{**folder, "frames": [0, 1]}, {**folder, "frames": [1, 5]}]).us.batch(range(200))
+    found = [round(float(image[where].mean()) / 10) - 4 for image, where in zip(us.image, us.valid, strict=True)]
+    assert [found.count(number) for number in range(5)] == pytest.approx([40] * 5, abs=18)  # three SD
+
+
 def test_slices_on_disk_are_read_by_split(tmp_path: Path) -> None:
     made = slices_of(phantom_cases([0])[0](), card(), "skin", 3, 0)
     write_recipe(tmp_path, recipe_of(card(), "skin", 3, 0))
@@ -208,7 +215,7 @@ REAL_FRAMES = {"kind": "frames", "path": "x"}
         ({**CT, "kind": "frames"}, US, r"kind 'frames' gives no CT; expected phantoms, patient or prepared"),
         (CT, {**US, "kind": "patient"}, r"kind 'patient' gives no ultrasound; expected phantoms, frames, aus or rus"),
         ({"kind": "nothing"}, US, r"kind is 'nothing'; expected one of phantoms, patient"),
-        ({**CT, "weight": 0}, US, r"weight is 0.0; expected 1e-06 to 1e\+06"),
+        ({**CT, "weight": -1}, US, r"weight is -1.0; expected 0 to 1e\+06"),
         (
             CT,
             {**REAL_FRAMES, "seeds": [0, 5]},
