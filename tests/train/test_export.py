@@ -102,7 +102,8 @@ def test_the_command_takes_a_run_or_a_checkpoint(
 ) -> None:
     _, folder = run
     target = tmp_path / "a.safetensors"
-    assert command.main([str(folder), str(target), "--data", "phantoms (seeds 0-99):Apache-2.0"]) == 0
+    for data in ("other:CC0", "phantoms (seeds 0-99):Apache-2.0"):  # the second replaces the first
+        assert command.main([str(folder), str(target), "--data", data]) == 0
     assert load_generator(target).card.training_data == ({"name": "phantoms (seeds 0-99)", "licence": "Apache-2.0"},)
     assert "a.safetensors: polar" in capsys.readouterr().out
     other = tmp_path / "b.safetensors"
@@ -218,5 +219,12 @@ def test_what_cannot_be_exported_is_named(tmp_path: Path, capsys: pytest.Capture
         export(tmp_path, tmp_path / "x.safetensors")
     assert command.main([str(tmp_path), str(tmp_path / "x.safetensors")]) == 2
     assert "holds no checkpoint" in capsys.readouterr().err
+    (tmp_path / "x.md").write_text("my notes")
+    assert command.main([str(tmp_path), str(tmp_path / "x.safetensors")]) == 2
+    assert "x.md: is there already and was not written by scyclegan_train export" in capsys.readouterr().err
+    (tmp_path / "x.md").rename(tmp_path / "y.safetensors")
+    assert command.main([str(tmp_path), str(tmp_path / "y.safetensors")]) == 2
+    assert "y.safetensors: is there already and was not written by" in capsys.readouterr().err
+    assert (tmp_path / "y.safetensors").read_text() == "my notes"
     assert command.main([str(tmp_path), str(tmp_path / "x.safetensors"), "--data", "no licence"]) == 2
     assert "--data no licence: expected NAME:LICENCE" in capsys.readouterr().err
