@@ -3,11 +3,12 @@
 #   make test ARGS="-k reslice"
 #   make soak ARGS="--minutes 5"    half an hour if not said otherwise
 #   make PYTHON=python3.12 sim      another interpreter, 3.10 to 3.13
+#   make test ROS=kilted            another ROS 2 release from wheels, jazzy or kilted
 
 SHELL := /bin/bash
 PYTHON ?= python3
 ARGS ?=
-export PYTHON
+export PYTHON ROS
 
 .PHONY: help setup sim test lint bench soak docs clean
 

@@ -49,6 +49,8 @@ TOPICS: Sequence[Row] = [
     ("~/breathing", "std_msgs/Float32",
      "with each frame of a breathing patient: respiratory phase, 0 (end of expiration) to 1"),
     ("~/probe_info", "us_sim_msgs/ProbeInfo", "latched: probe geometry, patient, generator, tissue classes"),
+    ("~/home_pose", "geometry_msgs/PoseStamped",
+     "latched: a pose to start from, on the skin where most of the liver is seen, square to it"),
     ("~/patient_markers", "visualization_msgs/MarkerArray", "latched: surfaces of skin and organs"),
     ("~/markers", "visualization_msgs/MarkerArray", "probe, fan, and the contact force as an arrow (8 mm per newton)"),
     ("~/cloud", "sensor_msgs/PointCloud2", "the frame's pixels as grey points in frame `ct`, for rviz"),

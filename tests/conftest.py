@@ -10,6 +10,9 @@ import pytest
 import us_sim  # noqa: F401, before any test imports torch: its waiting threads sleep, and tests take a tenth of the time
 
 ROOT = Path(__file__).resolve().parents[1]
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]
+# Each worker of tests that run side by side is a ROS system of its own; 101 is the last domain that Linux takes.
+os.environ["ROS_DOMAIN_ID"] = str((int(os.environ.get("ROS_DOMAIN_ID", "1")) + 25 * int(WORKER)) % 102)
 
 
 @pytest.fixture(scope="session")

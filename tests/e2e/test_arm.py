@@ -26,6 +26,8 @@ from us_sim.core.robot.urdf import chain, pose
 from us_sim.ros.conversions import nanoseconds, pose_matrix
 from us_sim.ros.fake_arm import HOME
 
+pytestmark = pytest.mark.alone
+
 DOMAIN = 1 + (os.getpid() + 50) % 100
 WORDS = [
     "namespace:=left",

@@ -28,6 +28,7 @@ from us_sim.core.patient.patient import load_patient
 from us_sim.core.robot.motion import motion
 
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+pytestmark = pytest.mark.alone
 
 DOMAIN = 1 + (os.getpid() + 50) % 100  # not that of a robot in use, nor of other tests in this process
 START = 60.0  # s for loading, for finding each other, and for one answer, on a busy machine

@@ -257,6 +257,16 @@ def test_a_failed_set_up_shows_why_and_goes_on_where_it_stopped(run: Run, tmp_pa
     assert installed(tmp_path) == ["requirements.txt", "build", "loops"]
 
 
+def test_another_release_comes_from_its_own_wheels(run: Run, tmp_path: Path) -> None:
+    assert run("scripts/setup.sh", "requirements.txt", ROS="kilted").returncode == 0
+    assert installed(tmp_path) == ["requirements-ros-kilted.txt", "requirements.txt", "build", "loops"]
+    assert run("scripts/setup.sh", "requirements.txt", ROS="jazzy").returncode == 0
+    assert installed(tmp_path) == ["requirements-ros.txt", "requirements.txt", "build", "loops"]
+    refused = run("scripts/setup.sh", "requirements.txt", ROS="humble")
+    message = "us_sim: ROS is 'humble'; expected jazzy or kilted, the releases with wheels\n"
+    assert (refused.returncode, refused.stderr) == (1, message)
+
+
 def test_an_installed_ros_is_used_instead_of_the_wheels(machine: Path, run: Run, tmp_path: Path) -> None:
     program(machine / "ros2", "#!/bin/sh\n")
     assert run("scripts/setup.sh", "requirements.txt", ROS_DISTRO="jazzy").returncode == 0

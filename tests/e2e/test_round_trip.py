@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 rclpy = pytest.importorskip("rclpy")
+pytestmark = pytest.mark.alone
 
 from us_sim.bench.timing import summary  # noqa: E402
 from us_sim.bringup.round_trip import measured  # noqa: E402

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 rclpy = pytest.importorskip("rclpy")
+pytestmark = pytest.mark.alone
 
 from sensor_msgs.msg import Image  # noqa: E402
 from tests.ros.conftest import World  # noqa: E402

@@ -6,6 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from tests.train.forks import Forks
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """Processes that start at once."""
+    made = Forks(tmp_path_factory.mktemp("forks"))
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

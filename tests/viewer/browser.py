@@ -45,6 +45,7 @@ class Browser:
             stderr=subprocess.DEVNULL,
         )
         self._number = 0
+        self.errors: list[str] = []  # of the page's scripts
         try:
             self._socket = connect(self._page_address(), max_size=None, open_timeout=START)
             self.call("Page.enable")
@@ -72,9 +73,18 @@ class Browser:
         self._socket.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
         while True:
             answer = json.loads(self._socket.recv(timeout=START))
+            self._note(answer)
             if answer.get("id") == self._number:
                 assert "error" not in answer, answer
                 return dict(answer["result"])
+
+    def _note(self, answer: dict[str, Any]) -> None:
+        """Keep what the console of the browser calls an error."""
+        told = answer.get("params", {})
+        if answer.get("method") == "Runtime.exceptionThrown":
+            self.errors.append(str(told["exceptionDetails"].get("exception", told)))
+        elif answer.get("method") == "Log.entryAdded" and told["entry"]["level"] == "error":
+            self.errors.append(told["entry"]["text"])
 
     def open(self, url: str) -> None:
         """Go to an address."""

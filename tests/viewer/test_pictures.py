@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,24 +13,26 @@ from us_sim.viewer import finding, pictures, readout
 from us_sim.viewer.readout import Organ
 
 LINEAR = ProbeGeometry(ProbeKind.LINEAR, depth=50.0, aperture=40.0, width=64, height=160, scan_lines=32, samples=64)
+ALL = np.ones(LINEAR.scan_lines)  # coupled
 COLORS = np.zeros((256, 3), np.uint8)
 COLORS[1] = (100, 0, 100)
 
 
 def test_pictures_have_square_pixels() -> None:
     assert pictures.scaled(LINEAR, 560) == (560, 700)  # 40 mm by 50 mm
+    assert pictures.scaled(preset("c5_2"), pictures.WIDTH)[1] >= 512
     probe = preset("c5_2")
     image = np.full((probe.height, probe.width), 90, np.uint8)
     picture = pictures.b_mode(image, probe)
     left, right, top, bottom = probe.fan_size
-    assert picture.shape == (round(560 * (bottom - top) / (right - left)), 560, 3)
+    assert picture.shape == (round(720 * (bottom - top) / (right - left)), 720, 3)
 
 
 def test_depth_marks_lie_at_their_depth() -> None:
     picture = pictures.b_mode(np.zeros((160, 64), np.uint8), LINEAR)
     rows = np.flatnonzero(picture[:, -1].any(axis=-1))
-    np.testing.assert_allclose(rows, np.arange(0, 6)[: len(rows)] * 140.0, atol=1)  # 14 pixels to the mm
-    assert picture[140, -8:].any()
+    np.testing.assert_allclose(rows, np.arange(0, 6)[: len(rows)] * 180.0, atol=1)  # 18 pixels to the mm
+    assert picture[180, -8:].any()
     assert tuple(picture[13, 13]) == pictures.MARKER
 
 
@@ -39,9 +43,9 @@ def test_outlines_run_along_borders_alone() -> None:
     drawn = pictures.b_mode(np.full((160, 64), 50, np.uint8), LINEAR, labels, COLORS)
     changed = (drawn != plain).any(axis=-1)
     rows, columns = np.nonzero(changed)
-    assert abs(rows.min() - 175) <= 1  # row 40 of 160 on 700
-    assert abs(columns.max() - 419) <= 1
-    assert not changed[350, 280]
+    assert abs(rows.min() - 225) <= 1  # row 40 of 160 on 900
+    assert abs(columns.max() - 539) <= 1
+    assert not changed[450, 360]
     assert tuple(drawn[rows[0], columns[0]]) == (177, 127, 177)
 
 
@@ -74,6 +78,19 @@ def test_areas_are_in_square_centimetres() -> None:
     assert fan == pytest.approx(np.pi / 6 * (23.04**2 - 5.04**2), rel=0.005)  # a sixth of a ring
 
 
+def test_what_is_not_seen_is_not_counted() -> None:
+    labels = np.full((160, 64), TissueClass.LIVER, np.uint8)
+    assert pictures.areas(labels, LINEAR, ALL)[TissueClass.LIVER] == 20.0  # 4 cm × 5 cm
+    assert pictures.areas(labels, LINEAR, 0 * ALL)[TissueClass.LIVER] == 0.0  # a probe in air
+    half = np.where(np.arange(32) < 16, 1.0, 0.2)
+    assert pictures.areas(labels, LINEAR, half)[TissueClass.LIVER] == 10.0
+    labels[80:90] = TissueClass.BONE
+    seen = pictures.areas(labels, LINEAR, ALL)
+    assert seen[TissueClass.LIVER] == pytest.approx(10.0, abs=0.7)  # half of it, but for the step of the samples
+    assert seen[TissueClass.BONE] < 0.7
+    assert pictures.areas(labels, LINEAR, [1.0, 1.0])[TissueClass.LIVER] == seen[TissueClass.LIVER]
+
+
 def test_bars_and_words() -> None:
     html = readout.bars([Organ("liver", (100, 0, 100), 60.0), Organ("<b>", (0, 0, 0), 0.0)])
     assert "60.0 cm²" in html
@@ -87,8 +104,17 @@ def test_bars_and_words() -> None:
 
 def test_what_lies_behind_bone_is_not_seen() -> None:
     labels = np.full((160, 64), TissueClass.LIVER, np.uint8)
-    assert finding.share_seen(labels, LINEAR, TissueClass.LIVER) == 1.0
+    assert finding.share_seen(labels, ALL, LINEAR, TissueClass.LIVER) == 1.0
     labels[80, :32] = TissueClass.BONE
     labels[80:96, :32] = TissueClass.BONE
-    assert finding.share_seen(labels, LINEAR, TissueClass.LIVER) == 0.75
-    assert finding.share_seen(labels, LINEAR, TissueClass.KIDNEY) == 0.0
+    assert finding.share_seen(labels, ALL, LINEAR, TissueClass.LIVER) == 0.75
+    assert finding.share_seen(labels, ALL, LINEAR, TissueClass.KIDNEY) == 0.0
+
+
+def test_only_the_wanted_one_of_two_organs_counts() -> None:
+    labels = np.full((160, 64), TissueClass.KIDNEY, np.uint8)
+    left = finding.Box(np.array([-20.0, -1.0, -1.0]), np.array([0.0, 1.0, 51.0]), np.eye(4))
+    assert finding.share_seen(labels, ALL, LINEAR, TissueClass.KIDNEY, left) == 0.5
+    away = np.eye(4)
+    away[1, 3] = 5.0  # the image plane passes beside the box
+    assert finding.share_seen(labels, ALL, LINEAR, TissueClass.KIDNEY, replace(left, ct_from_probe=away)) == 0.0

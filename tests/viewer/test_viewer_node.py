@@ -14,7 +14,7 @@ import pytest
 from std_srvs.srv import SetBool
 from us_sim_msgs.srv import LoadPatient
 
-from us_sim.viewer import finding
+from us_sim.viewer import search
 from us_sim.viewer.node import Viewer
 from us_sim.viewer.page import Page
 
@@ -42,6 +42,11 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def ready(world: World, viewer: Viewer) -> None:
     """Wait until the viewer knows the patient."""
     world.until(lambda: viewer.steering.ready and viewer._info is not None)
+
+
+def said(page: Viewer, what: str) -> str:
+    """Return what the console says: badge, note, patient, mover, contact."""
+    return str(page.page.channel.state.get(what, ""))
 
 
 def by_user(control: Any, value: Any) -> None:
@@ -77,9 +82,8 @@ def test_the_hand_moves_the_probe_and_the_page_shows_its_frames(world: World, vi
     ready(world, page)
     page.steering.slide((0.0, 200.0, 0.0))
     page.page.moved()
-    world.until(lambda: place_of(node)() is not None)
-    np.testing.assert_allclose(place_of(node)(), TOP - [0.0, 5.0, 0.0], atol=1.5)
-    world.until(lambda: page._shown is not None and "moved by you" in page.page.panel.status.content)
+    world.until(lambda: place_of(node)() is not None and np.allclose(place_of(node)(), TOP - [0.0, 5.0, 0.0], atol=1.5))
+    world.until(lambda: said(page, "mover") == "moved by you")
     by_user(page.page.panel.turns["press"], 12.0)
     world.until(lambda: place_of(node)()[1] < 50.0)
     by_user(page.page.panel.turns["tilt"], 30.0)
@@ -151,19 +155,18 @@ def test_the_demo_yields_to_the_hand_and_goes_on_after_it(world: World, viewer: 
 @pytest.mark.usefixtures("watched")
 def test_it_outlives_the_simulator(world: World, viewer: Start, told: list[str]) -> None:
     page = viewer()
-    words = page.page.panel.status
-    world.until(lambda: "no simulator; waiting for one" in words.content)
+    world.until(lambda: "No simulator yet" in said(page, "note"))
     page.find("liver")
     page.freeze(True)
     assert told == ["Not possible: the simulator does not answer; is it running?"]
     first = world.start()
     ready(world, page)
     page.steering.slide((0.0, 200.0, 0.0))
-    world.until(lambda: page._shown is not None)
+    world.until(lambda: said(page, "badge") == "LIVE")
     first.destroy_node()
-    world.until(lambda: "no simulator; waiting for one" in words.content)
+    world.until(lambda: (said(page, "badge"), said(page, "mover")) == ("CONNECTION LOST", ""))
     second = world.start(seed=3)
-    world.until(lambda: "phantom-3" in words.content)
+    world.until(lambda: said(page, "patient") == "phantom-3, physics")
     world.until(lambda: place_of(second)() is not None)  # the placement still holds the probe
 
 
@@ -177,7 +180,7 @@ def test_another_patient_is_shown_and_the_probe_put_on_its_skin(world: World, vi
     answer = world.call(LoadPatient, "us_sim/load_patient", LoadPatient.Request(ct=str(tmp_path / "other.nii")))
     assert answer.success, answer.message
     world.until(lambda: page.steering._skin is not old)
-    world.until(lambda: "other.nii" in page.page.panel.status.content)
+    world.until(lambda: "other.nii" in said(page, "patient"))
     world.until(lambda: place_of(node)() is not None)
 
 
@@ -189,7 +192,7 @@ def test_the_force_grows_with_the_pressure_and_ends_with_the_contact(world: Worl
     page.steering.slide((0.0, 200.0, 0.0))
 
     def force() -> float:
-        found = re.search(r"force (\S+) N", page.page.panel.contact.content)
+        found = re.search(r"force (\S+) N", said(page, "contact"))
         return float(found[1]) if found else math.nan
 
     world.until(lambda: force() > 0.2)
@@ -206,7 +209,7 @@ def test_a_sweep_is_recorded_by_the_button(world: World, viewer: Start, tmp_path
     page = viewer()
     ready(world, page)
     page.steering.slide((0.0, 200.0, 0.0))
-    world.until(lambda: page._shown is not None)
+    world.until(lambda: page.screen.frame is not None)
     page.record()
     world.until(lambda: page._recorder._sweep is not None and page._recorder._sweep.count >= 3)
     page.record()
@@ -222,13 +225,12 @@ def test_find_puts_the_probe_where_most_is_seen(
     node, page = world.start(), viewer()
     ready(world, page)
     # The fake's labels say how far anterior the probe stands.
-    monkeypatch.setattr(finding, "share_seen", lambda labels, *_: float(np.int8(labels.max())))
+    monkeypatch.setattr(search, "share_seen", lambda labels, *_: float(np.int8(labels.max())))
     page.find("liver")
-    world.until(lambda: place_of(node)() is not None)
+    world.until(lambda: place_of(node)() is not None and place_of(node)()[1] > 50.0)  # the home pose lies lower
     x, y, z = place_of(node)()
-    assert y > 50.0
     assert not told
-    monkeypatch.setattr(finding, "share_seen", lambda labels, *_: 0.0)
+    monkeypatch.setattr(search, "share_seen", lambda labels, *_: 0.0)
     page.find("liver")
     world.until(lambda: told)
     assert told == ["Find: liver is hidden behind bone or gas at all positions tried"]

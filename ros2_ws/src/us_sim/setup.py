@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 
 NAME = "us_sim"
 EXTRAS = ("int8", "viewer", "train", "cluster", "onnx", "sweep", "gym", "export", "igtl", "bench", "test")
+RESOURCES = ("safetensors", "urdf", "xml", "yaml", "html", "js", "css")
 HERE = Path(__file__).resolve().parent  # colcon runs a link to this file in its build folder
 XML = ElementTree.parse(HERE / "package.xml")  # single source of version, description and the like
 
@@ -36,7 +37,7 @@ setup(
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     package_data={
         "": ["*.pyi"],
-        NAME: ["py.typed", *(f"resources/*/*.{kind}" for kind in ("safetensors", "urdf", "xml", "yaml"))],
+        NAME: ["py.typed", *(f"resources/*/*.{kind}" for kind in RESOURCES)],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),

@@ -164,6 +164,7 @@ def test_shapes_and_types(sphere: Skin) -> None:
     assert result.point.shape == result.normal.shape == (3,)
 
 
+@pytest.mark.alone
 def test_contact_is_fast(sphere: Skin) -> None:
     pose = pose_on_skin([0, 78, 0], ANTERIOR, LEFT)
     contact(sphere, CURVED, pose)

@@ -271,6 +271,7 @@ def test_all_that_is_sampled_moves_together(plated: Patient) -> None:
     assert moved.device == sampler.device
 
 
+@pytest.mark.alone
 def test_state_field_and_points_stay_under_a_millisecond(liver: Patient) -> None:
     """160 × 384 points on one core."""
     probe = replace(CURVED, scan_lines=160, samples=384)

@@ -291,6 +291,7 @@ def test_settings_outside_their_range_are_refused(name: str, value: float, expec
     assert not RIGID.deformation
 
 
+@pytest.mark.alone
 def test_the_wrench_is_fast(box: Patient) -> None:
     face, pose = face_of(CURVED), on_the_box(pressed=8.0)
     spent = []

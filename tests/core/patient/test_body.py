@@ -142,6 +142,6 @@ def test_large_volume_within_seconds() -> None:
     hu = np.repeat(np.repeat(hu, 10, 0)[:512], 10, 1)[:, :512]
     hu = np.ascontiguousarray(np.repeat(hu, 15, 2))
     assert hu.shape == (512, 512, 300)
-    start = time.perf_counter()
+    start = time.process_time()
     body_mask(hu, ct_from_voxel @ np.diag([0.25, 0.25, 0.3, 1]))
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10

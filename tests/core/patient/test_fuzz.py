@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +11,13 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
+from tests.accidents import VARIANTS, outcome, spoiled
 
 from us_sim.core.errors import PatientError
 from us_sim.core.patient.labels import read_labels
 from us_sim.core.patient.naming.own_map import read_own_map
 from us_sim.core.patient.reading import read_scan
 
-VARIANTS = 200
-STRANGE = (b"\xff\xff\xff\x7f", b"\0\0\xc0\x7f", b"\0\0\x80\x7f")  # the largest integer, NaN, Inf
 SHAPE, GRID = (6, 5, 4), np.diag([2.0, 2, 3, 1])
 
 
@@ -36,42 +33,6 @@ def nifti(labels: bool) -> bytes:
 
 def dicom(patient: Any, folder: Path) -> bytes:
     return patient.write_dicom(folder, patient.hu()[:6, :5, :1])[0].read_bytes()
-
-
-def spoiled(whole: bytes, rng: np.random.Generator, head: int) -> bytes:
-    """One of the accidents of the field: bits, bytes of the header, a cut, a repetition, an insertion."""
-    data = bytearray(whole)
-    kind = rng.integers(5)
-    if kind == 0:
-        for _ in range(rng.integers(1, 4)):
-            data[rng.integers(len(data))] ^= 1 << rng.integers(8)
-    elif kind == 1:
-        at = int(rng.integers(head))
-        data[at : at + 4] = rng.bytes(4) if rng.random() < 0.5 else STRANGE[rng.integers(3)]
-    elif kind == 2:
-        del data[rng.integers(len(data)) :]
-    elif kind == 3:
-        at = int(rng.integers(len(data)))
-        data[at:at] = data[at : at + int(rng.integers(1, 40))]
-    else:
-        at = int(rng.integers(head))
-        data[at:at] = rng.bytes(int(rng.integers(1, 9)))
-    return bytes(data)
-
-
-def outcome(read: Callable[[], Any], limit: float = 5.0) -> str:
-    """Run a reading that must end soon, in a result or in one sentence."""
-    start = time.process_time()
-    try:
-        read()
-        return "read"
-    except PatientError as error:
-        text = str(error)
-        assert "Traceback" not in text
-        assert len(text.splitlines()[0]) < 1000
-        return "refused"
-    finally:
-        assert time.process_time() - start < limit
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -26,7 +26,7 @@ def circle(patient: Any) -> Any:
     return np.broadcast_to((x**2 + y**2 > 1)[..., None], patient.shape)
 
 
-@pytest.mark.parametrize("padding", [-2000, -3024])
+@pytest.mark.parametrize("padding", [-2000, -3024, 3071])
 def test_padding_outside_the_circle_is_air(tmp_path: Path, small_patient: Any, padding: int) -> None:
     plain = load_volume(small_patient.write_nifti(tmp_path / "plain.nii"))
     hu = np.where(circle(small_patient), padding, small_patient.hu()).astype(np.int16)

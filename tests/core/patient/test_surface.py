@@ -178,6 +178,7 @@ def test_normal_is_zero_where_there_is_none() -> None:
     np.testing.assert_array_equal(flat.normal_at([2.0, 2.0, 2.0]), 0)
 
 
+@pytest.mark.alone
 def test_sampling_a_probe_is_fast() -> None:
     skin, points = plane_skin(), np.random.default_rng(0).uniform(0, 30, (192, 3))
     skin.distance_at(points)

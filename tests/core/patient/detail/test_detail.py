@@ -161,7 +161,7 @@ def test_the_trees_are_one_piece_each_and_lie_in_the_liver(plain: CtVolume) -> N
 
 
 def test_walls_are_bright_around_portal_branches_alone(fine: CtVolume) -> None:
-    """Of the small vessels in the liver some have walls of 8 dB and more, some hardly any: the veins."""
+    """A portal wall of 6 dB at its middle leaves 4 dB and more to the rim of voxels, a vein's 1 dB less than 1."""
     assert fine.echo is not None
     inner = ndimage.binary_erosion(filled_liver(fine), iterations=4)
     parts, count = ndimage.label((fine.tissue == T.VESSEL) & inner)
@@ -169,8 +169,8 @@ def test_walls_are_bright_around_portal_branches_alone(fine: CtVolume) -> None:
     sizes = np.bincount(rim.ravel(), minlength=count + 1)
     mean = np.bincount(rim.ravel(), fine.echo.ravel(), count + 1)[1:] / np.maximum(sizes[1:], 1)
     seen = sizes[1:] > 60
-    assert (mean[seen] > 12).any()
-    assert (mean[seen] < 8).any()
+    assert (mean[seen] > 8).any()  # half dB
+    assert (mean[seen] < 2).any()
 
 
 def test_labels_beyond_the_organs_keep_their_places(plain: CtVolume, fine: CtVolume) -> None:

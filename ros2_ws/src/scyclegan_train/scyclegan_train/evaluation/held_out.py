@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scyclegan_train.data.grid_renderer import PENETRATED
+from scyclegan_train.data.patient_source import phantom_cases
 from scyclegan_train.data.poses import aims, draw_pose
 from us_sim.core.config import ImageSettings
 from us_sim.core.generator.artifact import Generator
 from us_sim.core.generator.renderer import LearnedRenderer
 from us_sim.core.geometry.probe import ProbeGeometry, preset
 from us_sim.core.geometry.transforms import Matrix
-from us_sim.core.patient.patient import Patient, builtin_patient
+from us_sim.core.patient.patient import Patient
 from us_sim.core.physics.b_mode import transmission
 from us_sim.core.physics.gel import with_gel
 from us_sim.core.physics.imaging import formation
@@ -67,7 +68,7 @@ class Scene:
 
 def phantom_scene(seed: int, count: int, probe: ProbeGeometry = PROBE) -> Scene:
     """Poses on the phantom of a seed, every second one like those of the real frames."""
-    patient, rng = builtin_patient(seed), np.random.default_rng(seed)
+    patient, rng = phantom_cases([seed])[0](), np.random.default_rng(seed)
     where, liver = aims(patient), aims(patient, T.LIVER)
     views = np.arange(count) % 2 == 0
     poses = np.stack([draw_pose(rng, liver if view else where, probe, bool(view)) for view in views])

@@ -44,7 +44,7 @@ def processes(values: dict[str, Value]) -> dict[str, list[str]]:
     for name in ("rviz", "flange_frame_id", *(() if values.get("arm") else ("world_from_ct",))):
         if values.get(name):
             raise ConfigError(f"{name} {INSTALLATION}")
-    commands = {"us_sim": command("us_sim.ros.node", values, NODE)}
+    commands = {"us_sim": command("us_sim.ros.started", values, NODE)}
     if values.get("arm"):
         commands["fake_arm"] = command("us_sim.ros.fake_arm", values, ARM)
     elif values.get("motion") != "none":

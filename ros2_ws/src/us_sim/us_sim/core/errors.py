@@ -31,6 +31,10 @@ class ConfigError(UsSimError, ValueError):
     """A setting lies outside its range."""
 
 
+class UnfitError(ConfigError):
+    """A generator that cannot draw for the probe."""
+
+
 class DataError(UsSimError, ValueError):
     """A file of frames or training data cannot be used; the message names it and the reason."""
 

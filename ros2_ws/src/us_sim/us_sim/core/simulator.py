@@ -17,7 +17,7 @@ from us_sim.core.contact.deformation import Displacement, displacement, ready, t
 from us_sim.core.contact.indentation import Indentation, face_of, indentation
 from us_sim.core.contact.mechanics import RIGID, MechanicsSettings
 from us_sim.core.contact.touch import Touch, touch_at
-from us_sim.core.errors import ConfigError, PoseError
+from us_sim.core.errors import ConfigError, PoseError, UnfitError
 from us_sim.core.frame import Frame, RenderOptions
 from us_sim.core.generator.artifact import Generator
 from us_sim.core.generator.backend import CPU
@@ -146,7 +146,7 @@ class Simulator:
             )
         reason = self.generator.card.refusal(self.probe)
         if reason:
-            raise ConfigError(
+            raise UnfitError(
                 f"generator {self.generator.name!r} does not fit this probe: {reason}; use "
                 "renderer 'physics', or load another"
             )

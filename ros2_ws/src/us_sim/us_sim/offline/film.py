@@ -73,7 +73,7 @@ def write_film(
         raise RecordingError("no frame for the film: faults have dropped all of them")
     shown = (canvas.draw(shot, second) for shot, second in chain([first], drawn))
     path.parent.mkdir(parents=True, exist_ok=True)
-    write = _write_gif if path.suffix.lower() == ".gif" else _write_mp4
+    write = _write_gif if path.suffix.lower() == ".gif" else write_mp4
     with atomic_write(path) as partial:
         return write(partial, shown, rate)
 
@@ -224,7 +224,7 @@ def _palette() -> Image.Image:
     return palette
 
 
-def _write_mp4(path: Path, shown: Iterator[Image.Image], rate: float) -> int:
+def write_mp4(path: Path, shown: Iterator[Image.Image], rate: float) -> int:
     """H.264 that every player and browser shows, through a process of ffmpeg."""
     first = next(shown)
     program = _ffmpeg()

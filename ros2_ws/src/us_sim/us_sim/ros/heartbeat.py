@@ -1,4 +1,5 @@
-"""Once a second: diagnostics, the frozen frame again, and the patient's meshes for new subscribers.
+"""Once a second: diagnostics, the frozen frame again, and for new subscribers the patient's meshes, a pose to start
+from, and the last frame of a probe that stands still.
 
 And 20 times a second, for a breathing patient, the last frame again."""
 
@@ -8,9 +9,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticArray, KeyValue
+from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
+from std_msgs.msg import Header
 
+from us_sim.core.robot.motion import home
+from us_sim.ros.conversions import pose_message
 from us_sim.ros.diagnostics import status_message
 from us_sim.ros.markers import patient_markers
 from us_sim.ros.outputs import listened
@@ -31,6 +36,7 @@ class Heartbeat:
     def __init__(self, node: Node, session: Session) -> None:
         self._node, self._session = node, session
         self._marked: Patient | None = None
+        self._homed: Patient | None = None
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         node.create_timer(1.0, self._beat, clock=steady)
@@ -38,13 +44,16 @@ class Heartbeat:
 
     def forget_markers(self) -> None:
         """Send the patient's markers again: the publisher that held them is closed."""
-        self._marked = None
+        self._marked = self._homed = None
 
     def _beat(self) -> None:
         self._report()
         if self._session.stream is not None:
             self._session.stream.repeat_frozen()
+            if self._session.statistics.silence > STALE:
+                self._session.stream.repeat_for_new()
             self._mark_patient()
+            self._tell_home()
 
     def _breathe(self) -> None:
         if self._session.stream is not None:
@@ -90,6 +99,23 @@ class Heartbeat:
             yield f"{source} for {age:.0f} s"
         if not session.outputs.heard:
             yield "nobody listens"
+
+    def _tell_home(self) -> None:
+        """Send a pose to start from once somebody asks for it; a worker looks for it."""
+        patient = self._session.scene_in_force.simulator.patient
+        if self._homed is not patient and listened(self._session.outputs.home_pose):
+            self._homed = patient
+            self._node.executor.create_task(self._send_home, patient)
+
+    async def _send_home(self, patient: Patient) -> None:
+        session = self._session
+        try:
+            pose = await in_worker(self._node.executor, home, patient)
+            if self._homed is patient:
+                header = Header(stamp=self._node.get_clock().now().to_msg(), frame_id=session.config.ct_frame_id)
+                session.outputs.home_pose.publish(PoseStamped(header=header, pose=pose_message(pose)))
+        except Exception as error:
+            session.log.failed("home_pose", error)
 
     def _mark_patient(self) -> None:
         """Send skin and organs once somebody looks: their meshes take seconds, so a worker makes them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from geometry_msgs.msg import WrenchStamped
+from geometry_msgs.msg import PoseStamped, WrenchStamped
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -77,6 +77,7 @@ class Outputs:
         self.markers = self._publisher(MarkerArray, "markers", stream_qos())
         self.cloud = self._publisher(PointCloud2, "cloud", stream_qos())
         self.probe_info = self._publisher(ProbeInfo, "probe_info", latched_qos())
+        self.home_pose = self._publisher(PoseStamped, "home_pose", latched_qos())
         self.patient_markers = self._publisher(MarkerArray, "patient_markers", latched_qos())
 
     def _publisher(self, kind: type[Any], name: str, qos: QoSProfile) -> LifecyclePublisher:

@@ -143,6 +143,8 @@ class Services:
             session.keep(**{what: value})
             return
         session.show(session.adapted(new))  # parameters may have changed meanwhile
+        if what == "patient" and session.stream is not None:
+            session.stream.repeat()  # nobody may be moving the probe
 
     # -- frames on demand ----------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from us_sim.core.analysis.segmenter import load_segmenter
 from us_sim.core.compute.device import with_fall_back
 from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.core.contact.mechanics import MechanicsSettings
-from us_sim.core.errors import ConfigError, DeviceError
+from us_sim.core.errors import ConfigError, DeviceError, UnfitError
 from us_sim.core.faults import FaultSettings
 from us_sim.core.faulty_simulator import FaultySimulator
 from us_sim.core.generator.shipped import segmenter_of
@@ -36,6 +36,7 @@ from us_sim.ros.outputs import Outputs
 from us_sim.ros.parameters import AnalysisConfig, RosConfig
 from us_sim.ros.poses import ProbePose
 from us_sim.ros.scene import Scene, changed, equipment
+from us_sim.ros.stepping import Stepping
 from us_sim.ros.tf import MISSING, TransformTree, installed
 
 if TYPE_CHECKING:
@@ -55,11 +56,24 @@ class Stream(Protocol):
     def freeze(self, frozen: bool) -> None:
         """Freeze the shown frame, or resume with the next pose."""
 
+    @property
+    def frozen(self) -> bool:
+        """Whether the image is frozen."""
+
+    def step(self, poses: int) -> Stepping:
+        """Show the next poses, of 1 or more, although the image is frozen."""
+
     def zero_wrench(self) -> bool:
         """Let the wrench there is now count as zero; return False if there is none yet."""
 
     def repeat_frozen(self) -> None:
         """While frozen, show the held frame again."""
+
+    def repeat(self) -> None:
+        """Show the last pose again, contact and frame, unless frozen."""
+
+    def repeat_for_new(self) -> None:
+        """Show the last pose again to who has subscribed since."""
 
     def breathe(self, now: int) -> None:
         """Show the last pose again if the patient breathes under it; `now` in ns of the node's clock."""
@@ -142,7 +156,14 @@ class Session:
             self._set_image(assembly.started(config, settings))
             config, settings, mechanics = self._wishes()
         self._base_probe = assembly.base_probe(config)
-        simulator = assembly.open_simulator(config, settings, self._base_probe, mechanics, **self._kept)
+        kept = {**self._kept, "patient": self._kept.get("patient") or assembly.open_patient(config)}
+        try:
+            simulator = assembly.open_simulator(config, settings, self._base_probe, mechanics, **kept)
+        except UnfitError as error:
+            node.get_logger().warning(f"{error}; starting with renderer 'physics' instead")
+            node.set_parameters([Parameter("renderer", value="physics")])
+            config = replace(config, renderer="physics")
+            simulator = assembly.open_simulator(config, settings, self._base_probe, mechanics, **kept)
         for line in simulator.patient.labelling:
             node.get_logger().info(line)
         for warning in (*simulator.patient.warnings, *simulator.probe.warnings):

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from us_sim.core.geometry.probe import ProbeGeometry
-from us_sim.core.tissue import TissueClass
+from us_sim.core.geometry.transforms import Matrix, apply
+from us_sim.viewer.pictures import STRIDE, Pixels, coupled_samples, tissue_of_samples
 from us_sim.viewer.placement import Placement
-from us_sim.viewer.skin_mesh import SkinMesh
+from us_sim.viewer.skin_mesh import Array, SkinMesh
 
 AROUND = np.radians(np.linspace(-105.0, 105.0, 12))  # from anterior towards the patient's right; not from the table
 ALONG = (-60.0, -30.0, 0.0, 30.0, 60.0)  # mm cranial of the organ
 FAR = 2000.0  # mm, outside of every patient
-OPAQUE = [TissueClass.BONE, TissueClass.GAS, TissueClass.LUNG, TissueClass.BACKGROUND]
+
+
+@dataclass(frozen=True, eq=False)
+class Box:
+    """A box in `ct`, mm, and the (4, 4) pose from which it is looked at."""
+
+    low: Array
+    high: Array
+    ct_from_probe: Matrix
 
 
 def candidates(skin: SkinMesh, middle: ArrayLike) -> list[Placement]:
@@ -31,12 +41,20 @@ def candidates(skin: SkinMesh, middle: ArrayLike) -> list[Placement]:
     return placements
 
 
-def share_seen(labels: NDArray[np.uint8], probe: ProbeGeometry, organ: int) -> float:
-    """Return the share of a fan, from (H, W) labels, that shows an organ with nothing opaque before it."""
-    (dx, dz), (x0, z0) = probe.pixel_spacing, probe.first_pixel
-    points = probe.polar_points[2::4, 2::4].astype(np.float64)
-    column = np.clip(np.rint((points[..., 0] - x0) / dx).astype(int), 0, probe.width - 1)
-    row = np.clip(np.rint((points[..., 2] - z0) / dz).astype(int), 0, probe.height - 1)
-    tissue = labels[row, column]
-    clear = ~np.logical_or.accumulate(np.isin(tissue, OPAQUE), axis=1)
-    return float((clear & (tissue == organ)).mean())
+def share_seen(
+    labels: Pixels, coupling: ArrayLike, probe: ProbeGeometry, organ: int, within: Box | None = None
+) -> float:
+    """Return the share of a fan that shows an organ: on coupled scan lines, with nothing opaque before it.
+
+    Args:
+        labels: (H, W) classes.
+        coupling: (L,) of the scan lines, 0 to 1.
+        probe: whose frame it is.
+        organ: class.
+        within: only what lies in a box counts: one of two kidneys.
+    """
+    seen = coupled_samples(labels, probe, coupling) & (tissue_of_samples(labels, probe) == organ)
+    if within is not None:
+        points = apply(within.ct_from_probe, probe.polar_points[:, STRIDE // 2 :: STRIDE].astype(np.float64))
+        seen &= ((points >= within.low) & (points <= within.high)).all(axis=-1)
+    return float(seen.mean())

@@ -11,11 +11,11 @@ import ipaddress
 import math
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec.msgpack
@@ -78,30 +78,50 @@ class Guard:
         return hmac.compare_digest(given.encode(), (self.token or "").encode())
 
 
+class Beside(Protocol):
+    """What is served beside viser, from the same port; None where that is left to viser."""
+
+    def handler(self, path: str) -> Callable[[ServerConnection], Awaitable[None]] | None:
+        """Return who talks on a WebSocket that is opened on a path."""
+
+    def respond(self, connection: ServerConnection, request: Request) -> Response | Request | None:
+        """Return the answer to a request, or the request that viser is to answer in its place."""
+
+
 @contextmanager
-def guarded(guard: Guard) -> Iterator[None]:
-    """Let the server that viser starts meanwhile ask a guard."""
+def guarded(guard: Guard, beside: Beside | None = None) -> Iterator[None]:
+    """Let the server that viser starts meanwhile ask a guard, and serve something else too."""
     serve = websockets.asyncio.server.serve
 
     class Connection(ServerConnection):
         async def recv(self, decode: bool | None = None) -> Any:
             while True:
                 raw = await super().recv(decode)
-                if not (why := _fault_of_message(raw)):
+                if _other(self) is not None or not (why := _fault_of_message(raw)):
                     return raw
                 guard.refuse(why)
 
+    def _other(connection: ServerConnection) -> Callable[[ServerConnection], Awaitable[None]] | None:
+        request = connection.request
+        return beside.handler(request.path) if beside is not None and request is not None else None
+
     def serve_guarded(handler: Any, *args: Any, process_request: Any, **options: Any) -> Any:
+        async def routed(connection: ServerConnection) -> None:
+            await (_other(connection) or handler)(connection)
+
         def checked(connection: ServerConnection, request: Request) -> Response | None:
             if why := guard.fault(request):
                 guard.refuse(why)
                 return connection.respond(HTTPStatus.FORBIDDEN, f"us_sim: {why}\n")
-            response: Response | None = process_request(connection, request)
+            answer = beside.respond(connection, request) if beside is not None else None
+            if not isinstance(answer, Response):
+                answer = process_request(connection, request if answer is None else answer)
+            response: Response | None = answer
             if response is not None and (cookie := guard.cookie(request)):
                 response.headers["Set-Cookie"] = cookie
             return response
 
-        return serve(handler, *args, process_request=checked, create_connection=Connection, **options)
+        return serve(routed, *args, process_request=checked, create_connection=Connection, **options)
 
     with _PATCH:
         websockets.asyncio.server.serve = serve_guarded  # type: ignore[misc, assignment]

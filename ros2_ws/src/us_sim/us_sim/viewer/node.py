@@ -1,46 +1,58 @@
 """Node `us_sim_viewer`: the browser view of a simulator, by its topics and services alone.
 
 The executor's thread hears the topics and, ten times a second, brings the page up to date. What the user does
-arrives in threads of the page's server; it goes through `Steering` and `Remote`, which any thread may call.
+arrives in threads of the page's server: moves of the probe go through `Steering` and `Remote`, which any thread may
+call; messages of the console are taken by the executor's thread.
 """
 
 from __future__ import annotations
 
-import time
+import queue
+import threading
+from collections import OrderedDict
 from functools import partial
 from typing import Any
 
-import numpy as np
-from geometry_msgs.msg import WrenchStamped
+from geometry_msgs.msg import PoseStamped, WrenchStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import Image, JointState
 from us_sim_msgs.msg import Contact, FrameInfo, ProbeInfo
 from visualization_msgs.msg import Marker, MarkerArray
 
 from us_sim.client.frames import Collector
 from us_sim.client.recording import Recorder
 from us_sim.core.command import as_command
-from us_sim.core.errors import ProbeError
-from us_sim.core.geometry.probe import ProbeGeometry
+from us_sim.core.errors import ProbeError, UsSimError
+from us_sim.core.geometry.transforms import Matrix
 from us_sim.ros import parameters
-from us_sim.ros.conversions import MM_PER_M, pixels_of, point_array, pose_matrix, probe_geometry
+from us_sim.ros.conversions import nanoseconds, point_array, pose_matrix, probe_geometry
+from us_sim.ros.folders import recordings_folder
 from us_sim.ros.log import Log
 from us_sim.ros.outputs import latched_qos, stream_qos
 from us_sim.ros.running import run
-from us_sim.viewer import finding, pictures, readout
+from us_sim.viewer.arm_view import ArmView
+from us_sim.viewer.bench import Bench
+from us_sim.viewer.channel import Message
 from us_sim.viewer.config import ViewerConfig
+from us_sim.viewer.console import Console
+from us_sim.viewer.display import Display
+from us_sim.viewer.link import Link
 from us_sim.viewer.page import Page
-from us_sim.viewer.pictures import Pixels
+from us_sim.viewer.placement import path
 from us_sim.viewer.remote import Remote
+from us_sim.viewer.saving import Clip, save
 from us_sim.viewer.scene import RGB
+from us_sim.viewer.screen import Screen
+from us_sim.viewer.search import Search
 from us_sim.viewer.skin_mesh import SkinMesh
 from us_sim.viewer.steering import Steering
 
 PERIOD = 0.1  # s between two looks at what is new
 SLOW = 3  # looks between two of what need not be quick: words, bars, sliders that follow
 FRAME = {"image": Image, "ct_view": Image, "labels": Image, "frame_info": FrameInfo}
+CONTACTS = 64  # that may still find their frame
 
 
 class Viewer(Node):
@@ -48,6 +60,7 @@ class Viewer(Node):
 
     Attributes:
         steering: who moves the probe.
+        screen: live image, cine loop and callipers.
         page: what the browser shows.
     """
 
@@ -56,21 +69,28 @@ class Viewer(Node):
         parameters.declare(self, ViewerConfig)
         config = parameters.read(self, ViewerConfig)
         self._info: ProbeInfo | None = None
-        self._probe: ProbeGeometry | None = None
-        self._colors = np.zeros((256, 3), dtype=np.uint8)
+        self._patient_since = 0  # config_id with which the patient came
         self._meshes: dict[str, tuple[SkinMesh, RGB]] = {}
-        self._newest: dict[str, Any] | None = None  # frame, by topic
-        self._shown: dict[str, Any] | None = None
-        self._felt: dict[str, Any] = {}  # contact, wrench
-        self._frames, self._counted, self._rate, self._looks = 0, time.monotonic(), 0.0, 0
+        self._contacts: OrderedDict[int, Contact] = OrderedDict()  # by stamp
+        self._home: Matrix | None = None  # ct_from_probe to start from, mm
+        self._looks = 0
+        self._arm = ArmView()
         self._collector = Collector(tuple(FRAME), self._complete)
         self._heard: list[Subscription] = []
-        self.steering = Steering()
-        self._remote = Remote(self, partial(self._tell, "Not possible"))
-        self._recorder = Recorder(config.recordings, partial(self._tell, "Recording"))
+        self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._wake = self.create_guard_condition(self._take_messages)
         log = Log(self)
+        self.steering, self.screen = Steering(), Screen()
+        self._remote, self._link = Remote(self, partial(self._tell, "Not possible")), Link(self)
+        self._bench = Bench(self, self._tell)
+        self._recorder = Recorder(config.recordings, partial(self._tell, "Recording"))
+        self._saves = recordings_folder(config.recordings)
         self.page = Page(config.viewer_host, config.viewer_port, self.steering, self, partial(log.warn, "page"))
+        self._console = Console(self.screen, self, self.page.guard.refuse)
+        self._display = Display(self.page, self.screen, self._link, self._remote)
+        self._search = Search(self._remote, self._display, self._found, partial(self._tell, "Find"))
         self.create_subscription(ProbeInfo, "us_sim/probe_info", self._inform, latched_qos())
+        self.create_subscription(PoseStamped, "us_sim/home_pose", self._take_home, latched_qos())
         self.create_subscription(MarkerArray, "us_sim/patient_markers", self._show_patient, latched_qos())
         self.create_timer(PERIOD, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.get_logger().info(f"open {self.page.url} in a browser")
@@ -84,17 +104,17 @@ class Viewer(Node):
     # -- what the simulator says -----------------------------------------------------------------------
 
     def _inform(self, info: ProbeInfo) -> None:
+        self._link.sign_of_life()
         try:
             probe = probe_geometry(info)
         except (ProbeError, ValueError) as error:
             self._tell("Probe", f"the simulator's ProbeInfo is invalid: {error}")
             return
-        self._info = info
-        for number, color in zip(info.class_ids, info.class_colors, strict=False):
-            self._colors[number] = _rgb(color)
-        if probe != self._probe:
-            self._probe = probe
-            self.page.show_probe(probe)
+        before, self._info = self._info, info
+        if before is None or before.patient_sha256 != info.patient_sha256:
+            self._patient_since = info.config_id
+        self._display.inform(info, probe)
+        self._remote.parameters.read(self._display.read, self._display.hold)
 
     def _show_patient(self, message: MarkerArray) -> None:
         triangles = [m for m in message.markers if m.type == Marker.TRIANGLE_LIST and m.points]
@@ -103,13 +123,36 @@ class Viewer(Node):
             self._meshes = meshes
             self.steering.set_skin(meshes["skin"][0])
             self.page.show_patient(meshes)
+            self._display.meshes = meshes
+
+    def _take_home(self, home: PoseStamped) -> None:
+        self._home = pose_matrix(home.pose)
 
     def _complete(self, frame: dict[str, Any]) -> None:
         """Take a whole frame: the page shows the newest, a recording keeps all."""
-        self.steering.follow(pose_matrix(frame["frame_info"].ct_from_probe))  # raises for a pose that cannot be
-        self._newest = frame
-        self._frames += 1
-        self._recorder.add(frame)
+        told: FrameInfo = frame["frame_info"]
+        pose = pose_matrix(told.ct_from_probe)  # raises for a pose that cannot be
+        if told.config_id < self._patient_since:
+            return  # of the patient before
+        stamp = nanoseconds(told.header.stamp)
+        newest = next(reversed(self._contacts.values()), None)
+        frame["contact"] = self._contacts.get(stamp, newest)
+        self.steering.follow(pose)
+        self._display.take(frame)
+        self._bench.see(pose)
+        if not told.frozen:
+            self._arm.hold(stamp, pose)
+        if not told.frozen:
+            self._recorder.add(frame)
+
+    def _touch(self, contact: Contact) -> None:
+        self._contacts[nanoseconds(contact.header.stamp)] = contact
+        while len(self._contacts) > CONTACTS:
+            self._contacts.popitem(last=False)
+
+    def _feel(self, wrench: WrenchStamped) -> None:
+        self._display.force = -wrench.wrench.force.z
+        self._bench.feel(self._display.force)
 
     # -- ten times a second ----------------------------------------------------------------------------
 
@@ -121,80 +164,52 @@ class Viewer(Node):
         self._looks += 1
         if self.steering.in_control:
             self._send()
-        self._show_frame()
+        elif self._looks % SLOW == 0:
+            self._go_home()
+        self.screen.tick()
+        self._display.show_frame(self.steering.pose() if self.steering.in_control else None)
+        self._arm.show(self.page.scene)
         if self._looks % SLOW == 0:
-            self._show_words()
+            self._display.show_words(self.steering.in_control)
+            self._display.show_bench(self._bench)
+            self.page.show_state(self._recorder, not self.steering.in_control)
+
+    def _go_home(self) -> None:
+        """Where nobody moves the probe and there is no frame yet, put it on the skin, without taking control."""
+        info = self._info
+        if self._home is not None and info is not None and self.screen.frame is None and not self._link.publishers():
+            self._remote.send(self._home, info.ct_frame)
 
     def _listen(self, wanted: bool) -> None:
         """Subscribe to frames while somebody looks: the simulator does not compute what nobody wants."""
         if wanted and not self._heard:
-            hear = {part: (kind, partial(self._collector.add, part)) for part, kind in FRAME.items()}
-            hear |= {
-                name: (kind, partial(self._felt.__setitem__, name))
-                for name, kind in (("contact", Contact), ("wrench", WrenchStamped))
+            hear: dict[str, tuple[Any, Any]] = {
+                part: (kind, partial(self._collector.add, part)) for part, kind in FRAME.items()
             }
+            hear |= {"contact": (Contact, self._touch), "wrench": (WrenchStamped, self._feel)}
             self._heard = [
                 self.create_subscription(kind, f"us_sim/{name}", take, stream_qos())
                 for name, (kind, take) in hear.items()
             ]
+            self._heard.append(self.create_subscription(JointState, "joint_states", self._arm.turn, stream_qos()))
         elif not wanted and self._heard:
             for subscription in self._heard:
                 self.destroy_subscription(subscription)
             self._heard = []
             self._collector.clear()
 
-    def _show_frame(self) -> None:
-        frame, probe = self._newest, self._probe
-        if frame is None or probe is None or frame is self._shown:
-            return
-        image, ct_view, labels = (pixels_of(frame[part]) for part in ("image", "ct_view", "labels"))
-        if image.shape != (probe.height, probe.width):
-            return  # of another probe than the newest ProbeInfo's
-        self._shown = frame
-        self.page.show_frame(image, ct_view, labels, probe, self._colors, list(self._organs().values()))
-        pose = self.steering.pose()
-        if pose is not None:
-            self.page.show_place(pose)
-
-    def _show_words(self) -> None:
-        now = time.monotonic()
-        if now - self._counted > 1.0:
-            self._rate, self._frames, self._counted = self._frames / (now - self._counted), 0, now
-        panel = self.page.panel
-        panel.status.content = readout.line(self._words())
-        contact, wrench = self._felt.get("contact"), self._felt.get("wrench")
-        if contact is not None:
-            force = -wrench.wrench.force.z if wrench is not None else None
-            panel.contact.content = readout.contact(contact.line_coupling, contact.penetration * MM_PER_M, force)
-        if self._shown is not None and self._probe is not None:
-            areas = pictures.areas(pixels_of(self._shown["labels"]), self._probe)
-            panel.bars.content = readout.bars(
-                readout.Organ(name, self._meshes[name][1], float(areas[number]))
-                for name, number in self._organs().items()
-            )
-        if self._info is not None and self._remote.parameters.quiet:
-            self.page.show_settings(self._info)
-        frozen = self._newest is not None and self._newest["frame_info"].frozen
-        self.page.show_state(self._recorder, not self.steering.in_control, frozen)
-
-    def _organs(self) -> dict[str, int]:
-        """Name and class of the organs that the patient has."""
-        info = self._info
-        known = dict(zip(info.class_names, map(int, info.class_ids), strict=False)) if info is not None else {}
-        return {name: known[name] for name in self._meshes if name in known and name != "skin"}
-
-    def _words(self) -> list[str]:
-        if self._info is None or not self._remote.there:
-            return ["no simulator; waiting for one"]
-        if not self._remote.takes_poses and self.steering.in_control:
-            return ["the simulator takes its poses from TF (pose_source)"]
-        mover = "you" if self.steering.in_control else "the demo" if self._remote.demo_there else "others"
-        words = [self._info.patient, f"moved by {mover}"]
-        if self._newest is not None:
-            words.append(f"{1000 * self._newest['frame_info'].latency:.0f} ms, {self._rate:.0f}/s")
-        return words
-
     # -- what the user does ----------------------------------------------------------------------------
+
+    def hear(self, message: Message) -> None:
+        """Take a message of the console, in any thread."""
+        self._inbox.put(message)
+        self._wake.trigger()
+
+    def _take_messages(self) -> None:
+        while not self._inbox.empty():
+            self._console.take(self._inbox.get())
+        self._display.show_frame(self.steering.pose() if self.steering.in_control else None)
+        self._display.show_words(self.steering.in_control)
 
     def steered(self) -> None:
         """Send the user's pose at once; the demo yields to it."""
@@ -213,6 +228,19 @@ class Viewer(Node):
         """Freeze the image, or resume."""
         self._remote.freeze(frozen)
 
+    def nudge(self, x: float, y: float) -> None:
+        """Slide the probe by mm along its own lateral and elevation axes."""
+        self.steering.nudge(x, y)
+        self.page.moved()
+
+    def turn_by(self, name: str, by: float) -> None:
+        """Turn the probe by degrees, or press it in by mm."""
+        self.page.turn_by(name, by)
+
+    def adjust(self, name: str, by: float) -> None:
+        """Change a parameter by an amount."""
+        self.page.adjust(name, by)
+
     def record(self) -> None:
         """Begin or end the recording of a sweep."""
         if self._recorder.running:
@@ -220,24 +248,56 @@ class Viewer(Node):
         elif self._info is not None:
             self._recorder.start(self._info)
 
+    def save(self, kind: str) -> None:
+        """Save what the screen holds, in a thread of its own; the page offers the files."""
+        info = self._info
+        clip = self.screen.clip(info.patient, info.patient_sha256) if info is not None else None
+        if clip is None:
+            self._tell("Save", "there is no image yet")
+        else:
+            threading.Thread(target=self._save, args=(kind, clip), name="saving", daemon=True).start()
+
+    def _save(self, kind: str, clip: Clip) -> None:
+        try:
+            files = save(kind, self._saves, clip)
+        except (OSError, UsSimError) as error:
+            self._tell("Save", f"not saved to {self._saves}: {error}")
+            return
+        self.page.channel.saved.update({file.name: file for file in files})
+        self._display.saved = [file.name for file in files]
+
     def find(self, organ: str) -> None:
         """Put the probe where it sees most of an organ: where its frames would show most of it unshadowed."""
-        info, probe, number = self._info, self._probe, self._organs().get(organ)
-        if info is None or probe is None or number is None:
+        self._search.find(organ, {name: mesh for name, (mesh, _) in self._meshes.items()}, self._info)
+
+    def view(self, organ: str, way: str) -> None:
+        """Put the probe where a standard view of an organ is seen."""
+        self._search.view(organ, way, {name: mesh for name, (mesh, _) in self._meshes.items()}, self._info)
+
+    def _found(self, placement: Any) -> None:
+        if self.screen.frozen:
+            self._remote.freeze(False)
+        self.steering.place(placement)
+        self.page.moved()
+
+    def load_patient(self, ct: str, labels: str) -> None:
+        """Replace the patient."""
+        self._display.report("Loading …")
+        self._remote.load_patient(ct.strip(), labels.strip(), self._display.loaded)
+
+    def scan(self, force: float, length: float, speed: float) -> None:
+        """Scan from where the probe is towards the feet: N, mm, mm/s."""
+        placement, info = self.steering.placement(), self._info
+        if placement is None or info is None:
+            self._tell("Scan", "there is no pose to begin at; put the probe on the skin first")
             return
-        skin = self._meshes["skin"][0]
-        placements = finding.candidates(skin, self._meshes[organ][0].vertices.mean(axis=0))
+        poses = path(placement, self._meshes["skin"][0], length)
+        self.steering.release()
+        self._bench.scan(poses, info.ct_frame, force, speed)
 
-        def choose(frames: list[Pixels]) -> None:
-            seen = [finding.share_seen(labels, probe, number) for labels in frames]
-            best = int(np.argmax(seen))
-            if seen[best] == 0:
-                self._tell("Find", f"{organ} is hidden behind bone or gas at all positions tried")
-                return
-            self.steering.place(placements[best])
-            self.page.moved()
-
-        self._remote.labels_at([placement.pose(skin) for placement in placements], info.ct_frame, choose)
+    def stop(self) -> None:
+        """Stop scan and servo."""
+        self._bench.stop()
 
     def _send(self) -> None:
         pose, info = self.steering.pose(), self._info

@@ -1,4 +1,4 @@
-"""The page: view, pictures and controls, and what each control does.
+"""The page: console, 3-D view and controls, and what each control does.
 
 Controls call `Actions` and `Steering` from the threads of the page's server.
 """
@@ -7,32 +7,34 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from functools import partial
-from io import StringIO
+from io import BytesIO, StringIO
 from typing import Any, Protocol
 
 import numpy as np
 import viser
 from numpy.typing import NDArray
-from us_sim_msgs.msg import ProbeInfo
+from PIL import Image
 
 from us_sim.client.recording import Recorder
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.geometry.transforms import Matrix
-from us_sim.ros.conversions import MM_PER_M
 from us_sim.viewer import pictures
+from us_sim.viewer.bench import Curve
+from us_sim.viewer.channel import Channel, Message
 from us_sim.viewer.guard import Guard, guarded
 from us_sim.viewer.panel import CHOOSE, SPANS, Panel
-from us_sim.viewer.parameter_client import QUIET
 from us_sim.viewer.pictures import Pixels
+from us_sim.viewer.presets import PRESETS
 from us_sim.viewer.scene import RGB, Scene
 from us_sim.viewer.skin_mesh import SkinMesh
 from us_sim.viewer.steering import Steering, degrees
+from us_sim.viewer.views import VIEWS, organ_points
 
 GOODBYE = 1.0  # s
+JPEG_QUALITY = 92
 
 
 class Actions(Protocol):
@@ -47,14 +49,26 @@ class Actions(Protocol):
     def set_parameter(self, name: str, value: float | str) -> None:
         """Set a parameter."""
 
-    def freeze(self, frozen: bool) -> None:
-        """Freeze the image, or resume."""
-
     def find(self, organ: str) -> None:
         """Put the probe where it sees most of an organ."""
 
+    def view(self, organ: str, way: str) -> None:
+        """Put the probe where a standard view of an organ is seen."""
+
     def record(self) -> None:
         """Begin or end the recording of a sweep."""
+
+    def load_patient(self, ct: str, labels: str) -> None:
+        """Replace the patient."""
+
+    def scan(self, force: float, length: float, speed: float) -> None:
+        """Begin a scan from where the probe is: N, mm, mm/s."""
+
+    def stop(self) -> None:
+        """Stop scan and servo."""
+
+    def hear(self, message: Message) -> None:
+        """Take a message of the console."""
 
 
 class Page:
@@ -63,12 +77,12 @@ class Page:
     def __init__(self, host: str, port: int, steering: Steering, actions: Actions, warn: Callable[[str], None]) -> None:
         """Serve it; `warn(text)` reports refused requests and messages."""
         self.guard = Guard(host, warn)
-        with redirect_stdout(StringIO()), guarded(self.guard):  # the node says where the page is
+        self.channel = Channel(actions.hear, self.guard.refuse)
+        with redirect_stdout(StringIO()), guarded(self.guard, self.channel):  # the node says where the page is
             self.server = viser.ViserServer(host, port, verbose=False)
         self.panel, self.scene = Panel(self.server), Scene(self.server)
         self._steering, self._actions = steering, actions
         self._grabbed = np.zeros(3)  # from the probe's face to where it was grabbed
-        self._freeze_asked = 0.0
         self._bind()
 
     @property
@@ -81,7 +95,7 @@ class Page:
     @property
     def watched(self) -> bool:
         """Whether a browser shows the page."""
-        return bool(self.server.get_clients())
+        return self.channel.watched or bool(self.server.get_clients())
 
     def close(self) -> None:
         """Stop serving; a browser that is too busy to say goodbye is not waited for."""
@@ -102,10 +116,21 @@ class Page:
         self.scene.show_patient(meshes)
         self.scene.look_at(meshes["skin"][0])
         self.panel.organ.options = (CHOOSE, *(name for name in meshes if name != "skin"))
+        shapes = {name: mesh for name, (mesh, _) in meshes.items()}
+        for organ, group in self.panel.views.items():
+            group.visible = organ_points(next(iter(VIEWS[organ].values())), shapes) is not None
 
     def show_probe(self, probe: ProbeGeometry) -> None:
-        """Show another probe, ready to be grabbed."""
+        """Show another probe, ready to be grabbed, with an empty image."""
         self.scene.show_probe(probe).on_drag("left")(self._dragged)
+        self.clear(probe)
+
+    def clear(self, probe: ProbeGeometry) -> None:
+        """Take the image away: it is another patient's or another probe's."""
+        nothing = np.zeros((probe.height, probe.width), np.uint8)
+        self._show_picture(pictures.b_mode(nothing, probe))
+        self.scene.show_frame(nothing)
+        self.panel.show_slices(pictures.side_by_side(nothing, nothing, probe, np.zeros((256, 3), np.uint8)))
 
     def show_frame(
         self,
@@ -116,14 +141,18 @@ class Page:
         colors: NDArray[np.uint8],
         organs: list[int],
     ) -> None:
-        """Show the newest frame; images are (H, W), colours (256, 3), organs the classes that may be outlined."""
+        """Show a frame; images are (H, W), colours (256, 3), organs the classes that may be outlined."""
         outlines = None
         if self.panel.outlines.value:
             outlines = np.where(np.isin(labels, organs), labels, np.uint8(0))
-        self.panel.show_pictures(
-            pictures.b_mode(image, probe, outlines, colors), pictures.side_by_side(ct_view, labels, probe, colors)
-        )
+        self._show_picture(pictures.b_mode(image, probe, outlines, colors))
+        self.panel.show_slices(pictures.side_by_side(ct_view, labels, probe, colors))
         self.scene.show_frame(image)
+
+    def _show_picture(self, picture: Pixels) -> None:
+        file = BytesIO()
+        Image.fromarray(picture).save(file, "jpeg", quality=JPEG_QUALITY)
+        self.channel.show(file.getvalue())
 
     def show_placement(self) -> None:
         """Set the sliders to the probe's placement, whoever controls it."""
@@ -134,32 +163,32 @@ class Page:
                 low, high, step, *_ = SPANS[name]
                 _set(self.panel.turns[name], min(high, max(low, round(value / step) * step)))
 
-    def show_settings(self, info: ProbeInfo) -> None:
-        """Set the image's controls to what holds."""
-        _set(self.panel.renderer, info.renderer)
-        values = {
-            "gain": info.gain,
-            "dynamic_range": info.dynamic_range,
-            "frequency": info.frequency * 1e-6,
-            "depth": info.depth * MM_PER_M,
-        }
+    def show_settings(self, renderer: str, values: dict[str, float]) -> None:
+        """Set the controls to what holds."""
+        _set(self.panel.renderer, renderer)
+        self.panel.show_renderer(renderer)
         for name, value in values.items():
-            slider = self.panel.settings[name]
-            _set(slider, min(slider.max, max(slider.min, round(value, 1))))
+            slider: Any = self.panel.settings[name]
+            _set(slider, min(slider.max, max(slider.min, round(value, 3))))
 
-    def show_state(self, recorder: Recorder, follows: bool, frozen: bool) -> None:
-        """Show whether a sweep is recorded, who controls the probe, and whether the image is frozen."""
+    def show_state(self, recorder: Recorder, follows: bool) -> None:
+        """Show whether a sweep is recorded, and who controls the probe."""
         self.panel.record.label = "Stop" if recorder.running else "Record"
         self.panel.recorded.content = recorder.words
         _set(self.panel.mouse_control, not follows)
         if follows:
             self.show_placement()
-        if time.monotonic() - self._freeze_asked > QUIET:
-            _set(self.panel.freeze, frozen)
 
-    def show_place(self, ct_from_probe: Matrix) -> None:
-        """Move the probe in the view."""
-        self.scene.place(ct_from_probe)
+    def show_bench(self, words: str, force: Curve, place: Curve) -> None:
+        """Show the controllers' states, and force and pose over time."""
+        panel = self.panel
+        if panel.bench.content != words:
+            panel.bench.content = words
+        for plot, curve in ((panel.force_curve, force), (panel.pose_curve, place)):
+            if (data := curve.columns()) and (
+                len(data[0]) != len(plot.data[0]) or not np.array_equal(data[-1], plot.data[-1])
+            ):
+                plot.data = data
 
     # -- what the controls do --------------------------------------------------------------------------
 
@@ -167,21 +196,42 @@ class Page:
         panel, actions = self.panel, self._actions
         for name, slider in panel.turns.items():
             slider.on_update(_by_user(partial(self._turned, name)))
-        for name, slider in panel.settings.items():
-            slider.on_update(_by_user(partial(actions.set_parameter, name)))
+        for name, control in panel.settings.items():
+            control.on_update(_by_user(partial(actions.set_parameter, name)))
         panel.renderer.on_update(_by_user(partial(actions.set_parameter, "renderer")))
-        panel.freeze.on_update(_by_user(self._freeze))
+        panel.preset.on_update(_by_user(self._apply_preset))
         for what, box in panel.visible.items():
             box.on_update(_by_user(partial(self.scene.show, what)))
         panel.organ.on_update(_by_user(self._find))
+        for organ, group in panel.views.items():
+            group.on_click(partial(self._view, organ))
         panel.mouse_control.on_update(_by_user(self._set_mouse_control))
         panel.upright.on_click(lambda _: self._upright())
         panel.record.on_click(lambda _: actions.record())
+        panel.load.on_click(lambda _: actions.load_patient(panel.ct.value, panel.labels.value))
+        panel.scan.on_click(lambda _: actions.scan(panel.force.value, panel.length.value, panel.speed.value))
+        panel.stop.on_click(lambda _: actions.stop())
         self.server.scene.on_click()(self._clicked)
 
     def _turned(self, name: str, value: float) -> None:
         self._steering.turn(**{name: value if name == "press" else math.radians(value)})
         self._slid()
+
+    def turn_by(self, name: str, by: float) -> None:
+        """Turn or press the probe by degrees or mm, as its slider does."""
+        placement = self._steering.placement()
+        if placement is not None:
+            low, high, *_ = SPANS[name]
+            now = placement.press if name == "press" else degrees(getattr(placement, name))
+            wished = degrees(math.radians(now + by)) if name == "rotate" else min(high, max(low, now + by))
+            self._turned(name, wished)
+            self.show_placement()
+
+    def adjust(self, name: str, by: float) -> None:
+        """Change a parameter by an amount, as its slider does."""
+        slider: Any = self.panel.settings[name]
+        _set(slider, min(slider.max, max(slider.min, slider.value + by)))
+        self._actions.set_parameter(name, slider.value)
 
     def _upright(self) -> None:
         self._steering.turn(rotate=0.0, tilt=0.0, rock=0.0)
@@ -205,14 +255,19 @@ class Page:
         else:
             self._actions.release()
 
-    def _freeze(self, frozen: bool) -> None:
-        self._freeze_asked = time.monotonic()
-        self._actions.freeze(frozen)
+    def _apply_preset(self, name: str) -> None:
+        if name != CHOOSE:
+            for parameter, value in PRESETS[name].values.items():
+                _set(self.panel.settings[parameter], value)
+                self._actions.set_parameter(parameter, value)
 
     def _find(self, organ: str) -> None:
         if organ != CHOOSE:
             self._actions.find(organ)
             _set(self.panel.organ, CHOOSE)  # so that it can be chosen again
+
+    def _view(self, organ: str, event: Any) -> None:
+        self._actions.view(organ, event.target.value)
 
     async def _dragged(self, event: viser.SceneNodeDragEvent[Any]) -> None:
         """Slide the probe: the face goes where the pointer has moved to, as seen from the camera.
@@ -235,6 +290,12 @@ class Page:
         if met is not None:
             self._steering.slide(met)
             self._slid()
+
+
+def show_place(page: Page, body: Matrix | None, plane: Matrix) -> None:
+    """Move the probe, and the plane that its frame shows, in the view."""
+    page.scene.place(plane if body is None else body)
+    page.scene.place_plane(plane)
 
 
 def _by_user(act: Callable[[Any], None]) -> Callable[[Any], None]:

@@ -1,20 +1,25 @@
-"""The page around the 3-D view: pictures on the right, controls on the left."""
+"""The controls beside the 3-D view, in tabs. What they do is bound by the page."""
 
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import viser
+import viser.uplot
 
 from us_sim.core.config import RENDERERS, ImageSettings
-from us_sim.viewer import readout
+from us_sim.core.contact.mechanics import MechanicsSettings
+from us_sim.core.faults import FaultSettings
 from us_sim.viewer.pictures import Pixels
+from us_sim.viewer.presets import PRESETS
 from us_sim.viewer.scene import OPACITY
+from us_sim.viewer.views import VIEWS
 
 CHOOSE = "choose"
 HELP = """**Drag the probe** over the skin, or **click the skin** to place it there.
-Drag next to the body to orbit the view, scroll to zoom."""
+Drag next to the body to orbit the view, scroll to zoom. Keys: **?**"""
 SPANS = {  # of the sliders, least, greatest, step; and what a sonographer calls it
     "rotate": (-180.0, 180.0, 1.0, "Rotate °", "about the beam; 0 is transverse, marker to the patient's right"),
     "tilt": (-60.0, 60.0, 1.0, "Tilt °", "elevational: tilts the image plane (fanning)"),
@@ -22,73 +27,133 @@ SPANS = {  # of the sliders, least, greatest, step; and what a sonographer calls
     "press": (-10.0, 30.0, 0.5, "Press mm", "indentation of the skin by the face; below 0, a gap"),
 }
 DEPTHS = (30.0, 300.0)  # mm, on the slider
+SETTINGS = (  # parameter, label, step
+    ("gain", "Gain dB", 1.0),
+    ("dynamic_range", "Dyn. range dB", 1.0),
+    ("frequency", "Freq. MHz", 0.1),
+    ("focus", "Focus mm", 5.0),
+    ("tgc", "TGC dB/cm/MHz", 0.05),
+)
+IGNORED = {  # by a renderer: which settings, and what to say
+    "generator": (("frequency", "focus", "tgc"), "*generator* draws as it was trained: frequency, focus and TGC have "
+                  "no effect. *physics* obeys them."),
+    "ct": (("gain", "dynamic_range", "frequency", "focus", "tgc"), "*ct* shows the CT slice: depth alone matters."),
+    "physics": ((), ""),
+}  # fmt: skip
+BENCH = {  # parameter: label, step
+    "breathing_amplitude": ("Breathing mm", 1.0),
+    "breathing_period": ("Period s", 0.5),
+    "stiffness": ("Stiffness", 0.1),
+    "fault_latency": ("Latency s", 0.05),
+    "fault_drop": ("Drop frames", 0.05),
+    "fault_position": ("Pose error mm", 1.0),
+    "fault_dead": ("Dead elements", 0.05),
+    "fault_gel": ("Gel lost", 0.05),
+}
+AXES = {"x": "#ff6b6b", "y": "#63d471", "z": "#6ba8ff"}
+SECONDS = {"x": viser.uplot.Scale(time=False)}
+_RULES = {item.name: item for config in (ImageSettings, MechanicsSettings, FaultSettings) for item in fields(config)}
 
 
 class Panel:
-    """All elements of the page that are not in space. What they do is bound by the viewer."""
+    """All elements of viser's page that are not in space."""
 
     def __init__(self, server: viser.ViserServer) -> None:
         gui = server.gui
         gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False, brand_color=(62, 146, 204))
-        gui.set_panel_label("Ultrasound simulator")
-        gui.main_panel.dock_left()
+        gui.set_panel_label("Controls")
+        gui.main_panel.dock_right()
         gui.main_panel.set_width(300)
-        self.status = gui.add_html(readout.line(["waiting for the simulator"]))
-        self._probe(gui)
-        self._image(gui)
-        self._sweep(gui)
-        self._pictures(gui)
+        self.settings: dict[str, viser.GuiInputHandle[float]] = {}
+        tabs = gui.add_tab_group()
+        with tabs.add_tab("Probe"):
+            self._probe(gui)
+        with tabs.add_tab("Image"):
+            self._image(gui)
+        with tabs.add_tab("Patient"):
+            self._patient(gui)
+        with tabs.add_tab("Bench"):
+            self._bench(gui)
 
     def _probe(self, gui: viser.GuiApi) -> None:
-        with gui.add_folder("Probe"):
-            gui.add_markdown(HELP)
-            self.mouse_control = gui.add_checkbox(
-                "Mouse control",
-                False,
-                hint="off: the demo or another program moves the probe",
-            )
-            self.organ = gui.add_dropdown("Find", (CHOOSE,), hint="find the probe position that shows most of an organ")
+        gui.add_markdown(HELP)
+        self.mouse_control = gui.add_checkbox(
+            "Mouse control", False, hint="off: the demo or another program moves the probe"
+        )
+        self.organ = gui.add_dropdown("Find", (CHOOSE,), hint="find the probe position that shows most of an organ")
+        with gui.add_folder("Standard views"):
+            self.views = {
+                organ: gui.add_button_group(organ, tuple(ways), visible=False) for organ, ways in VIEWS.items()
+            }
+        with gui.add_folder("Position"):
             self.turns = {
                 name: gui.add_slider(label, low, high, step, max(low, min(high, 0.0)), hint=hint)
                 for name, (low, high, step, label, hint) in SPANS.items()
             }
             self.upright = gui.add_button("Upright, transverse", hint="rotate, tilt and rock to 0")
-
-    def _image(self, gui: viser.GuiApi) -> None:
-        rules = {item.name: item.metadata for item in fields(ImageSettings)}
-        with gui.add_folder("Image"):
-            self.renderer = gui.add_dropdown("Renderer", RENDERERS, initial_value="physics")
-            self.settings = {
-                name: gui.add_slider(
-                    label, rules[name]["low"], rules[name]["high"], step, value, hint=rules[name]["description"]
-                )
-                for name, label, step, value in (
-                    ("gain", "Gain dB", 1.0, 0.0),
-                    ("dynamic_range", "Dyn. range dB", 1.0, 60.0),
-                    ("frequency", "Freq. MHz", 0.1, 3.5),
-                )
-            }
-            self.settings["depth"] = gui.add_slider("Depth mm", *DEPTHS, 5.0, 180.0, hint="imaging depth")
-            self.freeze = gui.add_checkbox("Freeze", False)
-            self.outlines = gui.add_checkbox("Organ outlines", False, hint="outline the organs on the B-mode image")
-            self.visible = {what: gui.add_checkbox(what.capitalize(), True, hint="in the 3-D view") for what in OPACITY}
-
-    def _sweep(self, gui: viser.GuiApi) -> None:
         with gui.add_folder("Sweep"):
             self.record = gui.add_button("Record", color="red", icon=viser.Icon.PLAYER_RECORD)
             self.recorded = gui.add_markdown("Records frames, labels and poses to a folder.")
 
-    def _pictures(self, gui: viser.GuiApi) -> None:
-        panel = gui.add_panel()
-        with panel.add_tab("Ultrasound"):
-            self.b_mode = gui.add_image(np.zeros((455, 560, 3), np.uint8), jpeg_quality=88)
-            self.contact = gui.add_html("")
-            self.bars = gui.add_html("")
-            self.slices = gui.add_image(np.zeros((222, 560, 3), np.uint8), jpeg_quality=88)
-        panel.dock_right()
-        panel.set_width(415)
+    def _image(self, gui: viser.GuiApi) -> None:
+        self.preset = gui.add_dropdown(
+            "Preset", (CHOOSE, *PRESETS), hint="depth, focus, frequency, TGC and dynamic range for an examination"
+        )
+        self.renderer = gui.add_dropdown("Renderer", RENDERERS, initial_value="physics")
+        self.settings["depth"] = gui.add_slider("Depth mm", *DEPTHS, 5.0, 180.0, hint="imaging depth")
+        for name, label, step in SETTINGS:
+            self.settings[name] = self._slider(gui, name, label, step)
+        self.ignored = gui.add_markdown("")
+        self.outlines = gui.add_checkbox("Organ outlines", False, hint="outline the organs on the B-mode image")
+        self.slices = gui.add_image(np.zeros((222, 560, 3), np.uint8), label="CT slice and tissue", jpeg_quality=88)
 
-    def show_pictures(self, b_mode: Pixels, slices: Pixels) -> None:
-        """Show the newest frame."""
-        self.b_mode.image = b_mode
+    def _patient(self, gui: viser.GuiApi) -> None:
+        self.patient = gui.add_markdown("")
+        self.ct = gui.add_text("CT", "", hint="file or DICOM folder on the simulator's computer, within data_folders; "
+                               "empty for the built-in phantom")  # fmt: skip
+        self.labels = gui.add_text("Labels", "", hint="segmentation: file or folder of masks; empty: tissue by HU")
+        self.load = gui.add_button("Load", icon=viser.Icon.USER)
+        self.report = gui.add_markdown("")
+        self.visible = {what: gui.add_checkbox(what.capitalize(), True, hint="in the 3-D view") for what in OPACITY}
+
+    def _bench(self, gui: viser.GuiApi) -> None:
+        self.bench = gui.add_markdown("")
+        self.stop = gui.add_button("Stop scan and servo", color="red", icon=viser.Icon.PLAYER_STOP)
+        with gui.add_folder("Scan"):
+            self.force = gui.add_slider("Force N", 1.0, 15.0, 0.5, 5.0, hint="set point of the contact force")
+            self.length = gui.add_slider("Length mm", 20.0, 150.0, 5.0, 60.0, hint="of the path, along the body")
+            self.speed = gui.add_slider("Speed mm/s", 2.0, 50.0, 1.0, 15.0)
+            self.scan = gui.add_button("Scan from here", icon=viser.Icon.PLAYER_PLAY)
+        nothing = np.zeros(1)
+        x = viser.uplot.Series(label="s")
+        self.force_curve = gui.add_uplot(
+            (nothing, nothing), (x, viser.uplot.Series(label="force N", stroke="#ff8a3d")), aspect=1.9,
+            title="Contact force, N", scales=SECONDS,
+        )  # fmt: skip
+        axes = [viser.uplot.Series(label=f"{axis} mm", stroke=ink) for axis, ink in AXES.items()]
+        self.pose_curve = gui.add_uplot(
+            (nothing, nothing, nothing, nothing), (x, *axes), aspect=1.9, title="Probe in ct, mm", scales=SECONDS,
+        )  # fmt: skip
+        with gui.add_folder("Breathing and faults", expand_by_default=False):
+            for name, (label, step) in BENCH.items():
+                self.settings[name] = self._slider(gui, name, label, step)
+
+    @staticmethod
+    def _slider(gui: viser.GuiApi, name: str, label: str, step: float) -> viser.GuiInputHandle[float]:
+        """A slider with the range and description of a parameter."""
+        rule: Any = _RULES[name]
+        low, high, hint = (rule.metadata[key] for key in ("low", "high", "description"))
+        return gui.add_slider(label, low, high, step, rule.default, hint=hint)
+
+    def show_renderer(self, renderer: str) -> None:
+        """Disable what a renderer ignores, and say so."""
+        ignored, why = IGNORED.get(renderer, ((), ""))
+        for name, *_ in SETTINGS:
+            if self.settings[name].disabled != (name in ignored):
+                self.settings[name].disabled = name in ignored
+        if self.ignored.content != why:
+            self.ignored.content = why
+
+    def show_slices(self, slices: Pixels) -> None:
+        """Show CT slice and classes of the newest frame."""
         self.slices.image = slices

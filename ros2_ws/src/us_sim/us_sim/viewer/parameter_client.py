@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from rcl_interfaces.srv import SetParameters
+from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.node import Node
-from rclpy.parameter import Parameter
+from rclpy.parameter import Parameter, parameter_value_to_python
 
 QUIET = 1.0  # s after the last change in which the page is not corrected: the user may still be dragging
 
@@ -19,6 +19,7 @@ class ParameterClient:
 
     def __init__(self, node: Node, refused: Callable[[str], None]) -> None:
         self._client = node.create_client(SetParameters, "us_sim/set_parameters")
+        self._getter = node.create_client(GetParameters, "us_sim/get_parameters")
         self._refused = refused
         self._lock = threading.Lock()
         self._open: dict[str, Any] = {}
@@ -36,6 +37,17 @@ class ParameterClient:
             self._open[name] = value
             self._last = time.monotonic()
         self._send()
+
+    def read(self, names: Sequence[str], then: Callable[[dict[str, float]], None]) -> None:
+        """Ask for numbers: `then` is given those that the simulator has, by name."""
+
+        def answered(future: Any) -> None:
+            if future.exception() is None and future.result() is not None:
+                values = zip(names, map(parameter_value_to_python, future.result().values), strict=False)
+                then({name: float(value) for name, value in values if isinstance(value, (int, float))})
+
+        if self._getter.service_is_ready():
+            self._getter.call_async(GetParameters.Request(names=list(names))).add_done_callback(answered)
 
     def _send(self) -> None:
         with self._lock:

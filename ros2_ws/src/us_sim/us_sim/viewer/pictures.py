@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from us_sim.core.geometry.probe import ProbeGeometry
+from us_sim.core.tissue import TissueClass
+from us_sim.viewer.measuring import Mark, line, share, values
 
 Pixels = NDArray[np.uint8]
 
-WIDTH = 560  # pixels of the B-mode picture; slice and labels share that width
+WIDTH = 720  # pixels of the B-mode picture, about as large as it is shown
+PAIR = 560  # pixels of slice and labels together
 RULER = (150, 160, 175)
+CALLIPER = (255, 214, 64)
+OPAQUE = [TissueClass.BONE, TissueClass.GAS, TissueClass.LUNG]
+COUPLED = 0.5  # coupling above which a scan line counts as coupled
+STRIDE = 4  # samples of a scan line to one that is looked at
 MARKER = (255, 176, 32)  # the dot at the image's left, as on the probe
 
 
@@ -31,7 +40,7 @@ def b_mode(image: Pixels, probe: ProbeGeometry, outlines: Pixels | None = None, 
         colors: (256, 3) RGB of the classes.
     """
     size = scaled(probe, WIDTH)
-    grey = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
+    grey = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)
     picture = np.repeat(np.asarray(grey)[..., None], 3, axis=2)
     if outlines is not None and colors is not None:
         large = np.asarray(Image.fromarray(outlines).resize(size, Image.Resampling.NEAREST))
@@ -48,7 +57,7 @@ def side_by_side(ct_view: Pixels, labels: Pixels, probe: ProbeGeometry, colors: 
         probe: whose frame it is.
         colors: (256, 3) RGB of the classes.
     """
-    size = scaled(probe, WIDTH // 2 - 4)
+    size = scaled(probe, PAIR // 2 - 4)
     slice_ = np.asarray(Image.fromarray(ct_view).resize(size, Image.Resampling.BILINEAR))
     classes = np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
     outside = ~_enlarged_fan(probe, size)
@@ -63,16 +72,65 @@ def side_by_side(ct_view: Pixels, labels: Pixels, probe: ProbeGeometry, colors: 
     return np.asarray(pair)
 
 
+def marked(picture: Pixels, marks: Sequence[Mark], probe: ProbeGeometry) -> Pixels:
+    """Return the picture of a frame, (h, w, 3), with callipers and arrows and what they measure."""
+    image = Image.fromarray(picture)
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(15)
+    for number, mark in enumerate(marks, 1):
+        points = [tuple(np.multiply(share((x, z), probe), image.size)) for x, z in line(mark)]
+        draw.line(points, CALLIPER, 2)
+        for u, v in (share(point, probe) for point in mark.points):
+            x, y = u * image.width, v * image.height
+            draw.line([(x - 5, y), (x + 5, y)], CALLIPER)
+            draw.line([(x, y - 5), (x, y + 5)], CALLIPER)
+        words = mark.text or f"{number}  " + "  ".join(value.text for value in values(mark))
+        draw.text((8, image.height - 20 * (len(marks) - number + 1)), words, CALLIPER, font)
+    return np.asarray(image)
+
+
 def see_through(image: Pixels) -> Pixels:
     """Return (H, W, 4) RGBA of a frame for the fan in space: clear outside the fan, where a frame is exactly 0."""
     alpha = np.where(image > 0, np.uint8(255), np.uint8(0))
     return np.stack([image, image, image, alpha], axis=-1)
 
 
-def areas(labels: Pixels, probe: ProbeGeometry) -> NDArray[np.float64]:
-    """Return (256,) the area of each class in the fan, cm²."""
+def areas(labels: Pixels, probe: ProbeGeometry, coupling: ArrayLike = ()) -> NDArray[np.float64]:
+    """Return (256,) the area of each class that can be seen, cm²: not beyond bone or gas, nor where a line is in air.
+
+    Args:
+        labels: (H, W).
+        probe: whose frame it is.
+        coupling: (L,) of the scan lines, 0 to 1; of another number than the probe's, all count as coupled.
+    """
     dx, dz = probe.pixel_spacing
-    return np.asarray(np.bincount(labels[probe.fan_mask], minlength=256) * (dx * dz / 100.0), dtype=np.float64)
+    seen = labels[seen_pixels(labels, probe, coupling)]
+    return np.asarray(np.bincount(seen, minlength=256) * (dx * dz / 100.0), dtype=np.float64)
+
+
+def seen_pixels(labels: Pixels, probe: ProbeGeometry, coupling: ArrayLike = ()) -> NDArray[np.bool_]:
+    """Return (H, W) where the fan shows tissue: arguments as for `areas`."""
+    clear = coupled_samples(labels, probe, coupling)
+    line, sample = np.moveaxis(np.rint(probe.polar_of_pixel).astype(int), -1, 0)
+    line, sample = np.clip(line, 0, probe.scan_lines - 1), np.clip(sample, 0, probe.samples - 1)
+    return np.asarray(probe.fan_mask & clear[line, sample // STRIDE])
+
+
+def coupled_samples(labels: Pixels, probe: ProbeGeometry, coupling: ArrayLike = ()) -> NDArray[np.bool_]:
+    """Return (L, S / STRIDE) where a scan line is coupled and meets nothing opaque up to a sample."""
+    clear = ~np.logical_or.accumulate(np.isin(tissue_of_samples(labels, probe), OPAQUE), axis=1)
+    lines = np.asarray(coupling, dtype=np.float64)
+    if len(lines) == probe.scan_lines:
+        clear &= (lines > COUPLED)[:, None]
+    return np.asarray(clear)
+
+
+def tissue_of_samples(labels: Pixels, probe: ProbeGeometry) -> Pixels:
+    """Return (L, S / STRIDE) the classes along the scan lines, every STRIDE samples, of (H, W) labels."""
+    (dx, dz), (x0, z0) = probe.pixel_spacing, probe.first_pixel
+    points = probe.polar_points[:, STRIDE // 2 :: STRIDE].astype(np.float64)
+    column = np.clip(np.rint((points[..., 0] - x0) / dx).astype(int), 0, probe.width - 1)
+    row = np.clip(np.rint((points[..., 2] - z0) / dz).astype(int), 0, probe.height - 1)
+    return labels[row, column]
 
 
 def _enlarged_fan(probe: ProbeGeometry, size: tuple[int, int]) -> NDArray[np.bool_]:

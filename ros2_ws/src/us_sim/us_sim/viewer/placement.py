@@ -60,6 +60,12 @@ class Placement:
         )
 
 
+def path(start: Placement, skin: SkinMesh, length: float, step: float = 10.0) -> list[Matrix]:
+    """Return poses, (4, 4) mm, every `step` mm from a placement towards the feet, its orientation kept; two or more."""
+    steps = max(1, round(length / step))
+    return [start.moved(skin, start.point - along * CRANIAL).pose(skin) for along in np.linspace(0, length, steps + 1)]
+
+
 def _upright(point: Array, normal: Array) -> Matrix:
     """Pose along the normal, transverse to the body; on its top and bottom, along the patient's right to left."""
     lateral = np.cross(CRANIAL, normal)

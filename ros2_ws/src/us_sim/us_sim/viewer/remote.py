@@ -6,18 +6,24 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from geometry_msgs.msg import PoseStamped
+from numpy.typing import NDArray
 from rclpy.client import Client
 from rclpy.node import Node
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool
-from us_sim_msgs.srv import RenderFrame
+from us_sim_msgs.srv import LoadPatient, RenderFrame
 
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.ros.conversions import pixels_of, pose_message
 from us_sim.ros.outputs import stream_qos
 from us_sim.viewer.parameter_client import ParameterClient
 from us_sim.viewer.pictures import Pixels
+
+AT_ONCE = 12  # poses in one call: between two calls the page tells how far it is
+Progress = Callable[[int, int], None]
+Seen = tuple[Pixels, NDArray[np.float64]]  # (H, W) labels and (L,) coupling of the scan lines
 
 
 class Remote:
@@ -29,6 +35,7 @@ class Remote:
         self._freeze = node.create_client(SetBool, "us_sim/freeze")
         self._demo = node.create_client(SetBool, "probe_motion/run")
         self._render = node.create_client(RenderFrame, "us_sim/render")
+        self._load = node.create_client(LoadPatient, "us_sim/load_patient")
         self._held = 0.0  # when the demo was last asked to stop
         self.parameters = ParameterClient(node, refused)
 
@@ -36,6 +43,11 @@ class Remote:
     def there(self) -> bool:
         """Whether a simulator answers."""
         return bool(self._freeze.service_is_ready())
+
+    @property
+    def demo_held(self) -> bool:
+        """Whether the demo has been asked to stop."""
+        return self._held > 0
 
     @property
     def demo_there(self) -> bool:
@@ -68,17 +80,34 @@ class Remote:
             self._held = time.monotonic()
             self._call(self._demo, SetBool.Request(data=False), self._tell_if_failed)
 
-    def labels_at(self, poses: list[Matrix], ct_frame: str, then: Callable[[list[Pixels]], None]) -> None:
-        """Ask for the (H, W) labels at poses, mm, and placement them on."""
+    def look_at(
+        self, poses: list[Matrix], ct_frame: str, progress: Progress, then: Callable[[list[Seen]], None]
+    ) -> None:
+        """Ask for what is seen at poses, mm, some at a time: `progress(done, all)`, at the end `then` with all."""
         stamped = [PoseStamped(header=Header(frame_id=ct_frame), pose=pose_message(pose)) for pose in poses]
+        seen: list[Seen] = []
+
+        def ask() -> None:
+            some = stamped[len(seen) : len(seen) + AT_ONCE]
+            self._call(self._render, RenderFrame.Request(poses=some, outputs=RenderFrame.Request.LABELS), answered)
 
         def answered(response: RenderFrame.Response) -> None:
-            if response.success:
-                then([pixels_of(frame.labels) for frame in response.frames])
-            else:
+            if not response.success:
+                progress(0, 0)
                 self._refused(response.message)
+                return
+            seen.extend((pixels_of(one.labels), np.array(one.contact.line_coupling)) for one in response.frames)
+            progress(len(seen), len(stamped))
+            if len(seen) < len(stamped):
+                ask()
+            else:
+                then(seen)
 
-        self._call(self._render, RenderFrame.Request(poses=stamped, outputs=RenderFrame.Request.LABELS), answered)
+        ask()
+
+    def load_patient(self, ct: str, labels: str, then: Callable[[LoadPatient.Response], None]) -> None:
+        """Ask for another patient."""
+        self._call(self._load, LoadPatient.Request(ct=ct, labels=labels), then)
 
     def _tell_if_failed(self, response: SetBool.Response) -> None:
         if not response.success:

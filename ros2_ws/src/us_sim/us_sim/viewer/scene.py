@@ -7,12 +7,14 @@ import math
 import numpy as np
 import trimesh
 import viser
+from numpy.typing import ArrayLike
 from trimesh.visual.material import PBRMaterial
 
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.geometry.transforms import Matrix, quaternion_from_rotation
 from us_sim.ros.housing import NECK, housing
 from us_sim.ros.markers import fan_outline
+from us_sim.viewer.arm_shape import ArmShape
 from us_sim.viewer.pictures import MARKER, Pixels, see_through
 from us_sim.viewer.skin_mesh import SkinMesh
 
@@ -36,8 +38,10 @@ class Scene:
         self._patient: dict[str, viser.GlbHandle] = {}
         self._visible = dict.fromkeys(OPACITY, True)
         self.probe = server.scene.add_frame("/probe", show_axes=False, visible=False)
+        self._plane = server.scene.add_frame("/plane", show_axes=False, visible=False)
         self.body: viser.MeshHandle | None = None
         self._picture: viser.ImageHandle | None = None
+        self._links: dict[str, viser.FrameHandle] = {}  # of an arm
 
     def show_patient(self, meshes: dict[str, tuple[SkinMesh, RGB]]) -> None:
         """Put a patient in place of the one that is there, skin and organs see-through."""
@@ -87,13 +91,13 @@ class Scene:
         )
         outline = fan_outline(probe)
         segments = np.stack([outline[:-1], outline[1:]], axis=1)
-        scene.add_line_segments("/probe/fan", segments, FAN, thickness=2.0)
+        scene.add_line_segments("/plane/fan", segments, FAN, thickness=2.0)
         (dx, dz), (x0, z0) = probe.pixel_spacing, probe.first_pixel
         middle = (x0 + (probe.width - 1) * dx / 2, 0.0, z0 + (probe.height - 1) * dz / 2)
         turn = (math.cos(math.pi / 4), math.sin(math.pi / 4), 0.0, 0.0)  # the picture's y is the probe's z
         blank = np.zeros((probe.height, probe.width, 4), dtype=np.uint8)
         self._picture = scene.add_image(
-            "/probe/frame",
+            "/plane/frame",
             blank,
             probe.width * dx,
             probe.height * dz,
@@ -106,11 +110,32 @@ class Scene:
         return self.body
 
     def place(self, ct_from_probe: Matrix) -> None:
-        """Move the probe with its fan."""
-        x, y, z, w = quaternion_from_rotation(ct_from_probe[:3, :3])
+        """Move the probe."""
+        self._move(self.probe, ct_from_probe)
+
+    def place_plane(self, ct_from_probe: Matrix) -> None:
+        """Move the fan with the frame in it."""
+        self._move(self._plane, ct_from_probe)
+
+    def _move(self, what: viser.FrameHandle, pose: Matrix) -> None:
+        x, y, z, w = quaternion_from_rotation(pose[:3, :3])
         with self._server.atomic():
-            self.probe.position, self.probe.wxyz = ct_from_probe[:3, 3], (w, x, y, z)
-            self.probe.visible = True
+            what.position, what.wxyz = pose[:3, 3], (w, x, y, z)
+            what.visible = True
+
+    def show_arm(self, arm: ArmShape, ct_from_base: Matrix, angles: ArrayLike) -> None:
+        """Draw an arm at (J,) joint angles, rad, its base at a (4, 4) pose, mm."""
+        if not self._links:
+            for link, bodies in arm.shapes().items():
+                self._links[link] = self._server.scene.add_frame(f"/arm/{link}", show_axes=False)
+                for number, (body, color) in enumerate(bodies):
+                    self._server.scene.add_mesh_simple(
+                        f"/arm/{link}/{number}", body.vertices, body.faces, color=color, flat_shading=True,
+                        cast_shadow=False, receive_shadow=False,
+                    )  # fmt: skip
+        for link, frame in zip(arm.links, arm.frames(angles), strict=True):
+            if link in self._links:
+                self._move(self._links[link], ct_from_base @ frame)
 
     def show_frame(self, image: Pixels) -> None:
         """Lay an (H, W) frame into the fan."""

@@ -67,6 +67,12 @@ class Steering:
                 placement.moved(self._skin, towards) if placement is not None and self._skin is not None else None
             )
 
+    def nudge(self, x: float, y: float) -> None:
+        """Slide the probe over the skin by mm along its own lateral and elevation axes."""
+        pose = self.pose()
+        if pose is not None:
+            self.slide(pose[:3, 3] + pose[:3, :3] @ (x, y, 0.0))
+
     def turn(self, **changes: Any) -> None:
         """Change the orientation or the indentation: rotate, tilt, rock in rad, press in mm."""
         with self._lock:

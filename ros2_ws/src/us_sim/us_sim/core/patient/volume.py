@@ -28,6 +28,7 @@ from us_sim.core.user_files import home, system_errors_as
 
 AIR_HU = -1000
 _PADDING = -1100  # HU below what a scanner measures
+_DENSE = 1500  # HU that no corner of a CT has: denser than bone
 _MASKED = 0.3  # share of the border
 _SHIFTED = 0.08  # share of a CT that dense bone does not reach
 _HOLDING = (TissueClass.LIVER, TissueClass.SOFT)  # labels within which contrast agent shows vessels
@@ -213,16 +214,26 @@ def _check_hounsfield(hu: NDArray[np.int16], source: Path) -> None:
 def _without_padding(hu: NDArray[np.int16]) -> tuple[NDArray[np.int16], tuple[str, ...]]:
     """Return the CT with air where the scanner or a tool has filled in something else, and what was found.
 
-    Below the range of HU is padding outside the reconstructed circle; a constant 0 that reaches in from the sides and
-    fills a good part of them is a mask of the body.
+    Below the range of HU is padding outside the reconstructed circle, and so is one value denser than bone in all
+    corners; a constant 0 that reaches in from the sides and fills a good part of them is a mask of the body.
     """
     if hu.min() < _PADDING:
         hu = np.where(hu < _PADDING, np.int16(AIR_HU), hu)
+    corners = hu[np.ix_(*[(0, -1)] * 3)]
+    if corners.min() == corners.max() > _DENSE:
+        return _filled(hu, corners.max(), "padding")
     border = np.concatenate([np.moveaxis(hu, axis, 0)[[0, -1]].ravel() for axis in range(3)])
     if (border == 0).mean() < _MASKED or (border < -900).mean() > 0.1 or hu.min() > -50:  # fat lies lower
         return hu, ()
-    numbered, _ = ndimage.label(hu == 0)
+    return _filled(hu, 0, "masked air")
+
+
+def _filled(hu: NDArray[np.int16], value: int, what: str) -> tuple[NDArray[np.int16], tuple[str, ...]]:
+    """Return the CT with air where `value` reaches in from the sides, and what was found."""
+    numbered, _ = ndimage.label(hu == value)
     faces = np.concatenate([np.moveaxis(numbered, axis, 0)[[0, -1]].ravel() for axis in range(3)])
-    outside = np.argmax(np.bincount(faces[faces > 0]))
-    filled = np.where(numbered == outside, np.int16(AIR_HU), hu)
-    return filled, (f"{100 * (numbered == outside).mean():.0f} % of the CT is 0 around the body: taken for masked air",)
+    counts = np.bincount(faces, minlength=numbered.max() + 1)
+    counts[0] = 0  # what is not filled
+    outside = np.isin(numbered, np.flatnonzero(counts >= 0.1 * counts.max()))  # four corners are four parts
+    filled = np.where(outside, np.int16(AIR_HU), hu)
+    return filled, (f"{100 * outside.mean():.0f} % of the CT is {value} around the body: taken for {what}",)

@@ -59,11 +59,11 @@ def _liver_sweep(patient: Patient, phases: NDArray[np.float64]) -> NDArray[np.fl
 
 
 def _fan_tilt(patient: Patient, phases: NDArray[np.float64]) -> NDArray[np.float64]:
-    return _in_window(patient) @ np.stack([_turn(0, TILT * math.sin(phase)) for phase in phases])
+    return home(patient) @ np.stack([_turn(0, TILT * math.sin(phase)) for phase in phases])
 
 
 def _rotation(patient: Patient, phases: NDArray[np.float64]) -> NDArray[np.float64]:
-    return _in_window(patient) @ np.stack([_turn(2, phase) for phase in phases])
+    return home(patient) @ np.stack([_turn(2, phase) for phase in phases])
 
 
 MOTIONS: dict[str, Callable[[Patient, NDArray[np.float64]], NDArray[np.float64]]] = {
@@ -131,7 +131,8 @@ def _middle_of_liver(volume: CtVolume) -> NDArray[np.float64]:
     return low + (high - low) * [0.7, 0.5, 0.7]
 
 
-def _in_window(patient: Patient) -> Matrix:
+def home(patient: Patient) -> Matrix:
+    """Return a pose to start from, (4, 4) mm: on the acoustic window, square to the skin, gently pressed."""
     window = acoustic_window(patient)
     return _on_skin(patient.skin, window.axis, window.around, window.along)
 

@@ -1,0 +1,181 @@
+"""The console's own files and its WebSocket, served beside viser: pictures and words out, what the user does in."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from http import HTTPStatus
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from websockets.asyncio.server import ServerConnection
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+SCREEN, VIEW, SAVED = "/screen", "/view", "/saved/"
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".png": "image/png",
+    ".gif": "image/gif",
+    ".mp4": "video/mp4",
+    ".dcm": "application/dicom",
+}
+PAGE = {"/": "console.html", "/console.js": "console.js", "/keys.js": "keys.js", "/console.css": "console.css"}
+LONGEST = 2000  # bytes of a message from the page
+
+Message = dict[str, Any]
+
+
+class Channel:
+    """Sends every open page the newest picture and state. All but `serve` may be called from any thread.
+
+    Attributes:
+        saved: files that a page may download, by name.
+        state: told last.
+    """
+
+    def __init__(self, heard: Callable[[Message], None], refuse: Callable[[str], None]) -> None:
+        """`heard(message)` is called in the server's thread; `refuse(why)` tells of messages that cannot be read."""
+        self.saved: dict[str, Path] = {}
+        self._heard, self._refuse = heard, refuse
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pages: set[_Page] = set()
+        self.state: Message = {}
+        self._picture, self._state = b"", ""
+
+    @property
+    def watched(self) -> bool:
+        """Whether a page is open."""
+        return bool(self._pages)
+
+    def show(self, picture: bytes) -> None:
+        """Show a picture, JPEG."""
+        self._picture = picture
+        self._send(picture)
+
+    def tell(self, state: Message) -> None:
+        """Show a state, if it has changed."""
+        text, self.state = json.dumps(state, ensure_ascii=False), state
+        if text != self._state:
+            self._state = text
+            self._send(text)
+
+    # -- what is served --------------------------------------------------------------------------------
+
+    def handler(self, path: str) -> Callable[[ServerConnection], Awaitable[None]] | None:
+        """Return who talks on a WebSocket of a path; None for viser."""
+        return self.serve if urlsplit(path).path == SCREEN else None
+
+    def respond(self, connection: ServerConnection, request: Request) -> Response | Request | None:
+        """Answer a request for the console's files; viser's page lies at VIEW."""
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return None
+        path = unquote(urlsplit(request.path).path)
+        if path == VIEW:
+            return replace(request, path="/index.html")
+        if path in PAGE:
+            content = (files("us_sim") / "resources" / "console" / PAGE[path]).read_bytes()
+            return _response(content, PAGE[path])
+        file = self.saved.get(path.removeprefix(SAVED)) if path.startswith(SAVED) else None
+        if file is None:
+            return None
+        try:
+            return _response(file.read_bytes(), file.name, download=True)
+        except OSError as error:
+            return connection.respond(HTTPStatus.NOT_FOUND, f"us_sim: {file.name}: {error.strerror}\n")
+
+    async def serve(self, connection: ServerConnection) -> None:
+        """Talk to one page until it is closed."""
+        self._loop = asyncio.get_running_loop()
+        page = _Page()
+        if self._state:
+            page.put(self._state)
+        if self._picture:
+            page.put(self._picture)
+        self._pages.add(page)
+        sender = asyncio.create_task(page.send(connection))
+        try:
+            async for raw in connection:
+                self._take(raw)
+        except ConnectionClosed:
+            pass
+        finally:
+            self._pages.discard(page)
+            sender.cancel()
+
+    def _take(self, raw: str | bytes) -> None:
+        message, why = read(raw)
+        if message is None:
+            self._refuse(why)
+        else:
+            self._heard(message)
+
+    def _send(self, what: str | bytes) -> None:
+        if self._loop is None or self._loop.is_closed():
+            return
+        for page in tuple(self._pages):
+            self._loop.call_soon_threadsafe(page.put, what)
+
+
+class _Page:
+    """One open page: of pictures and states, the newest wait for it."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[type, str | bytes] = {}
+        self._there = asyncio.Event()
+
+    def put(self, what: str | bytes) -> None:
+        self._waiting[type(what)] = what
+        self._there.set()
+
+    async def send(self, connection: ServerConnection) -> None:
+        try:
+            while True:
+                await self._there.wait()
+                self._there.clear()
+                waiting, self._waiting = self._waiting, {}
+                for what in waiting.values():
+                    await connection.send(what)
+        except ConnectionClosed:
+            return
+
+
+def read(raw: str | bytes) -> tuple[Message | None, str]:
+    """Return a message of the page, or None and why it cannot be read: text, numbers and truth values by name."""
+    try:
+        if len(raw) > LONGEST:
+            raise ValueError("it is too long")
+        message = json.loads(raw, parse_constant=float)
+        if not isinstance(message, dict) or not isinstance(message.get("do"), str):
+            raise ValueError("it does not say what to do")
+        for value in message.values():
+            if not isinstance(value, (str, bool, int, float)):
+                raise ValueError("it holds more than text and numbers")
+            if not isinstance(value, str) and not math.isfinite(value):
+                raise ValueError("it holds a number that is not finite")
+    except (ValueError, RecursionError, OverflowError) as error:
+        return None, f"a message of the page cannot be read: {error}"
+    return message, ""
+
+
+def _response(content: bytes, name: str, download: bool = False) -> Response:
+    headers = Headers(
+        {
+            "Content-Type": TYPES.get(Path(name).suffix, "application/octet-stream"),
+            "Content-Length": str(len(content)),
+            "Cache-Control": "no-store",
+            "X-Frame-Options": "SAMEORIGIN",
+            "X-Content-Type-Options": "nosniff",
+        }
+    )
+    if download:
+        headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return Response(HTTPStatus.OK, "OK", headers, content)

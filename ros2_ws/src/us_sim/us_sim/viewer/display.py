@@ -1,0 +1,179 @@
+"""Brings the page up to date: frames, words and states. For the executor's thread."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from us_sim_msgs.msg import ProbeInfo
+from us_sim_msgs.srv import LoadPatient
+
+from us_sim.core.config import ImageSettings
+from us_sim.core.contact.mechanics import MechanicsSettings
+from us_sim.core.faults import FaultSettings
+from us_sim.core.geometry.probe import ProbeGeometry
+from us_sim.core.geometry.transforms import Matrix
+from us_sim.ros.conversions import MM_PER_M, pixels_of, pose_matrix
+from us_sim.viewer import pictures, readout
+from us_sim.viewer.bench import Bench
+from us_sim.viewer.link import Link
+from us_sim.viewer.page import Page, show_place
+from us_sim.viewer.remote import Remote
+from us_sim.viewer.scene import RGB
+from us_sim.viewer.screen import Frame, Screen
+from us_sim.viewer.skin_mesh import SkinMesh
+from us_sim.viewer.status import STILL, Facts, status
+
+NUMBERS = [f.name for config in (ImageSettings, MechanicsSettings, FaultSettings) for f in fields(config)]
+
+
+class Display:
+    """What the page shows of the simulator.
+
+    Attributes:
+        meshes: of the patient, with their colours, by name.
+        force: contact force, N; None until it was measured.
+        busy: what is under way, for the user; empty for nothing.
+        saved: names of the files saved last.
+        read: parameters that are shown.
+    """
+
+    def __init__(self, page: Page, screen: Screen, link: Link, remote: Remote) -> None:
+        self._page, self._screen, self._link, self._remote = page, screen, link, remote
+        self.meshes: dict[str, tuple[SkinMesh, RGB]] = {}
+        self.force: float | None = None
+        self.busy = ""
+        self.saved: list[str] = []
+        self.read = [name for name in NUMBERS if name in page.panel.settings]
+        self._info: ProbeInfo | None = None
+        self._values: dict[str, float] = {}
+        self._colors = np.zeros((256, 3), dtype=np.uint8)
+        self._shown: Frame | None = None
+        self._newest_at = 0.0  # s, monotonic: when the last live frame came
+        self._frames, self._counted, self._rate = 0, time.monotonic(), 0.0
+
+    # -- what the simulator says -------------------------------------------------------------------------
+
+    def inform(self, info: ProbeInfo, probe: ProbeGeometry) -> None:
+        """Take what holds; another patient or probe clears the screen."""
+        before, self._info = self._info, info
+        for number, color in zip(info.class_ids, info.class_colors, strict=False):
+            self._colors[number] = [round(255 * channel) for channel in (color.r, color.g, color.b)]
+        swapped = before is not None and before.patient_sha256 != info.patient_sha256
+        if probe != self._screen.probe:
+            self._clear(probe)
+            self._page.show_probe(probe)
+        elif swapped:
+            self._clear(probe)
+            self._page.clear(probe)
+
+    def _clear(self, probe: ProbeGeometry) -> None:
+        self._screen.clear(probe)
+        self._shown, self.force, self._newest_at = None, None, 0.0
+
+    def hold(self, values: dict[str, float]) -> None:
+        """Take the parameters' values."""
+        self._values = values
+
+    def take(self, frame: Frame) -> None:
+        """Take a frame."""
+        probe, image = self._screen.probe, frame["image"]
+        if probe is None or (image.height, image.width) != (probe.height, probe.width):
+            return  # of another probe than the newest ProbeInfo's
+        self._screen.take(frame)
+        self._link.sign_of_life()
+        if not frame["frame_info"].frozen:
+            self._newest_at = time.monotonic()
+            self._frames += 1
+
+    # -- what is shown -----------------------------------------------------------------------------------
+
+    def show_frame(self, held: Matrix | None) -> None:
+        """Show the frame on the screen, if it is another one; `held`: the user's pose of the probe, mm."""
+        frame, probe = self._screen.frame, self._screen.probe
+        if frame is None or probe is None or frame is self._shown:
+            return
+        self._shown = frame
+        image, ct_view, labels = (pixels_of(frame[part]) for part in ("image", "ct_view", "labels"))
+        self._page.show_frame(image, ct_view, labels, probe, self._colors, list(self.organs().values()))
+        show_place(self._page, held, pose_matrix(frame["frame_info"].ct_from_probe))
+
+    def show_words(self, in_control: bool) -> None:
+        """Show state, contact, areas, settings."""
+        now = time.monotonic()
+        if now - self._counted > 1.0:
+            self._rate, self._frames, self._counted = self._frames / (now - self._counted), 0, now
+        probe, frame = self._screen.probe, self._screen.frame
+        state: dict[str, Any] = {**self._state(in_control), **self._screen.state(), "saved": self.saved}
+        if probe is not None:
+            width, height = pictures.scaled(probe, pictures.WIDTH)
+            state["shape"] = round(width / height, 4)
+        if frame is not None and probe is not None:
+            state |= self._readouts(frame, probe)
+        self._page.channel.tell(state)
+        if self._info is not None and self._remote.parameters.quiet:
+            self._page.show_settings(self._info.renderer, self._settings(self._info))
+
+    def show_bench(self, bench: Bench) -> None:
+        """Show the controllers' states and the curves."""
+        self._page.show_bench(bench.words(self._link.servo, self._link.scanning), bench.force, bench.place)
+
+    def report(self, text: str) -> None:
+        """Show what came of loading a patient, as Markdown."""
+        self._page.panel.report.content = text
+
+    def loaded(self, response: LoadPatient.Response) -> None:
+        """Show the answer to a wish for another patient."""
+        lines = [f"**{response.patient}**", "Tissue: " + ", ".join(response.class_names), *response.warnings]
+        self.report("\n\n".join(lines) if response.success else f"Not loaded: {response.message}")
+
+    def organs(self) -> dict[str, int]:
+        """Name and class of the organs that the patient has."""
+        info = self._info
+        known = dict(zip(info.class_names, map(int, info.class_ids), strict=False)) if info is not None else {}
+        return {name: known[name] for name in self.meshes if name in known and name != "skin"}
+
+    def _state(self, in_control: bool) -> dict[str, Any]:
+        there, age = self._remote.there, time.monotonic() - self._newest_at
+        mover = self._link.mover(in_control, self._remote.demo_held)
+        if not in_control and age > STILL:
+            mover = ""
+        facts = Facts(
+            known=self._info is not None, alive=there and self._link.alive, starting=self._link.starting(there),
+            failure=self._link.failure, loading=self._link.loading, frozen=self._screen.frozen,
+            cine=self._screen.frozen and self._screen.place < len(self._screen.cine) - 1, age=age,
+            image=self._screen.frame is not None, busy=self.busy,
+            deaf=in_control and not self._remote.takes_poses,
+        )  # fmt: skip
+        mode, badge, note = status(facts)
+        words = {"mode": mode, "badge": badge, "note": note, "patient": "", "mover": "", "rate": ""}
+        if self._info is not None and mode != "lost":
+            words["patient"] = f"{self._info.patient}, {self._info.renderer}"
+            words["mover"] = f"moved by {mover or 'nobody'}"
+        if mode == "live" and self._screen.frame is not None:
+            words["rate"] = f"{1000 * self._screen.frame['frame_info'].latency:.0f} ms, {self._rate:.0f}/s"
+        return words
+
+    def _readouts(self, frame: Frame, probe: ProbeGeometry) -> dict[str, str]:
+        """Contact and areas, of the frame that is shown."""
+        contact = frame["contact"]
+        coupling = contact.line_coupling if contact is not None else []
+        areas = pictures.areas(pixels_of(frame["labels"]), probe, coupling)
+        soft = [(name, number) for name, number in self.organs().items() if number not in pictures.OPAQUE]
+        organs = [readout.Organ(name, self.meshes[name][1], float(areas[number])) for name, number in soft]
+        shown = {"organs": readout.bars(organs)}
+        if contact is not None:
+            force = None if self._screen.frozen else self.force
+            shown["contact"] = readout.contact(coupling, contact.penetration * MM_PER_M, force)
+        return shown
+
+    def _settings(self, info: ProbeInfo) -> dict[str, float]:
+        return {
+            **self._values,
+            "gain": info.gain,
+            "dynamic_range": info.dynamic_range,
+            "frequency": info.frequency * 1e-6,
+            "depth": info.depth * MM_PER_M,
+        }

@@ -1,0 +1,104 @@
+"""Callipers on the image: distance and ellipse, in mm of the image plane. Pure functions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from us_sim.core.geometry.probe import ProbeGeometry
+
+Point = tuple[float, float]  # x and z in `probe`, mm
+
+POINTS = {"distance": 2, "ellipse": 3, "arrow": 2}  # that each mark needs: of an ellipse, its axis and a third point
+CORNERS = 48  # of the line that an ellipse is drawn with
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A calliper or an arrow on a frame.
+
+    Attributes:
+        kind: `distance`, `ellipse` or `arrow`.
+        points: as many as are set; of an ellipse, both ends of one axis and a point on the outline beside it.
+        text: of an arrow.
+    """
+
+    kind: str
+    points: tuple[Point, ...]
+    text: str = ""
+
+    @property
+    def complete(self) -> bool:
+        """Whether all points are set."""
+        return len(self.points) == POINTS[self.kind]
+
+
+@dataclass(frozen=True)
+class Value:
+    """One result: `Length` 102.3 `mm`."""
+
+    name: str
+    number: float
+    unit: str
+
+    @property
+    def text(self) -> str:
+        """For display, one decimal."""
+        return f"{self.name} {self.number:.1f} {self.unit}"
+
+
+def position(u: float, v: float, probe: ProbeGeometry) -> Point:
+    """Return x and z, mm in `probe`, of a place in the frame: `u` of its width and `v` of its height, 0 to 1."""
+    (dx, dz), (x0, z0) = probe.pixel_spacing, probe.first_pixel
+    return x0 + (u * probe.width - 0.5) * dx, z0 + (v * probe.height - 0.5) * dz
+
+
+def share(point: Point, probe: ProbeGeometry) -> Point:
+    """Return where a point lies in the frame, as shares of width and height: the inverse of `position`."""
+    (dx, dz), (x0, z0) = probe.pixel_spacing, probe.first_pixel
+    return ((point[0] - x0) / dx + 0.5) / probe.width, ((point[1] - z0) / dz + 0.5) / probe.height
+
+
+def values(mark: Mark) -> list[Value]:
+    """Return what a mark measures; nothing while it is incomplete, and of an arrow."""
+    if not mark.complete or mark.kind == "arrow":
+        return []
+    if mark.kind == "distance":
+        return [Value("Length", math.dist(*mark.points), "mm")]
+    a, b = axes(mark)
+    return [Value("Area", math.pi * a * b / 100, "cm²"), Value("Circumference", circumference(a, b), "mm")]
+
+
+def axes(mark: Mark) -> tuple[float, float]:
+    """Return both half axes of an ellipse, mm: along its first two points, and to the third one, square to that."""
+    (start, end, side) = (np.asarray(point) for point in mark.points)
+    a = 0.5 * float(np.linalg.norm(end - start))
+    if a == 0.0:
+        return 0.0, 0.0
+    along = (end - start) / (2 * a)
+    off = side - 0.5 * (start + end)
+    share = min(abs(float(off @ along)) / a, 0.999)  # the outline passes through the third point where it can
+    return a, abs(float(off[0] * along[1] - off[1] * along[0])) / math.sqrt(1 - share**2)
+
+
+def circumference(a: float, b: float) -> float:
+    """Return the circumference of an ellipse with half axes a and b (Ramanujan 1914, second approximation)."""
+    if a + b == 0:
+        return 0.0
+    h = ((a - b) / (a + b)) ** 2
+    return math.pi * (a + b) * (1 + 3 * h / (10 + math.sqrt(4 - 3 * h)))
+
+
+def line(mark: Mark) -> NDArray[np.float64]:
+    """Return (N, 2) points, mm, of the line that a mark is drawn with."""
+    if mark.kind != "ellipse" or not mark.complete:
+        return np.asarray(mark.points, dtype=np.float64)
+    a, b = axes(mark)
+    start, end = np.asarray(mark.points[0]), np.asarray(mark.points[1])
+    along = (end - start) / (2 * a) if a else np.array([1.0, 0.0])
+    turn = np.linspace(0.0, 2 * math.pi, CORNERS + 1)
+    across = np.array([-along[1], along[0]])
+    return np.asarray(0.5 * (start + end) + a * np.cos(turn)[:, None] * along + b * np.sin(turn)[:, None] * across)

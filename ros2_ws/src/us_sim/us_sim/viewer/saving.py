@@ -1,0 +1,101 @@
+"""Stills and clips as files: PNG with the callipers, GIF, MP4, and DICOM with the measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from us_sim.core.files import atomic_write
+from us_sim.core.geometry.probe import ProbeGeometry
+from us_sim.offline.film import write_mp4
+from us_sim.viewer import dicom, pictures
+from us_sim.viewer.dicom import About
+from us_sim.viewer.measuring import Mark
+from us_sim.viewer.pictures import Pixels
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What is saved.
+
+    Attributes:
+        frames: (H, W) each, the oldest first; at least one.
+        times: s of each, from 0 on.
+        shown: number of the frame that is on the screen, 0 the first.
+        marks: on that frame.
+        probe: whose frames they are.
+        about: their origin.
+    """
+
+    frames: Sequence[Pixels]
+    times: Sequence[float]
+    shown: int
+    marks: Sequence[Mark]
+    probe: ProbeGeometry
+    about: About
+
+    @property
+    def interval(self) -> float:
+        """Mean time between two frames, s; that of 10 frames/s for a single one."""
+        return self.times[-1] / (len(self.times) - 1) if len(self.times) > 1 and self.times[-1] > 0 else 0.1
+
+
+def save(kind: str, folder: Path, clip: Clip) -> list[Path]:
+    """Write a clip into a folder, and return the files; `kind` is a key of KINDS.
+
+    Raises:
+        OSError: a file cannot be written.
+        RecordingError: the MP4 cannot be encoded.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    return KINDS[kind](folder / f"us_sim_{clip.about.made:%Y%m%d_%H%M%S_%f}", clip)
+
+
+def _png(path: Path, clip: Clip) -> list[Path]:
+    picture = pictures.b_mode(clip.frames[clip.shown], clip.probe)
+    with atomic_write(still := path.with_suffix(".png")) as partial:
+        Image.fromarray(pictures.marked(picture, clip.marks, clip.probe)).save(partial)
+    return [still]
+
+
+def _gif(path: Path, clip: Clip) -> list[Path]:
+    first, *others = _drawn(clip)
+    with atomic_write(film := path.with_suffix(".gif")) as partial:
+        first.save(partial, save_all=True, append_images=others, duration=round(1000 * clip.interval), loop=0)
+    return [film]
+
+
+def _mp4(path: Path, clip: Clip) -> list[Path]:
+    with atomic_write(film := path.with_suffix(".mp4")) as partial:
+        write_mp4(partial, (_even(picture) for picture in _drawn(clip)), 1 / clip.interval)
+    return [film]
+
+
+def _dicom(path: Path, clip: Clip) -> list[Path]:
+    frames = np.stack([np.asarray(frame) for frame in clip.frames])
+    images = dicom.clip(frames, 1000 * clip.interval, clip.probe, clip.about)
+    files = {path.with_suffix(".dcm"): images}
+    if any(mark.complete and mark.kind != "arrow" for mark in clip.marks):
+        marks = [(clip.shown + 1, mark) for mark in clip.marks]
+        files[path.with_name(f"{path.name}_measurements.dcm")] = dicom.report(images, marks, clip.probe, clip.about)
+    for file, content in files.items():
+        with atomic_write(file) as partial:
+            content.save_as(partial, enforce_file_format=True)
+    return list(files)
+
+
+KINDS: dict[str, Callable[[Path, Clip], list[Path]]] = {"png": _png, "gif": _gif, "mp4": _mp4, "dicom": _dicom}
+
+
+def _drawn(clip: Clip) -> Iterator[Image.Image]:
+    for frame in clip.frames:
+        yield Image.fromarray(pictures.b_mode(frame, clip.probe))
+
+
+def _even(picture: Image.Image) -> Image.Image:
+    """H.264 asks for even sizes."""
+    return picture.crop((0, 0, picture.width + picture.width % 2, picture.height + picture.height % 2))

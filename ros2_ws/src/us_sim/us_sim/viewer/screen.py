@@ -1,0 +1,185 @@
+"""What the console's screen shows: the live image, or a frame of the cine loop, with callipers. For one thread."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from us_sim.core.geometry.probe import ProbeGeometry
+from us_sim.ros.conversions import nanoseconds, pixels_of
+from us_sim.viewer.cine import Cine
+from us_sim.viewer.dicom import About
+from us_sim.viewer.measuring import POINTS, Mark, line, position, share, values
+from us_sim.viewer.saving import Clip
+
+MOST_MARKS = 12
+Frame = dict[str, Any]  # messages by topic
+
+
+class Screen:
+    """Frames go in by `take`; `frame` is what is to be seen.
+
+    Attributes:
+        probe: whose frames they are; None until it is known.
+        frozen: the simulator holds its image.
+        tool: kind of the next mark; empty for none.
+        marks: on the frame that is shown.
+        playing: the cine loop runs.
+    """
+
+    def __init__(self) -> None:
+        self.probe: ProbeGeometry | None = None
+        self.frozen = False
+        self.tool = ""
+        self.marks: list[Mark] = []
+        self.playing = False
+        self.cine = Cine()
+        self._newest: Frame | None = None
+        self._place: int | None = None  # in the cine loop; None: the newest frame
+        self._began = 0.0  # s, monotonic, at which the loop's first frame was shown
+        self._changing = False  # the last mark follows the pointer
+
+    @property
+    def frame(self) -> Frame | None:
+        """The frame to show; None until there is one."""
+        if self.frozen and self._place is not None and len(self.cine):
+            return self.cine.frame(self._place)
+        return self._newest
+
+    def clear(self, probe: ProbeGeometry | None) -> None:
+        """Forget everything: another patient or probe."""
+        self.probe, self._newest, self._place, self.playing = probe, None, None, False
+        self.cine.clear()
+        self.wipe()
+
+    def take(self, frame: Frame) -> None:
+        """Take a frame from the simulator."""
+        frozen = bool(frame["frame_info"].frozen)
+        if self.frozen and not frozen:
+            self._place, self.playing = None, False
+            self.wipe()
+        self.frozen, self._newest = frozen, frame
+        if not frozen:
+            self.cine.add(nanoseconds(frame["frame_info"].header.stamp), frame)
+
+    # -- cine loop ---------------------------------------------------------------------------------------
+
+    def scrub(self, place: int) -> None:
+        """Show one frame of the loop, 0 the oldest, and hold it; the marks of the last one go."""
+        if self.frozen and len(self.cine):
+            self._place, self.playing = min(max(place, 0), len(self.cine) - 1), False
+            self.wipe()
+
+    def step(self, by: int) -> None:
+        """Show a later or earlier frame of the loop."""
+        self.scrub(self.place + by)
+
+    def play(self) -> None:
+        """Play the loop, or hold it."""
+        if self.frozen and len(self.cine):
+            self.playing = not self.playing
+            self._began = time.monotonic() - self.cine.times()[self.place]
+            self.wipe()
+
+    def tick(self) -> None:
+        """While the loop plays, go on to the frame whose time it is."""
+        if self.playing:
+            self._place = self.cine.place_at(time.monotonic() - self._began)
+
+    @property
+    def place(self) -> int:
+        """The shown frame's place in the loop."""
+        last = len(self.cine) - 1
+        return max(0, last if self._place is None else min(self._place, last))
+
+    # -- callipers ---------------------------------------------------------------------------------------
+
+    def choose(self, tool: str) -> None:
+        """Choose what to draw next; the same once more, or an unknown one, for nothing."""
+        self.tool = tool if tool in POINTS and tool != self.tool else ""
+        self._drop_unfinished()
+
+    def wipe(self) -> None:
+        """Take all marks away."""
+        self.marks, self._changing = [], False
+
+    def undo(self) -> None:
+        """Take the last mark away."""
+        self.marks, self._changing = self.marks[:-1], False
+
+    def point(self, phase: str, u: float, v: float) -> None:
+        """Follow the pointer: `down`, `move` and `up`, at shares of the frame's width and height.
+
+        Two points are dragged; of an ellipse, the third one follows until it is let go.
+        """
+        if self.probe is None or not self.tool:
+            return
+        place = position(min(max(u, 0.0), 1.0), min(max(v, 0.0), 1.0), self.probe)
+        if self._changing:
+            self._change(place, phase == "up")
+        elif phase == "down" and len(self.marks) < MOST_MARKS:
+            self.marks = [*self.marks, Mark(self.tool, (place, place))]
+            self._changing = True
+
+    def _change(self, place: tuple[float, float], let_go: bool) -> None:
+        mark = self.marks[-1]
+        mark = replace(mark, points=(*mark.points[:-1], place))
+        if let_go:
+            if mark.points[0] == mark.points[1]:
+                self.undo()  # a click draws nothing
+                return
+            if mark.complete:
+                self._changing = False
+            else:
+                mark = replace(mark, points=(*mark.points, place))
+        self.marks = [*self.marks[:-1], mark]
+
+    def annotate(self, text: str) -> None:
+        """Write at the last arrow."""
+        if self.marks and self.marks[-1].kind == "arrow":
+            self.marks = [*self.marks[:-1], replace(self.marks[-1], text=text[:80])]
+
+    def _drop_unfinished(self) -> None:
+        if self._changing:
+            self.undo()
+
+    # -- what leaves it ------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Return what the page draws beside the picture."""
+        times = self.cine.times()
+        return {
+            "frozen": self.frozen,
+            "tool": self.tool,
+            "follow": self._changing,
+            "cine": {"count": len(times), "place": self.place, "playing": self.playing,
+                     "seconds": round(times[self.place] - times[-1], 2) if times else 0.0},
+            "marks": [self._drawn(number, mark) for number, mark in enumerate(self.marks, 1)],
+        }  # fmt: skip
+
+    def _drawn(self, number: int, mark: Mark) -> dict[str, Any]:
+        assert self.probe is not None
+        shares = [share((x, z), self.probe) for x, z in line(mark).tolist()]
+        ends = [share(point, self.probe) for point in mark.points]
+        return {
+            "number": number,
+            "kind": mark.kind,
+            "line": [[round(u, 4), round(v, 4)] for u, v in shares],
+            "ends": [[round(u, 4), round(v, 4)] for u, v in ends],
+            "text": mark.text or "  ".join(value.text for value in values(mark)),
+        }
+
+    def clip(self, patient: str, patient_sha256: str) -> Clip | None:
+        """Return what can be saved: the loop, the frame that is shown and its marks; None without a frame."""
+        shown = self.frame
+        if shown is None or self.probe is None:
+            return None
+        frames, times = self.cine.frames(), self.cine.times()
+        place = self.place
+        if not frames or frames[place]["frame_info"].header.stamp != shown["frame_info"].header.stamp:
+            frames, times, place = [shown], [0.0], 0  # it was frozen before this page came
+        about = About(patient, patient_sha256, shown["frame_info"].renderer, datetime.now())
+        marks = tuple(mark for mark in self.marks if mark.complete)
+        return Clip([pixels_of(frame["image"]) for frame in frames], times, place, marks, self.probe, about)

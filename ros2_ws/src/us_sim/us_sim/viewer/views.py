@@ -1,0 +1,128 @@
+"""Standard views: where the probe is put, and how it is turned, to see an organ along its axis or across it.
+
+The organ's middle and long axis come from its mesh; candidates on the skin look at the middle, and their frames decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from us_sim.core.geometry.transforms import rigid
+from us_sim.viewer.finding import candidates
+from us_sim.viewer.placement import Placement
+from us_sim.viewer.skin_mesh import Array, SkinMesh
+
+STEEPEST = 0.8  # cosine between beam and skin's normal: beyond 37° half the face is in air
+BESIDE = 35.0  # mm, left of the middle, within which the aorta runs
+SLAB = 10.0  # mm, half of the height in which a long vessel's middle is taken where it is cut across
+SMALL = 0.05  # of the largest part's vertices: below, a part is a crumb
+TO_THE_LEFT, CRANIAL = np.array([-1.0, 0.0, 0.0]), np.array([0.0, 0.0, 1.0])
+
+
+@dataclass(frozen=True)
+class View:
+    """One view.
+
+    Attributes:
+        mesh: that holds the organ, by name.
+        part: which of the mesh's parts it is: `right`, `left`, `aorta`, or `all`.
+        along: the image plane holds the organ's long axis, its cranial end at the image's left; if not, it is cut
+            across, the patient's right at the image's left.
+    """
+
+    mesh: str
+    part: str
+    along: bool
+
+
+VIEWS: dict[str, dict[str, View]] = {
+    "Right kidney": {"long": View("kidney", "right", True), "transverse": View("kidney", "right", False)},
+    "Left kidney": {"long": View("kidney", "left", True), "transverse": View("kidney", "left", False)},
+    "Liver": {"long": View("liver", "all", True), "transverse": View("liver", "all", False)},
+    "Spleen": {"long": View("spleen", "all", True), "transverse": View("spleen", "all", False)},
+    "Aorta": {"long": View("vessel", "aorta", True), "transverse": View("vessel", "aorta", False)},
+}
+
+
+def organ_points(view: View, meshes: Mapping[str, SkinMesh]) -> Array | None:
+    """Return the (V, 3) points of a view's organ, mm in `ct`; None if the patient has none."""
+    if view.mesh not in meshes or "skin" not in meshes:
+        return None
+    found = parts(meshes[view.mesh])
+    middle = float(meshes["skin"].vertices[:, 0].mean())
+    x = np.array([part[:, 0].mean() for part in found]) - middle
+    if view.part == "all":
+        return np.concatenate(found)
+    if view.part in ("right", "left"):
+        side = [part for part, place in zip(found, x, strict=True) if (place > 0) == (view.part == "right")]
+        return max(side, key=len, default=None)
+    return _abdominal_aorta(np.concatenate(found), middle, meshes)
+
+
+def _abdominal_aorta(vessels: Array, middle: float, meshes: Mapping[str, SkinMesh]) -> Array | None:
+    """The vessels' points beside the spine on the left, below the liver's middle: all vessels are one mesh."""
+    left = vessels[(vessels[:, 0] < middle) & (vessels[:, 0] > middle - BESIDE)]
+    if "liver" in meshes:
+        left = left[left[:, 2] < meshes["liver"].vertices[:, 2].mean()]
+    if len(left):
+        left = left[left[:, 1] < np.quantile(left[:, 1], 0.5)]  # the posterior ones
+    return left if len(left) else None
+
+
+def parts(mesh: SkinMesh) -> list[Array]:
+    """Return the (V, 3) vertices of each connected part of a mesh, the largest first, without crumbs."""
+    faces, count = mesh.faces, len(mesh.vertices)
+    edges = np.concatenate([faces[:, :2], faces[:, 1:]])
+    graph = coo_array((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count))
+    number, label = connected_components(graph, directed=False)
+    sizes = np.bincount(label, minlength=number)
+    order = [part for part in np.argsort(-sizes, kind="stable") if sizes[part] >= SMALL * sizes.max()]
+    return [mesh.vertices[label == part] for part in order]
+
+
+def long_axis(points: Array) -> Array:
+    """Return the (3,) unit vector along which (V, 3) points extend most, pointing cranial."""
+    _, _, axes = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)
+    return np.asarray(axes[0] * (-1.0 if axes[0] @ CRANIAL < 0 else 1.0))
+
+
+def placements(view: View, points: Array, skin: SkinMesh) -> list[Placement]:
+    """Return placements from which a view of an organ, (V, 3) points in mm, may succeed."""
+    middle = 0.5 * (points.min(axis=0) + points.max(axis=0))
+    axis = CRANIAL if view.part in ("all", "aorta") else long_axis(points)
+    turned = []
+    for candidate in candidates(skin, middle):
+        near = points[np.abs(points[:, 2] - candidate.point[2]) < SLAB]
+        target = near.mean(axis=0) if view.part == "aorta" and not view.along and len(near) else middle
+        turned.append(looking(candidate.point, target, axis, view.along, skin))
+    return [placement for placement in turned if placement is not None]
+
+
+def looking(point: Array, middle: Array, axis: Array, along: bool, skin: SkinMesh) -> Placement | None:
+    """Return the placement at a point of the skin whose beam meets an organ's middle; None if it were too oblique.
+
+    Args:
+        point: (3,) on the skin, mm in `ct`.
+        middle, axis: (3,) of the organ, mm and unit, cranial.
+        along: whether the image plane holds the axis; if not, it is as square to it as can be.
+        skin: of the patient.
+    """
+    beam = (middle - point) / np.linalg.norm(middle - point)
+    if -beam @ skin.normal(point) < STEEPEST:
+        return None
+    if along:
+        lateral = -axis
+    else:
+        lateral = np.cross(axis, beam)
+        lateral = lateral if lateral @ TO_THE_LEFT > 0 else -lateral
+    lateral = lateral - (lateral @ beam) * beam
+    if np.linalg.norm(lateral) < 0.2:
+        return None  # the beam runs along the organ
+    lateral = lateral / np.linalg.norm(lateral)
+    turn = np.stack([lateral, np.cross(beam, lateral), beam], axis=-1)
+    return replace(Placement.of_pose(rigid(turn, point), skin), press=Placement.press)

@@ -1,0 +1,95 @@
+"""Standard views on bodies whose axes are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import trimesh
+
+from us_sim.viewer.placement import path
+from us_sim.viewer.skin_mesh import SkinMesh
+from us_sim.viewer.views import VIEWS, View, long_axis, looking, organ_points, parts, placements
+
+
+def ellipsoid(middle: tuple[float, float, float], axes: tuple[float, float, float]) -> np.ndarray:
+    """(F, 3, 3) triangles."""
+    ball = trimesh.creation.icosphere(subdivisions=3)
+    return np.asarray(ball.triangles * axes + middle)
+
+
+SKIN = SkinMesh(ellipsoid((0, 0, 0), (150, 100, 250)))
+RIGHT, LEFT = ((60.0, -20.0, 0.0), (20.0, 20.0, 50.0)), ((-60.0, -20.0, 10.0), (20.0, 20.0, 50.0))
+KIDNEYS = SkinMesh(np.concatenate([ellipsoid(*RIGHT), ellipsoid(*LEFT), ellipsoid((0, 0, 0), (1, 1, 1))[:20]]))
+MESHES = {"skin": SKIN, "kidney": KIDNEYS}
+
+
+def test_the_parts_of_a_mesh_are_told_apart_and_crumbs_left_out() -> None:
+    middles = sorted(part.mean(axis=0)[0] for part in parts(KIDNEYS))
+    assert middles == pytest.approx([-60.0, 60.0], abs=1.0)
+
+
+@pytest.mark.parametrize(("side", "x"), [("right", 60.0), ("left", -60.0)])
+def test_the_right_kidney_is_on_the_patients_right(side: str, x: float) -> None:
+    points = organ_points(View("kidney", side, True), MESHES)
+    assert points is not None
+    assert points[:, 0].mean() == pytest.approx(x, abs=1.0)
+    assert long_axis(points) == pytest.approx([0.0, 0.0, 1.0], abs=1e-6)
+
+
+def test_a_patient_without_the_organ_has_no_view() -> None:
+    assert organ_points(View("spleen", "all", True), MESHES) is None
+    assert organ_points(View("vessel", "aorta", True), {**MESHES, "vessel": SkinMesh(ellipsoid(*RIGHT))}) is None
+
+
+def test_the_aorta_runs_on_the_left_behind_the_other_vessels() -> None:
+    aorta, portal, cava = (
+        ellipsoid((x, y, -40.0), (8.0, 8.0, 100.0)) for x, y in ((-15.0, -20.0), (-15.0, 30.0), (15.0, -20.0))
+    )
+    meshes = {**MESHES, "vessel": SkinMesh(np.concatenate([aorta, portal, cava]))}
+    points = organ_points(View("vessel", "aorta", True), meshes)
+    assert points is not None
+    np.testing.assert_allclose(points.mean(axis=0)[:2], (-15.0, -20.0), atol=3.0)
+    low = organ_points(View("vessel", "aorta", True), {**meshes, "liver": SkinMesh(ellipsoid((0, 0, 0), (5, 5, 5)))})
+    assert low is not None
+    assert low[:, 2].max() < 0.0
+
+
+def test_a_long_view_holds_the_axis_with_the_head_at_the_left() -> None:
+    middle, axis = np.array(RIGHT[0]), np.array([0.0, 0.0, 1.0])
+    point = SKIN.nearest((150.0, -20.0, 0.0))
+    found = looking(point, middle, axis, True, SKIN)
+    assert found is not None
+    pose = found.pose(SKIN)
+    beam = (middle - point) / np.linalg.norm(middle - point)
+    np.testing.assert_allclose(pose[:3, 2], beam, atol=1e-6)
+    assert pose[2, 0] < -0.99  # the image's right is caudal
+    across = looking(point, middle, axis, False, SKIN)
+    assert across is not None
+    assert abs(across.pose(SKIN)[2, 0]) < 0.05
+
+
+def test_an_oblique_beam_or_one_along_the_organ_is_left_out() -> None:
+    point = SKIN.nearest((150.0, 0.0, 0.0))
+    assert looking(point, np.array([149.0, 90.0, 0.0]), np.array([0.0, 0.0, 1.0]), True, SKIN) is None
+    assert looking(point, np.zeros(3), np.array([1.0, 0.0, 0.0]), True, SKIN) is None
+
+
+def test_every_placement_of_a_view_looks_at_its_organ() -> None:
+    view = VIEWS["Right kidney"]["long"]
+    points = organ_points(view, MESHES)
+    assert points is not None
+    tried = placements(view, points, SKIN)
+    assert len(tried) >= 5
+    for placement in tried:
+        pose = placement.pose(SKIN)
+        off = np.cross(np.array(RIGHT[0]) - placement.point, pose[:3, 2])
+        assert np.linalg.norm(off) < 2.0
+
+
+def test_a_path_leads_towards_the_feet() -> None:
+    (start, *_) = placements(VIEWS["Right kidney"]["long"], parts(KIDNEYS)[0], SKIN)
+    poses = path(start, SKIN, 50.0)
+    assert len(poses) == 6
+    z = [pose[2, 3] for pose in poses]
+    assert z == sorted(z, reverse=True)
+    assert len(path(start, SKIN, 1.0)) == 2
