@@ -42,8 +42,8 @@ for name in "${names[@]}"; do
     [[ $name != physics ]] || given="renderer:=physics"
     part 60 "round trip $name" python -m us_sim.bringup.round_trip --json --seconds "$seconds" "$given" device:=auto
 done
-config=(--config paper)
-if ((${#short[@]})); then config=(--config smoke); fi
+config=(--config paper.yaml)
+if ((${#short[@]})); then config=(--config smoke.yaml); fi
 part 90 "training step" python scripts/train_step.py "${config[@]}" --json "$out/training.json"
 printf 'reports in %s\n' "$out"
 exit "$worst"

@@ -1,6 +1,6 @@
 """Time a step of S-CycleGAN: in bf16 with channels last, beside the layout of the paper's own code in eager mode.
 
-python scripts/train_step.py [--config paper] [--steps 10] [--json FILE]
+python scripts/train_step.py [--config paper.yaml] [--steps 10] [--json FILE]
 
 That layout is single precision, contiguous tensors and no autocast, one batch after the other. Without a GPU both run
 on the CPU, a step each: the figures then say that it works, no more.
@@ -55,7 +55,7 @@ def seconds(step: Callable[[], object], count: int, device: torch.device) -> flo
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--config", default="paper", help="configuration (paper)")
+    parser.add_argument("--config", default="paper.yaml", help="configuration (paper.yaml)")
     parser.add_argument("--steps", type=int, default=10, help="steps that are timed (10)")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="changes to the configuration")
