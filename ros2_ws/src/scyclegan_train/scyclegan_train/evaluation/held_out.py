@@ -24,7 +24,7 @@ from us_sim.core.physics.gel import with_gel
 from us_sim.core.physics.imaging import formation
 from us_sim.core.physics.scan_conversion import conversion_grid, scan_convert
 from us_sim.core.sampling.anatomy import Anatomy
-from us_sim.core.sampling.reslice import Beam, elevation_beam
+from us_sim.core.sampling.reslice import Beam, Poses, elevation_beam
 from us_sim.core.sampling.sampler import Sampler, Slice, sampler_on
 from us_sim.core.simulator import Simulator
 from us_sim.core.tissue import CLASS_COUNT
@@ -136,14 +136,14 @@ class Shuffled:
         self.device, self._sampler = sampler.device, sampler
         self._table = torch.from_numpy(shuffle_table()).to(sampler.device)
 
-    def slice(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Slice:
+    def slice(self, points: Tensor, ct_from_probe: Poses, beam: Beam) -> Slice:
         hu, tissue = self._sampler.slice(points, ct_from_probe, beam)
         return hu, self._table[tissue.long()]
 
-    def classes(self, points: Tensor, ct_from_probe: Matrix) -> Tensor:
+    def classes(self, points: Tensor, ct_from_probe: Poses) -> Tensor:
         return self._table[self._sampler.classes(points, ct_from_probe).long()]
 
-    def anatomy(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Anatomy:
+    def anatomy(self, points: Tensor, ct_from_probe: Poses, beam: Beam) -> Anatomy:
         anatomy = self._sampler.anatomy(points, ct_from_probe, beam)
         return replace(anatomy, tissue=self._table[anatomy.tissue.long()])
 

@@ -161,7 +161,8 @@ class Display:
         contact = frame["contact"]
         coupling = contact.line_coupling if contact is not None else []
         areas = pictures.areas(pixels_of(frame["labels"]), probe, coupling)
-        organs = [readout.Organ(name, self.meshes[name][1], float(areas[n])) for name, n in self.organs().items()]
+        soft = [(name, number) for name, number in self.organs().items() if number not in pictures.OPAQUE]
+        organs = [readout.Organ(name, self.meshes[name][1], float(areas[number])) for name, number in soft]
         shown = {"organs": readout.bars(organs)}
         if contact is not None:
             force = None if self._screen.frozen else self.force

@@ -17,7 +17,7 @@ from geometry_msgs.msg import PoseStamped, WrenchStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import Image, JointState
 from us_sim_msgs.msg import Contact, FrameInfo, ProbeInfo
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -32,6 +32,7 @@ from us_sim.ros.folders import recordings_folder
 from us_sim.ros.log import Log
 from us_sim.ros.outputs import latched_qos, stream_qos
 from us_sim.ros.running import run
+from us_sim.viewer.arm_view import ArmView
 from us_sim.viewer.bench import Bench
 from us_sim.viewer.channel import Message
 from us_sim.viewer.config import ViewerConfig
@@ -73,6 +74,7 @@ class Viewer(Node):
         self._contacts: OrderedDict[int, Contact] = OrderedDict()  # by stamp
         self._home: Matrix | None = None  # ct_from_probe to start from, mm
         self._looks = 0
+        self._arm = ArmView()
         self._collector = Collector(tuple(FRAME), self._complete)
         self._heard: list[Subscription] = []
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
@@ -139,6 +141,8 @@ class Viewer(Node):
         self._display.take(frame)
         self._bench.see(pose)
         if not told.frozen:
+            self._arm.hold(stamp, pose)
+        if not told.frozen:
             self._recorder.add(frame)
 
     def _touch(self, contact: Contact) -> None:
@@ -164,6 +168,7 @@ class Viewer(Node):
             self._go_home()
         self.screen.tick()
         self._display.show_frame(self.steering.pose() if self.steering.in_control else None)
+        self._arm.show(self.page.scene)
         if self._looks % SLOW == 0:
             self._display.show_words(self.steering.in_control)
             self._display.show_bench(self._bench)
@@ -186,6 +191,7 @@ class Viewer(Node):
                 self.create_subscription(kind, f"us_sim/{name}", take, stream_qos())
                 for name, (kind, take) in hear.items()
             ]
+            self._heard.append(self.create_subscription(JointState, "joint_states", self._arm.turn, stream_qos()))
         elif not wanted and self._heard:
             for subscription in self._heard:
                 self.destroy_subscription(subscription)

@@ -7,12 +7,14 @@ import math
 import numpy as np
 import trimesh
 import viser
+from numpy.typing import ArrayLike
 from trimesh.visual.material import PBRMaterial
 
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.geometry.transforms import Matrix, quaternion_from_rotation
 from us_sim.ros.housing import NECK, housing
 from us_sim.ros.markers import fan_outline
+from us_sim.viewer.arm_shape import ArmShape
 from us_sim.viewer.pictures import MARKER, Pixels, see_through
 from us_sim.viewer.skin_mesh import SkinMesh
 
@@ -39,6 +41,7 @@ class Scene:
         self._plane = server.scene.add_frame("/plane", show_axes=False, visible=False)
         self.body: viser.MeshHandle | None = None
         self._picture: viser.ImageHandle | None = None
+        self._links: dict[str, viser.FrameHandle] = {}  # of an arm
 
     def show_patient(self, meshes: dict[str, tuple[SkinMesh, RGB]]) -> None:
         """Put a patient in place of the one that is there, skin and organs see-through."""
@@ -119,6 +122,20 @@ class Scene:
         with self._server.atomic():
             what.position, what.wxyz = pose[:3, 3], (w, x, y, z)
             what.visible = True
+
+    def show_arm(self, arm: ArmShape, ct_from_base: Matrix, angles: ArrayLike) -> None:
+        """Draw an arm at (J,) joint angles, rad, its base at a (4, 4) pose, mm."""
+        if not self._links:
+            for link, bodies in arm.shapes().items():
+                self._links[link] = self._server.scene.add_frame(f"/arm/{link}", show_axes=False)
+                for number, (body, color) in enumerate(bodies):
+                    self._server.scene.add_mesh_simple(
+                        f"/arm/{link}/{number}", body.vertices, body.faces, color=color, flat_shading=True,
+                        cast_shadow=False, receive_shadow=False,
+                    )  # fmt: skip
+        for link, frame in zip(arm.links, arm.frames(angles), strict=True):
+            if link in self._links:
+                self._move(self._links[link], ct_from_base @ frame)
 
     def show_frame(self, image: Pixels) -> None:
         """Lay an (H, W) frame into the fan."""

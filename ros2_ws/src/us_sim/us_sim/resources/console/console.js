@@ -14,7 +14,8 @@ function connect() {
   socket.binaryType = "blob";
   socket.onmessage = ({ data }) => (typeof data === "string" ? show(JSON.parse(data)) : picture(data));
   socket.onclose = () => {
-    show({ ...state, mode: "lost", badge: "CONNECTION LOST", note: "The viewer does not answer. Is it still running?" });
+    show({ ...state, mode: "lost", badge: "CONNECTION LOST", mover: "", rate: "",
+      note: "The viewer does not answer. Is it still running?" });
     setTimeout(connect, 1000);
   };
 }
