@@ -89,6 +89,7 @@ def test_values_on_the_command_line_win_over_the_file() -> None:
         ("generator: {classes: [liver, background]}", r"classes is \(1, 0\); expected different ids"),
         ("generator: {probe: x9}", r"unknown probe 'x9'"),
         ("generator: {pixels: 100}", r"grid size is \(100, 100\); expected multiples of 8"),
+        ("generator: {scan_lines: 16}", r"scan_lines is 16; expected 24 to 1024"),  # which a discriminator needs
         ("generator: {encoding: rich, windows: [[0, 1], [0, 2], [0, 3], [0, 4]]}", r"windows are 4; expected 1 to 3"),
         ("data: {ct: []}", r"ct has no source"),
         ("data: {ct: 5}", r"ct is 5; expected a list"),

@@ -28,7 +28,7 @@ from us_sim.core.errors import ConfigError
 from us_sim.core.generator.card import Card
 
 CT: dict[str, Any] = {"kind": "phantoms", "seeds": [0, 1], "samples": 4}
-US: dict[str, Any] = {"kind": "phantoms", "seeds": [1, 2], "samples": 4}
+US: dict[str, Any] = {"kind": "phantoms", "seeds": [0, 1], "samples": 4}
 
 
 def card() -> Card:

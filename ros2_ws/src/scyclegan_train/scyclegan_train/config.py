@@ -38,7 +38,7 @@ class GeneratorConfig(Checked):
     width: float = setting(1.0, "factor on the number of filters; 1 is the paper's", 0.05, 4)
     norm: str = setting("instance", "normalisation", choices=("instance", "batch"))
     pixels: int = setting(256, "width and height of the cartesian grid", 32, 1024)
-    scan_lines: int = setting(160, "of the polar grid", 16, 1024)
+    scan_lines: int = setting(160, "of the polar grid", 24, 1024)
     samples: int = setting(384, "of a scan line", 32, 4096)
 
     def card(self) -> Card:
