@@ -202,7 +202,8 @@ class World:
             except ExternalShutdownException:
                 pass
             except BaseException as error:
-                self.failures.append(error)
+                if not executor._is_shutdown:  # from another thread: rclpy then loses what it waits with, half-way
+                    self.failures.append(error)
 
         if isinstance(node, UsSim):
             node.autostart()

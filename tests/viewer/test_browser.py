@@ -113,8 +113,8 @@ def press(browser: Browser, key: str) -> None:
 def test_a_newcomer_measures_the_right_kidney_and_saves_it_as_dicom(
     world: World, console: Viewer, browser: Browser, tmp_path: Path
 ) -> None:
-    assert "NO IMAGE" in said(browser, "badge")
-    assert "click the skin, find an organ" in said(browser, "note")
+    world.until(lambda: said(browser, "badge") in ("LIVE", "STILL"))  # it begins on the skin
+    assert said(browser, "mover") == "moved by nobody"
     world.until(lambda: browser.evaluate(VIEW_BUTTON % ("Right kidney", "long")))
     world.until(lambda: said(browser, "badge") == "LIVE" and not said(browser, "note"))
     assert said(browser, "mover") == "moved by you"

@@ -105,6 +105,9 @@ def test_image_controls_are_parameters_and_follow_them(world: World, viewer: Sta
 
     by_user(page.page.panel.renderer, "generator")
     world.until(lambda: node.session.scene.simulator.renderer == "generator")
+    world.until(lambda: settings["frequency"].disabled and settings["focus"].disabled and settings["tgc"].disabled)
+    assert "frequency, focus and TGC have no effect" in page.page.panel.ignored.content
+    assert not settings["gain"].disabled
     by_user(settings["depth"], 250.0)  # the fake's card ends at 180
     world.until(lambda: told)
     assert told == ["Not possible: depth is 250.0; the generator's card allows 180.0"]
@@ -201,6 +204,42 @@ def test_the_force_grows_with_the_pressure_and_ends_with_the_contact(world: Worl
     world.until(lambda: force() > 2 * before)
     by_user(page.page.panel.turns["press"], -8.0)
     world.until(lambda: force() == 0.0)
+
+
+@pytest.mark.usefixtures("watched")
+def test_frozen_plane_contact_and_cine_loop_stay_while_the_probe_moves_on(world: World, viewer: Start) -> None:
+    world.start()
+    page = viewer()
+    ready(world, page)
+    page.steering.slide((0.0, 200.0, 0.0))
+    world.until(lambda: said(page, "badge") == "LIVE" and len(page.screen.cine) >= 3 and said(page, "rate"))
+    page.hear({"do": "freeze"})
+    world.until(lambda: said(page, "badge") == "FROZEN" and not said(page, "rate"))
+    plane, contact = tuple(page.page.scene._plane.position), said(page, "contact")
+    by_user(page.page.panel.turns["press"], 20.0)
+    world.until(lambda: page.page.scene.probe.position[1] < plane[1] - 10.0)
+    shown = page.screen.frame
+    world.until(lambda: page.screen.frame is not shown)  # the simulator repeats it
+    assert tuple(page.page.scene._plane.position) == plane
+    assert said(page, "contact").split("force")[0] == contact.split("force")[0]
+    page.hear({"do": "scrub", "place": 0})
+    world.until(lambda: said(page, "badge") == "CINE")
+    page.hear({"do": "freeze"})
+
+    def indentation() -> float:
+        found = re.search(r"indentation (\S+) mm", said(page, "contact"))
+        return float(found[1]) if found else 0.0
+
+    world.until(lambda: said(page, "badge") == "LIVE" and indentation() > 15.0)
+
+
+@pytest.mark.usefixtures("watched")
+def test_where_nobody_moves_the_probe_it_begins_on_the_skin(world: World, viewer: Start) -> None:
+    node, page = world.start(), viewer()
+    world.until(lambda: said(page, "badge") in ("LIVE", "STILL"))
+    assert not page.steering.in_control
+    assert said(page, "mover") in ("moved by nobody", "")
+    assert np.linalg.norm(place_of(node)()) == pytest.approx(55.0, abs=2.0)  # 5 mm below the skin of the ball
 
 
 @pytest.mark.usefixtures("watched")

@@ -51,6 +51,8 @@ class Display:
         self._values: dict[str, float] = {}
         self._colors = np.zeros((256, 3), dtype=np.uint8)
         self._shown: Frame | None = None
+        self._read_of: Frame | None = None  # the frame that bars and slices are of
+        self._bars = ""
         self._newest_at = 0.0  # s, monotonic: when the last live frame came
         self._frames, self._counted, self._rate = 0, time.monotonic(), 0.0
 
@@ -61,6 +63,9 @@ class Display:
         before, self._info = self._info, info
         for number, color in zip(info.class_ids, info.class_colors, strict=False):
             self._colors[number] = [round(255 * channel) for channel in (color.r, color.g, color.b)]
+        detail = "with" if info.detail else "without"
+        about = f"**{info.patient}**, {detail} anatomy below CT resolution  \n`{info.patient_sha256[:12]}`"
+        self._page.panel.patient.content = about
         swapped = before is not None and before.patient_sha256 != info.patient_sha256
         if probe != self._screen.probe:
             self._clear(probe)
@@ -96,8 +101,8 @@ class Display:
         if frame is None or probe is None or frame is self._shown:
             return
         self._shown = frame
-        image, ct_view, labels = (pixels_of(frame[part]) for part in ("image", "ct_view", "labels"))
-        self._page.show_frame(image, ct_view, labels, probe, self._colors, list(self.organs().values()))
+        image, labels = (pixels_of(frame[part]) for part in ("image", "labels"))
+        self._page.show_frame(image, labels, probe, self._colors, list(self.organs().values()))
         show_place(self._page, held, pose_matrix(frame["frame_info"].ct_from_probe))
 
     def show_words(self, in_control: bool) -> None:
@@ -160,10 +165,14 @@ class Display:
         """Contact and areas, of the frame that is shown."""
         contact = frame["contact"]
         coupling = contact.line_coupling if contact is not None else []
-        areas = pictures.areas(pixels_of(frame["labels"]), probe, coupling)
-        soft = [(name, number) for name, number in self.organs().items() if number not in pictures.OPAQUE]
-        organs = [readout.Organ(name, self.meshes[name][1], float(areas[number])) for name, number in soft]
-        shown = {"organs": readout.bars(organs)}
+        if frame is not self._read_of:
+            self._read_of, labels = frame, pixels_of(frame["labels"])
+            areas = pictures.areas(labels, probe, coupling)
+            soft = [(name, number) for name, number in self.organs().items() if number not in pictures.OPAQUE]
+            organs = [readout.Organ(name, self.meshes[name][1], float(areas[number])) for name, number in soft]
+            self._bars = readout.bars(organs)
+            self._page.show_slices(pixels_of(frame["ct_view"]), labels, probe, self._colors)
+        shown = {"organs": self._bars}
         if contact is not None:
             force = None if self._screen.frozen else self.force
             shown["contact"] = readout.contact(coupling, contact.penetration * MM_PER_M, force)

@@ -135,7 +135,6 @@ class Page:
     def show_frame(
         self,
         image: Pixels,
-        ct_view: Pixels,
         labels: Pixels,
         probe: ProbeGeometry,
         colors: NDArray[np.uint8],
@@ -146,8 +145,11 @@ class Page:
         if self.panel.outlines.value:
             outlines = np.where(np.isin(labels, organs), labels, np.uint8(0))
         self._show_picture(pictures.b_mode(image, probe, outlines, colors))
-        self.panel.show_slices(pictures.side_by_side(ct_view, labels, probe, colors))
         self.scene.show_frame(image)
+
+    def show_slices(self, ct_view: Pixels, labels: Pixels, probe: ProbeGeometry, colors: NDArray[np.uint8]) -> None:
+        """Show CT slice and classes of a frame, as `show_frame`."""
+        self.panel.show_slices(pictures.side_by_side(ct_view, labels, probe, colors))
 
     def _show_picture(self, picture: Pixels) -> None:
         file = BytesIO()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -41,12 +42,14 @@ def b_mode(image: Pixels, probe: ProbeGeometry, outlines: Pixels | None = None, 
     """
     size = scaled(probe, WIDTH)
     grey = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)
-    picture = np.repeat(np.asarray(grey)[..., None], 3, axis=2)
+    shown = grey.convert("RGB")
     if outlines is not None and colors is not None:
         large = np.asarray(Image.fromarray(outlines).resize(size, Image.Resampling.NEAREST))
         border = _borders(large) & _enlarged_fan(probe, size)
+        picture = np.array(shown)
         picture[border] = colors[large[border]] // 2 + 127  # liver's dark purple would drown
-    return _ruled(picture, probe)
+        shown = Image.fromarray(picture)
+    return _ruled(shown, probe)
 
 
 def side_by_side(ct_view: Pixels, labels: Pixels, probe: ProbeGeometry, colors: Pixels) -> Pixels:
@@ -66,7 +69,7 @@ def side_by_side(ct_view: Pixels, labels: Pixels, probe: ProbeGeometry, colors: 
         picture[outside] //= 3
     gap = np.full((size[1], 8, 3), 18, dtype=np.uint8)
     pair = Image.fromarray(np.concatenate([pictures[0], gap, pictures[1]], axis=1))
-    draw, font = ImageDraw.Draw(pair), ImageFont.load_default(13)
+    draw, font = ImageDraw.Draw(pair), _font(13)
     draw.text((6, 4), "CT slice", RULER, font)
     draw.text((size[0] + 14, 4), "tissue", RULER, font)
     return np.asarray(pair)
@@ -75,7 +78,7 @@ def side_by_side(ct_view: Pixels, labels: Pixels, probe: ProbeGeometry, colors: 
 def marked(picture: Pixels, marks: Sequence[Mark], probe: ProbeGeometry) -> Pixels:
     """Return the picture of a frame, (h, w, 3), with callipers and arrows and what they measure."""
     image = Image.fromarray(picture)
-    draw, font = ImageDraw.Draw(image), ImageFont.load_default(15)
+    draw, font = ImageDraw.Draw(image), _font(15)
     for number, mark in enumerate(marks, 1):
         points = [tuple(np.multiply(share((x, z), probe), image.size)) for x, z in line(mark)]
         draw.line(points, CALLIPER, 2)
@@ -133,6 +136,12 @@ def tissue_of_samples(labels: Pixels, probe: ProbeGeometry) -> Pixels:
     return labels[row, column]
 
 
+@lru_cache(maxsize=2)
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+@lru_cache(maxsize=4)
 def _enlarged_fan(probe: ProbeGeometry, size: tuple[int, int]) -> NDArray[np.bool_]:
     return np.asarray(Image.fromarray(probe.fan_mask).resize(size, Image.Resampling.NEAREST))
 
@@ -146,14 +155,13 @@ def _borders(classes: Pixels) -> NDArray[np.bool_]:
     return border & (classes > 0)
 
 
-def _ruled(picture: Pixels, probe: ProbeGeometry) -> Pixels:
+def _ruled(image: Image.Image, probe: ProbeGeometry) -> Pixels:
     """Draw a tick for each cm of depth at the right edge, every fifth one numbered, and the marker's side."""
-    image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
-    font = ImageFont.load_default(13)
+    font = _font(13)
     dz = probe.pixel_spacing[1]
-    top, per_mm = probe.first_pixel[1] - dz / 2, picture.shape[0] / (probe.height * dz)
-    right = picture.shape[1] - 1
+    top, per_mm = probe.first_pixel[1] - dz / 2, image.height / (probe.height * dz)
+    right = image.width - 1
     for centimetre in range(int(probe.depth // 10) + 1):
         y = round((10 * centimetre - top) * per_mm)
         numbered = centimetre % 5 == 0
