@@ -70,6 +70,10 @@ workspace() {
     (cd ros2_ws/src/us_sim && find . -path '*/us_sim' -prune -o -type f -print && find us_sim/resources -type f) | sort
 }
 
+# Loops of numba, for which the first frame would wait: compiled once, and again when one of their files changes.
+compile_loops() { PYTHONPATH=$root/ros2_ws/src/us_sim "$venv/bin/python" -m us_sim.offline.compile; }
+loops() { grep -rlE '^@(kernel|serial|numba)' ros2_ws/src/us_sim/us_sim/core | grep '\.py$' | sort | xargs sha256sum; }
+
 key="$root $ros ${wheels:-} $("$python" -c 'import sys; print(sys.base_prefix, sys.version)' 2>/dev/null)" || key=
 if ! done_before venv "$key"; then
     PYTHON=$python scripts/check.sh
@@ -90,4 +94,9 @@ key=$(workspace | sha256sum)
 if ! done_before workspace "$key" || [[ ! -d ros2_ws/install ]]; then
     step "building the workspace" build
     echo "$key" >"$venv/workspace.stamp"
+fi
+key=$(loops | sha256sum)
+if ! done_before loops "$key"; then
+    step "compiling the loops of a frame" compile_loops
+    echo "$key" >"$venv/loops.stamp"
 fi

@@ -44,6 +44,7 @@ case "$*" in
         shift $(($# - 1)); echo "$1" >>"$FAKE_LOG"
         if [ "$1" = "$FAKE_BROKEN" ]; then echo "no such package: frobnicate"; exit 1; fi ;;
     "-m colcon build"*) echo build >>"$FAKE_LOG"; mkdir -p install ;;
+    "-m us_sim.offline.compile") echo loops >>"$FAKE_LOG" ;;
 esac
 """
 FIT = {
@@ -204,12 +205,13 @@ def test_all_that_is_missing_is_named_at_once_and_nothing_is_begun(machine: Path
 def test_a_second_run_does_nothing(run: Run, tmp_path: Path) -> None:
     first = run("scripts/setup.sh", "requirements.txt")
     assert first.returncode == 0, first.stdout + first.stderr
-    assert installed(tmp_path) == ["requirements-ros.txt", "requirements.txt", "build"]
+    assert installed(tmp_path) == ["requirements-ros.txt", "requirements.txt", "build", "loops"]
     assert [line.split(" ... ")[0] for line in first.stdout.splitlines()] == [
         "us_sim: virtual environment in .venv",
         "us_sim: packages of requirements-ros.txt",
         "us_sim: packages of requirements.txt",
         "us_sim: building the workspace",
+        "us_sim: compiling the loops of a frame",
     ]
     second = run("scripts/setup.sh", "requirements.txt")
     assert (second.returncode, second.stdout, installed(tmp_path)) == (0, "", [])
@@ -227,6 +229,11 @@ def test_only_what_changed_is_done_again(run: Run, tmp_path: Path) -> None:
     run("scripts/setup.sh", "requirements.txt")
     assert installed(tmp_path) == ["requirements.txt", "build"]
 
+    with (checkout / "ros2_ws/src/us_sim/us_sim/core/sampling/reslice.py").open("a") as loops:
+        loops.write("# changed\n")
+    run("scripts/setup.sh", "requirements.txt")
+    assert installed(tmp_path) == ["loops"]
+
     (checkout / "ros2_ws/src/us_sim_msgs/msg/Contact.msg").write_text("bool in_contact  # changed\n")
     run("scripts/setup.sh", "requirements.txt")
     assert installed(tmp_path) == ["build"]
@@ -236,7 +243,7 @@ def test_only_what_changed_is_done_again(run: Run, tmp_path: Path) -> None:
     assert installed(tmp_path) == []
 
     run("scripts/setup.sh", "requirements.txt", FAKE_VERSION="3.12")
-    assert installed(tmp_path) == ["requirements-ros.txt", "requirements.txt", "build"]
+    assert installed(tmp_path) == ["requirements-ros.txt", "requirements.txt", "build", "loops"]
 
 
 def test_a_failed_set_up_shows_why_and_goes_on_where_it_stopped(run: Run, tmp_path: Path) -> None:
@@ -247,14 +254,14 @@ def test_a_failed_set_up_shows_why_and_goes_on_where_it_stopped(run: Run, tmp_pa
     assert installed(tmp_path) == ["requirements-ros.txt", "requirements.txt"]
 
     assert run("scripts/setup.sh", "requirements.txt").returncode == 0
-    assert installed(tmp_path) == ["requirements.txt", "build"]
+    assert installed(tmp_path) == ["requirements.txt", "build", "loops"]
 
 
 def test_another_release_comes_from_its_own_wheels(run: Run, tmp_path: Path) -> None:
     assert run("scripts/setup.sh", "requirements.txt", ROS="kilted").returncode == 0
-    assert installed(tmp_path) == ["requirements-ros-kilted.txt", "requirements.txt", "build"]
+    assert installed(tmp_path) == ["requirements-ros-kilted.txt", "requirements.txt", "build", "loops"]
     assert run("scripts/setup.sh", "requirements.txt", ROS="jazzy").returncode == 0
-    assert installed(tmp_path) == ["requirements-ros.txt", "requirements.txt", "build"]
+    assert installed(tmp_path) == ["requirements-ros.txt", "requirements.txt", "build", "loops"]
     refused = run("scripts/setup.sh", "requirements.txt", ROS="humble")
     message = "us_sim: ROS is 'humble'; expected jazzy or kilted, the releases with wheels\n"
     assert (refused.returncode, refused.stderr) == (1, message)
@@ -263,11 +270,11 @@ def test_another_release_comes_from_its_own_wheels(run: Run, tmp_path: Path) -> 
 def test_an_installed_ros_is_used_instead_of_the_wheels(machine: Path, run: Run, tmp_path: Path) -> None:
     program(machine / "ros2", "#!/bin/sh\n")
     assert run("scripts/setup.sh", "requirements.txt", ROS_DISTRO="jazzy").returncode == 0
-    assert installed(tmp_path) == ["requirements.txt", "build"]
+    assert installed(tmp_path) == ["requirements.txt", "build", "loops"]
     assert (tmp_path / "checkout/.venv/ros").read_text() == "jazzy\n"
 
     run("scripts/setup.sh", "requirements.txt")  # the same machine, ROS not sourced
-    assert installed(tmp_path) == ["requirements-ros.txt", "requirements.txt", "build"]
+    assert installed(tmp_path) == ["requirements-ros.txt", "requirements.txt", "build", "loops"]
 
 
 # -- env.sh --------------------------------------------------------------------------------------------

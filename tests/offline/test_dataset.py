@@ -9,14 +9,16 @@ import signal
 import subprocess
 import sys
 import time
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from tests.core.patients import box_patient
 
 from us_sim.core import assembly
 from us_sim.core.compute.device import Device
@@ -25,6 +27,7 @@ from us_sim.core.contact.force import wrench
 from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.errors import DeviceError, RecordingError
 from us_sim.core.faults import FaultSettings, is_lost
+from us_sim.core.files import is_partial
 from us_sim.core.geometry.probe import PRESETS
 from us_sim.core.patient.patient import Patient, builtin_patient
 from us_sim.core.robot.motion import motion
@@ -298,6 +301,36 @@ def test_workers_fill_shard_by_shard_what_one_process_fills(
     names = [path.name for path in sorted((tmp_path / "one").iterdir())]
     assert names == [path.name for path in sorted((tmp_path / "two").iterdir())]
     assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in names)
+
+
+def killed_in_the_middle(options: tuple[tuple[str, Any], ...], shard: range, told: Path) -> None:
+    """`_shard` in a worker; the first is killed -9 when its shard is written, but not yet in its place."""
+    dataset.SHARD = 4
+    try:
+        told.touch(exist_ok=False)
+        Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment,method-assign]
+    except FileExistsError:
+        pass
+    render._shard(options, shard)
+
+
+def test_two_workers_of_which_one_is_killed_write_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("distributed", reason="Dask is not installed: extra cluster")
+    volume = box_patient().volume
+    nibabel.save(nibabel.Nifti1Image(volume.hu, volume.ct_from_voxel), tmp_path / "box.nii.gz")
+    made = ["--ct", str(tmp_path / "box.nii.gz"), "--motion", "liver_sweep"]
+    assert render.main([*arguments(tmp_path / "one", 12), *made]) == 0
+    monkeypatch.setattr(render, "_shard", partial(killed_in_the_middle, told=tmp_path / "killed"))
+    assert render.main([*arguments(tmp_path / "two", 12), *made, "--workers", "2"]) == 0
+    assert (tmp_path / "killed").exists()
+    written = [
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir() if not is_partial(path)}
+        for name in ("one", "two")
+    ]
+    assert len(written[0]) == 5  # card, checksums, three shards
+    assert written[0] == written[1]
 
 
 def test_an_interrupt_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from scyclegan_train.config import Config
-from scyclegan_train.config_file import CONFIGS, load_config, to_yaml
+from scyclegan_train.config_file import CONFIGS, config_of, load_config, to_yaml
 from scyclegan_train.run.schedule import Schedule
 from us_sim.core.errors import ConfigError
 
@@ -89,6 +89,7 @@ def test_values_on_the_command_line_win_over_the_file() -> None:
         ("generator: {classes: [liver, background]}", r"classes is \(1, 0\); expected different ids"),
         ("generator: {probe: x9}", r"unknown probe 'x9'"),
         ("generator: {pixels: 100}", r"grid size is \(100, 100\); expected multiples of 8"),
+        ("generator: {scan_lines: 16}", r"scan_lines is 16; expected 24 to 1024"),  # which a discriminator needs
         ("generator: {encoding: rich, windows: [[0, 1], [0, 2], [0, 3], [0, 4]]}", r"windows are 4; expected 1 to 3"),
         ("data: {ct: []}", r"ct has no source"),
         ("data: {ct: 5}", r"ct is 5; expected a list"),
@@ -96,8 +97,11 @@ def test_values_on_the_command_line_win_over_the_file() -> None:
         ("schedule: {pretrain: 0, constant: 0, decay: 0}", r"warm_up, constant and decay are all 0; expected epochs"),
         ("data: {ct: [{seeds: [5, 5]}]}", r"ct\[0\]: seeds are \[5, 5\]; expected the first and one after the last"),
         ("data: {us: [{kind: frames, frames: [9, 3]}]}", r"us\[0\]: frames are \[9, 3\]; expected the first and one"),
+        ("data: {us: [{weight: 0}, {weight: 2}]}", r"us has sources of weights \[0.0, 2.0\]; expected all 0, or none"),
         ("data: 5", r"data: found 5; expected names and values"),
-        ("method: [", r"not YAML"),
+        ("method: [", r"cannot be read as YAML \(while parsing"),
+        ("method: {pool: 1}\nmethod: {pool: 2}", r"cannot be read as YAML \(it has 'method' twice\)"),
+        ("method: &m {pool: 1}\nloop: *m", r"cannot be read as YAML \(it has aliases"),
     ],
 )
 def test_a_bad_configuration_is_refused_by_name(text: str, message: str, tmp_path: Path) -> None:
@@ -114,6 +118,7 @@ def test_a_bad_configuration_is_refused_by_name(text: str, message: str, tmp_pat
         ("schedule.batch", r"--set schedule.batch: expected section.name=value"),
         ("data.strict.x=1", r"strict holds no names"),
         ("loop.sead=1", r"unknown name 'sead'"),
+        ("data.ct=[{kind: phantoms}", r"--set data.ct=\[{kind: phantoms}: cannot be read as YAML"),
     ],
 )
 def test_a_bad_change_is_refused(change: str, message: str, tmp_path: Path) -> None:
@@ -121,6 +126,13 @@ def test_a_bad_change_is_refused(change: str, message: str, tmp_path: Path) -> N
     file.write_text("data: {strict: true}")
     with pytest.raises(ConfigError, match=message):
         load_config(file, [change])
+
+
+def test_what_a_run_saved_is_read_back_and_what_was_spoiled_is_refused() -> None:
+    config = load_config("ours.yaml")
+    assert config_of(to_yaml(config), "run") == config
+    with pytest.raises(ConfigError, match="run: cannot be read as YAML"):
+        config_of("{", "run")
 
 
 def test_a_list_is_no_configuration_with_changes_either(tmp_path: Path) -> None:
@@ -131,9 +143,9 @@ def test_a_list_is_no_configuration_with_changes_either(tmp_path: Path) -> None:
 
 
 def test_places_of_a_list_are_changed_by_number(tmp_path: Path) -> None:
-    config = load_config("paper.yaml", ["data.ct.0.fold=[2, 5]", "data.us.1.weight=3"])
+    config = load_config("paper.yaml", ["data.ct.0.fold=[2, 5]", "data.us.0.weight=2", "data.us.1.weight=3"])
     assert config.data.ct[0].fold == (2, 5)
-    assert [source.weight for source in config.data.us] == [0.6, 3]
+    assert [source.weight for source in config.data.us] == [2, 3]
     with pytest.raises(ConfigError, match=r"--set data.ct.4.fold=1: 4 is no place in a list of 1, counted from 0"):
         load_config("paper.yaml", ["data.ct.4.fold=1"])
     with pytest.raises(ConfigError, match=r"fold is \[6, 5\]; expected \[i, k\] with i from 1 to k"):

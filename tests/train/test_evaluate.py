@@ -14,6 +14,7 @@ from PIL import Image
 
 from scyclegan_train import evaluate
 from scyclegan_train.data.inputs import known_fan
+from scyclegan_train.data.patient_source import phantom_cases
 from scyclegan_train.evaluation import criteria, held_out, measure, metrics, reference_segmenter, report, stability
 from scyclegan_train.evaluation.held_out import PROBE, Scene, Shuffled, along_lines, shuffle_table
 from scyclegan_train.evaluation.intervals import Interval
@@ -24,7 +25,7 @@ from us_sim.core.generator.artifact import Generator, load_generator, save_gener
 from us_sim.core.generator.card import Card
 from us_sim.core.geometry.probe import preset
 from us_sim.core.geometry.transforms import Matrix
-from us_sim.core.patient.patient import builtin_patient
+from us_sim.core.patient.patient import Patient
 from us_sim.core.robot.motion import motion
 from us_sim.core.sampling.reslice import THIN
 from us_sim.core.sampling.sampler import sampler_on
@@ -50,8 +51,8 @@ def test_shuffled_labels_keep_no_organ_in_its_place() -> None:
 
 def test_every_way_to_the_labels_is_shuffled() -> None:
     """Also that of the scan lines, which a generator on a polar grid is fed from; HU and sound stay."""
-    own = sampler_on(torch.device("cpu"), builtin_patient(0), 0)
-    pose = motion("liver_sweep", builtin_patient(0), 3)[1:2]
+    patient = phantom_cases([0])[0]()
+    own, pose = sampler_on(torch.device("cpu"), patient, 0), motion("liver_sweep", patient, 3)[1:2]
     points, table = torch.tensor(PROBE.polar_points), torch.from_numpy(shuffle_table())
     shuffled = Shuffled(own)
     tissue = own.classes(points, pose)
@@ -120,6 +121,19 @@ DEGENERATE = {
 }
 
 
+def short_sweep(patient: Patient) -> Matrix:
+    """The ends of the slow sweep: 3 mm apart."""
+    return whole_sweep(patient)[[0, -1]]
+
+
+whole_sweep = stability.slow_sweep
+
+
+def untrained_reference() -> ReferenceSegmenter:
+    torch.manual_seed(0)
+    return ReferenceSegmenter(segmenter(reference_segmenter.LINES, 0.05))
+
+
 @pytest.fixture(scope="module")
 def one_scene() -> tuple[Scene, Frames]:
     """Four poses on a held-out phantom, and the physics frames there."""
@@ -127,12 +141,23 @@ def one_scene() -> tuple[Scene, Frames]:
     return scene, held_out.drawn(scene.simulator, scene.poses, None)
 
 
+@pytest.fixture(scope="module")
+def of_physics(one_scene: tuple[Scene, Frames]) -> Findings:
+    """What is measured of these frames."""
+    found = Findings()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stability, "slow_sweep", short_sweep)
+        measure.measure(one_scene[0], None, untrained_reference(), found, one_scene[1])
+    return found
+
+
 @pytest.mark.parametrize("kind", DEGENERATE)
 def test_a_degenerate_generator_fails(
-    kind: str, one_scene: tuple[Scene, Frames], artifact: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, one_scene: tuple[Scene, Frames], of_physics: Findings, artifact: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Flat grey, noise, a picture of the labels, and one good frame for every pose."""
     scene, physics = one_scene
+    monkeypatch.setattr(stability, "slow_sweep", short_sweep)
 
     def drawn(simulator: Simulator, poses: Matrix, generator: Generator | None) -> Frames:
         if generator is None:
@@ -148,13 +173,8 @@ def test_a_degenerate_generator_fails(
     real_drawn = held_out.drawn
     monkeypatch.setattr(held_out, "drawn", drawn)
     monkeypatch.setattr(held_out, "drawn_shuffled", lambda scene, generator, chosen: degenerate(len(scene.poses)))
-    sweep = stability.slow_sweep(scene.simulator.patient)[:2]
-    monkeypatch.setattr(stability, "slow_sweep", lambda patient: sweep)
-    torch.manual_seed(0)
-    reference = ReferenceSegmenter(segmenter(reference_segmenter.LINES, 0.05))
-    found = {name: Findings() for name in ("physics", kind)}
-    for name, generator in (("physics", None), (kind, load_generator(artifact))):
-        measure.measure(scene, generator, reference, found[name], physics)
+    found = {"physics": of_physics, kind: Findings()}
+    measure.measure(scene, load_generator(artifact), untrained_reference(), found[kind], physics)
     met = {text: met for text, _, met in criteria.criteria(criteria.Report(found, {}), kind)}
     assert met[DEGENERATE[kind]] is False, met
 
@@ -222,9 +242,9 @@ def artifact(tmp_path: Path) -> Path:
 
 def test_all_of_it_for_an_untrained_generator(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluate, "TIMED", 1)
-    torch.manual_seed(0)
+    monkeypatch.setattr(stability, "slow_sweep", short_sweep)
     found = evaluate.evaluate([load_generator(artifact)], tmp_path, seeds=[2000], count=2,
-                              reference=ReferenceSegmenter(segmenter(reference_segmenter.LINES, 0.05)))  # fmt: skip
+                              reference=untrained_reference())  # fmt: skip
     assert list(found.findings) == ["physics", "untrained"]
     assert found.deterministic == {"physics": True, "untrained": True}
     physics, own = (criteria.means(found.findings[name]) for name in ("physics", "untrained"))
@@ -244,13 +264,14 @@ def test_real_frames_stand_beside(shared_data: Path) -> None:
     seen = evaluate.real_frames(folder, (0, 102), 12, known_fan(folder))
     assert real.image.shape == (7, PROBE.samples, PROBE.scan_lines)
     found = made()
-    torch.manual_seed(0)
-    reference = ReferenceSegmenter(segmenter(reference_segmenter.LINES, 0.05))
+    reference = untrained_reference()
     for name in found.findings:  # the real frames in the place of simulated ones
-        found.findings[name].features = reference.features(real.image.double().numpy(), real.valid.numpy())
+        found.findings[name] = replace(evaluate.real_findings(real, reference), rows=found.findings[name].rows)
     evaluate.add_real(found, reference, real, seen)
     kid = found.kid["own"]
     assert abs(kid.value) < found.kid["real, other frames of the sweep"].value + 1e-2
+    assert found.grey["own"] == 0 < found.grey[evaluate.OTHERS] < 20
+    assert found.frd["own"] < -5 < found.frd[evaluate.OTHERS]
     assert sorted(found.real_blocks) == [35.0, 50.0, 65.0, 80.0]
     assert found.real_greys is not None
     assert 40 < np.median(np.concatenate(found.real_greys.greys[3])) < 65  # liver, 45 to 60 mm deep

@@ -16,6 +16,7 @@ from scyclegan_train import export as command
 from scyclegan_train.config import Config
 from scyclegan_train.data.grid_renderer import GridRenderer
 from scyclegan_train.data.inputs import Inputs
+from scyclegan_train.data.patient_source import phantom_cases
 from scyclegan_train.data.samples import CtBatch
 from scyclegan_train.method import feeding, losses
 from scyclegan_train.method.translator import frozen
@@ -27,7 +28,6 @@ from us_sim.core.errors import ArtifactError
 from us_sim.core.generator.artifact import load_generator, load_network
 from us_sim.core.generator.card import Card
 from us_sim.core.generator.encoding import decode, encode
-from us_sim.core.patient.patient import builtin_patient
 from us_sim.core.robot.motion import motion
 from us_sim.core.sampling.sampler import sampler_on
 from us_sim.core.simulator import Simulator
@@ -78,7 +78,7 @@ def test_the_simulator_draws_what_the_network_drew(run: tuple[Config, Path], tmp
     made, folder = run
     export(folder, tmp_path / "g.safetensors")
     generator = load_generator(tmp_path / "g.safetensors")
-    card, patient = generator.card, builtin_patient()
+    card, patient = generator.card, phantom_cases([0])[0]()
     pose = motion("liver_sweep", patient, 3)[1:2]
     body = sampler_on(torch.device("cpu"), patient, 0)
     ct = GridRenderer(card, torch.device("cpu")).ct(body, body, patient, pose, [0])
@@ -102,7 +102,8 @@ def test_the_command_takes_a_run_or_a_checkpoint(
 ) -> None:
     _, folder = run
     target = tmp_path / "a.safetensors"
-    assert command.main([str(folder), str(target), "--data", "phantoms (seeds 0-99):Apache-2.0"]) == 0
+    for data in ("other:CC0", "phantoms (seeds 0-99):Apache-2.0"):  # the second replaces the first
+        assert command.main([str(folder), str(target), "--data", data]) == 0
     assert load_generator(target).card.training_data == ({"name": "phantoms (seeds 0-99)", "licence": "Apache-2.0"},)
     assert "a.safetensors: polar" in capsys.readouterr().out
     other = tmp_path / "b.safetensors"
@@ -130,7 +131,7 @@ def test_the_segmenter_finds_what_it_found_in_training(run: tuple[Config, Path],
 def test_the_node_shows_it_what_the_training_showed(run: tuple[Config, Path]) -> None:
     """The frame brought back to the card's grid, against the training's image of the same pose."""
     card = run[0].generator.card()
-    patient = builtin_patient()
+    patient = phantom_cases([0])[0]()
     pose = motion("liver_sweep", patient, 3)[1:2]
     us = GridRenderer(card, torch.device("cpu")).us(sampler_on(torch.device("cpu"), patient, 0), patient, pose, [0])
     expected = losses.masked(feeding.us_image(us.image), us.valid)[0, 0]
@@ -218,5 +219,12 @@ def test_what_cannot_be_exported_is_named(tmp_path: Path, capsys: pytest.Capture
         export(tmp_path, tmp_path / "x.safetensors")
     assert command.main([str(tmp_path), str(tmp_path / "x.safetensors")]) == 2
     assert "holds no checkpoint" in capsys.readouterr().err
+    (tmp_path / "x.md").write_text("my notes")
+    assert command.main([str(tmp_path), str(tmp_path / "x.safetensors")]) == 2
+    assert "x.md: is there already and was not written by scyclegan_train export" in capsys.readouterr().err
+    (tmp_path / "x.md").rename(tmp_path / "y.safetensors")
+    assert command.main([str(tmp_path), str(tmp_path / "y.safetensors")]) == 2
+    assert "y.safetensors: is there already and was not written by" in capsys.readouterr().err
+    assert (tmp_path / "y.safetensors").read_text() == "my notes"
     assert command.main([str(tmp_path), str(tmp_path / "x.safetensors"), "--data", "no licence"]) == 2
     assert "--data no licence: expected NAME:LICENCE" in capsys.readouterr().err

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ import torch
 from safetensors import safe_open
 from scipy.ndimage import map_coordinates
 from tests.core.patients import box_patient
+from tests.train.forks import Forks
 from tests.train.synthetic import TinyCt
 from tests.train.tiny import tiny_card
 
 from scyclegan_train.config_file import load_config
 from scyclegan_train.data.cases import CtCase, find_cases, read_list, shard_of
-from scyclegan_train.data.cutting import drawn_cases, slices_of, transverse_poses
+from scyclegan_train.data.cutting import Cut, drawn_cases, prepare_case, slices_of, transverse_poses
 from scyclegan_train.data.faults import DataError, Faults
 from scyclegan_train.data.slices import PreparedCt, about_slices, write_slices
 from scyclegan_train.data.splits import split_of
@@ -258,28 +259,53 @@ def test_processes_make_the_same_as_one(tmp_path: Path, scans: Path, config: Pat
     assert equal(contents(tmp_path), contents(whole))
 
 
-KILLED = """
-import os, signal, sys
-from scyclegan_train import prepare
-
-done, replace = [], os.replace
-
-def replace_and_die(source, target):
-    if str(target).endswith(".safetensors"):
-        done.append(target)
-        if len(done) == 3:
-            os.kill(os.getpid(), signal.SIGKILL)
-    replace(source, target)
-
-os.replace = replace_and_die  # which paths use too
-prepare.main(sys.argv[1:])
-"""
+def killed_in_the_middle(case: CtCase, cut: Cut, told: Path) -> tuple[str, tuple[str, ...]]:
+    """`prepare_case` in a worker; the first is killed -9 when its file is written, but not yet in its place."""
+    try:
+        told.touch(exist_ok=False)
+    except FileExistsError:
+        return prepare_case(case, cut)
+    Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment,method-assign]
+    return prepare_case(case, cut)
 
 
-def test_after_a_kill_it_goes_on_where_it_was(tmp_path: Path, scans: Path, config: Path, whole: Path) -> None:
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, *arguments(scans, config, tmp_path)], capture_output=True, timeout=120
-    )
+def test_two_workers_of_which_one_is_killed_write_the_same_bytes(
+    tmp_path: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("distributed", reason="Dask is not installed: extra cluster")
+    config = tmp_path / "tiny.yaml"
+    config.write_text("{generator: {pixels: 32}, prepare: {poses: transverse}}")
+    assert prepare(scans, config, tmp_path / "one") == 0
+    killed = partial(killed_in_the_middle, told=tmp_path / "killed")
+    monkeypatch.setattr("scyclegan_train.prepare.prepare_case", killed)
+    assert prepare(scans, config, tmp_path / "two", "--workers", "2") == 0
+    assert (tmp_path / "killed").exists()
+    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert len(files) == CASES + 1
+    assert sorted(path.name for path in (tmp_path / "two").iterdir() if not is_partial(path)) == files
+    assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in files)
+
+
+def killed_at_the_third_file(*given: str) -> int:
+    """`prepare` in a process that is killed -9 when its third file is written, but not yet in its place."""
+    done, replace = list[object](), os.replace
+
+    def replace_and_die(source: str, target: str) -> None:
+        if str(target).endswith(".safetensors"):
+            done.append(target)
+            if len(done) == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+        replace(source, target)
+
+    os.replace = replace_and_die  # type: ignore[assignment]  # which paths use too
+    return main(list(given))
+
+
+def test_after_a_kill_it_goes_on_where_it_was(
+    forks: Forks, tmp_path: Path, scans: Path, config: Path, whole: Path
+) -> None:
+    given = arguments(scans, config, tmp_path)
+    [killed] = forks.run("tests.train.test_prepare", "killed_at_the_third_file", [given])
     assert killed.returncode == -signal.SIGKILL
     assert len(contents(tmp_path)) == 2  # the third was written, but not yet in its place
     before = {p: p.stat().st_mtime_ns for p in tmp_path.glob("*.safetensors") if not is_partial(p)}
@@ -319,20 +345,20 @@ def test_bad_scans_are_named_and_left_out(tmp_path: Path, config: Path, capsys: 
 def test_strict_stops_at_a_bad_scan(tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_case(tmp_path / "images", tmp_path / "labels", "Case_00000", 0)
     (tmp_path / "images" / "Case_00000_0000.nii.gz").write_bytes(b"damaged")
-    assert prepare(tmp_path, config, tmp_path / "out", "--strict") == 1
+    assert prepare(tmp_path, config, tmp_path / "out", "--strict") == 2
     assert "prepare: " in capsys.readouterr().err
 
 
 def test_nothing_usable_is_a_failure(tmp_path: Path, config: Path) -> None:
     write_case(tmp_path / "images", tmp_path / "labels", "Case_00000", 0)
     (tmp_path / "images" / "Case_00000_0000.nii.gz").write_bytes(b"damaged")
-    assert prepare(tmp_path, config, tmp_path / "out") == 1
+    assert prepare(tmp_path, config, tmp_path / "out") == 2
 
 
 def test_scans_that_are_all_left_out_are_an_error(
     scans: Path, tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(scans / "images"), "--config", str(config), "--out", str(tmp_path)]) == 1
+    assert main([str(scans / "images"), "--config", str(config), "--out", str(tmp_path)]) == 2
     told = " ".join(capsys.readouterr().err.split())
     assert "Case_00000_0000.nii.gz: has no label map Case_00000.nii.gz" in told
     assert "no scan can be used, for the reasons above; label maps in another folder are given by --labels" in told
@@ -345,15 +371,23 @@ def test_labels_of_another_patient_are_named(tmp_path: Path, config: Path, capsy
     far[:3, 3] += 900
     mask = (volume.tissue == T.LIVER).astype(np.uint8)
     nibabel.save(nibabel.Nifti1Image(mask, far), tmp_path / "labels" / "Case_00000.nii.gz")
-    assert prepare(tmp_path, config, tmp_path / "out") == 1
+    assert prepare(tmp_path, config, tmp_path / "out") == 2
     assert "Case_00000" in capsys.readouterr().err
 
 
 def test_slices_of_another_recipe_are_not_mixed_in(
     scans: Path, config: Path, whole: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert prepare(scans, config, whole, "--seed", "3") == 1
+    assert prepare(scans, config, whole, "--seed", "3") == 2
     assert "slices were made with other seed; give another folder" in capsys.readouterr().err
+
+
+def test_files_of_somebody_else_are_not_replaced(scans: Path, config: Path, tmp_path: Path,
+                                                 capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    (tmp_path / "Case_00001.safetensors").write_bytes(b"weights")
+    assert prepare(scans, config, tmp_path) == 2
+    assert "holds Case_00001.safetensors, which prepare did not write; give another folder" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["Case_00001.safetensors"]
 
 
 def test_slices_of_another_grid_are_refused(whole: Path) -> None:
@@ -463,7 +497,7 @@ def test_impossible_shards_are_refused(shard: str) -> None:
 
 
 def test_one_kind_of_input_has_to_be_given(tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--out", str(tmp_path), "--config", str(config)]) == 1
+    assert main(["--out", str(tmp_path), "--config", str(config)]) == 2
     assert "give either a folder of images or --list" in capsys.readouterr().err
 
 

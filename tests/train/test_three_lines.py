@@ -61,6 +61,7 @@ def documented() -> list[list[str]]:
     text = (ROOT / "docs" / "training.md").read_text()
     [block] = re.findall(r"The paper's set, its run and its augmented set.*?```bash\n(.*?)```", text, re.DOTALL)
     assert len(block.splitlines()) == 3
+    assert f"```bash\n{block}```" in (ROOT / "ros2_ws/src/scyclegan_train/README.md").read_text()
     return [
         shlex.split(part.split("scyclegan_train ", 1)[1]) for line in block.splitlines() for part in line.split("&&")
     ]

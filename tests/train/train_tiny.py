@@ -1,11 +1,9 @@
-"""A tiny run in a process of its own, to be killed, resumed, or one of several: python train_tiny.py <json>."""
+"""A tiny run, here or in a process of its own, to be killed and resumed."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,7 +44,6 @@ def run(folder: Path, sections: dict[str, Any], resume: bool | Path = False, end
     return train(made, inputs, folder, fabric, resume)
 
 
-if __name__ == "__main__":
-    given = json.loads(sys.argv[1])
-    ended = run(Path(given.pop("folder")), given.pop("sections"), **given)
-    raise SystemExit(0 if ended else 130)
+def command(folder: str, sections: dict[str, Any], end_at: int, number: int) -> int:
+    """The same in a process; returns its exit status."""
+    return 0 if run(Path(folder), sections, end_at=end_at, number=number) else 130

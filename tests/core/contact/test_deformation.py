@@ -14,7 +14,16 @@ from scipy.ndimage import minimum_filter1d, uniform_filter1d
 from tests.core.patients import HALF_BOX, grid_points, on_the_box, patient_of
 
 from us_sim.core.contact import deformation
-from us_sim.core.contact.deformation import LATERAL_MARGIN, MOST, Displacement, displacement, move, sources
+from us_sim.core.contact.deformation import (
+    LATERAL_MARGIN,
+    MOST,
+    Displacement,
+    displacement,
+    move,
+    nodes_of,
+    sources,
+    tables_of,
+)
 from us_sim.core.contact.indentation import REACH, Indentation, face_of, indentation
 from us_sim.core.geometry.probe import PRESETS, ProbeGeometry, ProbeKind
 from us_sim.core.geometry.transforms import Matrix, apply
@@ -66,7 +75,7 @@ def source(field: Displacement, points: Array) -> Array:
 def shift(field: Displacement, points: Array) -> Array:
     """The table's own formula in float64: u at (..., 3) points."""
     table = torch.from_numpy(field.table.astype(np.float64))
-    return points - move(field.left, field.step, table, torch.from_numpy(points)).numpy()
+    return points - move(field.left, field.step, table[None], torch.from_numpy(points))[0].numpy()
 
 
 def plane(probe: ProbeGeometry, y: float = 0.0) -> Array:
@@ -223,10 +232,14 @@ def test_tensors_and_compiled_loop_agree(liver: Patient) -> None:
     for probe in (CURVED, FLAT):
         field = field_of(liver, probe, on_the_box(pressed=9.0))
         points = torch.tensor(probe.polar_points)
-        table = torch.from_numpy(field.table)
-        torch.testing.assert_close(move(field.left, field.step, table, points), field.source(points), atol=2e-3, rtol=0)
-        points[..., 1] = 2.0
-        torch.testing.assert_close(move(field.left, field.step, table, points), field.source(points), atol=2e-3, rtol=0)
+        nodes, tables = nodes_of(probe), torch.from_numpy(tables_of([field, None]))
+        assert nodes == (field.left, field.step)
+        for y in (0.0, 2.0):
+            points[..., 1] = y
+            torch.testing.assert_close(move(*nodes, tables, points), sources(nodes, tables, points), atol=2e-3, rtol=0)
+        assert torch.equal(sources(nodes, tables, points)[0], field.source(points))
+        assert torch.equal(move(*nodes, tables, points)[1], points)
+    assert tables_of([None, None]) is None
 
 
 def test_on_cuda_it_is_the_same(liver: Patient) -> None:
@@ -243,7 +256,8 @@ def test_all_that_is_sampled_moves_together(plated: Patient) -> None:
     sampler = CpuSampler(plated, 0)
     pose = on_the_box(pressed=9.0)
     field = field_of(plated, FLAT, pose)
-    moved = MovedSampler(sampler, lambda points: sources([None, field], points))
+    tables = torch.from_numpy(tables_of([None, field]))
+    moved = MovedSampler(sampler, lambda points: sources(nodes_of(FLAT), tables, points))
     poses, points = np.stack([pose, pose]), torch.tensor(FLAT.polar_points)
     hu, tissue = moved.slice(points, poses, THIN)
     expected_hu, expected_tissue = sampler.slice(field.source(points), pose[None], THIN)

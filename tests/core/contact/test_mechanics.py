@@ -9,13 +9,12 @@ import pytest
 import torch
 from tests.core.patients import box_patient, on_the_box
 
-from us_sim.core.compute.lattice import Lattice
 from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.errors import ConfigError, PoseError
 from us_sim.core.frame import Frame
 from us_sim.core.geometry.probe import PRESETS, ProbeGeometry, ProbeKind
 from us_sim.core.geometry.transforms import apply, rigid
-from us_sim.core.patient.breathing import Mobility, breathe, inspired, mobility_of, phase_at
+from us_sim.core.patient.breathing import Mobility, MobilityOnDevice, inspired, mobility_of, phase_at
 from us_sim.core.patient.patient import Patient
 from us_sim.core.simulator import Simulator
 from us_sim.core.tissue import TissueClass
@@ -154,11 +153,13 @@ def test_the_motion_is_one_of_the_patient_wherever_the_probe_stands(patient: Pat
 def test_compiled_and_tensors_agree(patient: Patient) -> None:
     mobility: Mobility = patient.mobility
     points, pose = torch.tensor(PRESETS["c5_2"].polar_points), on_the_box()
-    motion = 12.0 * (pose[:3, :3].T @ np.array([0, 0.25, -1.0]))
-    lattice = Lattice(mobility.share.shape, torch.device("cpu"))
-    share = torch.from_numpy(mobility.share).flatten()
-    tensors = breathe(share, lattice, mobility.grid_from_ct @ pose, motion, points)
-    torch.testing.assert_close(tensors, mobility.source(points, pose, 12.0), atol=2e-3, rtol=0)
+    poses = torch.from_numpy(np.stack([pose, on_the_box(pressed=9.0)]))
+    caudal, each = torch.tensor([12.0, 5.0], dtype=torch.float64), points.expand(2, *points.shape)
+    tensors = MobilityOnDevice(mobility, torch.device("cpu")).breathe(poses, caudal, each.reshape(2, -1, 3))
+    compiled = mobility.sources(each, poses, caudal)
+    torch.testing.assert_close(tensors.reshape(each.shape), compiled, atol=2e-3, rtol=0)
+    assert torch.equal(compiled[0], mobility.source(points, pose, 12.0))
+    assert not torch.equal(compiled[0], compiled[1])
 
 
 def test_a_patient_without_bone_breathes(patient: Patient) -> None:

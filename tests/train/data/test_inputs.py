@@ -19,16 +19,16 @@ from scyclegan_train.data.checks import check_masks, check_pairs, check_sources
 from scyclegan_train.data.cutting import slices_of
 from scyclegan_train.data.faults import DataError
 from scyclegan_train.data.inputs import Inputs, expanded, open_inputs
+from scyclegan_train.data.patient_source import phantom_cases
 from scyclegan_train.data.repeated import Repeated
 from scyclegan_train.data.samples import REAL, CtBatch, UsBatch
 from scyclegan_train.data.slices import recipe_of, write_recipe, write_slices
 from scyclegan_train.data.sources import Mixed
 from us_sim.core.errors import ConfigError
 from us_sim.core.generator.card import Card
-from us_sim.core.patient.patient import builtin_patient
 
 CT: dict[str, Any] = {"kind": "phantoms", "seeds": [0, 1], "samples": 4}
-US: dict[str, Any] = {"kind": "phantoms", "seeds": [1, 2], "samples": 4}
+US: dict[str, Any] = {"kind": "phantoms", "seeds": [0, 1], "samples": 4}
 
 
 def card() -> Card:
@@ -71,8 +71,15 @@ def test_a_folder_of_frames_is_resampled_by_its_fan_and_cut_to_a_range(frames: P
     assert sorted(round(float(i[v].mean()) / 10) for i, v in zip(us.image, us.valid, strict=True)) == [6, 7]
 
 
+def test_without_weights_all_frames_are_drawn_alike(frames: Path) -> None:
+    folder: dict[str, Any] = {"kind": "frames", "path": str(frames), "weight": 0}
+    us = opened([CT], [{**folder, "frames": [0, 1]}, {**folder, "frames": [1, 5]}]).us.batch(range(200))
+    found = [round(float(image[where].mean()) / 10) - 4 for image, where in zip(us.image, us.valid, strict=True)]
+    assert [found.count(number) for number in range(5)] == pytest.approx([40] * 5, abs=18)  # three SD
+
+
 def test_slices_on_disk_are_read_by_split(tmp_path: Path) -> None:
-    made = slices_of(builtin_patient(), card(), "skin", 3, 0)
+    made = slices_of(phantom_cases([0])[0](), card(), "skin", 3, 0)
     write_recipe(tmp_path, recipe_of(card(), "skin", 3, 0))
     write_slices(tmp_path / "a.safetensors", made, {"patient": "a", "split": "train", "ct": "a.nii.gz"})
     inputs = opened([{"kind": "prepared", "path": str(tmp_path), "augment": True}], [US])
@@ -208,7 +215,7 @@ REAL_FRAMES = {"kind": "frames", "path": "x"}
         ({**CT, "kind": "frames"}, US, r"kind 'frames' gives no CT; expected phantoms, patient or prepared"),
         (CT, {**US, "kind": "patient"}, r"kind 'patient' gives no ultrasound; expected phantoms, frames, aus or rus"),
         ({"kind": "nothing"}, US, r"kind is 'nothing'; expected one of phantoms, patient"),
-        ({**CT, "weight": 0}, US, r"weight is 0.0; expected 1e-06 to 1e\+06"),
+        ({**CT, "weight": -1}, US, r"weight is -1.0; expected 0 to 1e\+06"),
         (
             CT,
             {**REAL_FRAMES, "seeds": [0, 5]},

@@ -57,7 +57,7 @@ def test_the_teacher_is_fed_as_its_card_says() -> None:
 def test_a_source_with_a_teacher_gives_its_pictures_as_twins(tmp_path: Path) -> None:
     save_generator(tmp_path / "big.safetensors", build(LARGER), LARGER)
     ct = {"kind": "phantoms", "seeds": [0, 1], "samples": 2}
-    us = [{"kind": "phantoms", "seeds": [1, 2], "samples": 2}]
+    us = [{"kind": "phantoms", "seeds": [0, 1], "samples": 2}]
 
     def twins(source: dict[str, Any]) -> torch.Tensor:
         data: DataConfig = from_mapping(Config, {"data": {"ct": [source], "us": us}}, "test").data

@@ -20,6 +20,10 @@ def test_fully_developed_speckle_has_m_of_one_and_compounding_raises_it() -> Non
     assert nakagami(looks.mean(axis=0))[0] > 4
 
 
+def test_an_envelope_that_does_not_vary_has_no_finite_m() -> None:
+    assert nakagami(np.full(200, 0.5)) == (np.inf, 0.25)
+
+
 def test_log_compression_is_undone() -> None:
     envelope = np.array([1.0, 0.1, 0.01])
     grey = 255 * (1 + 20 * np.log10(envelope) / 60)

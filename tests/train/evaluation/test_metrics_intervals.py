@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from scyclegan_train.evaluation.intervals import clustered, kid, kid_interval
+from scyclegan_train.evaluation.intervals import clustered, frechet, kid, kid_interval
 
 
 def test_patients_count_alike_however_many_frames_they_have() -> None:
@@ -54,3 +54,13 @@ def test_kid_interval_tells_same_from_different() -> None:
     assert near.low < 0 < near.high
     assert near.high < far.low < far.value < far.high
     assert math.isnan(kid_interval(frames[:2], same).low)
+
+
+def test_frechet_distance_of_known_normal_distributions() -> None:
+    """Means 3 apart and standard deviations 1 and 2 on each of 2 axes: 9 + 2 · (1 + 4 − 2 · 2) = 11."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((200_000, 2)), 2 * rng.standard_normal((200_000, 2)) + [3, 0]
+    assert frechet(x, y) == pytest.approx(11, rel=0.02)
+    assert frechet(x, x) == pytest.approx(0, abs=1e-6)
+    few = rng.standard_normal((4, 9))  # fewer samples than features
+    assert frechet(few, few) == pytest.approx(0, abs=1e-6)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from scyclegan_train.data.patient_source import phantom_cases
 from scyclegan_train.evaluation import held_out, stability
 from us_sim.core.assembly import open_generator
-from us_sim.core.patient.patient import builtin_patient
 from us_sim.core.simulator import Simulator
 
 SHIPPED = ("abdomen", "abdomen_lite")
@@ -16,7 +16,7 @@ SHIPPED = ("abdomen", "abdomen_lite")
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_slow_sweep_changes_no_more_than_speckle_does(name: str) -> None:
     """0.6 mm a frame, the known motion taken out: what is left is speckle, and physics has as much of it."""
-    patient, generator = builtin_patient(3), open_generator(name, "cpu")
+    patient, generator = phantom_cases([3])[0](), open_generator(name, "cpu")
     drawing = Simulator(patient, generator.card.probe, renderer="generator", generator=generator, device="cpu")
     poses = stability.slow_sweep(patient)
     visible = held_out.scene(patient, poses, np.ones(len(poses), bool), drawing.probe).visible
@@ -31,7 +31,7 @@ def test_a_slow_sweep_changes_no_more_than_speckle_does(name: str) -> None:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_still_probe_gives_identical_frames(name: str) -> None:
-    patient, generator = builtin_patient(3), open_generator(name, "cpu")
+    patient, generator = phantom_cases([3])[0](), open_generator(name, "cpu")
     drawing = Simulator(patient, generator.card.probe, renderer="generator", generator=generator, device="cpu")
     here, there = stability.slow_sweep(patient)[[0, -1]]
     first, *others = (drawing.render(pose, ct_slice=False, labels=False).image for pose in (here, there, here, here))

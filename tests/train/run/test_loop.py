@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ import torch
 from lightning_fabric import Fabric
 from PIL import Image
 from rich.console import Console
+from tests.train.forks import Forks
 from tests.train.synthetic import batches, config
 from tests.train.train_tiny import run
 from torch import Tensor, nn
@@ -29,17 +29,6 @@ from scyclegan_train.run.loggers import open_logger
 from scyclegan_train.run.loop import TrainingStopped
 from scyclegan_train.run.tally import Tally
 from us_sim.core.errors import ConfigError
-
-ROOT = Path(__file__).resolve().parents[3]
-
-
-def tiny_process(folder: Path, sections: dict[str, Any], **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run train_tiny in a process of its own."""
-    given = json.dumps({"folder": str(folder), "sections": sections, **options})
-    paths = [ROOT, ROOT / "ros2_ws/src/us_sim", ROOT / "ros2_ws/src/scyclegan_train"]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))}
-    command = [sys.executable, str(ROOT / "tests/train/train_tiny.py"), given]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -148,8 +137,9 @@ def test_means_are_over_the_steps_since_the_last_entry() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(tmp_path: Path, number: int) -> None:
-    ended = tiny_process(tmp_path, {"loop": {"checkpoint_every": 1000}}, end_at=6, number=number)
+def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(forks: Forks, tmp_path: Path, number: int) -> None:
+    given = str(tmp_path), {"loop": {"checkpoint_every": 1000}}, 6, number
+    [ended] = forks.run("tests.train.train_tiny", "command", [given])
     assert ended.returncode == 130, ended.stderr
     assert f"Stopped after step 7. To continue: train --resume {tmp_path}" in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -198,9 +188,39 @@ def test_another_logger_gets_the_same_losses(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])
 def test_a_logger_that_is_not_installed_is_named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(ConfigError, match=f"logger is '{name}', which needs packages .*pip install lightning {name}"):
+    wanted = rf"logger is '{name}', which needs packages .*pip install 'scyclegan_train\[{name}\]'"
+    with pytest.raises(ConfigError, match=wanted):
         open_logger(name, tmp_path)
     assert open_logger("", tmp_path) is None
+
+
+class Opened:
+    """In the place of a logger of Lightning; mlflow's does not open where its server is gone."""
+
+    def __init__(self, **options: str) -> None:
+        self.options = options
+
+    @property
+    def experiment(self) -> str:
+        if self.options.get("tracking_uri", "").startswith("http"):
+            raise OSError("no answer")
+        return "open"
+
+
+def test_loggers_write_into_the_folder_of_the_run_or_to_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loggers = SimpleNamespace(WandbLogger=Opened, MLFlowLogger=Opened)
+    for name, module in (("wandb", loggers), ("mlflow", loggers), ("lightning.pytorch.loggers", loggers)):
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    folder = tmp_path / "run"
+    assert open_logger("wandb", folder).options == {"name": "run", "project": "scyclegan", "save_dir": str(folder)}
+    made = open_logger("mlflow", folder).options
+    assert (made["run_name"], made["tracking_uri"]) == ("run", f"sqlite:///{folder}/mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://gone:5000")
+    with pytest.raises(ConfigError, match=r"logger is 'mlflow', which does not open \(no answer\); log in, start its"):
+        open_logger("mlflow", folder)
 
 
 def test_without_a_terminal_every_loss_is_printed(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.train.run.test_loop import tiny_process
+from tests.train.forks import Forks
 from tests.train.synthetic import config
 from tests.train.train_tiny import run
 
@@ -46,8 +46,8 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_killed_run_resumes_bit_for_bit(unbroken: Path, tmp_path: Path) -> None:
-    killed = tiny_process(tmp_path, SECTIONS, end_at=12)
+def test_a_killed_run_resumes_bit_for_bit(forks: Forks, unbroken: Path, tmp_path: Path) -> None:
+    [killed] = forks.run("tests.train.train_tiny", "command", [(str(tmp_path), SECTIONS, 12, signal.SIGKILL)])
     assert killed.returncode == -signal.SIGKILL
     assert checkpoints(tmp_path / "checkpoints")[-1].name == "step_0000010"
     assert [step for step, _ in losses(tmp_path)] == [2, 3, 4, 6, 9, 12]

@@ -38,7 +38,7 @@ class GeneratorConfig(Checked):
     width: float = setting(1.0, "factor on the number of filters; 1 is the paper's", 0.05, 4)
     norm: str = setting("instance", "normalisation", choices=("instance", "batch"))
     pixels: int = setting(256, "width and height of the cartesian grid", 32, 1024)
-    scan_lines: int = setting(160, "of the polar grid", 16, 1024)
+    scan_lines: int = setting(160, "of the polar grid", 24, 1024)
     samples: int = setting(384, "of a scan line", 32, 4096)
 
     def card(self) -> Card:
@@ -167,7 +167,7 @@ class SourceConfig(Checked):
         "phantoms", "phantoms by seed; one patient's CT; slices written by `prepare`; AUS or RUS; a folder of frames",
         choices=("phantoms", "patient", "prepared", "aus", "rus", "frames"),
     )  # fmt: skip
-    weight: float = setting(1.0, "fraction of the samples", 1e-6, 1e6)
+    weight: float = setting(1.0, "fraction of the samples; 0 for all of a domain: all its samples alike", 0, 1e6)
     path: str = setting("", "file or folder; ${NAME} is expanded from the environment")
     labels: str = setting("", "label map of a patient")
     masks: str = setting("", "folder of masks of a folder of frames, by the frames' names")
@@ -215,6 +215,9 @@ class DataConfig:
         for name in ("ct", "us"):
             if not getattr(self, name):
                 raise ConfigError(f"{name} has no source; expected at least one")
+            weights = [source.weight for source in getattr(self, name)]
+            if min(weights) == 0 < max(weights):
+                raise ConfigError(f"{name} has sources of weights {weights}; expected all 0, or none")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import yaml
 
 from scyclegan_train.config import Config
 from us_sim.core.errors import ConfigError
+from us_sim.core.user_files import parse_yaml, read_yaml
 
 CONFIGS = Path(__file__).parent / "configs"
 Section = TypeVar("Section")
@@ -25,21 +26,31 @@ def load_config(path: str | Path, changes: typing.Sequence[str] = ()) -> Config:
         changes: `section.name=value` each, as on the command line; they win over the file.
 
     Raises:
-        ConfigError: no such file, not YAML, an unknown name, a value of the wrong type or outside its range.
+        ConfigError: no such file, no YAML, an unknown name, a value of the wrong type or outside its range.
     """
     file = Path(path) if Path(path).is_file() else CONFIGS / Path(path).name
     if not file.is_file():
         shipped = ", ".join(sorted(p.name for p in CONFIGS.glob("*.yaml")))
         raise ConfigError(f"{path}: no such file; give a path or one of {shipped}")
-    try:
-        data = yaml.safe_load(file.read_text()) or {}
-        if not isinstance(data, dict):
-            raise ConfigError(f"{file}: found {data!r}; expected names and values")
-        for change in changes:
-            _apply(data, change)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{file}: not YAML: {error}") from error
+    data = read_yaml(file, ConfigError) or {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{file}: found {data!r}; expected names and values")
+    for change in changes:
+        _apply(data, change)
     return from_mapping(Config, data, str(file))
+
+
+def config_of(text: str, where: str) -> Config:
+    """Return the configuration that a run wrote as YAML.
+
+    Args:
+        text: of `to_yaml`.
+        where: it comes from, for the message.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    return from_mapping(Config, parse_yaml(text, where, ConfigError), where)
 
 
 def to_yaml(config: Config) -> str:
@@ -98,10 +109,11 @@ def _apply(data: dict[str, Any], change: str) -> None:
     here: Any = data
     for section in sections:
         here = _inner(here, section, change)
+    value = parse_yaml(text, f"--set {change}", ConfigError)
     if isinstance(here, list):
-        here[_place(here, name, change)] = yaml.safe_load(text)
+        here[_place(here, name, change)] = value
     else:
-        here[name] = yaml.safe_load(text)
+        here[name] = value
 
 
 def _inner(here: Any, section: str, change: str) -> Any:

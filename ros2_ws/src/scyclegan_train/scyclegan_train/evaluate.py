@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from scyclegan_train.data.fans import FanGeometry, read_fan
 from scyclegan_train.data.frames import FrameFolder
 from scyclegan_train.data.inputs import known_fan
+from scyclegan_train.data.patient_source import phantom_cases
 from scyclegan_train.data.samples import UsBatch
-from scyclegan_train.evaluation import criteria, cycle, downstream, held_out, measure, report
+from scyclegan_train.evaluation import criteria, cycle, downstream, held_out, measure, radiomics, report
 from scyclegan_train.evaluation.fid import Inception, fid_table
 from scyclegan_train.evaluation.held_out import Scene
-from scyclegan_train.evaluation.intervals import kid_interval
-from scyclegan_train.evaluation.likeness import blocks_of, even_half, pooled
+from scyclegan_train.evaluation.intervals import frd, kid_interval
+from scyclegan_train.evaluation.likeness import blocks_of, even_half, grey_distance, pooled
 from scyclegan_train.evaluation.measure import Findings
 from scyclegan_train.evaluation.reference_segmenter import LINES, ReferenceSegmenter, open_reference
 from scyclegan_train.run.export import export
@@ -28,14 +29,15 @@ from scyclegan_train.run.panels import tiled
 from us_sim.core.command import as_command
 from us_sim.core.errors import ConfigError
 from us_sim.core.generator.artifact import Generator, load_generator
-from us_sim.core.patient.patient import builtin_patient
 from us_sim.core.physics.scan_conversion import conversion_grid, scan_convert
+from us_sim.core.robot.motion import motion
 from us_sim.core.simulator import Simulator
 from us_sim.core.tissue import CLASS_COLORS
 
 TIMED = 10  # frames that the speed is measured on
 SHOWN = 2  # patients in the figure
 THINNED = 2  # every second pixel of a frame is shown
+OTHERS = "real, other frames of the sweep"  # a distance of real from real, to read the others by
 SEEN_STEP = 4  # of the real frames that a generator may have seen, every fourth is compared: neighbours are alike
 
 
@@ -116,16 +118,24 @@ def on_pixels(real: UsBatch) -> NDArray[np.float64]:
 def add_real(result: criteria.Report, reference: ReferenceSegmenter, real: UsBatch, seen: UsBatch | None) -> None:
     """Add the metrics that need held-out real frames."""
     probe = LINES.probe
-    frames, where = real.image.double().numpy(), real.valid.numpy()
-    result.real_blocks = even_half(pooled(blocks_of(f.T, w.T, probe) for f, w in zip(frames, where, strict=True)))
-    result.real_greys = Findings()
-    measure.add_greys(result.real_greys, frames, where, probe.sample_depths)
-    features = [f for f in reference.features(frames, where) if len(f)]
-    for name, findings in result.findings.items():
-        result.kid[name] = kid_interval([f for f in findings.features if len(f)], features)
-    if seen is not None:
-        others = reference.features(seen.image.double().numpy(), seen.valid.numpy())
-        result.kid["real, other frames of the sweep"] = kid_interval([f for f in others if len(f)], features)
+    pairs = zip(real.image.double().numpy(), real.valid.numpy(), strict=True)
+    result.real_blocks = even_half(pooled(blocks_of(f.T, w.T, probe) for f, w in pairs))
+    own = result.real_greys = real_findings(real, reference)
+    sets = result.findings | ({OTHERS: real_findings(seen, reference)} if seen is not None else {})
+    for name, findings in sets.items():
+        cells = [[f for f in one.features if len(f)] for one in (findings, own)]
+        result.kid[name] = kid_interval(cells[0], cells[1])
+        result.frd[name] = frd(np.stack(findings.radiomics), np.stack(own.radiomics))
+        result.grey[name] = grey_distance(findings.greys_by_depth(), own.greys_by_depth())
+
+
+def real_findings(frames: UsBatch, reference: ReferenceSegmenter) -> Findings:
+    """What the distances between sets of frames are computed from, for frames along LINES."""
+    images, where = frames.image.double().numpy(), frames.valid.numpy()
+    found = Findings(features=reference.features(images, where))
+    found.radiomics = [radiomics.features(f, w) for f, w in zip(images, where, strict=True)]
+    measure.add_greys(found, images, where, LINES.probe.sample_depths)
+    return found
 
 
 def add_run(result: criteria.Report, name: str, run: Path, seeds: Sequence[int], count: int) -> None:
@@ -139,12 +149,11 @@ def add_run(result: criteria.Report, name: str, run: Path, seeds: Sequence[int],
 def milliseconds(generator: Generator | None) -> float:
     """Median time of a frame at the default probe, in ms, the first left out."""
     renderer = "physics" if generator is None else "generator"
-    simulator = Simulator(builtin_patient(0), renderer=renderer, generator=generator, device="cpu")
-    poses = held_out.phantom_scene(0, 2).poses
+    simulator = Simulator(phantom_cases([0])[0](), renderer=renderer, generator=generator, device="cpu")
     times = []
-    for i in range(TIMED + 1):
+    for pose in motion("liver_sweep", simulator.patient, TIMED + 1):
         start = time.perf_counter()
-        simulator.render(poses[i % 2], ct_slice=False, labels=False)
+        simulator.render(pose, ct_slice=False, labels=False)
         times.append(1000 * (time.perf_counter() - start))
     return float(np.median(times[1:]))
 

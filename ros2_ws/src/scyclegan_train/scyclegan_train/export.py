@@ -11,12 +11,15 @@ from scyclegan_train.run.model_card import write_model_card
 from scyclegan_train.run.onnx_file import write_onnx
 from us_sim.core.command import as_command
 from us_sim.core.errors import ConfigError
+from us_sim.core.files import check_replaceable
+
+NAME = "scyclegan_train export"
 
 
-@as_command("scyclegan_train export")
+@as_command(NAME)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command."""
-    parser = argparse.ArgumentParser(prog="scyclegan_train export", description=__doc__)
+    parser = argparse.ArgumentParser(prog=NAME, description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="folder of a checkpoint, or of a run: its latest is taken")
     parser.add_argument("target", type=Path, help="artifact to write, .safetensors")
     parser.add_argument("--data", action="append", default=[], metavar="NAME:LICENCE", help="a source trained on")
@@ -26,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--onnx", type=Path, metavar="FILE", help="write it as ONNX too, checked by onnxruntime")
     given = parser.parse_args(arguments)
     data = [_source(entry) for entry in given.data]
+    # Each holds what only this command writes: the card, or the model card's header.
+    check_replaceable(filter(None, (given.target, given.onnx)), "git_commit", ConfigError, NAME)
+    check_replaceable([given.target.with_suffix(".md")], "library_name: us_sim", ConfigError, NAME)
     card = export(given.checkpoint, given.target, data, half=given.half, network=given.network)
     write_model_card(given.target)
     if given.onnx is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,6 @@ from scyclegan_train.data.faults import DataError, Faults
 from scyclegan_train.data.slices import about_slices, write_recipe
 from us_sim.core.command import as_command
 from us_sim.core.compute.cluster import spread
-from us_sim.core.errors import UsSimError
 
 Done = tuple[CtCase, str, tuple[str, ...]]  # a case, its error, and notes from loading
 
@@ -43,11 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strict", action="store_true", help="stop at the first file that cannot be used")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Prepare all scans of a shard; those done before are kept. Returns the exit status.
+def run(options: argparse.Namespace) -> None:
+    """Prepare all scans of a shard; those done before are kept.
 
     Raises:
-        DataError: nothing to do, another recipe in the folder, or a fault while strict.
+        DataError: nothing that can be used, another recipe in the folder, or a fault while strict.
     """
     faults = Faults(options.strict)
     config = load_config(options.config)
@@ -76,19 +74,17 @@ def run(options: argparse.Namespace) -> int:
             faults.add(case.ct, reason)
             usable -= 1
     faults.report(console)
-    return 0 if usable or not mine else 1
+    if mine and not usable:
+        raise DataError("no scan can be used, for the reasons above")
 
 
 @as_command("scyclegan_train prepare")
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; errors are one line."""
-    parser = argparse.ArgumentParser(prog="prepare", description=__doc__)
+    """Run the command; 2 for what the user can mend."""
+    parser = argparse.ArgumentParser(prog="scyclegan_train prepare", description=__doc__)
     add_arguments(parser)
-    try:
-        return run(parser.parse_args(arguments))
-    except UsSimError as error:
-        print(f"prepare: {error}", file=sys.stderr)
-        return 1
+    run(parser.parse_args(arguments))
+    return 0
 
 
 def _prepared(cases: Sequence[CtCase], cut: Cut, workers: int, scheduler: str) -> Iterator[Done]:

@@ -128,11 +128,16 @@ def open_inputs(
     # Mixed sources are drawn alike in both domains: an epoch of either is as long as that of the longer one.
     length = max(sum(map(len, ct)), sum(map(len, us)))
     return Inputs(
-        ct[0] if len(ct) == 1 else Mixed(ct, [s.weight for s in config.ct], length=length, seed=seed),
-        us[0] if len(us) == 1 else Mixed(us, [s.weight for s in config.us], length=length, seed=seed),
+        ct[0] if len(ct) == 1 else Mixed(ct, _weights(ct, config.ct), length=length, seed=seed),
+        us[0] if len(us) == 1 else Mixed(us, _weights(us, config.us), length=length, seed=seed),
         batch, rank, world, any(not isinstance(given, Frames) or given.masked for given in frames),
         all(not isinstance(given, PreparedCt) or given.paired for given in slices),
     )  # fmt: skip
+
+
+def _weights(sources: Sequence[Source[Any]], configs: Sequence[SourceConfig]) -> list[float]:
+    """How often each is drawn from: by its weight, or without weights by its number of samples."""
+    return [config.weight or float(len(source)) for source, config in zip(sources, configs, strict=True)]
 
 
 class _Opener:

@@ -27,6 +27,13 @@ class _Batch:
         """Return the batch in pinned host memory, where there is a GPU to copy it to."""
         return self._each(Tensor.pin_memory) if torch.cuda.is_available() else self
 
+    def used_by(self, stream: torch.cuda.Stream) -> None:
+        """Keep the memory until a stream other than the one that it was made on has read it."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None:
+                value.record_stream(stream)
+
     def pick(self: AnyBatch, rows: Sequence[int]) -> AnyBatch:
         """Return the samples at the given rows, in that order."""
         return self._each(lambda value: value[list(rows)])

@@ -74,6 +74,9 @@ def write_recipe(folder: Path, recipe: Recipe) -> None:
         if different:
             raise DataError(f"{path}: slices were made with other {', '.join(different)}; give another folder")
         return
+    others = sorted(found.name for found in folder.glob("*.safetensors") if not is_partial(found))
+    if others:
+        raise DataError(f"{folder}: holds {others[0]}, which prepare did not write; give another folder")
     with atomic_write(path) as partial:
         partial.write_text(recipe.to_json())
 

@@ -23,6 +23,7 @@ class Report:
     Attributes:
         findings: by renderer; physics first.
         kid: of each renderer's liver views, and of seen real frames, to the held-out real frames.
+        frd, grey: FRD of the same sets, and distance of their grey levels by depth.
         real_blocks, real_greys: of the held-out real frames; empty without them.
         deterministic: by renderer.
         milliseconds, step: of a frame and of a step of its training, median, by renderer.
@@ -34,6 +35,8 @@ class Report:
     findings: dict[str, Findings]
     about: dict[str, Any]
     kid: dict[str, Interval] = field(default_factory=dict)
+    frd: dict[str, float] = field(default_factory=dict)
+    grey: dict[str, float] = field(default_factory=dict)
     real_blocks: Blocks = field(default_factory=dict)
     real_greys: Findings | None = None
     deterministic: dict[str, bool] = field(default_factory=dict)

@@ -8,11 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 from torch import Tensor
 
-from scyclegan_train.config import Config
-from scyclegan_train.config_file import from_mapping
+from scyclegan_train.config_file import config_of
 from scyclegan_train.data.patient_source import PatientCt, PatientUs, phantom_cases
 from scyclegan_train.method import losses
 from scyclegan_train.method.translator import Translator
@@ -38,7 +36,7 @@ def cycle_errors(run: Path, seeds: Sequence[int], count: int) -> list[dict[str, 
         CheckpointError: no checkpoint there, or a damaged one.
     """
     weights, text = read_weights(latest(run))
-    model = Translator(from_mapping(Config, yaml.safe_load(text), str(run)))
+    model = Translator(config_of(text, str(run)))
     if not (model.method.cycle_ct and model.method.cycle_us):
         return []
     for name, network in model.networks.items():

@@ -13,7 +13,7 @@ LEAST = 100  # samples: of fewer, m scatters by more than a tenth
 
 
 def nakagami(envelope: ArrayLike) -> tuple[float, float]:
-    """Return m and Ω by moments: Ω = E[R²], m = Ω² / Var[R²].
+    """Return m and Ω by moments: Ω = E[R²], m = Ω² / Var[R²], which is inf where nothing varies.
 
     Args:
         envelope: samples of one tissue at about one depth, of any shape, 0 or more; those that are not finite are left
@@ -29,7 +29,8 @@ def nakagami(envelope: ArrayLike) -> tuple[float, float]:
                          "envelope, 0 or more")  # fmt: skip
     power = samples**2
     omega = float(power.mean())
-    return omega**2 / max(float(power.var()), np.finfo(float).tiny), omega
+    spread = float(power.var())
+    return omega**2 / spread if spread else np.inf, omega
 
 
 def envelope_of(grey: ArrayLike, dynamic_range: float) -> np.ndarray:

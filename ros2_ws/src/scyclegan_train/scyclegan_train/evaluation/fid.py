@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.linalg import sqrtm
 from torch.nn import functional as F
 
+from scyclegan_train.evaluation.intervals import frechet
 from us_sim.core.errors import ConfigError
 
 SIZE = 299  # pixels, of Inception's input
@@ -47,18 +47,10 @@ class Inception:
         return torch.cat([self._network(part) for part in parts]).double().numpy()
 
 
-def fid(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """|μx − μy|² + tr(Σx + Σy − 2 (Σx Σy)^½) of (N, d) and (M, d) features; Heusel et al. 2017.
-
-    Biased upwards by few samples, so it compares only sets of as many: KID is the figure to read.
-    """
-    means, covariances = zip(*((f.mean(axis=0), np.cov(f, rowvar=False)) for f in (x, y)), strict=True)
-    root = np.real(sqrtm(covariances[0] @ covariances[1]))
-    return float(((means[0] - means[1]) ** 2).sum() + np.trace(covariances[0] + covariances[1] - 2 * root))
-
-
 def fid_table(inception: Inception, real: NDArray[np.float64], drawn: Mapping[str, Sequence[NDArray[np.float64]]]
               ) -> dict[str, float]:  # fmt: skip
-    """FID of each renderer's frames, (H, W) each, to the real ones."""
+    """FID of each renderer's frames, (H, W) each, to the real ones; read KID where frames are few."""
     wanted = inception.features(real)
-    return {name: fid(inception.features(np.stack(frames)), wanted) for name, frames in drawn.items() if len(frames)}
+    return {
+        name: frechet(inception.features(np.stack(frames)), wanted) for name, frames in drawn.items() if len(frames)
+    }

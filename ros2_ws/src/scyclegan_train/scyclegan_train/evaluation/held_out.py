@@ -11,19 +11,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scyclegan_train.data.grid_renderer import PENETRATED
+from scyclegan_train.data.patient_source import phantom_cases
 from scyclegan_train.data.poses import aims, draw_pose
 from us_sim.core.config import ImageSettings
 from us_sim.core.generator.artifact import Generator
 from us_sim.core.generator.renderer import LearnedRenderer
 from us_sim.core.geometry.probe import ProbeGeometry, preset
 from us_sim.core.geometry.transforms import Matrix
-from us_sim.core.patient.patient import Patient, builtin_patient
+from us_sim.core.patient.patient import Patient
 from us_sim.core.physics.b_mode import transmission
 from us_sim.core.physics.gel import with_gel
 from us_sim.core.physics.imaging import formation
 from us_sim.core.physics.scan_conversion import conversion_grid, scan_convert
 from us_sim.core.sampling.anatomy import Anatomy
-from us_sim.core.sampling.reslice import Beam, elevation_beam
+from us_sim.core.sampling.reslice import Beam, Poses, elevation_beam
 from us_sim.core.sampling.sampler import Sampler, Slice, sampler_on
 from us_sim.core.simulator import Simulator
 from us_sim.core.tissue import CLASS_COUNT
@@ -67,7 +68,7 @@ class Scene:
 
 def phantom_scene(seed: int, count: int, probe: ProbeGeometry = PROBE) -> Scene:
     """Poses on the phantom of a seed, every second one like those of the real frames."""
-    patient, rng = builtin_patient(seed), np.random.default_rng(seed)
+    patient, rng = phantom_cases([seed])[0](), np.random.default_rng(seed)
     where, liver = aims(patient), aims(patient, T.LIVER)
     views = np.arange(count) % 2 == 0
     poses = np.stack([draw_pose(rng, liver if view else where, probe, bool(view)) for view in views])
@@ -135,14 +136,14 @@ class Shuffled:
         self.device, self._sampler = sampler.device, sampler
         self._table = torch.from_numpy(shuffle_table()).to(sampler.device)
 
-    def slice(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Slice:
+    def slice(self, points: Tensor, ct_from_probe: Poses, beam: Beam) -> Slice:
         hu, tissue = self._sampler.slice(points, ct_from_probe, beam)
         return hu, self._table[tissue.long()]
 
-    def classes(self, points: Tensor, ct_from_probe: Matrix) -> Tensor:
+    def classes(self, points: Tensor, ct_from_probe: Poses) -> Tensor:
         return self._table[self._sampler.classes(points, ct_from_probe).long()]
 
-    def anatomy(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Anatomy:
+    def anatomy(self, points: Tensor, ct_from_probe: Poses, beam: Beam) -> Anatomy:
         anatomy = self._sampler.anatomy(points, ct_from_probe, beam)
         return replace(anatomy, tissue=self._table[anatomy.tissue.long()])
 

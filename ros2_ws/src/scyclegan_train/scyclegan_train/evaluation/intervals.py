@@ -59,6 +59,33 @@ def kid(x: Features, y: Features) -> float:
     return float(within - 2 * xy.mean())
 
 
+def frechet(x: Features, y: Features) -> float:
+    """|μx − μy|² + tr(Σx + Σy − 2 (Σx Σy)^½) of (N, d) and (M, d) features; Heusel et al. 2017.
+
+    Biased upwards by few samples: it compares only sets of as many. The last trace is the nuclear norm of
+    the product of the covariances' triangular roots, which holds for fewer samples than features too.
+    """
+    a, b = ((f - f.mean(axis=0)) / math.sqrt(len(f) - 1) for f in (x, y))
+    roots = [np.linalg.qr(part).R for part in (a, b)]
+    together = np.linalg.svd(roots[0] @ roots[1].T, compute_uv=False).sum()
+    apart = ((x.mean(axis=0) - y.mean(axis=0)) ** 2).sum()
+    return float(apart + (a**2).sum() + (b**2).sum() - 2 * together)
+
+
+def frd(drawn: Features, real: Features) -> float:
+    """Fréchet radiomic distance: log of the Fréchet distance of radiomic features in units of the real frames' SD.
+
+    Source: Konz et al., arXiv 2412.01496, eq. 3. Features that do not vary among the real frames are left out.
+
+    Args:
+        drawn, real: (N, d) and (M, d) features, a row a frame.
+    """
+    spread = real.std(axis=0)
+    varies = spread > 1e-12
+    scaled = [(f[:, varies] - real.mean(axis=0)[varies]) / spread[varies] for f in (drawn, real)]
+    return 0.5 * math.log(max(frechet(*scaled), np.finfo(float).tiny))
+
+
 def kid_interval(x: Sequence[Features], y: Sequence[Features], seed: int = 0) -> Interval:
     """KID of two sets of clusters, each (n, d) features of one frame or patient, with its interval.
 

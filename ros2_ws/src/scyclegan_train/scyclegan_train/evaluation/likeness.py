@@ -6,13 +6,16 @@ the range of real ROIs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import skew
 
-from us_sim.core.analysis.realism import correlation_width
+from scyclegan_train.evaluation.envelopes import envelope_of, nakagami
+from us_sim.core.analysis.realism import QUANTILES, correlation_width
+from us_sim.core.config import ImageSettings
 from us_sim.core.geometry.probe import ProbeGeometry
 
 Picture = NDArray[np.float64]
@@ -68,11 +71,35 @@ STATISTICS: dict[str, Callable[[Picture], float]] = {
 }
 
 
-def compared(simulated: Blocks, real: Blocks) -> list[dict[str, float | str]]:
+# Of the envelope before log compression at the default dynamic range; compounding of looks raises m above 1.
+NAKAGAMI: dict[str, Callable[[Picture], float]] = {
+    "Nakagami m": lambda b: nakagami(_envelope(b))[0],
+    "Nakagami Ω, dB": lambda b: 10 * float(np.log10(nakagami(_envelope(b))[1])),
+}
+
+
+def _envelope(block: Picture) -> Picture:
+    return envelope_of(block, ImageSettings().dynamic_range)
+
+
+def grey_distance(simulated: Sequence[NDArray[np.floating]], real: Sequence[NDArray[np.floating]]) -> float:
+    """Mean over depth bins of the 1-Wasserstein distance between grey levels; NaN where no bin has both.
+
+    Args:
+        simulated, real: (n,) grey levels for each bin.
+    """
+    both = [pair for pair in zip(simulated, real, strict=True) if min(map(len, pair))]
+    apart = [np.abs(np.subtract(*(np.percentile(part, QUANTILES) for part in pair))).mean() for pair in both]
+    return float(np.mean(apart)) if apart else math.nan
+
+
+def compared(
+    simulated: Blocks, real: Blocks, statistics: Mapping[str, Callable[[Picture], float]] = STATISTICS
+) -> list[dict[str, float | str]]:
     """A row for each depth and statistic: the simulated median, the real 5th and 95th percentile, and both counts."""
     rows: list[dict[str, float | str]] = []
     for depth in sorted(simulated.keys() & real.keys()):
-        for name, statistic in STATISTICS.items():
+        for name, statistic in statistics.items():
             low, high = np.percentile([statistic(block) for block in real[depth]], RANGE)
             value = float(np.median([statistic(block) for block in simulated[depth]]))
             rows.append({

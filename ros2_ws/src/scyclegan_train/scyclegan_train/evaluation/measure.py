@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from scyclegan_train.evaluation import held_out, metrics, stability
+from scyclegan_train.evaluation import held_out, metrics, radiomics, stability
 from scyclegan_train.evaluation.held_out import ORGANS, PHYSICS, SPACING, Scene
 from scyclegan_train.evaluation.intervals import Features
 from scyclegan_train.evaluation.likeness import Blocks, blocks_of, pooled
@@ -34,6 +34,7 @@ class Findings:
         rows: patient, metric, value.
         blocks: liver, by depth.
         features: of the liver views, one array a frame.
+        radiomics: of the liver views, (d,) a frame.
         liver_views: (H, W) frames of the poses like those of the real frames.
         greys: for each depth bin, grey levels of visible pixels.
     """
@@ -41,12 +42,17 @@ class Findings:
     rows: list[Row] = field(default_factory=list)
     blocks: Blocks = field(default_factory=dict)
     features: list[Features] = field(default_factory=list)
+    radiomics: list[NDArray[np.float64]] = field(default_factory=list)
     liver_views: list[Frames] = field(default_factory=list)
     greys: list[list[NDArray[np.float32]]] = field(default_factory=lambda: [[] for _ in DEPTH_BINS[1:]])
 
     def metrics(self) -> list[str]:
         """Names of what was noted."""
         return list(dict.fromkeys(str(row["metric"]) for row in self.rows))
+
+    def greys_by_depth(self) -> list[NDArray[np.float32]]:
+        """Grey levels of all frames together, for each depth bin."""
+        return [np.concatenate([*pieces, np.empty(0, np.float32)]) for pieces in self.greys]
 
     def add(self, patient: str, metric: str, value: float) -> None:
         """Note a number."""
@@ -132,6 +138,7 @@ def _likeness(one: Scene, lines: Frames, reference: ReferenceSegmenter, into: Fi
     into.blocks = pooled([into.blocks, *(blocks_of(lines[i].T, liver[i].T, probe) for i in range(len(lines)))])
     coupled = np.isfinite(one.level)
     into.features += reference.features(lines[chosen], coupled[chosen])
+    into.radiomics += [radiomics.features(lines[i], coupled[i]) for i in chosen if coupled[i].any()]
     add_greys(into, lines[chosen], one.line_visible[chosen], probe.sample_depths)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from scyclegan_train.evaluation.by_method import cell, methods, spread
 from scyclegan_train.evaluation.criteria import Report, criteria, difference, is_within, means
 from scyclegan_train.evaluation.held_out import PHYSICS
 from scyclegan_train.evaluation.intervals import Interval
-from scyclegan_train.evaluation.likeness import compared
+from scyclegan_train.evaluation.likeness import NAKAGAMI, STATISTICS, compared
 from scyclegan_train.evaluation.measure import DEPTH_BINS
 
 REAL = "real"
@@ -127,11 +127,28 @@ def _kid_of(report: Report, names: Sequence[str]) -> str:
 def _likeness(report: Report, names: Sequence[str]) -> list[str]:
     if not report.real_blocks:
         return ["Not tested: no folder of real frames was given.", ""]
-    lines = ["KID on the segmenter's features (0: the same distribution), liver views against held-out real frames:",
-             "", _table(["", "KID"], [[name, interval_text(value)] for name, value in report.kid.items()]), "",
-             "Liver ROIs, median against the 5th to 95th percentile of real ROIs; speckle size in samples and lines:",
-             ""]  # fmt: skip
-    tables = {name: compared(report.findings[name].blocks, report.real_blocks) for name in names}
+    return [
+        "Liver views against held-out real frames. KID on the segmenter's features (0: the same distribution); without "
+        "weights, FRD on radiomic features (the lower, the nearer) and the distance of grey levels by depth:", "",
+        _table(["", "KID", "FRD", "grey levels"], _distances(report)), "",
+        "Liver ROIs, median against the 5th to 95th percentile of real ROIs; speckle size in samples and lines:", "",
+        _roi_table(report, names, STATISTICS), "", "`!` lies outside the real range.", "",
+        "Nakagami's m and Ω of the same ROIs, log compression undone at the default dynamic range. Compounded frames "
+        "have an m above 1: compare columns, not textbooks.", "",
+        _roi_table(report, names, NAKAGAMI), "",
+    ]  # fmt: skip
+
+
+def _distances(report: Report) -> list[list[str]]:
+    return [[name, interval_text(value), *(f"{found[name]:.3g}" if name in found else "—"
+                                           for found in (report.frd, report.grey))]
+            for name, value in report.kid.items()]  # fmt: skip
+
+
+def _roi_table(
+    report: Report, names: Sequence[str], statistics: Mapping[str, Callable[[NDArray[np.float64]], float]]
+) -> str:
+    tables = {name: compared(report.findings[name].blocks, report.real_blocks, statistics) for name in names}
     rows = {(r["depth"], r["statistic"]): r for table in tables.values() for r in table}
     body = []
     for (depth, statistic), real in sorted(rows.items(), key=str):
@@ -140,7 +157,7 @@ def _likeness(report: Report, names: Sequence[str]) -> list[str]:
             own = next((r for r in tables[name] if (r["depth"], r["statistic"]) == (depth, statistic)), None)
             row.append("—" if own is None else f"{own['value']:.2f}{'' if is_within(own) else ' !'}")
         body.append(row)
-    return [*lines, _table(["depth", "statistic", REAL, *names], body), "", "`!` lies outside the real range.", ""]
+    return _table(["depth", "statistic", REAL, *names], body)
 
 
 def interval_text(interval: Interval | None) -> str:
@@ -179,7 +196,7 @@ def as_json(report: Report) -> dict[str, Any]:
                 "means": {metric: asdict(value) for metric, value in means(findings).items()},
                 "minus physics": {m: asdict(difference(findings, report.findings[PHYSICS], m))
                                   for m in means(findings)},
-                "blocks": compared(findings.blocks, report.real_blocks),
+                "blocks": compared(findings.blocks, report.real_blocks, STATISTICS | NAKAGAMI),
                 "deterministic": report.deterministic.get(name),
                 "milliseconds": report.milliseconds.get(name),
                 "rows": findings.rows,
@@ -191,6 +208,7 @@ def as_json(report: Report) -> dict[str, Any]:
             for name in report.findings if name != PHYSICS
         },
         "kid": {name: asdict(value) for name, value in report.kid.items()},
+        "frd": report.frd, "grey levels": report.grey,
         "step milliseconds": report.step, "fid": report.fid, "use": report.use,
         "not tested": untested(report),
     }  # fmt: skip

@@ -7,10 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import yaml
-
-from scyclegan_train.config import Config
-from scyclegan_train.config_file import from_mapping
+from scyclegan_train.config_file import config_of
 from scyclegan_train.run.checkpoint import WEIGHTS, CheckpointError, checkpoints, read_weights
 from us_sim.core.generator.artifact import build, load_network, save_generator
 from us_sim.core.generator.card import Card
@@ -38,7 +35,7 @@ def export(checkpoint: Path, target: Path, training_data: Sequence[dict[str, str
         CheckpointError: no checkpoint there, a damaged one, or one whose method does not train that network.
     """
     weights, text = read_weights(latest(checkpoint))
-    config = from_mapping(Config, yaml.safe_load(text), str(checkpoint))
+    config = config_of(text, str(checkpoint))
     card = replace(config.generator.card(), training_data=tuple(training_data), metrics=metrics or {},
                    git_commit=commit())  # fmt: skip
     trained = {"G_ct2us": True, "G_us2ct": config.method.goes_back, "S_us": config.method.segments,

@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from us_sim.core.errors import ConfigError
 
-PACKAGES = {"wandb": "wandb", "mlflow": "mlflow"}
 PROJECT = "scyclegan"
 
 
 def open_logger(name: str, folder: Path) -> Any:
     """Return a logger with `log_metrics(metrics, step)` and `finalize(status)`; None for no name.
 
+    MLflow writes to the server that MLFLOW_TRACKING_URI names, else to `mlflow.db` in the run's folder: it refuses a
+    store of plain files today.
+
     Raises:
-        ConfigError: its packages are not installed.
+        ConfigError: its packages are not installed, or it does not open.
     """
     if not name:
         return None
     try:
-        import_module(PACKAGES[name])
+        import_module(name)
         loggers = import_module("lightning.pytorch.loggers")
     except ImportError as error:
-        raise ConfigError(f"loop: logger is {name!r}, which needs packages that are not here ({error}); pip install "
-                          f"lightning {PACKAGES[name]}") from error  # fmt: skip
+        raise ConfigError(f"loop: logger is {name!r}, which needs packages that are not here ({error}); install the "
+                          f"extra: pip install 'scyclegan_train[{name}]'") from error  # fmt: skip
+    kind = loggers.WandbLogger if name == "wandb" else loggers.MLFlowLogger
+    try:
+        logger = kind(**_options(name, folder.resolve()))
+        _ = logger.experiment  # opens it, before anything is trained
+    except Exception as error:  # of their own, many
+        raise ConfigError(f"loop: logger is {name!r}, which does not open ({error}); log in, start its server, or "
+                          "leave the logger out") from error  # fmt: skip
+    return logger
+
+
+def _options(name: str, folder: Path) -> dict[str, str]:
     if name == "wandb":
-        return loggers.WandbLogger(name=folder.name, project=PROJECT, save_dir=str(folder))
-    return loggers.MLFlowLogger(experiment_name=PROJECT, run_name=folder.name, save_dir=str(folder / "mlruns"))
+        return {"name": folder.name, "project": PROJECT, "save_dir": str(folder)}
+    return {"experiment_name": PROJECT, "run_name": folder.name, "artifact_location": (folder / "mlruns").as_uri(),
+            "tracking_uri": os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}"}  # fmt: skip

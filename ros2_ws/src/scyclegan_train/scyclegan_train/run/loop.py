@@ -18,6 +18,7 @@ from torch import distributed
 
 from scyclegan_train.config import Config
 from scyclegan_train.config_file import to_yaml
+from scyclegan_train.data.arrival import on_device
 from scyclegan_train.data.inputs import Inputs
 from scyclegan_train.data.samples import CtBatch, UsBatch
 from scyclegan_train.method.scyclegan import Losses, SCycleGan
@@ -163,9 +164,10 @@ class _Run:
             for line in header(self.config, self.inputs, self.schedule, self._costs):
                 self.journal.say(line)
         with asked_to_stop() as asked:
-            for ct, us in self.inputs.stream(self.first, self.schedule.steps, loop.prefetch):
+            coming = self.inputs.stream(self.first, self.schedule.steps, loop.prefetch)
+            for ct, us in on_device(coming, self.fabric.device):
                 phase = self.schedule.phase(done)
-                self.tally.add(self._step(phase, done, ct.to(self.fabric.device), us.to(self.fabric.device)))
+                self.tally.add(self._step(phase, done, ct, us))
                 done += 1
                 self.journal.advance(done, phase)
                 ends = done == self.schedule.steps

@@ -24,7 +24,7 @@ from us_sim.bench.timing import machine, milliseconds
 from us_sim.core.assembly import open_generator
 from us_sim.core.command import as_command
 from us_sim.core.compute.device import on_host
-from us_sim.core.contact.deformation import Displacement
+from us_sim.core.contact.deformation import sources, tables_of
 from us_sim.core.contact.force import wrench
 from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.contact.touch import touch_at
@@ -32,6 +32,7 @@ from us_sim.core.frame import Views
 from us_sim.core.generator.artifact import Generator
 from us_sim.core.generator.composition import Composition
 from us_sim.core.generator.encoding import encode
+from us_sim.core.patient.breathing import Mobility
 from us_sim.core.patient.patient import builtin_patient
 from us_sim.core.physics import speckle
 from us_sim.core.robot.motion import motion
@@ -48,7 +49,7 @@ def stages(generator: Generator) -> dict[str, list[Callable[..., Any]]]:
     """Return the functions whose times make up each stage; none of them calls another one's."""
     return {
         "contact and force": [touch_at, wrench],
-        "deformation": [Simulator._displacement, Simulator._source, Displacement.source],
+        "deformation": [Simulator._displacement, tables_of, sources, Mobility.sources],
         "slice: HU and classes": [CpuSampler.slice, TensorSampler.slice],
         "acoustic properties, scatterers": [CpuSampler.anatomy, TensorSampler.anatomy],
         "speckle channel": [speckle.texture],

@@ -32,15 +32,23 @@ def atomic_write(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def check_replaceable(paths: Iterable[Path], mark: str, error: type[UsSimError]) -> None:
+def check_replaceable(paths: Iterable[Path], mark: str, error: type[UsSimError], writer: str = "") -> None:
     """Refuse to write over files that hold no mark, those that somebody else has written.
+
+    Args:
+        paths: files that may be there.
+        mark: text in all that the writer writes.
+        error: to raise.
+        writer: for the message, where the mark is not its name.
 
     Raises:
         error: naming the first of them.
     """
     for path in paths:
         if path.is_dir() or (path.is_file() and mark.encode() not in path.read_bytes()):
-            raise error(f"{path}: is there already and was not written by {mark}; give another name, or move it away")
+            raise error(
+                f"{path}: is there already and was not written by {writer or mark}; give another name, or move it away"
+            )
 
 
 def is_partial(path: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from us_sim.core.compute.device import Device, on_host
+from us_sim.core.compute.graphs import Graphs
 from us_sim.core.config import SOFT_WINDOW, ImageSettings
+from us_sim.core.contact.deformation import nodes_of, sources
 from us_sim.core.generator.artifact import Generator
 from us_sim.core.generator.encoding import window
 from us_sim.core.generator.renderer import LearnedRenderer
@@ -21,9 +23,23 @@ from us_sim.core.physics.b_mode import polar_frame
 from us_sim.core.physics.imaging import formation
 from us_sim.core.physics.scan_conversion import conversion_grid, scan_convert
 from us_sim.core.physics.scanner_file import ScannerPreset
-from us_sim.core.sampling.moved_sampler import MovedSampler, Source
+from us_sim.core.sampling.moved_sampler import MovedSampler
 from us_sim.core.sampling.reslice import elevation_beam
 from us_sim.core.sampling.sampler import Sampler, Slice, sampler_on
+
+
+class Wanted(NamedTuple):
+    """What to make of every pose.
+
+    Attributes:
+        renderer: of the image; one that `Simulator.check_renderer` accepts.
+        image, ct_slice, labels: the outputs.
+    """
+
+    renderer: str
+    image: bool
+    ct_slice: bool
+    labels: bool
 
 
 class Pipeline:
@@ -66,9 +82,11 @@ class Pipeline:
         self._beam = elevation_beam(probe.slice_thickness, probe.elevation_planes)
         self._pixels = torch.tensor(probe.pixel_points).to(on)
         self._lines = torch.tensor(probe.polar_points).to(on)
+        self._nodes = nodes_of(probe)
         self._grid, self._fan = conversion_grid(probe, on)
         self._formation = formation(probe, settings, seed, on, acoustics.constants)
         self._learned = self._learned_renderer(settings, like)
+        self._graphs = Graphs(self.drawn, on) if on.type == "cuda" else None
 
     def _learned_renderer(self, settings: ImageSettings, like: Pipeline | None) -> LearnedRenderer | None:
         """What the generator renders with; None if there is none that fits this probe."""
@@ -80,46 +98,67 @@ class Pipeline:
         return LearnedRenderer(generator, probe, settings, self._seed)
 
     def render(
-        self, renderer: str, poses: Matrix, source: Source | None, lines: NDArray[np.float32],
-        image: bool, ct_slice: bool, labels: bool,
+        self, wanted: Wanted, poses: Matrix, lines: NDArray[np.float32], tables: NDArray[np.float32] | None,
+        caudal: NDArray[np.float64] | None,
     ) -> list[tuple[Any, Any, Any]]:  # fmt: skip
         """Return image, slice and labels of every pose, as in `Frame`; None for what is not wanted.
 
         Args:
-            renderer: of the image; one that `Simulator.check_renderer` accepts.
+            wanted: what to make.
             poses: (B, 4, 4) rigid, mm.
-            source: where the tissue at points lay in the CT at each pose; None if it lies there still.
             lines: (B, L) coupling of the scan lines.
-            image, ct_slice, labels: what to make.
+            tables: (B, NODES, 7) displacements under the probe, from `deformation.tables_of`; None: none.
+            caudal: (B,) respiratory motion, mm; None: none.
         """
-        sampler: Sampler = MovedSampler(self.sampler, source) if source else self.sampler
-        cut = classes = None
-        if ct_slice or (image and self._reads_slice(renderer)):
-            cut = sampler.slice(self._pixels, poses, self._beam)
-        if labels:
-            classes = cut[1] if cut else sampler.classes(self._pixels, poses)
-        drawn = self._draw(renderer, sampler, poses, lines, cut) if image else None
-        arrays = on_host(
-            drawn.round().to(torch.uint8) if drawn is not None else None,
-            cut[0].round().to(torch.int16) if cut and ct_slice else None,
-            classes,
-        )
+        given = [None if one is None else torch.from_numpy(one) for one in (poses, lines, tables, caudal)]
+        if self._graphs is not None:
+            arrays = self._graphs(wanted, *given)
+        else:
+            there = [None if one is None else one.to(self._device.torch_device) for one in given]
+            arrays = on_host(*self.drawn(wanted, *there))  # type: ignore[arg-type]
         none = [None] * len(poses)
         return list(zip(*(none if array is None else list(array) for array in arrays), strict=True))
+
+    def drawn(
+        self, wanted: Wanted, poses: Tensor, lines: Tensor, tables: Tensor | None, caudal: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Return the same as tensors on the device, where all that is given lies; nothing is read back."""
+        sampler = self._moved(poses, tables, caudal)
+        cut = classes = None
+        if wanted.ct_slice or (wanted.image and self._reads_slice(wanted.renderer)):
+            cut = sampler.slice(self._pixels, poses, self._beam)
+        if wanted.labels:
+            classes = cut[1] if cut else sampler.classes(self._pixels, poses)
+        drawn = self._draw(wanted.renderer, sampler, poses, lines, cut) if wanted.image else None
+        return (
+            drawn.round().to(torch.uint8) if drawn is not None else None,
+            cut[0].round().to(torch.int16) if cut and wanted.ct_slice else None,
+            classes,
+        )
+
+    def _moved(self, poses: Tensor, tables: Tensor | None, caudal: Tensor | None) -> Sampler:
+        """The sampler, through the displacements of the tissue at each pose."""
+        if tables is None and caudal is None:
+            return self.sampler
+
+        def source(points: Tensor) -> Tensor:
+            still = points.expand(len(poses), *points.shape)
+            moved = still if tables is None else sources(self._nodes, tables, points)
+            return moved if caudal is None else self._patient.mobility.sources(moved, poses, caudal)
+
+        return MovedSampler(self.sampler, source)
 
     def _reads_slice(self, renderer: str) -> bool:
         """Whether a renderer reads the slice at the frame's own pixels."""
         return renderer == "ct" or (renderer == "generator" and self._learned is not None and self._learned.reads_frame)
 
     def _draw(
-        self, renderer: str, sampler: Sampler, poses: Matrix, lines: NDArray[np.float32],
-        cut: Slice | None,
+        self, renderer: str, sampler: Sampler, poses: Tensor, coupling: Tensor, cut: Slice | None
     ) -> Tensor:  # fmt: skip
         """(B, H, W) grey levels, 0 to 255."""
         if renderer == "ct":
             assert cut is not None
             return (window(cut[0], *SOFT_WINDOW) + 1) * 127.5 * self._fan
-        coupling = torch.from_numpy(lines).to(self._device.torch_device)
         if renderer == "physics":
             anatomy = sampler.anatomy(self._lines, poses, self._beam)
             polar = polar_frame(anatomy, coupling, self._formation)

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from us_sim.core.compute.device import Device, choose_device
 from us_sim.core.config import RENDERERS, ImageSettings
 from us_sim.core.contact.contact import Contact, contact
-from us_sim.core.contact.deformation import Displacement, displacement, ready, sources
+from us_sim.core.contact.deformation import Displacement, displacement, ready, tables_of
 from us_sim.core.contact.indentation import Indentation, face_of, indentation
 from us_sim.core.contact.mechanics import RIGID, MechanicsSettings
 from us_sim.core.contact.touch import Touch, touch_at
@@ -29,8 +28,7 @@ from us_sim.core.patient.breathing import inspired, phase_at
 from us_sim.core.patient.extent import unknown_fraction
 from us_sim.core.patient.patient import Patient
 from us_sim.core.physics.scanner_file import ScannerPreset
-from us_sim.core.pipeline import Pipeline
-from us_sim.core.sampling.moved_sampler import Source
+from us_sim.core.pipeline import Pipeline, Wanted
 
 MOST_SAMPLES = 2**20  # of scan lines or pixels in one pass
 SPARSE = 8  # rows and columns of pixels to one that is asked whether the CT knows what lies there
@@ -238,9 +236,9 @@ class Simulator:
             lines *= coupling
         fields = [self._displacement(one) for one in touches]
         phases = [self._phase(seconds) for seconds in ([0.0] * len(poses) if times is None else times)]
-        source = self._source(poses, fields, phases)
+        wanted = Wanted(renderer, image, ct_slice, labels)
         with self.device.failures():
-            made = self._pipeline.render(renderer, poses, source, lines, image, ct_slice, labels)
+            made = self._pipeline.render(wanted, poses, lines, tables_of(fields), self._caudal(phases))
         return [
             Frame(*shown, one.contact, one.wrench, pose, renderer, field is not None, phase, self._unknown(pose))
             for shown, one, pose, field, phase in zip(made, touches, poses, fields, phases, strict=True)
@@ -263,17 +261,7 @@ class Simulator:
     def _phase(self, seconds: float) -> float:
         return phase_at(seconds, self.mechanics.breathing_period) if self.mechanics.breathing_amplitude else 0.0
 
-    def _source(
-        self, poses: Matrix, fields: Sequence[Displacement | None], phases: Sequence[float]
-    ) -> Source | None:  # fmt: skip
-        """Where the tissue at points of `probe` lay in the CT at each pose; None if it lies there still."""
-        caudal = [self.mechanics.breathing_amplitude * inspired(phase) for phase in phases]
-        pressed = any(field is not None for field in fields)
-        if not pressed and not any(caudal):
-            return None
-
-        def source(points: Tensor) -> Tensor:
-            moved = sources(fields, points) if pressed else points.expand(len(poses), *points.shape)
-            return self.patient.mobility.sources(moved, poses, caudal) if any(caudal) else moved
-
-        return source
+    def _caudal(self, phases: Sequence[float]) -> NDArray[np.float64] | None:
+        """Respiratory motion at each pose, mm; None without any."""
+        caudal = np.array([self.mechanics.breathing_amplitude * inspired(phase) for phase in phases])
+        return caudal if caudal.any() else None

@@ -59,9 +59,24 @@ def read_yaml(path: Path, error: type[UsSimError]) -> Any:
     """
     try:
         check_file(path, error, MOST_YAML)
-        return yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_PlainLoader)
-    except (OSError, ValueError, OverflowError, RecursionError, yaml.YAMLError) as problem:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as problem:
         raise error(f"{path}: cannot be read as YAML ({' '.join(str(problem).split())})") from None
+    return parse_yaml(text, str(path), error)
+
+
+def parse_yaml(text: str, where: str, error: type[UsSimError]) -> Any:
+    """Return what YAML holds that came otherwise than in a file.
+
+    Args:
+        text: the YAML.
+        where: it comes from, for the message.
+        error: to raise, as by `read_yaml`.
+    """
+    try:
+        return yaml.load(text, Loader=_PlainLoader)
+    except (ValueError, OverflowError, RecursionError, yaml.YAMLError) as problem:
+        raise error(f"{where}: cannot be read as YAML ({' '.join(str(problem).split())})") from None
 
 
 class _PlainLoader(yaml.SafeLoader):

@@ -21,10 +21,10 @@ GAP, CAPTION = 6, 18  # pixels
 DARK, LIGHT = (16, 16, 20), (225, 225, 230)
 
 
-def marked() -> PngInfo:
+def marked(writer: str = MARK) -> PngInfo:
     """Return the text for a PNG that says who wrote it."""
     text = PngInfo()
-    text.add_text("Software", MARK)
+    text.add_text("Software", writer)
     return text
 
 

@@ -18,6 +18,7 @@ from us_sim.ros.poses import ProbePose, RefusedError
 from us_sim.ros.running import run
 from us_sim.ros.services import Services
 from us_sim.ros.session import Session
+from us_sim.ros.simulation_control import offer
 from us_sim.ros.stream import FrameStream
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -41,6 +42,7 @@ class UsSim(LifecycleNode):
         self.add_post_set_parameters_callback(self.session.apply)
         self._input: PoseInput | None = None
         Services(self, self.session)
+        offer(self, self.session)
         self._heartbeat = Heartbeat(self, self.session)
 
     def autostart(self) -> None:

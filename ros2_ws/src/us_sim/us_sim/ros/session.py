@@ -36,6 +36,7 @@ from us_sim.ros.outputs import Outputs
 from us_sim.ros.parameters import AnalysisConfig, RosConfig
 from us_sim.ros.poses import ProbePose
 from us_sim.ros.scene import Scene, changed, equipment
+from us_sim.ros.stepping import Stepping
 from us_sim.ros.tf import MISSING, TransformTree, installed
 
 if TYPE_CHECKING:
@@ -54,6 +55,13 @@ class Stream(Protocol):
 
     def freeze(self, frozen: bool) -> None:
         """Freeze the shown frame, or resume with the next pose."""
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the image is frozen."""
+
+    def step(self, poses: int) -> Stepping:
+        """Show the next poses, of 1 or more, although the image is frozen."""
 
     def zero_wrench(self) -> bool:
         """Let the wrench there is now count as zero; return False if there is none yet."""

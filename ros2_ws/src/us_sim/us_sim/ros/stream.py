@@ -21,6 +21,7 @@ from us_sim.ros.outputs import listened
 from us_sim.ros.poses import ProbePose
 from us_sim.ros.scene import Scene
 from us_sim.ros.session import Session
+from us_sim.ros.stepping import Stepping
 
 if TYPE_CHECKING:
     from us_sim.core.contact.force import Wrench
@@ -41,6 +42,7 @@ class FrameStream:
         self._before: tuple[Touch, int] | None = None
         self._breath: tuple[ProbePose, int] | None = None
         self._frozen = False
+        self._steps = Stepping(0)
         self._shown_to = 0  # subscribers of ~/frame_info
         self._unloaded: Wrench | None = None  # that the sensor calls zero
         self._analyst = Analyst(session.outputs, self._failed)
@@ -57,7 +59,7 @@ class FrameStream:
         except Exception as error:
             self._failed("contact", error)
         self._last = pose
-        if self._frozen:
+        if self._frozen and not self._steps.take():
             self._statistics.count("frozen")
         elif self._post(pose):
             self._statistics.count("skipped")
@@ -65,7 +67,19 @@ class FrameStream:
     def freeze(self, frozen: bool) -> None:
         """Freeze the shown frame, or resume with the next pose."""
         self._frozen = frozen
+        self._steps.end()
         self.repeat_frozen()
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the image is frozen."""
+        return self._frozen
+
+    def step(self, poses: int) -> Stepping:
+        """Draw the next poses, of 1 or more, although the image is frozen; an earlier request ends."""
+        self._steps.end()
+        self._steps = Stepping(poses)
+        return self._steps
 
     def zero_wrench(self) -> bool:
         """Let ~/wrench tell what is added to the force there is now; return False before the first pose."""
@@ -84,6 +98,7 @@ class FrameStream:
         """Draw the last pose again, its contact too: for who came late, or on another patient."""
         if self._last is not None and not self._frozen:
             self.accept(replace(self._last, arrival=time.monotonic(), touch=None, touched=None))
+            self._before = None  # nothing has moved: the next pose starts from rest
 
     def repeat_for_new(self) -> None:
         """Draw the last pose again if somebody has subscribed since: a controller begins where the probe is."""
@@ -109,6 +124,7 @@ class FrameStream:
 
     def stop(self) -> None:
         """End the threads; the frame in work is finished first."""
+        self._steps.end()
         self._renderer.stop()
         self._analyst.stop()
 
@@ -146,6 +162,13 @@ class FrameStream:
     # -- in the render thread ------------------------------------------------------------------------
 
     def _draw(self, pose: ProbePose) -> None:
+        try:
+            self._show(pose)
+        finally:
+            if not pose.frozen:
+                self._steps.drawn()
+
+    def _show(self, pose: ProbePose) -> None:
         session, wanted = self._session, self._outputs.wanted()
         scene, faults, segmenter = session.scene_in_force, session.faults, session.segmenter
         stamp, analysed = nanoseconds(pose.stamp), wanted.analysis or wanted.confidence

@@ -34,7 +34,7 @@ def spread(
         Exception: what an item's work raised.
     """
     distributed = _dask()
-    with _client(distributed, workers, scheduler) as client:
+    with _client(distributed, work, workers, scheduler) as client:
         futures = {client.submit(_retried, work, item, pure=False): item for item in items}
         try:
             for future in distributed.as_completed(list(futures)):
@@ -71,10 +71,23 @@ def _dask() -> Any:
 
 
 @contextmanager
-def _client(distributed: Any, workers: int, scheduler: str) -> Iterator[Any]:
+def _copies(work: Callable[..., Any]) -> Iterator[None]:
+    """Make workers copies of one process that has imported what the work needs.
+
+    They start at once, and so does the one that takes the place of a killed one.
+    """
+    with import_module("dask").config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
+        context = import_module("distributed.utils").get_mp_context()
+        module: str = getattr(work, "func", work).__module__
+        context.set_forkserver_preload(["distributed", "torch", "numba", module])
+        yield
+
+
+@contextmanager
+def _client(distributed: Any, work: Callable[..., Any], workers: int, scheduler: str) -> Iterator[Any]:
     if not scheduler:
         options = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "memory_limit": 0}
-        with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
+        with _copies(work), distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
             yield client
         return
     try:

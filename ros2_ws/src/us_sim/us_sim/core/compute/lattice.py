@@ -56,6 +56,13 @@ class Lattice:
         return (base.long() * self._stride).sum(dim=-1, keepdim=True) + self._offset, weights
 
 
+def mapped_by(matrices: Tensor, points: Tensor) -> Tensor:
+    """Return (B or 1, N, 3) float32 points through (B, 4, 4) float64 matrices, (B, N, 3); FAR at most."""
+    shift = matrices[:, None, :3, 3].nan_to_num(nan=FAR).clamp(-FAR, FAR).float()
+    turn = matrices[:, :3, :3].mT.float()
+    return torch.baddbmm(shift, points.expand(len(matrices), -1, -1), turn)
+
+
 def blended(samples: Tensor, index: Tensor, weights: Tensor) -> Tensor:
     """Weighted sum over the last axis of (...) flat samples at (..., 8) indices."""
     return (weights * samples[index]).sum(dim=-1)

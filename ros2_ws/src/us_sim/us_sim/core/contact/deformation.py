@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numba
@@ -62,31 +62,39 @@ class Displacement:
     left: float
     step: float
     table: NDArray[np.float32]
-    _tensors: dict[torch.device, Tensor] = field(default_factory=dict, repr=False)
 
     def source(self, points: Tensor) -> Tensor:
         """Return where the tissue at (..., 3) float32 points lay before it was pressed, mm in `probe`."""
-        if points.device.type == "cpu":
-            return sources([self], points)[0]
-        if points.device not in self._tensors:
-            self._tensors[points.device] = torch.from_numpy(self.table).to(points.device)
-        return move(self.left, self.step, self._tensors[points.device], points)
+        return sources((self.left, self.step), torch.from_numpy(self.table)[None].to(points.device), points)[0]
 
 
-def sources(fields: Sequence[Displacement | None], points: Tensor) -> Tensor:
-    """Return where the tissue lay at (..., 3) points before each of B displacements, (B, ..., 3); None moves nothing.
+def tables_of(fields: Sequence[Displacement | None]) -> NDArray[np.float32] | None:
+    """Return the (B, NODES, 7) tables of displacements of one probe, that of None moving nothing; None if all are."""
+    if all(field is None for field in fields):
+        return None
+    still = np.zeros((NODES, 7), np.float32)  # displaces nothing, to the last bit
+    return np.stack([still if field is None else field.table for field in fields])
 
-    The displacements are those of one probe: their tables have the same nodes.
+
+def nodes_of(probe: ProbeGeometry) -> tuple[float, float]:
+    """Return x of the first node of a probe's displacements, and the distance of nodes, mm."""
+    x = _profile(probe)[0]
+    return float(x[0]), float(x[1] - x[0])
+
+
+def sources(nodes: tuple[float, float], tables: Tensor, points: Tensor) -> Tensor:
+    """Return where the tissue at points lay before it was pressed, (B, ..., 3) mm in `probe`.
+
+    Args:
+        nodes: from `nodes_of`.
+        tables: (B, NODES, 7) from `tables_of`, on the device of the points.
+        points: (..., 3) float32 mm.
     """
-    first = next(field for field in fields if field is not None)
     if points.device.type != "cpu":
-        return torch.stack([points if field is None else field.source(points) for field in fields])
-    assert all(field is None or (field.left, field.step) == (first.left, first.step) for field in fields)
-    still = np.zeros_like(first.table)  # displaces nothing, to the last bit
-    tables = np.stack([still if field is None else field.table for field in fields])
+        return move(*nodes, tables, points)
     flat = points.reshape(-1, 3).contiguous()
-    out = torch.empty(len(fields), *points.shape)
-    _move(first.left, first.step, tables, flat.numpy(), out.view(len(fields), -1, 3).numpy())
+    out = torch.empty(len(tables), *points.shape)
+    _move(*nodes, tables.numpy(), flat.numpy(), out.view(len(tables), -1, 3).numpy())
     return out
 
 
@@ -96,10 +104,11 @@ def displacement(state: Indentation, probe: ProbeGeometry) -> Displacement | Non
     if not state.penetration[plane].any():
         return None
     x, face, outside = _profile(probe)
+    left, step = nodes_of(probe)
     starts = state.face.points[plane]
     skin, bone = starts[:, 2] + state.skin[plane], starts[:, 2] + state.bone[plane]
     table = _table(x, face, outside, np.ascontiguousarray(starts[:, 0]), skin, bone, state.penetration[plane])
-    return Displacement(float(x[0]), float(x[1] - x[0]), table) if len(table) else None
+    return Displacement(left, step, table) if len(table) else None
 
 
 @lru_cache(maxsize=8)
@@ -238,13 +247,13 @@ def _move(left, step, tables, points, out):  # type: ignore[no-untyped-def]
             out[b, p, 2] = z - g * fall - shear * (top_slope * thinness + zeta * widening)
 
 
-def move(left: float, step: float, table: Tensor, points: Tensor) -> Tensor:
-    """The same on any torch device: (..., 3) points to where they lay before."""
+def move(left: float, step: float, tables: Tensor, points: Tensor) -> Tensor:
+    """The same on any torch device: (..., 3) points to where they lay before, (B, ..., 3)."""
     x, y, z = points.unbind(-1)
-    place = ((x - left) / step).clamp(0, len(table) - 1.001)
+    place = ((x - left) / step).clamp(0, tables.shape[1] - 1.001)
     index = place.long()
     w = (place - index)[..., None]
-    nodes = (1 - w) * table[index] + w * table[index + 1]
+    nodes = (1 - w) * tables[:, index] + w * tables[:, index + 1]
     g, flow, top, top_slope, thinness, widening, leaving = nodes.unbind(-1)
     zeta = ((z - top) * thinness).clamp(0, 1)
     slope = 6 * zeta * (1 - zeta)

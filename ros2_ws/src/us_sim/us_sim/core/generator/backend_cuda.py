@@ -1,4 +1,7 @@
-"""A network on a GPU: half precision, channels last, one CUDA graph for each shape of the input."""
+"""A network on a GPU: half precision, channels last, one CUDA graph for each shape of the input.
+
+Within the recording of a whole frame the network is a part of that: it is launched, and makes no graph of its own.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from us_sim.core.compute.graphs import recording
 
 WARM_UPS = 3  # runs before a capture, in which cuDNN and cuBLAS set themselves up
 GRAPHS = 16  # shapes that get a graph; each keeps its activations, so rarer ones run without
@@ -36,11 +41,14 @@ class CudaBackend:
 
     @torch.inference_mode()
     def __call__(self, x: Tensor) -> Tensor:
+        if recording.get():
+            drawn: Tensor = self._network(x.to(torch.float16, memory_format=torch.channels_last))
+            return drawn.float()
         with self._lock:
             if x.shape not in self._captured:
                 read = x.to(torch.float16, memory_format=torch.channels_last)
                 if len(self._captured) == GRAPHS:
-                    drawn: Tensor = self._network(read)
+                    drawn = self._network(read)
                     return drawn.float()
                 self._captured[x.shape] = capture(self._network, read)
             run = self._captured[x.shape]

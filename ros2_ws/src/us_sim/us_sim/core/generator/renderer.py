@@ -15,13 +15,12 @@ from us_sim.core.generator.encoding import encode
 from us_sim.core.generator.familiarity import from_card
 from us_sim.core.generator.tone import noise_floor
 from us_sim.core.geometry.probe import ProbeGeometry
-from us_sim.core.geometry.transforms import Matrix
 from us_sim.core.physics import speckle
 from us_sim.core.physics.b_mode import polar_frame, uncoupled
 from us_sim.core.physics.imaging import formation
 from us_sim.core.physics.scan_conversion import conversion_grid, scan_convert
 from us_sim.core.sampling.anatomy import Anatomy
-from us_sim.core.sampling.reslice import Beam
+from us_sim.core.sampling.reslice import Beam, Poses
 from us_sim.core.sampling.sampler import Sampler, Slice
 
 
@@ -56,7 +55,7 @@ class LearnedRenderer:
         other._settings = settings
         return other
 
-    def draw(self, sampler: Sampler, poses: Matrix, coupling: Tensor, beam: Beam, frame: Slice | None = None) -> Tensor:
+    def draw(self, sampler: Sampler, poses: Poses, coupling: Tensor, beam: Beam, frame: Slice | None = None) -> Tensor:
         """Return (B, H, W) grey levels, 0 to 255, for (B, 4, 4) poses and (B, L) coupling; `frame` as for `read`."""
         read = self.read(sampler, poses, beam, frame)
         return self._compose(self._generator.backend(read), coupling, self._settings)
@@ -65,7 +64,7 @@ class LearnedRenderer:
         """Return how unlike training what is fed is, (B,), above 1 more than usual; None if the card cannot tell."""
         return self._familiar.strangeness(self._generator.network, read) if self._familiar else None
 
-    def read(self, sampler: Sampler, poses: Matrix, beam: Beam, frame: Slice | None = None) -> Tensor:
+    def read(self, sampler: Sampler, poses: Poses, beam: Beam, frame: Slice | None = None) -> Tensor:
         """Return what the generator is fed, (B, C, H, W), for (B, 4, 4) poses.
 
         Args:

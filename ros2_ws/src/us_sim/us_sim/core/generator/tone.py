@@ -5,6 +5,8 @@ Black is no echo of a known level: there gain raises electronic noise alone.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -37,10 +39,10 @@ def recompressed(grey: Tensor, noise: Tensor, settings: ImageSettings, scanner: 
         scanner: whose grey map drew it.
     """
     usual = ImageSettings()
-    black = torch.exp(torch.tensor(-NEPER * usual.dynamic_range))  # the amplitude that is just black
+    black = math.exp(-NEPER * usual.dynamic_range)  # the amplitude that is just black
     share = ((grey - scanner.black) / (255 - scanner.black)).clamp(0, 1) ** (1 / scanner.gamma)
     echo = torch.exp(NEPER * usual.dynamic_range * (share - 1))
-    power = (echo.square() - black.square()).clamp(min=0) + torch.minimum(noise, black).square()
+    power = (echo.square() - black**2).clamp(min=0) + noise.clamp(max=black).square()
     level = 0.5 * torch.log(power.clamp(min=1e-18)) / NEPER + settings.gain - usual.gain
     shown = (1 + level / settings.dynamic_range).clamp(0, 1) ** scanner.gamma
     return scanner.black + (255 - scanner.black) * shown

@@ -1,4 +1,3 @@
-from .breathing import breathe as breathe
 from .breathing import inspired as inspired
 from .breathing import phase_at as phase_at
 from .dicom import read_dicom as read_dicom

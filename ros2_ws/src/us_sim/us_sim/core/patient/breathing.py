@@ -9,7 +9,6 @@ motion grows from 0 at skin and bone to 1 deep between them, so that organs slid
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numba
@@ -21,13 +20,14 @@ from torch import Tensor
 
 from us_sim.core.compute.grids import classes_at, inside, mapped, trilinear
 from us_sim.core.compute.kernels import kernel
-from us_sim.core.compute.lattice import FAR, Lattice, blended
+from us_sim.core.compute.lattice import Lattice, blended, mapped_by
 from us_sim.core.geometry.transforms import Matrix, apply, inverse
 from us_sim.core.patient.surface import Skin
 from us_sim.core.patient.volume import CtVolume
 from us_sim.core.tissue import TissueClass
 
 RISE = 0.25  # anterior over caudal motion
+WAY = (0.0, RISE, -1.0)  # in `ct`, of what slides by 1 mm
 UNDER_SKIN = (12.0, 45.0)  # mm below the skin between which the share grows from 0 to 1
 FROM_BONE = (3.0, 30.0)  # mm from the nearest bone, likewise
 SPACING = 5.0  # mm, at least, of the grid of shares
@@ -54,7 +54,7 @@ class Mobility:
 
     share: NDArray[np.float32]
     grid_from_ct: Matrix
-    _tensors: dict[torch.device, tuple[Tensor, Lattice]] = field(default_factory=dict, repr=False)
+    _tensors: dict[torch.device, MobilityOnDevice] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         assert min(self.share.shape) >= 2, f"shares of shape {self.share.shape}; expected 2 or more along each axis"
@@ -67,24 +67,31 @@ class Mobility:
             ct_from_probe: (4, 4) the pose, mm.
             caudal: mm by which what moves wholly has slid towards the feet.
         """
-        if points.device.type == "cpu":
-            return self.sources(points[None], ct_from_probe[None], [caudal])[0]
-        motion = caudal * (ct_from_probe[:3, :3].T @ np.array([0.0, RISE, -1.0]))  # in probe
-        grid_from_probe = self.grid_from_ct @ ct_from_probe
-        if points.device not in self._tensors:
-            lattice = Lattice(self.share.shape, points.device)
-            self._tensors[points.device] = (torch.from_numpy(self.share).to(points.device).flatten(), lattice)
-        return breathe(*self._tensors[points.device], grid_from_probe, motion, points)
+        pose = torch.from_numpy(np.ascontiguousarray(ct_from_probe, np.float64))[None].to(points.device)
+        motion = torch.tensor([caudal], dtype=torch.float64).to(points.device)
+        return self.sources(points[None], pose, motion)[0]
 
-    def sources(self, points: Tensor, ct_from_probe: Matrix, caudal: Sequence[float]) -> Tensor:
-        """Return the same of a batch, (B, ..., 3): poses (B, 4, 4), motions (B,), points (B, ..., 3) of each pose."""
-        if points.device.type != "cpu":
-            return torch.stack([self.source(*of_pose) for of_pose in zip(points, ct_from_probe, caudal, strict=True)])
-        motion = np.array(caudal)[:, None] * (np.array([0.0, RISE, -1.0]) @ ct_from_probe[:, :3, :3])
+    def sources(self, points: Tensor, ct_from_probe: Tensor, caudal: Tensor) -> Tensor:
+        """Return the same of a batch, (B, ..., 3), all of it on one device.
+
+        Args:
+            points: (B, ..., 3) float32 mm in `probe`, those of each pose.
+            ct_from_probe: (B, 4, 4) float64 poses, mm.
+            caudal: (B,) float64 motions, mm.
+        """
         flat = points.reshape(len(caudal), -1, 3).contiguous()
+        if points.device.type != "cpu":
+            return self._on(points.device).breathe(ct_from_probe, caudal, flat).reshape(points.shape)
+        poses = ct_from_probe.numpy()
+        motion = caudal.numpy()[:, None] * (np.array(WAY) @ poses[:, :3, :3])
         out = torch.empty_like(flat)
-        _breathe(self.share, self.grid_from_ct @ ct_from_probe, motion, flat.numpy(), out.numpy())
+        _breathe(self.share, self.grid_from_ct @ poses, motion, flat.numpy(), out.numpy())
         return out.reshape(points.shape)
+
+    def _on(self, device: torch.device) -> MobilityOnDevice:
+        if device not in self._tensors:
+            self._tensors[device] = MobilityOnDevice(self, device)
+        return self._tensors[device]
 
 
 def mobility_of(volume: CtVolume, skin: Skin) -> Mobility:
@@ -119,12 +126,18 @@ def _breathe(share, m, motion, points, out):  # type: ignore[no-untyped-def]
         out[n, p, 2] = z - weight * motion[n, 2]
 
 
-def breathe(
-    share: Tensor, lattice: Lattice, grid_from_probe: Matrix, motion: NDArray[np.float64], points: Tensor
-) -> Tensor:
-    """The same on any torch device; `share` is flat, its samples lie on the lattice."""
-    rows = np.concatenate([grid_from_probe[:3, :3].T, grid_from_probe[:3, 3:].T.clip(-FAR, FAR), motion[None]])
-    matrix = torch.from_numpy(rows.astype(np.float32)).to(points.device)
-    place = points @ matrix[:3] + matrix[3]
-    weight = blended(share, *lattice.corners(lattice.kept(place))) * lattice.hold(place)
-    return points - weight[..., None] * matrix[4]
+class MobilityOnDevice:
+    """The shares of a patient on any torch device."""
+
+    def __init__(self, mobility: Mobility, device: torch.device) -> None:
+        self._lattice = Lattice(mobility.share.shape, device)
+        self._share = torch.from_numpy(mobility.share).to(device).flatten()
+        self._grid_from_ct = torch.from_numpy(mobility.grid_from_ct).to(device)
+        self._way = torch.tensor(WAY, dtype=torch.float64).to(device)
+
+    def breathe(self, ct_from_probe: Tensor, caudal: Tensor, points: Tensor) -> Tensor:
+        """Return where the tissue at (B, N, 3) points lay; arguments as for `Mobility.sources`."""
+        place = mapped_by(self._grid_from_ct @ ct_from_probe, points)
+        weight = blended(self._share, *self._lattice.corners(self._lattice.kept(place))) * self._lattice.hold(place)
+        motion = caudal[:, None] * (self._way @ ct_from_probe[:, :3, :3])
+        return points - weight[..., None] * motion[:, None].float()

@@ -82,7 +82,7 @@ def beside(echoes: Tensor, form: Formation) -> Tensor:
 
 def smeared(level: Tensor, form: Formation) -> Tensor:
     """Mean of a (B, L, S) level along the scan lines, over the reach of the side lobes."""
-    reach = max(1, round(form.scanner.side_lobe_width / float(form.depths[1] - form.depths[0])))
+    reach = max(1, round(form.scanner.side_lobe_width / form.step))
     return torch.nn.functional.avg_pool1d(level, 2 * reach + 1, stride=1, padding=reach, count_include_pad=False)
 
 
@@ -93,8 +93,7 @@ def uncoupled(form: Formation) -> Tensor:
 
 def transmission(impedance: Tensor, attenuation: Tensor, form: Formation) -> Tensor:
     """Two-way amplitude that is left at each sample: exp(−2αf∫ds) · Π(1 − R²), averaged over the aperture."""
-    step = float(form.depths[1] - form.depths[0]) / 10  # cm
-    loss = 2 * NEPER * form.settings.frequency * step * attenuation
+    loss = 2 * NEPER * form.settings.frequency * (form.step / 10) * attenuation
     reflection = torch.diff(impedance) / (impedance[..., 1:] + impedance[..., :-1])
     loss[..., 1:] -= torch.log1p(-reflection.square().clamp(max=0.9999))
     left = torch.exp(-torch.cumsum(loss, dim=-1))

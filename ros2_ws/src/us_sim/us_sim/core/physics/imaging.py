@@ -28,6 +28,7 @@ class Formation:
 
     settings: ImageSettings
     scanner: Scanner
+    step: float  # mm between samples
     depths: Tensor  # (S,) mm
     line_spacing: Tensor  # (S,) mm between neighbouring scan lines
     lateral_psf: Tensor  # (ZONES, L, L)
@@ -54,7 +55,8 @@ def formation(
     """Prepare the pose-independent parts of image formation."""
     tones = ImageSettings()  # gain and dynamic range come in last: they change no part
     pulse = replace(settings, gain=tones.gain, dynamic_range=tones.dynamic_range)
-    return Formation(settings, scanner, *_parts(probe, pulse, scanner, seed, device))
+    depths = torch.tensor(probe.sample_depths)
+    return Formation(settings, scanner, float(depths[1] - depths[0]), *_parts(probe, pulse, scanner, seed, device))
 
 
 @lru_cache(maxsize=4)  # those of a probe and of a generator, and the ones before a change

@@ -43,7 +43,7 @@ def interface_echo(anatomy: Anatomy, impedance: Tensor, form: Formation) -> tupl
 def slopes(field: Tensor, form: Formation) -> tuple[Tensor, Tensor]:
     """Derivatives of a (B, L, S) field along and across the scan lines, 1/mm."""
     along, across = torch.gradient(field, dim=(-1, -2))
-    return along / (form.depths[1] - form.depths[0]), across / form.line_spacing
+    return along / form.step, across / form.line_spacing
 
 
 def smooth(field: Tensor, form: Formation) -> Tensor:

@@ -18,7 +18,7 @@ from us_sim.core.physics import gel, reverberation
 from us_sim.core.physics import interfaces as i
 from us_sim.core.physics.body_wall import fascia
 from us_sim.core.physics.imaging import Formation
-from us_sim.core.physics.speckle import mix
+from us_sim.core.physics.speckle import add_shifted, mix
 from us_sim.core.sampling.anatomy import Anatomy
 
 ZERO, HALF, ONE, TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
@@ -31,9 +31,8 @@ def received_by_loops(anatomy: Anatomy, coupling: Tensor, form: Formation) -> Te
     shape, scanner, looks = anatomy.impedance.shape, form.scanner, form.scanner.looks
     made = torch.empty(7, *shape).numpy()  # each step writes what the next one reads
     impedance, left, step, along, energy, even, level = made
-    step_mm = float(form.depths[1] - form.depths[0])
     given = anatomy.impedance, anatomy.attenuation, anatomy.skin_distance, anatomy.layering
-    per_cm = np.float32(2 * gel.NEPER * form.settings.frequency * step_mm / 10)
+    per_cm = np.float32(2 * gel.NEPER * form.settings.frequency * form.step / 10)
     depths = form.depths.numpy()
     maps = [part.contiguous().numpy() for part in given]
     _down(*[*maps, anatomy.tissue.numpy(), depths, per_cm, impedance, left])
@@ -47,7 +46,7 @@ def received_by_loops(anatomy: Anatomy, coupling: Tensor, form: Formation) -> Te
         anatomy.scatter.contiguous().numpy(), anatomy.specularity.contiguous().numpy(), fascia(anatomy).numpy(),
         impedance, energy, near, even, form.line_spacing.numpy(), depths, tail, levels, looks, echoes, haze, level,
     )  # fmt: skip
-    reach = max(1, round(scanner.side_lobe_width / step_mm))
+    reach = max(1, round(scanner.side_lobe_width / form.step))
     _smear(level, reach, along)
     side = np.float32(10 ** (scanner.side_lobe_level / 20))
     signal = torch.empty(*shape, 2 * looks).numpy()
@@ -113,12 +112,11 @@ def _steps(impedance, layering, fine, along):  # type: ignore[no-untyped-def]
 @numba.njit
 def _averaged(values, reach, out):  # type: ignore[no-untyped-def]
     """Mean of (S,) values over 2 reach + 1 samples, of those that there are."""
+    out[:] = 0
+    for shift in range(-reach, reach + 1):  # a vector at a time; each sum in the order of its samples
+        add_shifted(ONE, values, shift, out)
     for s in range(len(values)):
-        first, last = max(s - reach, 0), min(s + reach + 1, len(values))
-        total = ZERO
-        for t in range(first, last):
-            total += values[t]
-        out[s] = total / np.float32(last - first)
+        out[s] /= np.float32(min(s + reach + 1, len(values)) - max(s - reach, 0))
 
 
 @kernel
@@ -231,11 +229,9 @@ def _reverberate(sent, depths, levels, tail, out):  # type: ignore[no-untyped-de
             ghostly[s] += levels[4] * sent[s // 2]
         if depths[s // 3] < reverberation.GHOST_DEPTH:
             ghostly[s] += levels[5] * sent[s // 3]
-    for s in range(len(sent)):
-        total = ZERO
-        for k in range(min(len(tail), s + 1)):
-            total += tail[k] * ghostly[s - k]
-        out[s] = total
+    out[:] = 0
+    for k in range(len(tail)):
+        add_shifted(tail[k], ghostly, -k, out)
 
 
 @kernel
@@ -257,17 +253,23 @@ def _pulse(echoes, smeared, level, haze, clutter, side_lobes, side, pulse, signa
         for zone in range(len(side_lobes)):
             start = zone * size
             mix(smeared, b, start, side_lobes, zone, line, around[start : start + size])
-        heard = np.empty((samples, channels), np.float32)
+        more = np.empty(samples, np.float32)
         for s in range(samples):
             ratio = side * around[s] / max(level[b, line, s], np.float32(1e-12))
-            more = np.sqrt(ONE + ratio * ratio)
-            for q in range(channels):
-                heard[s, q] = more * echoes[b, line, s, q] + haze[b, line, s] * clutter[line, s, q]
-        for s in range(samples):
-            signal[b, line, s] = 0
-            for t in range(max(0, reach - s), min(len(pulse), samples + reach - s)):
-                for q in range(channels):
-                    signal[b, line, s, q] += pulse[t] * heard[s + t - reach, q]
+            more[s] = np.sqrt(ONE + ratio * ratio)
+        heard, out = np.empty((samples, channels), np.float32), signal[b, line].reshape(-1)
+        _heard(more, echoes[b, line], haze[b, line], clutter[line], heard)
+        out[:] = 0
+        for t in range(len(pulse)):
+            add_shifted(pulse[t], heard.reshape(-1), (t - reach) * channels, out)
+
+
+@numba.njit
+def _heard(more, echoes, haze, clutter, out):  # type: ignore[no-untyped-def]
+    """Echoes of one line, louder by what side lobes bring, and its haze."""
+    for s in range(out.shape[0]):
+        for q in range(out.shape[1]):
+            out[s, q] = more[s] * echoes[s, q] + haze[s] * clutter[s, q]
 
 
 @kernel

@@ -76,7 +76,7 @@ def wall(impedance: Tensor, left: Tensor, form: Formation) -> Wall:
     source = (first - behind).clamp(0, left.shape[-1] - 1)
     seen = airy & (behind > 0) & (behind < first)
     mirror = met.square() / left.gather(-1, source).clamp(min=1e-6) * (1 - behind / first.clamp(min=1)) * seen
-    beyond = behind.clamp(min=0) * float(form.depths[1] - form.depths[0])
+    beyond = behind.clamp(min=0) * form.step
     bars = 1 + airy * BAR_SHARE * torch.exp(-beyond / BAR_LENGTH) * torch.cos(2 * math.pi / BARS * beyond)
     haze = torch.exp(-beyond / scanner.shadow_length) * bars * torch.where(airy, 1.0, BONE_SHARE) * ends * (behind > 0)
     lost, level = 10 ** (scanner.mirror_level / 20), 10 ** (scanner.shadow_level / 20)

@@ -94,20 +94,31 @@ def _blur(signal, psf, blurred):  # type: ignore[no-untyped-def]
             mix(signal, b, start, psf, zone, line, blurred[b, line, start : start + size])
 
 
-@numba.njit(inline="always")
+@numba.njit
 def mix(signal, b, start, psf, zone, line, mixed):  # type: ignore[no-untyped-def]
     """Weighted sum of (B, L, ·) scan lines from `start` on into (N,); lines that weigh next to nothing are left out."""
+    lines, first = signal[b], np.uintp(start)
     mixed[:] = 0
-    for other in range(signal.shape[1]):
+    for other in range(lines.shape[0]):
         weight = psf[zone, line, other]
         if weight > NEGLIGIBLE:
-            _add(weight, signal[b, other, start : start + len(mixed)], mixed)
+            for n in range(np.uintp(len(mixed))):  # unsigned: an index from the end would forbid vectors
+                mixed[n] += weight * lines[other, first + n]
 
 
 @numba.njit
-def _add(weight, signal, total):  # type: ignore[no-untyped-def]
+def add(weight, signal, total):  # type: ignore[no-untyped-def]
+    """Add weight · signal to a total, both (N,)."""
     for n in range(len(total)):
         total[n] += weight * signal[n]
+
+
+@numba.njit
+def add_shifted(weight, signal, shift, total):  # type: ignore[no-untyped-def]
+    """Add weight · signal[s + shift] to each total[s] that has such a neighbour, both (N,)."""
+    first, last = max(-shift, 0), len(total) - max(shift, 0)
+    if first < last:
+        add(weight, signal[first + shift : last + shift], total[first:last])
 
 
 @kernel

@@ -24,7 +24,7 @@ from us_sim.core.compute.kernels import kernel
 from us_sim.core.geometry.transforms import Matrix, inverse
 from us_sim.core.patient.surface import Skin
 from us_sim.core.patient.volume import AIR_HU, CtVolume
-from us_sim.core.sampling.reslice import THIN, Beam, of_pose
+from us_sim.core.sampling.reslice import THIN, Beam
 from us_sim.core.sampling.scatterers import LOOKS, SCALE, SPACING, TILE, sample_scatterers, tile_from_ct
 from us_sim.core.tissue import TissueClass
 
@@ -193,49 +193,53 @@ def _sample(  # type: ignore[no-untyped-def]
     amplitudes,
     classes,
 ):
-    for p in numba.prange(len(classes)):
-        pose, of, point = of_pose(points, p)
-        x, height, z = points[of, point, 0], points[of, point, 1], points[of, point, 2]
-        for column in range(len(out)):
-            out[column, p] = 0
-        a, b, c = mapped(grid_from_probe[pose], x, height, z)
-        a, b, c = clamped(distance, a, b, c)
-        out[DISTANCE, p] = trilinear(distance, a, b, c, np.float32)
-        in_skin = min(max(-out[DISTANCE, p] / SKIN_RAMP, ZERO), ONE)
-        layered = ZERO
-        for plane in range(len(offsets)):
-            y, share = height + offsets[plane], weights[plane]
-            a, b, c = mapped(voxel_from_probe[pose], x, y, z)
-            within = inside(hu, a, b, c)
-            present = share * in_skin * (ONE if within else _fading(hu, a, b, c, spacing))
-            a, b, c = clamped(hu, a, b, c)
-            value = trilinear(hu, a, b, c, np.float32)
-            here = _properties(tissue, table, a, b, c)
-            level = ECHO_STEP * trilinear(echo, a, b, c, np.float32) if len(echo) else ZERO
-            firm = ONE + FIRM * max(level, ZERO)
-            a, b, c = mapped(tile_from_probe[pose], x, y, z)
-            if here.heterogeneity > 0 and present > 0:
-                level += here.heterogeneity * _noise(tile, 0, a * PATCH, b * PATCH, c * PATCH)
-            if here.organ > 0 and present > 0:
-                cluster = _noise(tile, 1, a * CLUSTER, b * CLUSTER, c * CLUSTER)
-                lesion = HU_TEXTURE * min(max(value - here.hu, -TEXTURE_SPAN), TEXTURE_SPAN)
-                level += here.organ * (CLUSTER_GAIN * max(cluster - CLUSTER_ONSET, ZERO) + lesion)
-            out[IMPEDANCE, p] += share * here.impedance * firm
-            out[ATTENUATION, p] += share * here.attenuation
-            out[SPECULARITY, p] += share * here.specularity
-            out[LAYERING, p] += share * here.layering
-            out[VALUE, p] += share * (value if within else np.float32(AIR_HU))
-            if here.layering > 0 and present > 0:
-                layered += share
-                out[WARPED, p] += share * _noise(tile, 2, a * WARP, b * WARP, c * WARP)
-                out[STRANDED, p] += share * _noise(tile, 3, a * STRAND, b * STRAND, c * STRAND)
-            amplitude = present * here.amplitude
-            amplitudes[plane, p] = amplitude * np.exp(level * NEPER) if amplitude > 0 else ZERO
-        if layered > 0:
-            out[WARPED, p] /= layered
-            out[STRANDED, p] /= layered
-        a, b, c = mapped(voxel_from_probe[pose], x, height, z)
-        classes[p] = nearest(tissue, a, b, c)
+    for pose in range(len(voxel_from_probe)):
+        to_voxel, to_tile, to_grid = voxel_from_probe[pose], tile_from_probe[pose], grid_from_probe[pose]
+        here, size = points[pose if len(points) > 1 else 0], points.shape[1]
+        first, last = pose * size, (pose + 1) * size
+        maps, loud, found = out[:, first:last], amplitudes[:, first:last], classes[first:last]
+        for p in numba.prange(size):
+            x, height, z = here[p, 0], here[p, 1], here[p, 2]
+            impedance = attenuation = specularity = layering = warp = strand = mean_hu = layered = ZERO
+            a, b, c = mapped(to_grid, x, height, z)
+            a, b, c = clamped(distance, a, b, c)
+            skin_distance = trilinear(distance, a, b, c, np.float32)
+            in_skin = min(max(-skin_distance / SKIN_RAMP, ZERO), ONE)
+            for plane in range(len(offsets)):
+                y, share = height + offsets[plane], weights[plane]
+                a, b, c = mapped(to_voxel, x, y, z)
+                within = inside(hu, a, b, c)
+                present = share * in_skin * (ONE if within else _fading(hu, a, b, c, spacing))
+                a, b, c = clamped(hu, a, b, c)
+                value = trilinear(hu, a, b, c, np.float32)
+                at = _properties(tissue, table, a, b, c)
+                level = ECHO_STEP * trilinear(echo, a, b, c, np.float32) if len(echo) else ZERO
+                firm = ONE + FIRM * max(level, ZERO)
+                a, b, c = mapped(to_tile, x, y, z)
+                if at.heterogeneity > 0 and present > 0:
+                    level += at.heterogeneity * _noise(tile, 0, a * PATCH, b * PATCH, c * PATCH)
+                if at.organ > 0 and present > 0:
+                    cluster = _noise(tile, 1, a * CLUSTER, b * CLUSTER, c * CLUSTER)
+                    lesion = HU_TEXTURE * min(max(value - at.hu, -TEXTURE_SPAN), TEXTURE_SPAN)
+                    level += at.organ * (CLUSTER_GAIN * max(cluster - CLUSTER_ONSET, ZERO) + lesion)
+                impedance += share * at.impedance * firm
+                attenuation += share * at.attenuation
+                specularity += share * at.specularity
+                layering += share * at.layering
+                mean_hu += share * (value if within else np.float32(AIR_HU))
+                if at.layering > 0 and present > 0:
+                    layered += share
+                    warp += share * _noise(tile, 2, a * WARP, b * WARP, c * WARP)
+                    strand += share * _noise(tile, 3, a * STRAND, b * STRAND, c * STRAND)
+                amplitude = present * at.amplitude
+                loud[plane, p] = amplitude * np.exp(level * NEPER) if amplitude > 0 else ZERO
+            if layered > 0:
+                warp, strand = warp / layered, strand / layered
+            maps[IMPEDANCE, p], maps[ATTENUATION, p] = impedance, attenuation
+            maps[SPECULARITY, p], maps[LAYERING, p], maps[DISTANCE, p] = specularity, layering, skin_distance
+            maps[WARPED, p], maps[STRANDED, p], maps[VALUE, p] = warp, strand, mean_hu
+            a, b, c = mapped(to_voxel, x, height, z)
+            found[p] = nearest(tissue, a, b, c)
 
 
 @numba.njit(inline="always")
@@ -264,27 +268,30 @@ def _plus(total, weight, row):  # type: ignore[no-untyped-def]
 @numba.njit(inline="always")
 def _properties(tissue, table, a, b, c):  # type: ignore[no-untyped-def]
     """The properties at a fractional voxel, trilinear over what is no air; inside one class they are its own."""
-    i, j, k = min(int(a), tissue.shape[0] - 2), min(int(b), tissue.shape[1] - 2), min(int(c), tissue.shape[2] - 2)
+    # Unsigned, as in `trilinear`.
+    i = np.uintp(min(int(a), tissue.shape[0] - 2))
+    j = np.uintp(min(int(b), tissue.shape[1] - 2))
+    k = np.uintp(min(int(c), tissue.shape[2] - 2))
     t = tissue[i, j, k]
     mixed = False
-    for di in range(2):
-        for dj in range(2):
-            mixed |= (tissue[i + di, j + dj, k] != t) | (tissue[i + di, j + dj, k + 1] != t)
+    for di in range(np.uintp(2)):
+        for dj in range(np.uintp(2)):
+            mixed |= (tissue[i + di, j + dj, k] != t) | (tissue[i + di, j + dj, k + np.uintp(1)] != t)
     if not mixed:
         return _row(table, t)
-    u, v, w = np.float32(a - i), np.float32(b - j), np.float32(c - k)
+    u, v, w = np.float32(a - np.float64(i)), np.float32(b - np.float64(j)), np.float32(c - np.float64(k))
     body = ZERO
-    for di in range(2):
-        for dj in range(2):
-            for dk in range(2):
+    for di in range(np.uintp(2)):
+        for dj in range(np.uintp(2)):
+            for dk in range(np.uintp(2)):
                 if tissue[i + di, j + dj, k + dk] != AIR:
                     body += (u if di else ONE - u) * (v if dj else ONE - v) * (w if dk else ONE - w)
     if body < LEAST_BODY:
         return _row(table, AIR)
     total = Properties(ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO)
-    for di in range(2):
-        for dj in range(2):
-            for dk in range(2):
+    for di in range(np.uintp(2)):
+        for dj in range(np.uintp(2)):
+            for dk in range(np.uintp(2)):
                 t = tissue[i + di, j + dj, k + dk]
                 if t != AIR:
                     weight = (u if di else ONE - u) * (v if dj else ONE - v) * (w if dk else ONE - w)

@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from us_sim.core.geometry.transforms import Matrix
 from us_sim.core.sampling.anatomy import Anatomy
-from us_sim.core.sampling.reslice import Beam
+from us_sim.core.sampling.reslice import Beam, Poses
 from us_sim.core.sampling.sampler import Sampler, Slice
 
 Source = Callable[[Tensor], Tensor]  # (A, C, 3) mm in `probe` to where the tissue lay there at each pose, (B, A, C, 3)
@@ -24,14 +23,14 @@ class MovedSampler:
         self._sampler, self._source = sampler, source
         self.device = sampler.device
 
-    def slice(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Slice:
+    def slice(self, points: Tensor, ct_from_probe: Poses, beam: Beam) -> Slice:
         """Return HU and classes, (B, ...), as `Sampler.slice`."""
         return self._sampler.slice(self._source(points), ct_from_probe, beam)
 
-    def classes(self, points: Tensor, ct_from_probe: Matrix) -> Tensor:
+    def classes(self, points: Tensor, ct_from_probe: Poses) -> Tensor:
         """Return classes, (B, ...), as `Sampler.classes`."""
         return self._sampler.classes(self._source(points), ct_from_probe)
 
-    def anatomy(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Anatomy:
+    def anatomy(self, points: Tensor, ct_from_probe: Poses, beam: Beam) -> Anatomy:
         """Return what lies along scan lines, (B, L, S), as `Sampler.anatomy`."""
         return self._sampler.anatomy(self._source(points), ct_from_probe, beam)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from us_sim.core.compute.grids import inside, mapped, nearest, trilinear
 from us_sim.core.compute.kernels import kernel
@@ -20,6 +21,7 @@ from us_sim.core.geometry.transforms import Matrix, check_pose, inverse
 from us_sim.core.patient.volume import AIR_HU, CtVolume
 
 Beam = tuple[NDArray[np.float64], NDArray[np.float32]]
+Poses = Matrix | Tensor  # (B, 4, 4) ct_from_probe, mm, as an array or as a float64 tensor on the sampler's device
 
 THIN: Beam = (np.zeros(1), np.ones(1, np.float32))
 
@@ -92,43 +94,49 @@ def _prepared(
     return inverse(volume.ct_from_voxel) @ poses.reshape(-1, 4, 4), flat, shape
 
 
-@numba.njit(inline="always")
-def of_pose(points, r):  # type: ignore[no-untyped-def]
-    """Pose and point of the r-th sample of a batch: which row of (B or 1, N, 3) points, and where in it."""
-    b, p = r // points.shape[1], r % points.shape[1]
-    return b, (b if points.shape[0] > 1 else 0), p
+# Poses come one after the other: a loop over the samples of all of them is not vectorised, and takes up to twice as
+# long.
 
 
 @kernel
 def _nearest(tissue, voxel_from_probe, points, out):  # type: ignore[no-untyped-def]
-    for r in numba.prange(len(out)):
-        n, q, p = of_pose(points, r)
-        a, b, c = mapped(voxel_from_probe[n], points[q, p, 0], points[q, p, 1], points[q, p, 2])
-        out[r] = nearest(tissue, a, b, c)
+    size = points.shape[1]
+    for pose in range(len(voxel_from_probe)):
+        matrix, here = voxel_from_probe[pose], points[pose if len(points) > 1 else 0]
+        classes = out[pose * size : (pose + 1) * size]
+        for p in numba.prange(size):
+            a, b, c = mapped(matrix, here[p, 0], here[p, 1], here[p, 2])
+            classes[p] = nearest(tissue, a, b, c)
 
 
 @kernel
 def _thin(hu, tissue, voxel_from_probe, points, out_hu, out_tissue):  # type: ignore[no-untyped-def]
-    for r in numba.prange(len(out_hu)):
-        n, q, p = of_pose(points, r)
-        a, b, c = mapped(voxel_from_probe[n], points[q, p, 0], points[q, p, 1], points[q, p, 2])
-        out_hu[r] = trilinear(hu, a, b, c, np.float32) if inside(hu, a, b, c) else np.float32(AIR_HU)
-        out_tissue[r] = nearest(tissue, a, b, c)
+    size = points.shape[1]
+    for pose in range(len(voxel_from_probe)):
+        matrix, here = voxel_from_probe[pose], points[pose if len(points) > 1 else 0]
+        values, classes = out_hu[pose * size : (pose + 1) * size], out_tissue[pose * size : (pose + 1) * size]
+        for p in numba.prange(size):
+            a, b, c = mapped(matrix, here[p, 0], here[p, 1], here[p, 2])
+            values[p] = trilinear(hu, a, b, c, np.float32) if inside(hu, a, b, c) else np.float32(AIR_HU)
+            classes[p] = nearest(tissue, a, b, c)
 
 
 @kernel
 def _thick(  # type: ignore[no-untyped-def]
     hu, tissue, voxel_from_probe, points, offsets, weights, out_hu, out_tissue
 ):
-    for r in numba.prange(len(out_hu)):
-        n, q, p = of_pose(points, r)
-        x, y, z = points[q, p, 0], points[q, p, 1], points[q, p, 2]
-        value = np.float32(0)
-        for plane in range(len(offsets)):
-            a, b, c = mapped(voxel_from_probe[n], x, y + offsets[plane], z)
-            value += weights[plane] * (
-                trilinear(hu, a, b, c, np.float32) if inside(hu, a, b, c) else np.float32(AIR_HU)
-            )
-        out_hu[r] = value
-        a, b, c = mapped(voxel_from_probe[n], x, y, z)
-        out_tissue[r] = nearest(tissue, a, b, c)
+    size = points.shape[1]
+    for pose in range(len(voxel_from_probe)):
+        matrix, here = voxel_from_probe[pose], points[pose if len(points) > 1 else 0]
+        values, classes = out_hu[pose * size : (pose + 1) * size], out_tissue[pose * size : (pose + 1) * size]
+        for p in numba.prange(size):
+            x, y, z = here[p, 0], here[p, 1], here[p, 2]
+            value = np.float32(0)
+            for plane in range(len(offsets)):
+                a, b, c = mapped(matrix, x, y + offsets[plane], z)
+                value += weights[plane] * (
+                    trilinear(hu, a, b, c, np.float32) if inside(hu, a, b, c) else np.float32(AIR_HU)
+                )
+            values[p] = value
+            a, b, c = mapped(matrix, x, y, z)
+            classes[p] = nearest(tissue, a, b, c)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from us_sim.core.geometry.transforms import Matrix
 from us_sim.core.patient.patient import Patient
 from us_sim.core.sampling.anatomy import Anatomy, Tissues, property_table, sample_anatomy
-from us_sim.core.sampling.reslice import Beam, nearest_classes, reslice
+from us_sim.core.sampling.reslice import Beam, Poses, nearest_classes, reslice
 from us_sim.core.sampling.scatterers import scatterer_tile
 from us_sim.core.sampling.tensor_sampler import TensorSampler
 from us_sim.core.tissue import TISSUES
@@ -26,13 +26,13 @@ class Sampler(Protocol):
 
     device: torch.device
 
-    def slice(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Slice:
+    def slice(self, points: Tensor, ct_from_probe: Poses, beam: Beam) -> Slice:
         """Return HU and classes, (B, A, C), for (B, 4, 4) poses."""
 
-    def classes(self, points: Tensor, ct_from_probe: Matrix) -> Tensor:
+    def classes(self, points: Tensor, ct_from_probe: Poses) -> Tensor:
         """Return the classes of `slice` alone: half the memory that is read for both."""
 
-    def anatomy(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Anatomy:
+    def anatomy(self, points: Tensor, ct_from_probe: Poses, beam: Beam) -> Anatomy:
         """Return acoustic properties and scatterers, (B, L, S), for (B, 4, 4) poses."""
 
 
@@ -45,17 +45,20 @@ class CpuSampler:
         self._patient = patient
         self._table, self._tile = property_table(patient.volume, tissues), scatterer_tile(seed)
 
-    def slice(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Slice:
-        hu, tissue = reslice(self._patient.volume, points.numpy(), ct_from_probe, beam, of_each=points.dim() == 4)
+    def slice(self, points: Tensor, ct_from_probe: Poses, beam: Beam) -> Slice:
+        poses = np.asarray(ct_from_probe)
+        hu, tissue = reslice(self._patient.volume, points.numpy(), poses, beam, of_each=points.dim() == 4)
         return torch.from_numpy(hu), torch.from_numpy(tissue)
 
-    def classes(self, points: Tensor, ct_from_probe: Matrix) -> Tensor:
-        found = nearest_classes(self._patient.volume, points.numpy(), ct_from_probe, of_each=points.dim() == 4)
+    def classes(self, points: Tensor, ct_from_probe: Poses) -> Tensor:
+        poses = np.asarray(ct_from_probe)
+        found = nearest_classes(self._patient.volume, points.numpy(), poses, of_each=points.dim() == 4)
         return torch.from_numpy(found)
 
-    def anatomy(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Anatomy:
+    def anatomy(self, points: Tensor, ct_from_probe: Poses, beam: Beam) -> Anatomy:
         volume, skin = self._patient.volume, self._patient.skin
-        arrays = sample_anatomy(volume, skin, self._table, self._tile, points.numpy(), ct_from_probe, beam)
+        poses = np.asarray(ct_from_probe)
+        arrays = sample_anatomy(volume, skin, self._table, self._tile, points.numpy(), poses, beam)
         return Anatomy(*(torch.from_numpy(array) for array in arrays))
 
 

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from us_sim.core.compute.lattice import FAR, Lattice, blended
-from us_sim.core.geometry.transforms import Matrix, inverse
+from us_sim.core.compute.lattice import Lattice, blended, mapped_by
+from us_sim.core.geometry.transforms import inverse
 from us_sim.core.patient.volume import AIR_HU
 from us_sim.core.sampling import anatomy as a
 from us_sim.core.sampling.anatomy import Anatomy, Tissues, joined, property_table
-from us_sim.core.sampling.reslice import Beam
+from us_sim.core.sampling.reslice import Beam, Poses
 from us_sim.core.sampling.scatterers import SCALE, TILE, scatterer_tile, tile_from_ct
 from us_sim.core.tissue import TISSUES
 
@@ -51,10 +51,11 @@ class TensorSampler:
         self._tiles = Lattice((TILE, TILE, TILE), device, periodic=True)
         self._scale = torch.tensor([a.PATCH, a.CLUSTER, a.WARP, a.STRAND], device=device)[:, None]
         self._channel = torch.arange(4, device=device)[:, None]
-        self._voxel_from_ct = inverse(volume.ct_from_voxel)
-        self._grid_from_ct = inverse(skin.ct_from_grid)
+        systems = inverse(volume.ct_from_voxel), inverse(skin.ct_from_grid), tile_from_ct()
+        self._voxel_from_ct, self._grid_from_ct, self._tile_from_ct = (torch.tensor(m).to(device) for m in systems)
 
-    def slice(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> tuple[Tensor, Tensor]:
+    def slice(self, points: Tensor, ct_from_probe: Poses, beam: Beam) -> tuple[Tensor, Tensor]:
+        ct_from_probe = self._here(ct_from_probe)
         hu = torch.zeros((), device=self.device)
         for offset, weight in zip(*beam, strict=True):
             voxels = self._map(self._voxel_from_ct @ ct_from_probe, points, float(offset))
@@ -62,11 +63,12 @@ class TensorSampler:
             hu = hu + float(weight) * torch.where(self._voxels.hold(voxels), plane, float(AIR_HU))
         return hu, self.classes(points, ct_from_probe)
 
-    def classes(self, points: Tensor, ct_from_probe: Matrix) -> Tensor:
-        voxels = self._map(self._voxel_from_ct @ ct_from_probe, points, 0.0)
+    def classes(self, points: Tensor, ct_from_probe: Poses) -> Tensor:
+        voxels = self._map(self._voxel_from_ct @ self._here(ct_from_probe), points, 0.0)
         return torch.where(self._voxels.hold(voxels), self._tissue[self._voxels.nearest(voxels)], 0)
 
-    def anatomy(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Anatomy:
+    def anatomy(self, points: Tensor, ct_from_probe: Poses, beam: Beam) -> Anatomy:
+        ct_from_probe = self._here(ct_from_probe)
         starts = range(0, len(ct_from_probe), AT_ONCE)
         of_each = points.dim() == 4
         return joined([
@@ -74,7 +76,10 @@ class TensorSampler:
             for n in starts
         ])  # fmt: skip
 
-    def _anatomy(self, points: Tensor, ct_from_probe: Matrix, beam: Beam) -> Anatomy:
+    def _here(self, ct_from_probe: Poses) -> Tensor:
+        return torch.as_tensor(ct_from_probe, dtype=torch.float64, device=self.device)
+
+    def _anatomy(self, points: Tensor, ct_from_probe: Tensor, beam: Beam) -> Anatomy:
         grid = self._cells.kept(self._map(self._grid_from_ct @ ct_from_probe, points, 0.0))
         distance = blended(self._distance, *self._cells.corners(grid))
         in_skin = (-distance / float(a.SKIN_RAMP)).clamp(0, 1)
@@ -99,7 +104,7 @@ class TensorSampler:
         )
 
     def _plane(
-        self, points: Tensor, ct_from_probe: Matrix, offset: float, share: float, in_skin: Tensor
+        self, points: Tensor, ct_from_probe: Tensor, offset: float, share: float, in_skin: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Of one elevational plane, weighted: properties (…, 8), warp and strand (…, 2), the weight where tissue is
         layered, scatter (…, 2 LOOKS) and HU."""
@@ -115,7 +120,7 @@ class TensorSampler:
         properties = (mixed[..., None] * self._table[classes]).sum(dim=-2)
         here = a.Properties(*properties.unbind(-1))
         hu = blended(self._hu, index, weights)
-        tile = self._map(tile_from_ct() @ ct_from_probe, points, offset)
+        tile = self._map(self._tile_from_ct @ ct_from_probe, points, offset)
         noises = self._noises(tile)
         patch, cluster = noises[..., 0], noises[..., 1]
         span = float(a.TEXTURE_SPAN)
@@ -133,16 +138,15 @@ class TensorSampler:
         slice_hu = torch.where(within, hu, float(AIR_HU))
         return share * properties, layered[..., None] * noises[..., 2:], layered, scatter, share * slice_hu
 
-    def _map(self, to_from_probe: Matrix, points: Tensor, offset: float) -> Tensor:
+    def _map(self, to_from_probe: Tensor, points: Tensor, offset: float) -> Tensor:
         """(B, ..., 3) points, shared or of each pose, shifted along the elevation, in the target's index space."""
-        shift = to_from_probe[:, :3, 1] * offset + to_from_probe[:, :3, 3]
-        shift = np.nan_to_num(shift, nan=FAR).clip(-FAR, FAR)
-        rows = np.concatenate([to_from_probe[:, :3, :3].transpose(0, 2, 1), shift[:, None]], axis=1)
-        matrix = torch.from_numpy(rows.astype(np.float32)).to(self.device)
+        if offset:
+            to_from_probe = to_from_probe.clone()
+            to_from_probe[..., 3] += offset * to_from_probe[..., 1]
         of_each = points.dim() == 4
-        flat = points.reshape(len(matrix) if of_each else 1, -1, 3).expand(len(matrix), -1, -1)
+        flat = points.reshape(len(to_from_probe) if of_each else 1, -1, 3)
         shape = points.shape[1:] if of_each else points.shape
-        return torch.baddbmm(matrix[:, 3:], flat, matrix[:, :3]).reshape(len(matrix), *shape)
+        return mapped_by(to_from_probe, flat).reshape(len(to_from_probe), *shape)
 
     def _noise(self, position: Tensor) -> Tensor:
         """(..., 2 LOOKS) samples of the periodic tile, of unit variance everywhere."""

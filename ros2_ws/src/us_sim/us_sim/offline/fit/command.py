@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from us_sim.core.command import as_command
 from us_sim.core.errors import ConfigError
+from us_sim.core.files import check_replaceable
 from us_sim.core.geometry.fans import read_fan
 from us_sim.core.physics.scanner_file import ScannerPreset, save_scanner, tissues_of
 from us_sim.core.tissue import TISSUES
@@ -22,7 +23,9 @@ from us_sim.offline.fit.frames import FEW, Scanned, read_frames
 from us_sim.offline.fit.knobs import WALL, Guess
 from us_sim.offline.fit.report import picture, verdict, written
 from us_sim.offline.fit.scenes import scenes_of
+from us_sim.offline.sheet import marked
 
+MARK = "us_sim_fit"  # in all that the command writes, so that it replaces nothing else
 PHANTOMS, UNSEEN = (0, 1), (2, 3)  # seeds of the anatomy for fitting and for validation
 
 
@@ -43,6 +46,8 @@ def _run(options: argparse.Namespace, console: Console) -> None:
     out: Path = options.out
     if out.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"--out is {out}; expected a file that ends in .yaml")
+    image, report = out.with_suffix(".png"), out.with_suffix(".md")
+    check_replaceable((out, image, report), MARK, ConfigError)
     with console.status("reading the frames"):
         fan = read_fan(options.fan) if options.fan else None
         scanned = read_frames(options.frames, fan, options.radius, options.depth)
@@ -61,10 +66,10 @@ def _run(options: argparse.Namespace, console: Console) -> None:
 
         found = fit(scanned, scenes, unseen, journal, _key(scanned, options.seed), advanced)
         progress.update(task, completed=EVALUATIONS)
-    save_scanner(preset_of(found.guess, scanned, out.stem, options.source), out, verdict(found))
-    image = out.with_suffix(".png")
-    picture(found, scanned, unseen).save(image)
-    out.with_suffix(".md").write_text(written(found, scanned, image.name))
+    remarks = f"{verdict(found)}\nwritten by {MARK}"
+    save_scanner(preset_of(found.guess, scanned, out.stem, options.source), out, remarks)
+    picture(found, scanned, unseen).save(image, pnginfo=marked(MARK))
+    report.write_text(f"{written(found, scanned, image.name)}\nWritten by {MARK}.\n")
     journal.unlink()
     _tell(console, found, out)
 

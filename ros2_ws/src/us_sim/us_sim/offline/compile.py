@@ -1,0 +1,50 @@
+"""Compile what frames are made of ahead of the first one: python -m us_sim.offline.compile
+
+The set-up runs it. Compiled loops are kept on disk beside the sources (or in NUMBA_CACHE_DIR); what changes is compiled
+again when it is first used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from us_sim.core.assembly import open_generator
+from us_sim.core.command import as_command
+from us_sim.core.contact.mechanics import MechanicsSettings
+from us_sim.core.geometry.probe import preset
+from us_sim.core.patient.patient import builtin_patient
+from us_sim.core.robot.motion import motion
+from us_sim.core.simulator import Simulator
+
+GENERATOR = "abdomen_lite"  # its loops are those of every shipped one
+
+
+def compile_all() -> None:
+    """Render what takes every loop: rigid, pressed and breathing; thin and thick slices; each renderer."""
+    patient, probe = builtin_patient(0), preset("c5_2")
+    pose = next(iter(motion("liver_sweep", patient, 1)))
+    moving = Simulator(patient, probe, device="cpu", mechanics=MechanicsSettings(breathing_amplitude=10.0))
+    for renderer in ("physics", "ct"):
+        moving.render(pose, renderer=renderer, times=[1.0])
+    moving.render(pose, image=False, ct_slice=False)
+    thick = moving.replace(probe=replace(probe, elevation_planes=3), generator=open_generator(GENERATOR, "cpu"))
+    thick.render(pose, renderer="generator")
+    moving.touch(np.asarray(pose))
+
+
+@as_command("us_sim.offline.compile")
+def main(argv: list[str] | None = None) -> int:
+    """Compile, and say how long it took."""
+    argparse.ArgumentParser(prog="us_sim.offline.compile", description=(__doc__ or "").splitlines()[0]).parse_args(argv)
+    start = time.perf_counter()
+    compile_all()
+    print(f"compiled loops are ready, {time.perf_counter() - start:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,93 @@
+"""Whole frames away from the CPU, on the meta device: no tensor lies elsewhere, and nothing is read back.
+
+What would make a GPU wait fails here without one: a value that is read (meta tensors have none), two devices in one
+operation, a constant that is copied to the device again with each frame.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from tests.core.patients import box_patient
+from tests.core.test_simulator import CARDS, CONVEX, generator
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from us_sim.core.compute.device import Device
+from us_sim.core.config import ImageSettings
+from us_sim.core.contact.deformation import NODES
+from us_sim.core.generator.artifact import Generator
+from us_sim.core.generator.backend import TorchBackend
+from us_sim.core.patient.patient import Patient
+from us_sim.core.pipeline import Pipeline, Wanted
+
+META = torch.device("meta")
+DEVICE = Device(META, "meta", "tested")
+
+
+class OneDevice(TorchDispatchMode):
+    """Refuses every operation that takes or gives a tensor of the CPU."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for one in tree_leaves((args, kwargs, made)):
+            assert not isinstance(one, Tensor) or one.device == META, f"{func} on {one.device}"
+        return made
+
+
+@pytest.fixture(scope="module")
+def patient() -> Patient:
+    return box_patient()
+
+
+def on_meta(card: str) -> Generator:
+    made = generator(CARDS[card])
+    return Generator(made.network, made.card, "tiny", "", TorchBackend(copy.deepcopy(made.network).to(META), META))
+
+
+def given(batch: int, motion: str) -> list[Tensor | None]:
+    """Poses, coupling, displacements and respiration as a frame of this motion takes them."""
+    poses, lines = torch.empty(batch, 4, 4, dtype=torch.float64), torch.empty(batch, CONVEX.scan_lines)
+    tables = torch.empty(batch, NODES, 7) if "deformed" in motion else None
+    caudal = torch.empty(batch, dtype=torch.float64) if "breathing" in motion else None
+    return [None if one is None else one.to(META) for one in (poses, lines, tables, caudal)]
+
+
+@torch.inference_mode()
+def check(pipeline: Pipeline, renderer: str, motion: str, batch: int) -> None:
+    wanted, inputs = Wanted(renderer, True, True, True), given(batch, motion)
+    pipeline.drawn(wanted, *inputs)  # type: ignore[arg-type]  # constants are copied there now
+    with OneDevice():
+        made = pipeline.drawn(wanted, *inputs)  # type: ignore[arg-type]
+    for one, kind in zip(made, (torch.uint8, torch.int16, torch.uint8), strict=True):
+        assert one is not None
+        assert (one.shape, one.dtype, one.device) == ((batch, CONVEX.height, CONVEX.width), kind, META)
+
+
+MOTIONS = pytest.mark.parametrize("motion", ["rigid", "deformed", "breathing", "deformed and breathing"])
+
+
+@MOTIONS
+@pytest.mark.parametrize("renderer", ["ct", "physics"])
+@pytest.mark.parametrize("batch", [1, 9])
+def test_frames(patient: Patient, renderer: str, motion: str, batch: int) -> None:
+    check(Pipeline(patient, CONVEX, ImageSettings(), None, DEVICE, 0, None), renderer, motion, batch)
+
+
+@MOTIONS
+@pytest.mark.parametrize("card", CARDS)
+def test_frames_by_a_generator(patient: Patient, card: str, motion: str) -> None:
+    for settings in (ImageSettings(), ImageSettings(gain=4.0, dynamic_range=50.0)):
+        check(Pipeline(patient, CONVEX, settings, on_meta(card), DEVICE, 0, None), "generator", motion, 2)
+
+
+def test_the_check_finds_what_it_is_for() -> None:
+    there = torch.ones(3, device=META)
+    with OneDevice(), pytest.raises(AssertionError, match="on cpu"):
+        torch.ones(3)
+    with OneDevice(), pytest.raises(RuntimeError, match="meta"):
+        float(there[0])
