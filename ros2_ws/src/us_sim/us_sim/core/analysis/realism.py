@@ -1,3 +1,11 @@
+# Copyright 2026 The us_sim authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License"); you may not use this file except in compliance with
+# the License. You may obtain a copy of the License at http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the License for the
+# specific language governing permissions and limitations under the License.
+
 """Realism metrics: distances of rendered from real frames, on scan lines × depth, each in its own unit.
 
 Frames are (N, L, S) grey levels, 0 to 255, along the scan lines of one probe. Real frames come resampled to it.
