@@ -68,6 +68,16 @@ SERVICES: Sequence[Row] = [
     ("~/wrench_zero", "std_srvs/Trigger",
      "takes the present wrench as zero for `~/wrench`, as a force sensor does, until the node is activated anew"),
 ]  # fmt: skip
+SHARED: Sequence[Row] = [  # by simulators
+    ("~/get_simulator_features", "simulation_interfaces/GetSimulatorFeatures", "what of the interface there is"),
+    ("~/get_simulation_state", "simulation_interfaces/GetSimulationState",
+     "playing (active), paused (frozen) or stopped (inactive)"),
+    ("~/set_simulation_state", "simulation_interfaces/SetSimulationState", "changes it"),
+    ("~/reset_simulation", "simulation_interfaces/ResetSimulation",
+     "begins counters, order of stamps, respiratory phase and the wrench's zero anew"),
+    ("~/step_simulation", "simulation_interfaces/StepSimulation",
+     "while paused: shows the frames of the next poses, and answers when the last is drawn"),
+]  # fmt: skip
 OTHERS: Sequence[tuple[str, str, str, str]] = [
     ("probe_motion", "~/run", "service std_srvs/SetBool", "stops the demo motion and resumes it"),
     ("us_sim_scan", "~/scan", "action us_sim_msgs/Scan", "raster or path over the skin, with feedback and cancel"),
@@ -98,6 +108,9 @@ pose that it belongs to. Frames, axes and units: [conventions](../conventions.md
 ## Services of `us_sim`
 
 {table(("service", "type", "what it does"), SERVICES)}
+Where `simulation_interfaces` is installed also:
+
+{table(("service", "type", "what it does"), SHARED)}
 ## Demo nodes
 
 {table(("node", "name", "type", "content"), OTHERS)}
