@@ -28,8 +28,9 @@ if [[ ${1:-} == lint ]]; then
     :
 elif (($# > 0)); then
     part "pytest" python -m pytest "$@"
-else  # in three runs: training sees nothing of what hundreds of ROS nodes leave behind, and what is timed has all cores
-    part "pytest without ROS" python -m pytest "${side_by_side[@]}" "${ros[@]/#/--ignore=}"
+else  # in runs of their own: training sees nothing of what other libraries leave behind, what is timed has all cores
+    part "pytest of core" python -m pytest "${side_by_side[@]}" --ignore=tests/train "${ros[@]/#/--ignore=}"
+    part "pytest of training" python -m pytest "${side_by_side[@]}" tests/train
     part "pytest with ROS" python -m pytest "${side_by_side[@]}" "${ros[@]}"
     part "pytest of what is timed" python -m pytest -m alone tests
 fi
