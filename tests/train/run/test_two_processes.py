@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,6 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 from safetensors.torch import load_file
-from tests.train.forks import Forks
 from tests.train.synthetic import TinyCt, TinyUs, config
 
 from scyclegan_train.data.inputs import Inputs
@@ -22,6 +24,7 @@ from scyclegan_train.run.journal import read_stats
 from scyclegan_train.run.loop import TrainingStopped, build_model, train
 from scyclegan_train.run.tally import Tally
 
+ROOT = Path(__file__).resolve().parents[3]
 BATCH = 4  # of both processes together
 # What is drawn differs between processes, and batch statistics are each process's own: both are left out here.
 NORMED: dict[str, Any] = {"generator": {"norm": "batch"}, "method": {"pool": 3, "fake_noise": 0.05}}
@@ -42,9 +45,8 @@ def gradients(rank: int, world: int, fabric: Fabric) -> list[torch.Tensor]:
     return found
 
 
-def one(rank: int, world: int, path: str) -> None:
+def one(rank: int, world: int, folder: Path) -> None:
     """A process: writes its gradients, then trains a short run together with the other."""
-    folder = Path(path)
     torch.set_num_threads(1)
     fabric = Fabric(accelerator="cpu", devices=world, strategy="ddp")
     fabric.launch()
@@ -75,20 +77,29 @@ class Spoiled(Inputs):
 
 
 @pytest.fixture(scope="module")
-def folder(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes left behind, started as torchrun starts them: gloo on localhost."""
     folder = tmp_path_factory.mktemp("two")
     (folder / "run").mkdir()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    told = [
-        {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "LOCAL_RANK": str(rank),
-         "GROUP_RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "test"}
-        for rank in range(2)
-    ]  # fmt: skip
-    ended = forks.run("tests.train.run.test_two_processes", "one", [(rank, 2, str(folder)) for rank in range(2)], told)
-    assert [process.returncode for process in ended] == [0, 0], "\n".join(process.stderr for process in ended)
+    paths = [ROOT, ROOT / "ros2_ws/src/us_sim", ROOT / "ros2_ws/src/scyclegan_train"]
+    processes = []
+    for rank in range(2):
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(map(str, paths)), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+            "RANK": str(rank), "LOCAL_RANK": str(rank), "GROUP_RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
+            "TORCHELASTIC_RUN_ID": "test", "OMP_NUM_THREADS": "1",
+        }  # fmt: skip
+        command = [sys.executable, __file__, str(rank), "2", str(folder)]
+        processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
+    try:
+        messages = [process.communicate(timeout=280)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(messages)
     return folder
 
 
@@ -151,3 +162,7 @@ def test_processes_take_turns_in_the_samples() -> None:
         ct, us = joint.at(step)
         assert torch.equal(torch.cat([p[0].hu for p in parts]), ct.hu)
         assert torch.equal(torch.cat([p[1].image for p in parts]), us.image)
+
+
+if __name__ == "__main__":
+    one(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
