@@ -90,11 +90,7 @@ def test_states_are_those_of_lifecycle_and_freeze(node: Any, control: Simulation
 
 
 def test_a_step_draws_so_many_poses_and_no_more(world: World, node: Any, control: SimulationControl) -> None:
-    images = world.listen(Image, "us_sim/image")
-    world.listened(node.session.outputs.image)
-    send = world.sender(node)
-    send(world.pose(1.0))
-    world.until(lambda: images)
+    send = shown(world, node, 1.0)
     put(control, PAUSED)
     task = node.executor.create_task(control.step, SimpleNamespace(steps=2), Response())
     number = 0
@@ -119,6 +115,16 @@ def test_steps_that_cannot_be(world: World, node: Any, control: SimulationContro
     assert message in stepped(world, node, control, steps).error_message
 
 
+def shown(world: World, node: Any, stamp: float) -> Any:
+    """Show the frame of a first pose; return what sends more."""
+    images = world.listen(Image, "us_sim/image")
+    world.listened(node.session.outputs.image)
+    send = world.sender(node)
+    send(world.pose(stamp))
+    world.until(lambda: images)
+    return send
+
+
 def stepped(world: World, node: Any, control: SimulationControl, steps: int) -> Any:
     task = node.executor.create_task(control.step, SimpleNamespace(steps=steps), Response())
     world.until(task.done)
@@ -126,11 +132,7 @@ def stepped(world: World, node: Any, control: SimulationControl, steps: int) -> 
 
 
 def test_a_reset_begins_anew(world: World, node: Any, control: SimulationControl) -> None:
-    images = world.listen(Image, "us_sim/image")
-    world.listened(node.session.outputs.image)
-    send = world.sender(node)
-    send(world.pose(9.0))
-    world.until(lambda: images)
+    send = shown(world, node, 9.0)
     assert node.session.stream.zero_wrench()
     put(control, PAUSED)
     assert control.reset(SimpleNamespace(scope=0), Response()).result.result == OK

@@ -35,14 +35,11 @@ class Forks:
             stdout=subprocess.PIPE, text=True, start_new_session=True, cwd=ROOT,
         )  # fmt: skip
 
-    def run(self, module: str, function: str, each: Sequence[Sequence[Any]], environment: Sequence[dict[str, str]] = ()
-            ) -> list[Ended]:  # fmt: skip
+    def run(self, module: str, function: str, each: Sequence[Sequence[Any]]) -> list[Ended]:
         """Call a function of a module in so many processes at once, each with arguments of its own."""
         self._count += 1
         logs = [self._folder / f"{self._count}_{number}.txt" for number in range(len(each))]
-        more = environment or [{}] * len(each)
-        jobs = [[module, function, list(given), str(log), own]
-                for given, log, own in zip(each, logs, more, strict=True)]  # fmt: skip
+        jobs = [[module, function, list(given), str(log)] for given, log in zip(each, logs, strict=True)]
         assert self._helper.stdin is not None
         assert self._helper.stdout is not None
         print(json.dumps(jobs), file=self._helper.stdin, flush=True)
@@ -63,21 +60,20 @@ def serve() -> None:
         print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in started]), flush=True)
 
 
-def started_for(module: str, function: str, given: list[Any], log: str, environment: dict[str, str]) -> int:
+def started_for(module: str, function: str, given: list[Any], log: str) -> int:
     """Fork; return the child's number."""
     pid = os.fork()
     if not pid:
-        _call(module, function, given, log, environment)
+        _call(module, function, given, log)
     return pid
 
 
-def _call(module: str, function: str, given: list[Any], log: str, environment: dict[str, str]) -> NoReturn:
+def _call(module: str, function: str, given: list[Any], log: str) -> NoReturn:
     code = 1
     try:
         stream = os.open(log, os.O_CREAT | os.O_WRONLY)
         os.dup2(stream, 1)
         os.dup2(stream, 2)
-        os.environ.update(environment)
         code = getattr(import_module(module), function)(*given) or 0
     except BaseException:
         traceback.print_exc()

@@ -13,12 +13,13 @@ And 20 times a second, for a breathing patient, the last frame again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticArray, KeyValue
 from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecyclePublisher
 from rclpy.node import Node
 from std_msgs.msg import Header
 
@@ -43,8 +44,7 @@ class Heartbeat:
 
     def __init__(self, node: Node, session: Session) -> None:
         self._node, self._session = node, session
-        self._marked: Patient | None = None
-        self._homed: Patient | None = None
+        self._sent: dict[str, Patient] = {}  # of whom the latched topics tell
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         node.create_timer(1.0, self._beat, clock=steady)
@@ -52,7 +52,7 @@ class Heartbeat:
 
     def forget_markers(self) -> None:
         """Send the patient's markers again: the publisher that held them is closed."""
-        self._marked = self._homed = None
+        self._sent.clear()
 
     def _beat(self) -> None:
         self._report()
@@ -60,8 +60,8 @@ class Heartbeat:
             self._session.stream.repeat_frozen()
             if self._session.statistics.silence > STALE:
                 self._session.stream.repeat_for_new()
-            self._mark_patient()
-            self._tell_home()
+            self._once("patient_markers", self._session.outputs.patient_markers, self._send_markers)
+            self._once("home_pose", self._session.outputs.home_pose, self._send_home)
 
     def _breathe(self) -> None:
         if self._session.stream is not None:
@@ -108,35 +108,30 @@ class Heartbeat:
         if not session.outputs.heard:
             yield "nobody listens"
 
-    def _tell_home(self) -> None:
-        """Send a pose to start from once somebody asks for it; a worker looks for it."""
+    def _once(
+        self, what: str, publisher: LifecyclePublisher, send: Callable[[Patient], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Send what a patient's topic holds once somebody asks for it: it takes seconds, so a worker makes it."""
         patient = self._session.scene_in_force.simulator.patient
-        if self._homed is not patient and listened(self._session.outputs.home_pose):
-            self._homed = patient
-            self._node.executor.create_task(self._send_home, patient)
+        if self._sent.get(what) is not patient and listened(publisher):
+            self._sent[what] = patient
+            self._node.executor.create_task(send, patient)
 
     async def _send_home(self, patient: Patient) -> None:
         session = self._session
         try:
             pose = await in_worker(self._node.executor, home, patient)
-            if self._homed is patient:
+            if self._sent.get("home_pose") is patient:
                 header = Header(stamp=self._node.get_clock().now().to_msg(), frame_id=session.config.ct_frame_id)
                 session.outputs.home_pose.publish(PoseStamped(header=header, pose=pose_message(pose)))
         except Exception as error:
             session.log.failed("home_pose", error)
 
-    def _mark_patient(self) -> None:
-        """Send skin and organs once somebody looks: their meshes take seconds, so a worker makes them."""
-        patient = self._session.scene_in_force.simulator.patient
-        if self._marked is not patient and listened(self._session.outputs.patient_markers):
-            self._marked = patient
-            self._node.executor.create_task(self._send_markers, patient)
-
     async def _send_markers(self, patient: Patient) -> None:
         session, executor = self._session, self._node.executor
         try:
             message = await in_worker(executor, patient_markers, patient, session.config.ct_frame_id)
-            if self._marked is patient:
+            if self._sent.get("patient_markers") is patient:
                 session.outputs.patient_markers.publish(message)
             warning = await in_worker(executor, patient.misalignment)
             if warning:
