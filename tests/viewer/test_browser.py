@@ -194,7 +194,8 @@ def test_a_slider_changes_the_image(world: World, page: Viewer, browser: Browser
         return "Gain dB" in browser.text()
 
     world.until(opened)
-    assert browser.evaluate("[...document.images].filter(i => i.naturalWidth > 500).length") == 1
+    shown = "[...document.images].filter(i => i.naturalWidth > 500).length"  # none while a new frame is decoded
+    world.until(lambda: browser.evaluate(shown) == 1)
     before = float(pixels_of(images[-1]).mean())
     typed = -math.inf
 
