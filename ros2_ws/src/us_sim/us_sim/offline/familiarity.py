@@ -55,7 +55,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("generator", type=Path, help="artifact, .safetensors; it is written anew")
     file = parser.parse_args(argv).generator
     generator = load_generator(file)
-    training, others = (seen(generator, ((s, builtin_patient(s)) for s in seeds)) for seeds in (TRAINING, HELD_OUT))
+    training, others = (
+        seen(generator, ((s, builtin_patient(s, keep=False)) for s in seeds)) for seeds in (TRAINING, HELD_OUT)
+    )
     familiar = learned(training, others)
     save_generator(file, generator.network, replace(generator.card, familiar=familiar.to_card()))
     print(f"{file}: {len(training)} slices, {len(others)} held out, limit {familiar.limit:.2f} spreads")
