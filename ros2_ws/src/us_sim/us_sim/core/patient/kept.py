@@ -64,8 +64,8 @@ def mapped(folder: Path, verify: bool = False) -> tuple[CtVolume, Skin]:
         ct_from_voxel, ct_from_grid = (np.array(about[name], np.float64) for name in ("ct_from_voxel", "ct_from_grid"))
         warnings, labelling = (tuple(map(str, about.get(name, ()))) for name in ("warnings", "labelling"))
         volume = CtVolume(
-            arrays["hu"], arrays["tissue"], ct_from_voxel, str(about["name"]), str(about["sha256"]), warnings, labelling,
-            arrays.get("echo"),
+            arrays["hu"], arrays["tissue"], ct_from_voxel, str(about["name"]), str(about["sha256"]), warnings,
+            labelling, arrays.get("echo"),
         )  # fmt: skip
         skin = Skin(arrays["distance"], ct_from_grid)
         if verify:
