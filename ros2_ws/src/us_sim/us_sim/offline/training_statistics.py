@@ -59,7 +59,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--patient", nargs=2, metavar=("CT", "LABELS"), help="a CT that it was trained on as well")
     given = parser.parse_args(argv)
     file, generator = given.generator, load_generator(given.generator)
-    training, others = (seen(generator, ((s, builtin_patient(s)) for s in seeds)) for seeds in (TRAINING, HELD_OUT))
+    training, others = (
+        seen(generator, ((s, builtin_patient(s, keep=False)) for s in seeds)) for seeds in (TRAINING, HELD_OUT)
+    )
     if given.patient:
         real = seen(generator, [(0, load_patient(*given.patient))])
         training, others = torch.cat([training, real[::2]]), torch.cat([others, real[1::2]])
