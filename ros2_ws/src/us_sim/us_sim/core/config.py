@@ -58,9 +58,25 @@ class ImageSettings:
     frequency: float = setting(3.5, "transmit centre frequency, MHz", 1.0, 15.0)
     focus: float = setting(70.0, "depth of the transmit focus, mm", 10.0, 400.0)
     tgc: float = setting(1.2, "time gain compensation (TGC): tissue attenuation compensated for, dB/(cm MHz)", 0.0, 2.0)
+    tgc_1: float = setting(0.0, "TGC slider 1 of 8: gain in the first eighth of the depth, dB", -20.0, 20.0)
+    tgc_2: float = setting(0.0, "TGC slider 2: gain in the second eighth of the depth, dB", -20.0, 20.0)
+    tgc_3: float = setting(0.0, "TGC slider 3, dB", -20.0, 20.0)
+    tgc_4: float = setting(0.0, "TGC slider 4, dB", -20.0, 20.0)
+    tgc_5: float = setting(0.0, "TGC slider 5, dB", -20.0, 20.0)
+    tgc_6: float = setting(0.0, "TGC slider 6, dB", -20.0, 20.0)
+    tgc_7: float = setting(0.0, "TGC slider 7, dB", -20.0, 20.0)
+    tgc_8: float = setting(0.0, "TGC slider 8: gain in the last eighth of the depth, dB", -20.0, 20.0)
 
     def __post_init__(self) -> None:
         check_ranges(self)
+
+    @property
+    def tgc_sliders(self) -> tuple[float, ...]:
+        """Gain of the eight TGC sliders, from the face down, dB."""
+        return tuple(getattr(self, name) for name in TGC_SLIDERS)
+
+
+TGC_SLIDERS = tuple(f"tgc_{number}" for number in range(1, 9))
 
 
 @dataclass(frozen=True)
