@@ -97,7 +97,7 @@ def started(config: SimConfig, settings: ImageSettings) -> ImageSettings:
 
 
 def shaped(probe: ProbeGeometry, config: SimConfig) -> ProbeGeometry:
-    """Return a probe with the depth and the elevational beam that the parameters ask for.
+    """Return a probe with the depth, the elevational beam and the rows that the parameters ask for.
 
     Raises:
         ProbeError: a value that it cannot have.
@@ -106,6 +106,8 @@ def shaped(probe: ProbeGeometry, config: SimConfig) -> ProbeGeometry:
         probe = probe.with_depth(config.depth)
     if config.slice_thickness > 0:
         probe = replace(probe, slice_thickness=config.slice_thickness)
+    if config.rows:
+        probe = probe.with_rows(config.rows)
     return replace(probe, elevation_planes=config.elevation_planes)
 
 
