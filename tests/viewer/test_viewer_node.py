@@ -128,7 +128,9 @@ def test_a_link_sets_pose_and_settings_and_a_wrong_one_is_told(world: World, vie
     page.restore(written(Seen(pose, {"tgc_2": 5.0, "rows": 384.0})))
     world.until(lambda: node.session.scene.simulator.settings.tgc_2 == 5.0)
     world.until(lambda: node.session.scene.simulator.probe.height == 384)
-    np.testing.assert_allclose(page.steering.pose(), pose, atol=1.0)  # mm, by way of the place on a coarse skin
+    moved = page.steering.pose()
+    assert moved is not None
+    np.testing.assert_allclose(moved, pose, atol=1.0)  # mm, by way of the place on a coarse skin
     page.restore("seed=3")
     assert "the link names 'seed'" in told[-1]
 
