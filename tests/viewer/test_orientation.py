@@ -42,5 +42,5 @@ def test_a_transverse_image_shows_the_patients_right_at_its_left() -> None:
 def test_letters_stand_outside_the_body() -> None:
     places = around(box())
     assert set(places) == set("RLAPHF")
-    assert places["R"] == pytest.approx([112.0, 0.0, 0.0])
-    assert places["F"] == pytest.approx([0.0, 0.0, -224.0])
+    assert places["R"] == pytest.approx([104.0, 0.0, 0.0])
+    assert places["F"] == pytest.approx([0.0, 0.0, -208.0])

@@ -20,7 +20,7 @@ from us_sim.core.geometry.transforms import Matrix
 from us_sim.viewer.skin_mesh import Array, SkinMesh
 
 SIDES = (("L", "R"), ("P", "A"), ("F", "H"))  # towards negative and positive x, y and z of `ct`
-OUTSIDE = 1.12  # of the body's half size, where the letters stand
+OUTSIDE = 1.04  # of the body's half size, where the letters stand
 
 
 class BodyMark(NamedTuple):

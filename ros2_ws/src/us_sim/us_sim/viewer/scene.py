@@ -67,7 +67,7 @@ class Scene:
                 receive_shadow=False,
             )
         for side, place in around(meshes["skin"][0]).items():
-            self._server.scene.add_label(f"/patient/sides/{side}", side, position=place)
+            self._server.scene.add_label(f"/patient/sides/{side}", side, position=place, anchor="center-center")
 
     def show(self, what: str, visible: bool) -> None:
         """Show or hide `skin` or `organs`."""
