@@ -327,6 +327,11 @@ class Viewer(Node):
         self.steering.release()
         self._bench.scan(poses, info.ct_frame, force, speed)
 
+    def servo(self) -> None:
+        """Let the servo find its organ from where the probe is."""
+        self.steering.release()
+        self._bench.servo()
+
     def stop(self) -> None:
         """Stop scan and servo."""
         self._bench.stop()

@@ -74,6 +74,9 @@ class Actions(Protocol):
     def scan(self, force: float, length: float, speed: float) -> None:
         """Begin a scan from where the probe is: N, mm, mm/s."""
 
+    def servo(self) -> None:
+        """Start the servo."""
+
     def stop(self) -> None:
         """Stop scan and servo."""
 
@@ -253,6 +256,7 @@ class Page:
         panel.record.on_click(lambda _: actions.record())
         panel.load.on_click(lambda _: actions.load_patient(panel.ct.value, panel.labels.value))
         panel.scan.on_click(lambda _: actions.scan(panel.force.value, panel.length.value, panel.speed.value))
+        panel.servo.on_click(lambda _: actions.servo())
         panel.stop.on_click(lambda _: actions.stop())
         self.server.scene.on_click()(self._clicked)
 

@@ -144,6 +144,9 @@ class Panel:
 
     def _bench(self, gui: viser.GuiApi) -> None:
         self.bench = gui.add_markdown("")
+        self.servo = gui.add_button(
+            "Start servo", icon=viser.Icon.PLAYER_PLAY, hint="us_sim_servo finds its organ from where the probe is"
+        )
         self.stop = gui.add_button("Stop scan and servo", color="red", icon=viser.Icon.PLAYER_STOP)
         with gui.add_folder("Scan"):
             self.force = gui.add_slider("Force N", 1.0, 15.0, 0.5, 5.0, hint="set point of the contact force")
