@@ -87,7 +87,11 @@ class SimConfig:
         ConfigError: a value outside its range or choices.
     """
 
-    ct: str = setting("", "CT volume: file (NIfTI, NRRD, MetaImage, …) or DICOM folder; empty for the built-in phantom")
+    ct: str = setting(
+        "",
+        "CT volume: file (NIfTI, NRRD, MetaImage, …) or DICOM folder; empty for the built-in phantom of `seed`, "
+        "phantom:7 for that of seed 7",
+    )
     labels: str = setting("", "segmentation of the CT: file or folder of masks; empty to classify tissue by HU")
     label_scheme: str = setting("", "label scheme of the segmentation; empty to detect it")
     labels_map: str = setting("", "YAML file that maps label values or names to classes; overrides label_scheme")

@@ -254,6 +254,7 @@ class Page:
         panel.mouse_control.on_update(_by_user(self._set_mouse_control))
         panel.upright.on_click(lambda _: self._upright())
         panel.record.on_click(lambda _: actions.record())
+        panel.phantom.on_click(lambda _: actions.load_patient(f"phantom:{int(panel.seed.value)}", ""))
         panel.load.on_click(lambda _: actions.load_patient(panel.ct.value, panel.labels.value))
         panel.scan.on_click(lambda _: actions.scan(panel.force.value, panel.length.value, panel.speed.value))
         panel.servo.on_click(lambda _: actions.servo())
