@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from us_sim.core.config import SimConfig
@@ -11,6 +12,13 @@ from us_sim.core.errors import ArtifactError
 from us_sim.core.generator import shipped
 from us_sim.core.generator.artifact import load_generator
 from us_sim.core.geometry.probe import preset
+from us_sim.core.geometry.transforms import Matrix, rigid
+from us_sim.core.patient.patient import Patient, builtin_patient
+from us_sim.core.patient.surface import skin_of
+from us_sim.core.patient.volume import CtVolume
+from us_sim.core.robot.motion import motion
+from us_sim.core.simulator import Simulator
+from us_sim.core.tissue import TissueClass
 
 LARGEST = 16 * 1024 * 1024  # bytes
 
@@ -23,6 +31,43 @@ def test_each_is_small_says_what_it_was_trained_on_and_draws_for_the_default_pro
     assert card.refusal(preset(SimConfig().probe)) is None
     assert all(data["name"] and data["licence"] for data in card.training_data)
     assert card.training_data
+
+
+@pytest.mark.parametrize("name", shipped.shipped())
+def test_each_says_what_is_unlike_its_training(name: str) -> None:
+    """A liver of a phantom is not, a place off the body and a leg with its bone are."""
+    generator = load_generator(shipped.shipped()[name])
+    phantom = builtin_patient(0)
+    pose = motion("liver_sweep", phantom, 3)[1]
+    away = pose.copy()
+    away[:3, 3] += 500.0
+
+    def flagged(patient: Patient, ct_from_probe: Matrix) -> bool:
+        simulator = Simulator(patient, renderer="generator", generator=generator, device="cpu")
+        return simulator.render(ct_from_probe, ct_slice=False, labels=False).out_of_distribution
+
+    assert not flagged(phantom, pose)
+    assert flagged(phantom, away)
+    assert flagged(leg(), beside_the_leg())
+
+
+def leg() -> Patient:
+    """A thigh along z, 150 mm thick: skin and fat, muscle, a femur with its marrow; voxels of 2 mm."""
+    x, y = np.meshgrid(np.arange(120) - 60, np.arange(120) - 60, indexing="ij")
+    radius = 2.0 * np.hypot(x, y)
+    hu = np.select([radius < 9, radius < 16, radius < 75, radius < 90], [30, 1200, 60, -80], -1000).astype(np.int16)
+    classes = [TissueClass.SOFT, TissueClass.BONE, TissueClass.MUSCLE, TissueClass.FAT]
+    tissue = np.select([radius < 9, radius < 16, radius < 75, radius < 90], classes, TissueClass.BACKGROUND).astype(
+        np.uint8
+    )
+    hu, tissue = np.repeat(hu[..., None], 60, axis=2), np.repeat(tissue[..., None], 60, axis=2)
+    volume = CtVolume(hu, tissue, np.diag([2.0, 2.0, 2.0, 1.0]), "leg", "0" * 64)
+    return Patient(volume, skin_of(volume))
+
+
+def beside_the_leg() -> Matrix:
+    """From +x towards the bone, in the transverse plane."""
+    return rigid(np.array([[0.0, 0.0, -1.0], [1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]), [120.0 + 89.0, 120.0, 60.0])
 
 
 def test_names_paths_and_nothing() -> None:
