@@ -303,6 +303,7 @@ def frame_info_message(
         frozen=frozen,
         latency=time.monotonic() - arrival,
         unknown_fraction=frame.unknown_fraction,
+        out_of_distribution=frame.out_of_distribution,
     )
 
 

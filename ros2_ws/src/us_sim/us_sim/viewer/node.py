@@ -106,8 +106,9 @@ class Viewer(Node):
 
     def destroy_node(self) -> None:
         """Finish a recording and close the page."""
-        self._recorder.stop()
-        self.page.close()
+        if hasattr(self, "page"):  # Kilted's context also destroys a node whose constructor failed
+            self._recorder.stop()
+            self.page.close()
         super().destroy_node()
 
     # -- what the simulator says -----------------------------------------------------------------------
