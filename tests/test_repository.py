@@ -88,8 +88,8 @@ def test_every_requirement_has_its_reason_and_no_reason_outlives_it() -> None:
 
 def test_kilted_needs_what_jazzy_needs() -> None:
     jazzy = [name.replace("jazzy", "kilted") for name in named(ROOT / "requirements-ros.txt")]
-    jazzy.remove("ros-kilted-python-cmake-module")  # a part of CMake's own since then
-    jazzy.insert(jazzy.index("ros-kilted-ament-cmake-ros") + 1, "ros-kilted-ament-cmake-ros-core")  # split off since then
+    jazzy.remove("ros-kilted-python-cmake-module")  # a part of CMake's own since then; the next is split off
+    jazzy.insert(jazzy.index("ros-kilted-ament-cmake-ros") + 1, "ros-kilted-ament-cmake-ros-core")
     assert named(KILTED) == jazzy
 
 

@@ -54,6 +54,24 @@ def test_the_aorta_runs_on_the_left_behind_the_other_vessels() -> None:
     assert low[:, 2].max() < 0.0
 
 
+def test_gallbladder_and_portal_vein_are_what_lies_at_the_liver() -> None:
+    """A sac at the liver's front edge and bowel below; portal vein at the hilum, hepatic vein above, cava behind."""
+    liver = SkinMesh(ellipsoid((40.0, 0.0, 40.0), (60.0, 70.0, 60.0)))
+    sac, bowel = ellipsoid((45.0, 45.0, -12.0), (10.0, 15.0, 12.0)), ellipsoid((45.0, 40.0, -90.0), (20.0, 20.0, 20.0))
+    portal, hepatic, cava = (
+        ellipsoid(place, (6.0, 6.0, 6.0)) for place in ((30.0, 10.0, -12.0), (40.0, 30.0, 90.0), (20.0, -75.0, 20.0))
+    )
+    meshes = {
+        **MESHES, "liver": liver, "fluid": SkinMesh(np.concatenate([sac, bowel])),
+        "vessel": SkinMesh(np.concatenate([portal, hepatic, cava])),
+    }  # fmt: skip
+    for organ, way, middle in (("Gallbladder", "long", (45.0, 45.0)), ("Portal vein", "bifurcation", (30.0, 10.0))):
+        points = organ_points(VIEWS[organ][way], meshes)
+        assert points is not None
+        np.testing.assert_allclose(points.mean(axis=0)[:2], middle, atol=4.0)
+        assert organ_points(VIEWS[organ][way], {"skin": SKIN, **{VIEWS[organ][way].mesh: liver}}) is None
+
+
 def test_a_long_view_holds_the_axis_with_the_head_at_the_left() -> None:
     middle, axis = np.array(RIGHT[0]), np.array([0.0, 0.0, 1.0])
     point = SKIN.nearest((150.0, -20.0, 0.0))

@@ -16,6 +16,7 @@ import numpy as np
 import trimesh
 import viser
 from numpy.typing import ArrayLike
+from PIL import Image
 from trimesh.visual.material import PBRMaterial
 
 from us_sim.core.geometry.probe import ProbeGeometry
@@ -31,6 +32,7 @@ OPACITY = {"skin": 0.2, "organs": 0.55}
 # See-through things are drawn in the order of the middles of their boxes, farthest first. A corner far below the table
 # has the patient drawn before the frame in the fan.
 BELOW = (0.0, -10_000.0, 0.0)
+SEEN = 176  # rows of the frame in the fan
 BODY = (225, 228, 235)
 FAN = (80, 220, 120)
 
@@ -149,9 +151,12 @@ class Scene:
                 self._move(self._links[link], ct_from_base @ frame)
 
     def show_frame(self, image: Pixels) -> None:
-        """Lay an (H, W) frame into the fan."""
+        """Lay an (H, W) frame into the fan: no finer than it is seen there, for every pixel is encoded as PNG."""
         if self._picture is not None:
-            self._picture.image = see_through(image)
+            size = (max(1, SEEN * image.shape[1] // image.shape[0]), SEEN)
+            self._picture.image = see_through(
+                np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+            )
 
 
 def _glass(mesh: SkinMesh, color: RGB, opacity: float) -> trimesh.Trimesh:

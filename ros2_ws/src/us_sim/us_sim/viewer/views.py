@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from us_sim.core.geometry.transforms import rigid
 from us_sim.viewer.finding import candidates
@@ -28,6 +29,11 @@ from us_sim.viewer.skin_mesh import Array, SkinMesh
 STEEPEST = 0.8  # cosine between beam and skin's normal: beyond 37° half the face is in air
 BESIDE = 35.0  # mm, left of the middle, within which the aorta runs
 SLAB = 10.0  # mm, half of the height in which a long vessel's middle is taken where it is cut across
+ABOVE = 10.0  # mm over the liver's middle, below which its hilum and the gallbladder lie
+BESIDE_LIVER = {  # mm from the liver, mm to the right of the body's middle, share of the liver's extent from its back
+    "gallbladder": (15.0, 10.0, 0.5),
+    "portal": (8.0, -10.0, 0.35),  # the porta hepatis, where the portal vein parts
+}
 SMALL = 0.05  # of the largest part's vertices: below, a part is a crumb
 TO_THE_LEFT, CRANIAL = np.array([-1.0, 0.0, 0.0]), np.array([0.0, 0.0, 1.0])
 
@@ -38,7 +44,7 @@ class View:
 
     Attributes:
         mesh: that holds the organ, by name.
-        part: which of the mesh's parts it is: `right`, `left`, `aorta`, or `all`.
+        part: which of the mesh's parts it is: `right`, `left`, `aorta`, `gallbladder`, `portal`, or `all`.
         along: the image plane holds the organ's long axis, its cranial end at the image's left; if not, it is cut
             across, the patient's right at the image's left.
     """
@@ -53,6 +59,8 @@ VIEWS: dict[str, dict[str, View]] = {
     "Left kidney": {"long": View("kidney", "left", True), "transverse": View("kidney", "left", False)},
     "Liver": {"long": View("liver", "all", True), "transverse": View("liver", "all", False)},
     "Spleen": {"long": View("spleen", "all", True), "transverse": View("spleen", "all", False)},
+    "Gallbladder": {"long": View("fluid", "gallbladder", True), "transverse": View("fluid", "gallbladder", False)},
+    "Portal vein": {"bifurcation": View("vessel", "portal", False)},
     "Aorta": {"long": View("vessel", "aorta", True), "transverse": View("vessel", "aorta", False)},
 }
 
@@ -69,7 +77,23 @@ def organ_points(view: View, meshes: Mapping[str, SkinMesh]) -> Array | None:
     if view.part in ("right", "left"):
         side = [part for part, place in zip(found, x, strict=True) if (place > 0) == (view.part == "right")]
         return max(side, key=len, default=None)
+    if view.part in BESIDE_LIVER:
+        return _beside_liver(np.concatenate(found), middle, meshes, *BESIDE_LIVER[view.part])
     return _abdominal_aorta(np.concatenate(found), middle, meshes)
+
+
+def _beside_liver(
+    points: Array, middle: float, meshes: Mapping[str, SkinMesh], near: float, off: float, front: float
+) -> Array | None:
+    """Points of a class near the liver in its caudal half, to the right and to the front: all fluid is one mesh."""
+    if "liver" not in meshes:
+        return None
+    liver = meshes["liver"].vertices
+    low, high = liver.min(axis=0), liver.max(axis=0)
+    distance, _ = cKDTree(liver).query(points)
+    chosen = (distance < near) & (points[:, 0] > middle + off) & (points[:, 2] < 0.5 * (low[2] + high[2]) + ABOVE)
+    chosen &= points[:, 1] > low[1] + front * (high[1] - low[1])
+    return points[chosen] if chosen.any() else None
 
 
 def _abdominal_aorta(vessels: Array, middle: float, meshes: Mapping[str, SkinMesh]) -> Array | None:
@@ -102,7 +126,7 @@ def long_axis(points: Array) -> Array:
 def placements(view: View, points: Array, skin: SkinMesh) -> list[Placement]:
     """Return placements from which a view of an organ, (V, 3) points in mm, may succeed."""
     middle = 0.5 * (points.min(axis=0) + points.max(axis=0))
-    axis = CRANIAL if view.part in ("all", "aorta") else long_axis(points)
+    axis = CRANIAL if view.part in ("all", "aorta", "portal") else long_axis(points)
     turned = []
     for candidate in candidates(skin, middle):
         near = points[np.abs(points[:, 2] - candidate.point[2]) < SLAB]
