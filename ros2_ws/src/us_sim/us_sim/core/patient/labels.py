@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,7 +126,7 @@ def _read_map(path: Path, scan: Scan, scheme: str | None, own: OwnMap | None) ->
     total = np.zeros(2**16, dtype=np.int64)
     for plane in labels:  # `bincount` makes numbers of 8 bytes of all that it is given
         total += np.bincount(plane.ravel(), minlength=len(total))
-    counts = {value: number for value, number in enumerate(total) if value and number}
+    counts = {value: number for value, number in enumerate(total.tolist()) if value and number}
     if not counts:
         raise PatientError(f"{path}: all labels are 0; give the label map of this CT, or none")
     table = Table(scan.names, scan.source) if scan.names else None
@@ -183,15 +182,3 @@ def lay_over(
         np.copyto(out, labels, where=(labels > 0) & inside)
         out[(labels == TissueClass.SOFT) & (values < GAS_BELOW) & inside] = TissueClass.GAS
     return merged
-
-
-def content_hash(
-    hu: NDArray[np.int16], tissue: NDArray[np.uint8], ct_from_voxel: NDArray[np.float64],
-    echo: NDArray[np.int8] | None = None,
-) -> str:  # fmt: skip
-    """Return the SHA-256, hex, of HU, tissue, affine and, if there is one, echo, with their shape."""
-    digest = hashlib.sha256(repr(hu.shape).encode())
-    arrays = (hu.astype("<i2", copy=False), tissue, ct_from_voxel.astype("<f8", copy=False))
-    for array in arrays if echo is None else (*arrays, echo):
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
