@@ -116,6 +116,23 @@ def test_normal_is_given_in_the_frame_of_the_probe(box: Skin) -> None:
     np.testing.assert_allclose(result.normal, [math.sin(angle), 0, -math.cos(angle)], atol=1e-6)
 
 
+def test_normal_is_the_mean_over_the_coupled_lines(sphere: Skin) -> None:
+    pose = tilted(math.radians(4), 75)
+    starts = pose[:3, 3] + CURVED.line_origins @ pose[:3, :3].T
+    far = np.linalg.norm(starts, axis=1)
+    weights = np.clip(AIR_GAP - (far - 80), 0, None)
+    mean = (weights / far) @ starts @ pose[:3, :3]
+    np.testing.assert_allclose(contact(sphere, CURVED, pose).normal, mean / np.linalg.norm(mean), atol=2e-3)
+
+
+def test_normal_does_not_jump_where_the_deepest_line_does() -> None:
+    """A furrow along z: the deepest line jumps from one rim to the other as the probe rolls over it."""
+    furrow = skin_from(lambda p: p[..., 1] - 60 + 4 * np.cos(p[..., 0] / 3), 80.0)
+    found = [contact(furrow, CURVED, tilted(angle, 62)) for angle in np.linspace(-0.03, 0.03, 61)]
+    assert np.ptp([one.point[0] for one in found]) > 10  # mm
+    assert np.abs(np.diff([one.normal for one in found], axis=0)).max() < 0.01
+
+
 def test_deep_inside_lines_that_run_away_from_the_nearest_skin_are_coupled(sphere: Skin) -> None:
     result = contact(sphere, FLAT, pose_on_skin([0, 40, 0], ANTERIOR, LEFT))
     assert result.in_contact

@@ -108,11 +108,16 @@ def test_int8_draws_what_the_network_draws(fed: tuple[Generator, Tensor]) -> Non
     assert not torch.equal(backend(others), coarser(others))
 
 
-def test_openvino_is_the_same_in_a_batch_alone_and_in_another_start(fed: tuple[Generator, Tensor]) -> None:
+def test_openvino_is_the_same_in_a_batch_alone_and_in_another_start(
+    fed: tuple[Generator, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend_openvino, "cores", lambda: 2)  # a frame to each, from BATCH of them on
     generator, slices = fed
+    assert len(slices) >= 2 * backend_openvino.BATCH
     shape = (generator.card.channels, *generator.card.size)
     one, other = (OpenVinoBackend(converted(generator.network, shape), "bf16", "tested") for _ in range(2))
     batch = one(slices)
+    assert "_requests" in vars(one)
     assert torch.equal(batch, torch.cat([one(x[None]) for x in slices]))
     assert torch.equal(batch, other(slices))
     kept = one(slices[:1])

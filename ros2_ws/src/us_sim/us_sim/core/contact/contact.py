@@ -34,7 +34,9 @@ class Contact:
         line_distance: (L,) float64 mm from the skin to where the line leaves the face, negative below it.
         penetration: mm of the face below the skin at its deepest line, at least 0.
         point: (3,) deepest, or without contact nearest, point of the face, mm in `probe`.
-        normal: (3,) unit skin normal at `point`, out of the body, in `probe`; NaN without contact.
+        normal: (3,) unit skin normal under the face, out of the body, in `probe`; NaN without contact. It is the mean
+            over the coupled lines, weighted with how far each lies below AIR_GAP: that of the deepest line alone
+            jumps where two lines are equally deep, and a controller that follows it never rests.
     """
 
     in_contact: bool
@@ -62,6 +64,7 @@ def contact(skin: Skin, probe: ProbeGeometry, ct_from_probe: ArrayLike) -> Conta
     line_coupling = np.where(inward, by_gap, 0.0).astype(np.float32)
     nearest = int(distance.argmin())
     in_contact = bool(line_coupling.any())
+    mean = np.where(inward, np.clip(AIR_GAP - distance, 0.0, None), 0.0) @ normals
     return Contact(
         in_contact=in_contact,
         coupling=float(line_coupling.mean(dtype=np.float64)),
@@ -69,5 +72,5 @@ def contact(skin: Skin, probe: ProbeGeometry, ct_from_probe: ArrayLike) -> Conta
         line_distance=distance,
         penetration=max(0.0, -float(distance[nearest])),
         point=probe.line_origins[nearest].copy(),
-        normal=normals[nearest].copy() if in_contact else np.full(3, np.nan),
+        normal=mean / max(float(np.linalg.norm(mean)), 1e-12) if in_contact else np.full(3, np.nan),
     )

@@ -126,11 +126,11 @@ def _read_map(path: Path, scan: Scan, scheme: str | None, own: OwnMap | None) ->
     total = np.zeros(2**16, dtype=np.int64)
     for plane in labels:  # `bincount` makes numbers of 8 bytes of all that it is given
         total += np.bincount(plane.ravel(), minlength=len(total))
-    counts = {value: number for value, number in enumerate(total.tolist()) if value and number}
+    counts = {value: int(number) for value, number in enumerate(total) if value and number}
     if not counts:
         raise PatientError(f"{path}: all labels are 0; give the label map of this CT, or none")
     table = Table(scan.names, scan.source) if scan.names else None
-    reading = choose(path, {v: int(n) for v, n in counts.items()}, table, scheme, own)
+    reading = choose(path, counts, table, scheme, own)
     class_of_value = np.zeros(max(counts) + 1, dtype=np.uint8)
     for value, tissue in reading.classes.items():
         class_of_value[value] = tissue

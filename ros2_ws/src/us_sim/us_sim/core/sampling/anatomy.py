@@ -32,7 +32,7 @@ from us_sim.core.compute.kernels import kernel
 from us_sim.core.geometry.transforms import Matrix, inverse
 from us_sim.core.patient.surface import Skin
 from us_sim.core.patient.volume import AIR_HU, CtVolume
-from us_sim.core.sampling.reslice import THIN, Beam
+from us_sim.core.sampling.reslice import THIN, Beam, block_of, blocks
 from us_sim.core.sampling.scatterers import LOOKS, SCALE, SPACING, TILE, sample_scatterers, tile_from_ct
 from us_sim.core.tissue import TissueClass
 
@@ -201,53 +201,64 @@ def _sample(  # type: ignore[no-untyped-def]
     amplitudes,
     classes,
 ):
-    for pose in range(len(voxel_from_probe)):
-        to_voxel, to_tile, to_grid = voxel_from_probe[pose], tile_from_probe[pose], grid_from_probe[pose]
-        here, size = points[pose if len(points) > 1 else 0], points.shape[1]
-        first, last = pose * size, (pose + 1) * size
-        maps, loud, found = out[:, first:last], amplitudes[:, first:last], classes[first:last]
-        for p in numba.prange(size):
-            x, height, z = here[p, 0], here[p, 1], here[p, 2]
-            impedance = attenuation = specularity = layering = warp = strand = mean_hu = layered = ZERO
-            a, b, c = mapped(to_grid, x, height, z)
-            a, b, c = clamped(distance, a, b, c)
-            skin_distance = trilinear(distance, a, b, c, np.float32)
-            in_skin = min(max(-skin_distance / SKIN_RAMP, ZERO), ONE)
-            for plane in range(len(offsets)):
-                y, share = height + offsets[plane], weights[plane]
-                a, b, c = mapped(to_voxel, x, y, z)
-                within = inside(hu, a, b, c)
-                present = share * in_skin * (ONE if within else _fading(hu, a, b, c, spacing))
-                a, b, c = clamped(hu, a, b, c)
-                value = trilinear(hu, a, b, c, np.float32)
-                at = _properties(tissue, table, a, b, c)
-                level = ECHO_STEP * trilinear(echo, a, b, c, np.float32) if len(echo) else ZERO
-                firm = ONE + FIRM * max(level, ZERO)
-                a, b, c = mapped(to_tile, x, y, z)
-                if at.heterogeneity > 0 and present > 0:
-                    level += at.heterogeneity * _noise(tile, 0, a * PATCH, b * PATCH, c * PATCH)
-                if at.organ > 0 and present > 0:
-                    cluster = _noise(tile, 1, a * CLUSTER, b * CLUSTER, c * CLUSTER)
-                    lesion = HU_TEXTURE * min(max(value - at.hu, -TEXTURE_SPAN), TEXTURE_SPAN)
-                    level += at.organ * (CLUSTER_GAIN * max(cluster - CLUSTER_ONSET, ZERO) + lesion)
-                impedance += share * at.impedance * firm
-                attenuation += share * at.attenuation
-                specularity += share * at.specularity
-                layering += share * at.layering
-                mean_hu += share * (value if within else np.float32(AIR_HU))
-                if at.layering > 0 and present > 0:
-                    layered += share
-                    warp += share * _noise(tile, 2, a * WARP, b * WARP, c * WARP)
-                    strand += share * _noise(tile, 3, a * STRAND, b * STRAND, c * STRAND)
-                amplitude = present * at.amplitude
-                loud[plane, p] = amplitude * np.exp(level * NEPER) if amplitude > 0 else ZERO
-            if layered > 0:
-                warp, strand = warp / layered, strand / layered
-            maps[IMPEDANCE, p], maps[ATTENUATION, p] = impedance, attenuation
-            maps[SPECULARITY, p], maps[LAYERING, p], maps[DISTANCE, p] = specularity, layering, skin_distance
-            maps[WARPED, p], maps[STRANDED, p], maps[VALUE, p] = warp, strand, mean_hu
-            a, b, c = mapped(to_voxel, x, height, z)
-            found[p] = nearest(tissue, a, b, c)
+    size = points.shape[1]
+    for r in numba.prange(len(voxel_from_probe) * blocks(size)):
+        pose, start, stop = block_of(r, size)
+        matrices = voxel_from_probe[pose], tile_from_probe[pose], grid_from_probe[pose]
+        here = points[pose if len(points) > 1 else 0, start:stop]
+        start, stop = pose * size + start, pose * size + stop
+        made = out[:, start:stop], amplitudes[:, start:stop], classes[start:stop]
+        _sample_block(hu, tissue, echo, spacing, table, tile, distance, matrices, here, offsets, weights, made)
+
+
+@numba.njit
+def _sample_block(  # type: ignore[no-untyped-def]
+    hu, tissue, echo, spacing, table, tile, distance, matrices, here, offsets, weights, made
+):
+    to_voxel, to_tile, to_grid = matrices
+    maps, loud, found = made
+    for p in range(len(here)):
+        x, height, z = here[p, 0], here[p, 1], here[p, 2]
+        impedance = attenuation = specularity = layering = warp = strand = mean_hu = layered = ZERO
+        a, b, c = mapped(to_grid, x, height, z)
+        a, b, c = clamped(distance, a, b, c)
+        skin_distance = trilinear(distance, a, b, c, np.float32)
+        in_skin = min(max(-skin_distance / SKIN_RAMP, ZERO), ONE)
+        for plane in range(len(offsets)):
+            y, share = height + offsets[plane], weights[plane]
+            a, b, c = mapped(to_voxel, x, y, z)
+            within = inside(hu, a, b, c)
+            present = share * in_skin * (ONE if within else _fading(hu, a, b, c, spacing))
+            a, b, c = clamped(hu, a, b, c)
+            value = trilinear(hu, a, b, c, np.float32)
+            at = _properties(tissue, table, a, b, c)
+            level = ECHO_STEP * trilinear(echo, a, b, c, np.float32) if len(echo) else ZERO
+            firm = ONE + FIRM * max(level, ZERO)
+            a, b, c = mapped(to_tile, x, y, z)
+            if at.heterogeneity > 0 and present > 0:
+                level += at.heterogeneity * _noise(tile, 0, a * PATCH, b * PATCH, c * PATCH)
+            if at.organ > 0 and present > 0:
+                cluster = _noise(tile, 1, a * CLUSTER, b * CLUSTER, c * CLUSTER)
+                lesion = HU_TEXTURE * min(max(value - at.hu, -TEXTURE_SPAN), TEXTURE_SPAN)
+                level += at.organ * (CLUSTER_GAIN * max(cluster - CLUSTER_ONSET, ZERO) + lesion)
+            impedance += share * at.impedance * firm
+            attenuation += share * at.attenuation
+            specularity += share * at.specularity
+            layering += share * at.layering
+            mean_hu += share * (value if within else np.float32(AIR_HU))
+            if at.layering > 0 and present > 0:
+                layered += share
+                warp += share * _noise(tile, 2, a * WARP, b * WARP, c * WARP)
+                strand += share * _noise(tile, 3, a * STRAND, b * STRAND, c * STRAND)
+            amplitude = present * at.amplitude
+            loud[plane, p] = amplitude * np.exp(level * NEPER) if amplitude > 0 else ZERO
+        if layered > 0:
+            warp, strand = warp / layered, strand / layered
+        maps[IMPEDANCE, p], maps[ATTENUATION, p] = impedance, attenuation
+        maps[SPECULARITY, p], maps[LAYERING, p], maps[DISTANCE, p] = specularity, layering, skin_distance
+        maps[WARPED, p], maps[STRANDED, p], maps[VALUE, p] = warp, strand, mean_hu
+        a, b, c = mapped(to_voxel, x, height, z)
+        found[p] = nearest(tissue, a, b, c)
 
 
 @numba.njit(inline="always")

@@ -31,6 +31,7 @@ from us_sim.core.patient.volume import AIR_HU, CtVolume
 Beam = tuple[NDArray[np.float64], NDArray[np.float32]]
 Poses = Matrix | Tensor  # (B, 4, 4) ct_from_probe, mm, as an array or as a float64 tensor on the sampler's device
 
+BLOCK = 512  # points of one pose that a thread samples before it looks for more
 THIN: Beam = (np.zeros(1), np.ones(1, np.float32))
 
 
@@ -102,31 +103,56 @@ def _prepared(
     return inverse(volume.ct_from_voxel) @ poses.reshape(-1, 4, 4), flat, shape
 
 
-# Poses come one after the other: a loop over the samples of all of them is not vectorised, and takes up to twice as
-# long.
+# One parallel loop goes over blocks of all poses: to start the threads for each pose would take longer than a small
+# frame. The loop over a block is a function of its own, which is vectorised.
+
+
+@numba.njit(inline="always")
+def block_of(r, size):  # type: ignore[no-untyped-def]
+    """Pose, first and last point of block r of poses with `size` points each; there are `blocks(size)` to a pose."""
+    blocks = (size + BLOCK - 1) // BLOCK
+    start = r % blocks * BLOCK
+    return r // blocks, start, min(start + BLOCK, size)
+
+
+@numba.njit(inline="always")
+def blocks(size):  # type: ignore[no-untyped-def]
+    """Number of blocks of so many points."""
+    return (size + BLOCK - 1) // BLOCK
 
 
 @kernel
 def _nearest(tissue, voxel_from_probe, points, out):  # type: ignore[no-untyped-def]
     size = points.shape[1]
-    for pose in range(len(voxel_from_probe)):
-        matrix, here = voxel_from_probe[pose], points[pose if len(points) > 1 else 0]
-        classes = out[pose * size : (pose + 1) * size]
-        for p in numba.prange(size):
-            a, b, c = mapped(matrix, here[p, 0], here[p, 1], here[p, 2])
-            classes[p] = nearest(tissue, a, b, c)
+    for r in numba.prange(len(voxel_from_probe) * blocks(size)):
+        pose, start, stop = block_of(r, size)
+        here = points[pose if len(points) > 1 else 0, start:stop]
+        _nearest_block(tissue, voxel_from_probe[pose], here, out[pose * size + start : pose * size + stop])
+
+
+@numba.njit
+def _nearest_block(tissue, matrix, here, classes):  # type: ignore[no-untyped-def]
+    for p in range(len(here)):
+        a, b, c = mapped(matrix, here[p, 0], here[p, 1], here[p, 2])
+        classes[p] = nearest(tissue, a, b, c)
 
 
 @kernel
 def _thin(hu, tissue, voxel_from_probe, points, out_hu, out_tissue):  # type: ignore[no-untyped-def]
     size = points.shape[1]
-    for pose in range(len(voxel_from_probe)):
-        matrix, here = voxel_from_probe[pose], points[pose if len(points) > 1 else 0]
-        values, classes = out_hu[pose * size : (pose + 1) * size], out_tissue[pose * size : (pose + 1) * size]
-        for p in numba.prange(size):
-            a, b, c = mapped(matrix, here[p, 0], here[p, 1], here[p, 2])
-            values[p] = trilinear(hu, a, b, c, np.float32) if inside(hu, a, b, c) else np.float32(AIR_HU)
-            classes[p] = nearest(tissue, a, b, c)
+    for r in numba.prange(len(voxel_from_probe) * blocks(size)):
+        pose, start, stop = block_of(r, size)
+        here = points[pose if len(points) > 1 else 0, start:stop]
+        start, stop = pose * size + start, pose * size + stop
+        _thin_block(hu, tissue, voxel_from_probe[pose], here, out_hu[start:stop], out_tissue[start:stop])
+
+
+@numba.njit
+def _thin_block(hu, tissue, matrix, here, values, classes):  # type: ignore[no-untyped-def]
+    for p in range(len(here)):
+        a, b, c = mapped(matrix, here[p, 0], here[p, 1], here[p, 2])
+        values[p] = trilinear(hu, a, b, c, np.float32) if inside(hu, a, b, c) else np.float32(AIR_HU)
+        classes[p] = nearest(tissue, a, b, c)
 
 
 @kernel
@@ -134,17 +160,23 @@ def _thick(  # type: ignore[no-untyped-def]
     hu, tissue, voxel_from_probe, points, offsets, weights, out_hu, out_tissue
 ):
     size = points.shape[1]
-    for pose in range(len(voxel_from_probe)):
-        matrix, here = voxel_from_probe[pose], points[pose if len(points) > 1 else 0]
-        values, classes = out_hu[pose * size : (pose + 1) * size], out_tissue[pose * size : (pose + 1) * size]
-        for p in numba.prange(size):
-            x, y, z = here[p, 0], here[p, 1], here[p, 2]
-            value = np.float32(0)
-            for plane in range(len(offsets)):
-                a, b, c = mapped(matrix, x, y + offsets[plane], z)
-                value += weights[plane] * (
-                    trilinear(hu, a, b, c, np.float32) if inside(hu, a, b, c) else np.float32(AIR_HU)
-                )
-            values[p] = value
-            a, b, c = mapped(matrix, x, y, z)
-            classes[p] = nearest(tissue, a, b, c)
+    for r in numba.prange(len(voxel_from_probe) * blocks(size)):
+        pose, start, stop = block_of(r, size)
+        here = points[pose if len(points) > 1 else 0, start:stop]
+        values, classes = out_hu[pose * size + start : pose * size + stop], out_tissue[pose * size + start :]
+        _thick_block(hu, tissue, voxel_from_probe[pose], here, offsets, weights, values, classes)
+
+
+@numba.njit
+def _thick_block(hu, tissue, matrix, here, offsets, weights, values, classes):  # type: ignore[no-untyped-def]
+    for p in range(len(here)):
+        x, y, z = here[p, 0], here[p, 1], here[p, 2]
+        value = np.float32(0)
+        for plane in range(len(offsets)):
+            a, b, c = mapped(matrix, x, y + offsets[plane], z)
+            value += weights[plane] * (
+                trilinear(hu, a, b, c, np.float32) if inside(hu, a, b, c) else np.float32(AIR_HU)
+            )
+        values[p] = value
+        a, b, c = mapped(matrix, x, y, z)
+        classes[p] = nearest(tissue, a, b, c)

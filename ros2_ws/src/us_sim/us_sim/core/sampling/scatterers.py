@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from us_sim.core.compute.grids import mapped
 from us_sim.core.compute.kernels import kernel
 from us_sim.core.geometry.transforms import Matrix, rotation_from_quaternion
+from us_sim.core.sampling.reslice import block_of, blocks
 
 LOOKS = 6  # independent looks in the compounded real frames, from the grey SD of their liver
 TILE = 128  # voxels along each axis, a power of two
@@ -50,20 +51,25 @@ def tile_from_ct() -> Matrix:
 def sample_scatterers(tile, tile_from_probe, points, offsets, amplitudes, scatter):  # type: ignore[no-untyped-def]
     """Sum the tile over the elevational planes at each point of each pose, for amplitudes (planes, samples).
 
-    Apart from the loop over the anatomy, which would be too long to be vectorised. So would be one over the samples of
-    all poses: that takes twice as long as the poses one after the other.
+    Apart from the loop over the anatomy, which would be too long to be vectorised.
     """
-    for pose in range(len(tile_from_probe)):
-        matrix, here = tile_from_probe[pose], points[pose if len(points) > 1 else 0]
-        size = len(here)
-        loud, out = amplitudes[:, pose * size : (pose + 1) * size], scatter[pose * size : (pose + 1) * size]
-        for p in numba.prange(size):
-            for q in range(2 * LOOKS):
-                out[p, q] = 0
-            for plane in range(len(offsets)):
-                a, b, c = mapped(matrix, here[p, 0], here[p, 1] + offsets[plane], here[p, 2])
-                if loud[plane, p] > 0:
-                    _add_scatter(tile, a, b, c, loud[plane, p], out, p)
+    size = points.shape[1]
+    for r in numba.prange(len(tile_from_probe) * blocks(size)):
+        pose, start, stop = block_of(r, size)
+        here = points[pose if len(points) > 1 else 0, start:stop]
+        start, stop = pose * size + start, pose * size + stop
+        _scatter_block(tile, tile_from_probe[pose], here, offsets, amplitudes[:, start:stop], scatter[start:stop])
+
+
+@numba.njit
+def _scatter_block(tile, matrix, here, offsets, loud, out):  # type: ignore[no-untyped-def]
+    for p in range(len(here)):
+        for q in range(2 * LOOKS):
+            out[p, q] = 0
+        for plane in range(len(offsets)):
+            a, b, c = mapped(matrix, here[p, 0], here[p, 1] + offsets[plane], here[p, 2])
+            if loud[plane, p] > 0:
+                _add_scatter(tile, a, b, c, loud[plane, p], out, p)
 
 
 @numba.njit(inline="always")
