@@ -26,7 +26,7 @@ from rich.table import Table
 from scipy.ndimage import map_coordinates
 
 from us_sim.bench import generators
-from us_sim.bench.timing import Row, machine, milliseconds
+from us_sim.bench.timing import Row, in_turns, machine, milliseconds
 from us_sim.core.command import as_command
 from us_sim.core.files import atomic_write
 from us_sim.core.generator.shipped import shipped
@@ -154,7 +154,11 @@ def slices(repeats: int) -> dict[str, Row]:
         except ImportError as error:
             Console(stderr=True).print(f"{name} left out: {error}")
     planes = {"sweep": sweep_poses(repeats), "random planes": oblique_poses(repeats)}
-    return {f"{n}, {where}": milliseconds(w, poses) for where, poses in planes.items() for n, w in works.items()}
+    rows: dict[str, Row] = {}
+    for where, poses in planes.items():
+        found = in_turns([*works.values()], poses)
+        rows.update({f"{name}, {where}": row for name, row in zip(works, found, strict=True)})
+    return rows
 
 
 def frames(repeats: int) -> dict[str, Row]:
