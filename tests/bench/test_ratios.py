@@ -10,18 +10,23 @@ import numpy as np
 import pytest
 
 from us_sim.bench import loading, suite
-from us_sim.bench.timing import in_turns
 from us_sim.core.patient.patient import load_patient
 from us_sim.core.sampling.reslice import reslice
 
 
 def test_a_slice_takes_less_than_half_of_scipys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suite, "SHAPE", (256, 256, 200))
+    monkeypatch.setattr(suite, "SHAPE", (160, 160, 120))
     volume, poses = suite.big_volume(), suite.oblique_poses(9)
+    taken: tuple[list[float], list[float]] = [], []
+    works = partial(reslice, volume, suite.POINTS), suite.scipy_slice(volume)
     for pose in poses:
-        pose[:3, 3] = -96, -96, -50  # the middle of the small volume
-    ours, theirs = in_turns([partial(reslice, volume, suite.POINTS), suite.scipy_slice(volume)], poses)
-    assert theirs["median"] > 2 * ours["median"]  # seven times on an idle machine
+        pose[:3, 3] = -132, -132, -90  # the middle of the small volume
+        for work, times in zip(works, taken, strict=True):
+            start = time.process_time()
+            work(pose)
+            times.append(time.process_time() - start)
+    ours, theirs = map(min, taken)  # CPU time of all threads, undisturbed at least once
+    assert theirs > 2 * ours  # four times on an idle machine
 
 
 def test_a_second_load_takes_less_than_a_third_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
