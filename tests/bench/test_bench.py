@@ -150,6 +150,8 @@ def test_figures_go_to_the_table_json_and_markdown(
         "| round trip, x: image | 20.00 | 25.00 | 30 |  |  |  |",
     ]
     assert "generator x, openvino int8" in capsys.readouterr().out
+    assert suite.main(["--quick", "--json", str(json_file)]) == 0
+    assert json.loads(json_file.read_text())["ms"] == planes
 
 
 def test_round_trips_are_left_out_where_they_cannot_run(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tests.core.conftest import SmallPatient
 
-from us_sim.core.patient import cache, made_from, patient
+from us_sim.core.patient import cache, loading, made_from
 from us_sim.core.patient.patient import Patient, builtin_patient, load_patient
 from us_sim.core.user_files import cache_folder
 
@@ -188,14 +188,14 @@ def test_a_file_that_changes_while_it_is_read_is_not_kept(
 ) -> None:
     ct = tmp_path / "ct.nii.gz"
     ct.write_bytes(files[0].read_bytes())
-    read = patient.load_volume
+    read = loading.load_volume
 
     def changing(*arguments: object) -> object:
         loaded = read(*arguments)  # type: ignore[arg-type]
         ct.write_bytes(files[1].read_bytes())
         return loaded
 
-    monkeypatch.setattr(patient, "load_volume", changing)
+    monkeypatch.setattr(loading, "load_volume", changing)
     assert load_patient(ct).origin.endswith("not kept: its files changed meanwhile")
     assert not kept.exists()
 
@@ -224,7 +224,7 @@ def test_the_phantoms_of_a_training_are_not_kept(
     kept: Path, monkeypatch: pytest.MonkeyPatch, files: tuple[Path, Path]
 ) -> None:
     ready = load(files)
-    monkeypatch.setattr(patient, "phantom", lambda seed, detail: ready.volume)
+    monkeypatch.setattr("us_sim.core.patient.phantom.build.phantom", lambda seed, detail: ready.volume)
     assert builtin_patient(5, keep=False).origin == ""
     assert len([*kept.iterdir()]) == 1
     assert "kept in" in builtin_patient(5).origin

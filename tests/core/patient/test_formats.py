@@ -21,8 +21,8 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLoss
 from us_sim.core.errors import PatientError
 from us_sim.core.patient import dicom_files
 from us_sim.core.patient.labels import read_labels
+from us_sim.core.patient.loading import load_volume
 from us_sim.core.patient.reading import links_below, read_scan
-from us_sim.core.patient.volume import load_volume
 from us_sim.core.tissue import TissueClass as T
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from us_sim.core.errors import PatientError
-from us_sim.core.patient.labels import content_hash, lay_over, onto_grid, read_labels
+from us_sim.core.patient.labels import lay_over, onto_grid, read_labels
+from us_sim.core.patient.volume import content_hash
 from us_sim.core.tissue import TissueClass as T
 
 TABLE = b"".join(

@@ -15,8 +15,8 @@ from us_sim.core.errors import PatientError
 from us_sim.core.patient.body import body_mask
 from us_sim.core.patient.extent import cut_faces, is_known, unknown_fraction
 from us_sim.core.patient.grid import grow
+from us_sim.core.patient.loading import load_volume
 from us_sim.core.patient.nifti import read_nifti
-from us_sim.core.patient.volume import load_volume
 from us_sim.core.tissue import TissueClass as T
 
 

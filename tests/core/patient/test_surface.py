@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from us_sim.core.errors import PatientError
 from us_sim.core.patient import surface
+from us_sim.core.patient.loading import load_volume
 from us_sim.core.patient.surface import (
     MARGIN,
     ORGAN_FACES,
@@ -21,7 +22,7 @@ from us_sim.core.patient.surface import (
     skin_mesh,
     skin_of,
 )
-from us_sim.core.patient.volume import CtVolume, load_volume
+from us_sim.core.patient.volume import CtVolume
 from us_sim.core.tissue import TissueClass
 
 RADIUS = 60.0

@@ -12,7 +12,8 @@ import pytest
 from scipy import ndimage
 
 from us_sim.core.errors import PatientError
-from us_sim.core.patient.volume import CtVolume, load_volume
+from us_sim.core.patient.loading import load_volume
+from us_sim.core.patient.volume import CtVolume
 from us_sim.core.tissue import TissueClass as T
 
 SLAB_LIVER, SLAB_SPLEEN = 5, 1  # TotalSegmentator

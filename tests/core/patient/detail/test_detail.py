@@ -15,8 +15,9 @@ from us_sim.core.patient.detail.landmarks import confluence, porta
 from us_sim.core.patient.detail.liver import liver_trees, paint_liver
 from us_sim.core.patient.detail.refine import refined_hu
 from us_sim.core.patient.detail.region import Region, solid
+from us_sim.core.patient.loading import load_volume
 from us_sim.core.patient.phantom.build import phantom
-from us_sim.core.patient.volume import CtVolume, load_volume
+from us_sim.core.patient.volume import CtVolume
 from us_sim.core.tissue import TissueClass as T
 
 

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform, gaussian_filter
 
-from us_sim.core.patient.labels import content_hash
-from us_sim.core.patient.volume import AIR_HU, CtVolume
+from us_sim.core.patient.volume import AIR_HU, CtVolume, content_hash
 from us_sim.core.tissue import CLASS_COUNT
 from us_sim.core.tissue import TissueClass as T
 

@@ -26,7 +26,7 @@ from rich.table import Table
 from scipy.ndimage import map_coordinates
 
 from us_sim.bench import generators
-from us_sim.bench.timing import Row, machine, milliseconds
+from us_sim.bench.timing import Row, in_turns, machine, milliseconds
 from us_sim.core.command import as_command
 from us_sim.core.files import atomic_write
 from us_sim.core.generator.shipped import shipped
@@ -154,7 +154,11 @@ def slices(repeats: int) -> dict[str, Row]:
         except ImportError as error:
             Console(stderr=True).print(f"{name} left out: {error}")
     planes = {"sweep": sweep_poses(repeats), "random planes": oblique_poses(repeats)}
-    return {f"{n}, {where}": milliseconds(w, poses) for where, poses in planes.items() for n, w in works.items()}
+    rows: dict[str, Row] = {}
+    for where, poses in planes.items():
+        found = in_turns([*works.values()], poses)
+        rows.update({f"{name}, {where}": row for name, row in zip(works, found, strict=True)})
+    return rows
 
 
 def frames(repeats: int) -> dict[str, Row]:
@@ -215,12 +219,15 @@ def main(argv: list[str] | None = None) -> int:
     """Measure, print a table, and write JSON where asked."""
     parser = argparse.ArgumentParser(prog="us_sim.bench", description=__doc__)
     parser.add_argument("--repeats", type=int, default=60, help="poses of each measurement (60)")
+    parser.add_argument("--quick", action="store_true", help="slices and physics frames alone, in under a minute")
     parser.add_argument("--seconds", type=float, default=20.0, help="length of each round trip at 30 Hz (20)")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     parser.add_argument("--markdown", type=Path, help="file to write the table to")
     arguments = parser.parse_args(argv)
-    count = arguments.repeats
-    figures = {**slices(count), **frames(count), **generators.rows(count), **round_trips(arguments.seconds)}
+    count = arguments.repeats // 3 if arguments.quick else arguments.repeats
+    figures = {**slices(count), **frames(count)}
+    if not arguments.quick:
+        figures |= {**generators.rows(count), **round_trips(arguments.seconds)}
     report = {"machine": machine(), "ms": figures}
     about, lines = described(report["machine"]), cells(figures)
     table = Table(*COLUMNS)

@@ -16,14 +16,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from us_sim.core.config import check_ranges, setting
-from us_sim.core.contact.contact import Contact
 from us_sim.core.geometry.transforms import Matrix, rigid, rotation_from_vector
+
+if TYPE_CHECKING:
+    from us_sim.core.contact.contact import Contact
 
 PATCH = 0.06  # of the face: standard deviation of the smoothing of gel patches
 EDGE = 0.02  # of the face's lines over which a patch without gel begins

@@ -33,7 +33,6 @@ from us_sim.core.frame import Views
 from us_sim.core.generator.shipped import shipped
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.core.patient.naming.own_map import own_map_of
-from us_sim.core.patient.reading import links_below
 from us_sim.core.tissue import TissueClass
 from us_sim.ros import parameters
 from us_sim.ros.conversions import (
@@ -137,6 +136,8 @@ class Services:
 
     @staticmethod
     def _open_patient(config: SimConfig, folders: list[Path]) -> Patient:
+        from us_sim.core.patient.reading import links_below  # with readers of all formats, half a second of a start
+
         check_inside([*links_below(config.ct), *links_below(config.labels)], folders)
         patient = assembly.open_patient(config)
         _ = patient.skin_mesh  # made here, beside the executor: the answer tells its bounds

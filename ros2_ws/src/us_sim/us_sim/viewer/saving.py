@@ -19,7 +19,6 @@ from PIL import Image
 
 from us_sim.core.files import atomic_write
 from us_sim.core.geometry.probe import ProbeGeometry
-from us_sim.offline.film import write_mp4
 from us_sim.viewer import dicom, pictures
 from us_sim.viewer.dicom import About
 from us_sim.viewer.look import PLAIN
@@ -81,6 +80,8 @@ def _gif(path: Path, clip: Clip) -> list[Path]:
 
 
 def _mp4(path: Path, clip: Clip) -> list[Path]:
+    from us_sim.offline.film import write_mp4  # and with it the simulator, which a page does without
+
     with atomic_write(film := path.with_suffix(".mp4")) as partial:
         write_mp4(partial, (_even(picture) for picture in _drawn(clip)), 1 / clip.interval)
     return [film]

@@ -2,6 +2,7 @@ from .breathing import inspired as inspired
 from .breathing import phase_at as phase_at
 from .dicom import read_dicom as read_dicom
 from .labels import read_labels as read_labels
+from .loading import load_volume as load_volume
 from .nifti import read_nifti as read_nifti
 from .patient import Patient as Patient
 from .patient import builtin_patient as builtin_patient
@@ -13,4 +14,3 @@ from .surface import skin_of as skin_of
 from .tissue_hu import tissue_from_hu as tissue_from_hu
 from .volume import AIR_HU as AIR_HU
 from .volume import CtVolume as CtVolume
-from .volume import load_volume as load_volume

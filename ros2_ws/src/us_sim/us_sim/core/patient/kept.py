@@ -19,9 +19,8 @@ import numpy as np
 
 from us_sim.core.errors import PatientError
 from us_sim.core.files import atomic_write
-from us_sim.core.patient.labels import content_hash
 from us_sim.core.patient.surface import Skin
-from us_sim.core.patient.volume import CtVolume
+from us_sim.core.patient.volume import CtVolume, content_hash
 
 ABOUT = "patient.json"
 _TYPES = {"hu": np.int16, "tissue": np.uint8, "echo": np.int8, "distance": np.float32}

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,15 +182,3 @@ def lay_over(
         np.copyto(out, labels, where=(labels > 0) & inside)
         out[(labels == TissueClass.SOFT) & (values < GAS_BELOW) & inside] = TissueClass.GAS
     return merged
-
-
-def content_hash(
-    hu: NDArray[np.int16], tissue: NDArray[np.uint8], ct_from_voxel: NDArray[np.float64],
-    echo: NDArray[np.int8] | None = None,
-) -> str:  # fmt: skip
-    """Return the SHA-256, hex, of HU, tissue, affine and, if there is one, echo, with their shape."""
-    digest = hashlib.sha256(repr(hu.shape).encode())
-    arrays = (hu.astype("<i2", copy=False), tissue, ct_from_voxel.astype("<f8", copy=False))
-    for array in arrays if echo is None else (*arrays, echo):
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()

@@ -19,15 +19,13 @@ from importlib import metadata
 from pathlib import Path
 
 from us_sim.core import patient
-from us_sim.core.patient import itk
-from us_sim.core.patient.dicom_files import MOST_FILES, is_dicom
 from us_sim.core.patient.naming.own_map import own_map_of
 from us_sim.core.patient.naming.said import places_beside
 from us_sim.core.user_files import home
 
 _LIBRARIES = ("numpy", "scipy", "numba", "scikit-image", "nibabel", "pydicom", "SimpleITK", "pylibjpeg", "torch")
 _ONE_FILE = (".nii", ".nii.gz", ".nii.bz2", ".nrrd", ".mha", ".mgh", ".mgz", ".zip")
-_MOST_BYTES = 2**32  # of files that are read for it
+_MOST_FILES, _MOST_BYTES = 50_000, 2**32  # that are read for it
 _CHUNK = 2**22
 
 
@@ -86,8 +84,8 @@ def _taken(digest: hashlib._Hash, part: str | Path | None) -> bool:
         digest.update(b"none")
         return True
     path = home(part)
-    files = list(itertools.islice(_files(path), MOST_FILES + 1))
-    if not files or len(files) > MOST_FILES or sum(file.stat().st_size for file in files) > _MOST_BYTES:
+    files = list(itertools.islice(_files(path), _MOST_FILES + 1))
+    if not files or len(files) > _MOST_FILES or sum(file.stat().st_size for file in files) > _MOST_BYTES:
         return False
     for file in files:
         name = str(file.relative_to(path)) if path in file.parents else file.name
@@ -112,6 +110,9 @@ def _is_whole(path: Path) -> bool:
     name = path.name.lower()
     if name.endswith((".yaml", ".yml")):
         return True
+    from us_sim.core.patient import itk  # with the libraries of all formats, which a phantom does not need
+    from us_sim.core.patient.dicom_files import is_dicom
+
     if not name.endswith(_ONE_FILE) or is_dicom(path):
         return False
     return not name.endswith(itk.ENDINGS) or itk.data_file(path)[0] == path

@@ -13,16 +13,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-
-import trimesh
+from typing import TYPE_CHECKING
 
 from us_sim.core.patient.breathing import Mobility, mobility_of
 from us_sim.core.patient.cache import Parts, through_cache
 from us_sim.core.patient.made_from import digest_of_ct, digest_of_phantom
-from us_sim.core.patient.phantom.build import phantom
 from us_sim.core.patient.surface import Skin, alignment_error, organ_meshes, skin_mesh, skin_of
-from us_sim.core.patient.volume import CtVolume, load_volume
+from us_sim.core.patient.volume import CtVolume
 from us_sim.core.tissue import TissueClass
+
+if TYPE_CHECKING:
+    import trimesh
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +105,8 @@ def load_patient(
     """
 
     def prepared() -> Parts:
+        from us_sim.core.patient.loading import load_volume  # readers of all formats: not for what is in the cache
+
         volume = load_volume(ct, labels, label_scheme, labels_map, detail, seed)
         return volume, skin_of(volume)
 
@@ -121,6 +124,8 @@ def builtin_patient(seed: int = 0, detail: bool = True, keep: bool = True) -> Pa
     """
 
     def prepared() -> Parts:
+        from us_sim.core.patient.phantom.build import phantom
+
         volume = phantom(seed, detail)
         return volume, skin_of(volume)
 

@@ -15,20 +15,21 @@ slight blur, and the distance to the surface where half of a cell is body.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import trimesh
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import affine_transform, gaussian_filter
-from scipy.spatial import cKDTree
 from scipy.special import ndtri
-from skimage.measure import marching_cubes
 
 from us_sim.core.errors import PatientError
 from us_sim.core.geometry.transforms import apply, inverse
 from us_sim.core.patient import signed_distance
 from us_sim.core.patient.volume import CtVolume
 from us_sim.core.tissue import CLASS_COLORS, TissueClass
+
+if TYPE_CHECKING:
+    import trimesh  # a second, as its neighbours below, and a process that only needs the distance takes none of them
 
 SPACING = 2.0  # mm, of the distance grid
 MARGIN = 30.0  # mm of air around the body
@@ -194,6 +195,9 @@ def _block_mean(mask: NDArray[np.bool_], block: NDArray[np.int_]) -> NDArray[np.
 
 def _isosurface(values: NDArray, level: float, ct_from_index: NDArray[np.float64]) -> trimesh.Trimesh:
     """Return the closed surface around all values above the level, in `ct`, normals outward."""
+    import trimesh
+    from skimage.measure import marching_cubes
+
     vertices, faces, _, _ = marching_cubes(values, level)
     mesh = trimesh.Trimesh(apply(ct_from_index, vertices), faces, process=True)
     if mesh.volume < 0:  # an affine that mirrors turns the triangles round
@@ -203,7 +207,9 @@ def _isosurface(values: NDArray, level: float, ct_from_index: NDArray[np.float64
 
 def _smoothed(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
     """Return the mesh after Taubin's smoothing, which does not shrink it (Taubin 1995, ICCV)."""
-    return trimesh.smoothing.filter_taubin(mesh, lamb=0.5, nu=0.53, iterations=10)
+    from trimesh.smoothing import filter_taubin
+
+    return filter_taubin(mesh, lamb=0.5, nu=0.53, iterations=10)
 
 
 def alignment_error(mesh: trimesh.Trimesh, volume: CtVolume) -> float:
@@ -213,6 +219,8 @@ def alignment_error(mesh: trimesh.Trimesh, volume: CtVolume) -> float:
     through the full affine. Distances run along the mesh's normals, so that the sampling of the two surfaces
     does not count; where the nearest point is farther than an edge of the mesh, the rest counts too.
     """
+    from scipy.spatial import cKDTree
+
     border = _border_points(volume)
     edge = float(mesh.edges_unique_length.max())
 

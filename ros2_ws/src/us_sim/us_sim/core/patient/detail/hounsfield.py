@@ -23,7 +23,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.restoration import denoise_tv_chambolle
 
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.core.patient.grid import coarse_steps, coarsen
@@ -73,6 +72,8 @@ def seen_in(hu: NDArray[np.int16], tissue: NDArray[np.uint8], ct_from_voxel: Mat
 
 def _denoised(hu: NDArray[np.int16], ct_from_voxel: Matrix) -> tuple[Array, tuple[int, int, int]]:
     """Return HU without noise, on blocks of voxels where there are too many, and the blocks' steps."""
+    from skimage.restoration import denoise_tv_chambolle  # and all of scipy.stats
+
     spacing = np.linalg.norm(ct_from_voxel[:3, :3], axis=0)
     size = max(float(spacing.min()), float(np.cbrt(np.prod(spacing) * hu.size / MOST)))
     steps = coarse_steps(ct_from_voxel, size)

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from us_sim.core.errors import ConfigError
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.core.patient.detail.apply import detailed
-from us_sim.core.patient.labels import content_hash
 from us_sim.core.patient.phantom.chest import paint_heart, paint_lungs, paint_ribs
 from us_sim.core.patient.phantom.gut import paint_colon, paint_small_bowel, paint_stomach
 from us_sim.core.patient.phantom.organs import (
@@ -32,7 +31,7 @@ from us_sim.core.patient.phantom.spine import paint_back, paint_spine
 from us_sim.core.patient.phantom.texture import scanned, smooth_noise
 from us_sim.core.patient.phantom.vessels import Course, paint_arcades, paint_great_vessels, paint_liver_vessels
 from us_sim.core.patient.phantom.wall import Build, paint_wall
-from us_sim.core.patient.volume import AIR_HU, CtVolume
+from us_sim.core.patient.volume import AIR_HU, CtVolume, content_hash
 from us_sim.core.tissue import TissueClass as T
 
 _SPACING = 1.5  # mm
