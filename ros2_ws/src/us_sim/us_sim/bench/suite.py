@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.ndimage import map_coordinates
 
-from us_sim.bench import generators
+from us_sim.bench import batch, generators
 from us_sim.bench.timing import Row, machine, milliseconds
 from us_sim.core.command import as_command
 from us_sim.core.files import atomic_write
@@ -220,7 +220,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--markdown", type=Path, help="file to write the table to")
     arguments = parser.parse_args(argv)
     count = arguments.repeats
-    figures = {**slices(count), **frames(count), **generators.rows(count), **round_trips(arguments.seconds)}
+    figures = {
+        **slices(count),
+        **frames(count),
+        **batch.rows(count),
+        **generators.rows(count),
+        **round_trips(arguments.seconds),
+    }
     report = {"machine": machine(), "ms": figures}
     about, lines = described(report["machine"]), cells(figures)
     table = Table(*COLUMNS)
