@@ -20,7 +20,7 @@ setup:
 	@scripts/setup.sh requirements.txt
 
 sim: setup
-	@exec scripts/sim.sh $(ARGS)
+	@exec scripts/sim.sh rows:=512 $(ARGS)
 
 test:
 	@scripts/setup.sh requirements.txt requirements-dev.txt

@@ -82,6 +82,8 @@ OTHERS: Sequence[tuple[str, str, str, str]] = [
     ("probe_motion", "~/run", "service std_srvs/SetBool", "stops the demo motion and resumes it"),
     ("us_sim_scan", "~/scan", "action us_sim_msgs/Scan", "raster or path over the skin, with feedback and cancel"),
     ("us_sim_scan", "~/stop", "service std_srvs/Trigger", "ends the scan, whoever sent the goal: the probe lifts off"),
+    ("us_sim_servo", "~/start", "service std_srvs/Trigger",
+     "begins where the probe is, once it has ended or with `autostart:=false`, with the parameters of now"),
     ("us_sim_servo", "~/stop", "service std_srvs/Trigger", "ends the search: the probe lifts off"),
     ("us_sim_servo", "~/state", "std_msgs/String",
      "latched: waiting, press, search, sweep, centre, hold, absent, failed"),

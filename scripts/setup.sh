@@ -74,6 +74,18 @@ workspace() {
 compile_loops() { PYTHONPATH=$root/ros2_ws/src/us_sim "$venv/bin/python" -m us_sim.offline.compile; }
 loops() { grep -rlE '^@(kernel|serial|numba)' ros2_ws/src/us_sim/us_sim/core | grep '\.py$' | sort | xargs sha256sum; }
 
+side_by_side() {  # side_by_side <function ...>: all to their end; fails if one of them does
+    local job worst=0 running=()
+    for job; do
+        "$job" &
+        running+=($!)
+    done
+    for job in "${running[@]}"; do
+        wait "$job" || worst=$?
+    done
+    return "$worst"
+}
+
 key="$root $ros ${wheels:-} $("$python" -c 'import sys; print(sys.base_prefix, sys.version)' 2>/dev/null)" || key=
 if ! done_before venv "$key"; then
     PYTHON=$python scripts/check.sh
@@ -90,13 +102,13 @@ for file in "$@"; do
         echo "$key" >"$venv/$file.stamp"
     fi
 done
-key=$(workspace | sha256sum)
-if ! done_before workspace "$key" || [[ ! -d ros2_ws/install ]]; then
-    step "building the workspace" build
-    echo "$key" >"$venv/workspace.stamp"
-fi
-key=$(loops | sha256sum)
-if ! done_before loops "$key"; then
-    step "compiling the loops of a frame" compile_loops
-    echo "$key" >"$venv/loops.stamp"
+now_workspace=$(workspace | sha256sum)
+now_loops=$(loops | sha256sum)
+jobs=() what=()
+done_before workspace "$now_workspace" && [[ -d ros2_ws/install ]] || { jobs+=(build) what+=("building the workspace"); }
+done_before loops "$now_loops" || { jobs+=(compile_loops) what+=("compiling the loops of a frame"); }
+if ((${#jobs[@]})); then
+    step "${what[0]}${what[1]:+, ${what[1]}}" side_by_side "${jobs[@]}"
+    echo "$now_workspace" >"$venv/workspace.stamp"
+    echo "$now_loops" >"$venv/loops.stamp"
 fi

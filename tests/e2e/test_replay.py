@@ -7,10 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-pytestmark = pytest.mark.alone
-
 RECORDING = Path(__file__).resolve().parents[2] / "examples" / "press" / "press.mcap"
 ARGUMENTS = ["--poses", str(RECORDING), "--count", "5", "--generator", "abdomen_lite", "--breathing-amplitude", "10",
              "--fault-dead", "0.1", "--fault-drop", "0.2", "--device", "cpu"]  # fmt: skip

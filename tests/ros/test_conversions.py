@@ -283,12 +283,15 @@ def test_a_stamp_goes_on() -> None:
 
 def test_frame_info_carries_pose_and_stamp() -> None:
     pose = rigid(np.eye(3), (10.0, 20.0, 30.0))
-    frame: Any = SimpleNamespace(renderer="ct", ct_from_probe=pose, deformed=True, unknown_fraction=0.25)
+    frame: Any = SimpleNamespace(
+        renderer="ct", ct_from_probe=pose, deformed=True, unknown_fraction=0.25, out_of_distribution=True
+    )
     message = conversions.frame_info_message(
         frame, HEADER, sequence=4, ct_frame="ct", config_id=2, arrival=0.0, frozen=True
     )
     assert message.header == HEADER
     assert (message.sequence, message.config_id, message.renderer) == (4, 2, "ct")
     assert (message.frozen, message.deformed, message.unknown_fraction) == (True, True, 0.25)
+    assert message.out_of_distribution
     assert message.ct_from_probe.position == Point(x=0.01, y=0.02, z=0.03)
     assert message.latency > 0

@@ -13,7 +13,7 @@ FILES = sorted(path for kind in ("msg", "srv", "action") for path in (FOLDER / k
 
 FIELDS = {
     "msg/FrameInfo": "header sequence ct_frame renderer ct_from_probe config_id deformed frozen latency "
-    "unknown_fraction",
+    "unknown_fraction out_of_distribution",
     "msg/Contact": "header in_contact coupling line_coupling penetration line_distance point normal",
     "msg/ProbeInfo": "header config_id kind radius_of_curvature field_of_view aperture depth slice_thickness "
     "width height scan_lines samples sample_spacing apex "

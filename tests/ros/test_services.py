@@ -198,6 +198,15 @@ def test_no_path_is_the_phantom(world: World) -> None:
     assert (answer.success, answer.patient) == (True, "phantom-3")
 
 
+def test_a_phantom_is_named_by_its_seed_and_takes_no_labels(world: World, tmp_path: Path) -> None:
+    world.start(data_folders=str(tmp_path))
+    answer = world.call(LoadPatient, "us_sim/load_patient", LoadPatient.Request(ct="phantom:5"))
+    assert (answer.success, answer.patient) == (True, "phantom-5")
+    wrong = LoadPatient.Request(ct="phantom:5", labels=str(tmp_path / "seg.nii.gz"))
+    answer = world.call(LoadPatient, "us_sim/load_patient", wrong)
+    assert "seg.nii.gz', but ct is phantom:5; name the CT that the labels belong to" in answer.message
+
+
 def test_a_parameter_set_while_a_patient_loads_holds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     node = world.start()
     gate, started, old = threading.Event(), threading.Event(), assembly.builtin_patient

@@ -188,7 +188,7 @@ def test_values_out_of_range_are_refused(world: World, name: str, value: float) 
 
 def test_deformation_is_true_or_false(world: World) -> None:
     node = world.start()
-    assert "expected 'Type.BOOL' got 'Type.DOUBLE'" in set_live(world, "deformation", 1.0).reason
+    assert "Wrong parameter type, expected " in set_live(world, "deformation", 1.0).reason
     assert set_live(world, "deformation", False).successful
     assert not node.session.scene.simulator.mechanics.deformation
 

@@ -50,9 +50,7 @@ class Browser:
             self._socket = connect(self._page_address(), max_size=None, open_timeout=START, ping_interval=None)
             self.call("Page.enable")
             self.call("Runtime.enable")
-            self.call(
-                "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
-            )
+            self.resize(width, height)
         except BaseException:
             self.close()
             raise
@@ -85,6 +83,10 @@ class Browser:
             self.errors.append(str(told["exceptionDetails"].get("exception", told)))
         elif answer.get("method") == "Log.entryAdded" and told["entry"]["level"] == "error":
             self.errors.append(told["entry"]["text"])
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the page another size."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def open(self, url: str) -> None:
         """Go to an address."""

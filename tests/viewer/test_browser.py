@@ -62,14 +62,22 @@ CANVAS = """(() => { const box = document.querySelector("canvas").getBoundingCli
     return [box.x, box.y, box.width, box.height]; })()"""
 
 
-@pytest.fixture
-def browser() -> Iterator[Browser]:
+@pytest.fixture(scope="module")
+def program() -> Iterator[Browser]:
     browser = Browser(1280, 720)
     yield browser
-    folder = os.environ.get("US_SIM_SCREENSHOTS")
-    if folder:
-        browser.screenshot(Path(folder) / "browser_test.png")
     browser.close()
+
+
+@pytest.fixture
+def browser(program: Browser, request: pytest.FixtureRequest) -> Iterator[Browser]:
+    """An empty page of the browser that all tests share."""
+    program.resize(1280, 720)
+    program.errors.clear()
+    yield program
+    if folder := os.environ.get("US_SIM_SCREENSHOTS"):
+        program.screenshot(Path(folder) / f"{request.node.name}.png")
+    program.open("about:blank")
 
 
 @pytest.fixture
@@ -79,6 +87,7 @@ def page(world: World, viewer: Callable[..., Viewer], browser: Browser, monkeypa
     monkeypatch.setattr(assembly, "open_generator", lambda name, device: None)
     world.add(UsSim(context=world.context, parameter_overrides=[Parameter("renderer", value="physics")]))
     node = viewer()
+    browser.resize(620, 380)  # fewer pixels for the software renderer
     browser.open(f"{node.page.url}/view")
     world.until(lambda: node.page.watched and node.steering.ready and node._info is not None)
     return node
@@ -128,7 +137,8 @@ def test_a_newcomer_measures_the_right_kidney_and_saves_it_as_dicom(
     upper, lower = kidney_ends(console)
     start, end = ((box[0] + u * box[2], box[1] + v * box[3]) for u, v in (upper, lower))
     browser.drag(start, end)
-    world.until(lambda: "Length" in said(browser, "results"))
+    world.until(lambda: "Length" in said(browser, "results") and not console.screen.state()["follow"])
+    world.until(lambda: console.screen.state()["marks"][0]["text"] in said(browser, "results"))  # the page may lag
     length = float(said(browser, "results").split("Length")[1].split()[0])
     assert length == pytest.approx(LENGTH, abs=6.0)  # voxels of 4 mm
     press(browser, "s")
@@ -219,8 +229,8 @@ def test_closed_and_opened_again_the_probe_is_where_it_was(world: World, page: V
     world.until(lambda: page.count_subscribers("us_sim/image") == 0)  # nobody looks: nothing is computed
     infos: list[FrameInfo] = world.listen(FrameInfo, "us_sim/frame_info")
     browser.open(f"{page.page.url}/view")
-    world.until(lambda: infos)
-    np.testing.assert_allclose(pose_matrix(infos[-1].ct_from_probe), held, atol=1e-6)
+    # The first frame may still be of the pose that the simulator heard last.
+    world.until(lambda: infos and np.allclose(pose_matrix(infos[-1].ct_from_probe), held, atol=1e-6))
     world.until(lambda: mover(page) == "moved by you")
 
 
@@ -247,7 +257,7 @@ def test_dragging_the_probe_slides_it_over_the_skin(world: World, page: Viewer, 
         assert shown is not None
         if shown[0, 3] <= 15.0 and time.monotonic() - tried > 5.0:
             grip = shown[:3, 3] - 80.0 * shown[:3, 2]
-            browser.drag(on_screen(page, browser, grip), on_screen(page, browser, grip - 30.0 * shown[:3, 0]))
+            browser.drag(on_screen(page, browser, grip), on_screen(page, browser, grip - 30.0 * shown[:3, 0]), steps=4)
             tried = time.monotonic()
         return page.steering.in_control and bool(shown[0, 3] > 15.0)
 

@@ -76,7 +76,7 @@ def test_a_page_is_told_the_newest_state_and_picture_and_is_heard(served: Served
     channel.show(b"jpeg")
     with connect(f"ws://127.0.0.1:{port}/screen") as page:
         assert json.loads(page.recv(20)) == {"badge": "LIVE"}
-        assert page.recv(20) == b"jpeg"
+        assert page.recv(20) == b"\x00jpeg"
         assert channel.watched
         channel.tell({"badge": "LIVE"})  # no news
         channel.tell({"badge": "FROZEN"})

@@ -118,3 +118,9 @@ def test_only_the_wanted_one_of_two_organs_counts() -> None:
     away = np.eye(4)
     away[1, 3] = 5.0  # the image plane passes beside the box
     assert finding.share_seen(labels, ALL, LINEAR, TissueClass.KIDNEY, replace(left, ct_from_probe=away)) == 0.0
+
+
+def test_a_window_maps_hu_to_grey() -> None:
+    """-100 to 300 HU: 0 HU is a quarter of white, 63.75."""
+    hu = np.array([[-500, -100, 0, 200, 300, 3000]], np.int16)
+    assert pictures.windowed(hu, (-100.0, 300.0)).tolist() == [[0, 0, 64, 191, 255, 255]]

@@ -205,3 +205,37 @@ def test_messages_that_ask_for_nothing_are_refused(screen: Screen, message: dict
     Console(screen, Asked(), refused.append).take(message)
     assert len(refused) == 1
     assert why in refused[0]
+
+
+def test_words_stand_where_they_were_put_and_none_leave_nothing(screen: Screen) -> None:
+    screen.choose("text")
+    screen.point("down", 0.5, 0.25)
+    screen.point("up", 0.5, 0.25)
+    screen.annotate("cyst")
+    (mark,) = screen.state()["marks"]
+    assert (mark["kind"], mark["text"], mark["ends"]) == ("text", "cyst", [[0.5, 0.25]])
+    screen.point("down", 0.5, 0.75)
+    screen.annotate("")  # the user thought better of it
+    assert len(screen.marks) == 1
+
+
+def test_the_m_mode_line_goes_where_it_is_dragged_and_ends_with_the_shown_frame(screen: Screen) -> None:
+    """Lines of a linear probe lie evenly: a quarter of the width is line 8 of 32, at 8.5/32."""
+    assert screen.strip() is None
+    assert screen.state()["m"] == []
+    screen.show_m_mode()
+    assert screen.state()["m"] == [[0.5156, 0.0], [0.5156, 1.0]]
+    screen.point("down", 0.26, 0.4)
+    assert [place[0] for place in screen.state()["m"]] == [0.2656, 0.2656]
+    strip = screen.strip()
+    assert strip is not None
+    assert strip[40, -1] == 5
+    screen.scrub(1)
+    strip = screen.strip()
+    assert strip is not None
+    assert strip[40, -1] == 2
+    screen.choose("distance")
+    screen.point("down", 0.9, 0.4)
+    assert screen.m_mode.line == 8  # a calliper is drawn, the line stays
+    screen.show_m_mode()
+    assert screen.strip() is None

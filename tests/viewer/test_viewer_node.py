@@ -15,8 +15,11 @@ from std_srvs.srv import SetBool
 from us_sim_msgs.srv import LoadPatient
 
 from us_sim.viewer import search
+from us_sim.viewer.channel import B_MODE, OTHER, STRIP
 from us_sim.viewer.node import Viewer
 from us_sim.viewer.page import Page
+from us_sim.viewer.placement import Placement
+from us_sim.viewer.share import Seen, written
 
 if TYPE_CHECKING:
     from tests.ros.conftest import World
@@ -105,14 +108,56 @@ def test_image_controls_are_parameters_and_follow_them(world: World, viewer: Sta
 
     by_user(page.page.panel.renderer, "generator")
     world.until(lambda: node.session.scene.simulator.renderer == "generator")
-    world.until(lambda: settings["frequency"].disabled and settings["focus"].disabled and settings["tgc"].disabled)
-    assert "frequency, focus and TGC have no effect" in page.page.panel.ignored.content
-    assert not settings["gain"].disabled
+    world.until(lambda: settings["frequency"].disabled and settings["focus"].disabled)
+    assert "frequency and focus have no effect" in page.page.panel.ignored.content
+    assert not any(settings[name].disabled for name in ("gain", "tgc", "tgc_1"))
     by_user(settings["depth"], 250.0)  # the fake's card ends at 180
     world.until(lambda: told)
     assert told == ["Not possible: depth is 250.0; the generator's card allows 180.0"]
     world.until(lambda: settings["depth"].value == 180.0)
     assert (page.page.panel.renderer.value, settings["gain"].value) == ("generator", 12.0)
+    by_user(page.page.panel.rows, "384")
+    world.until(lambda: node.session.scene.simulator.probe.height == 384)
+
+
+@pytest.mark.usefixtures("watched")
+def test_a_link_sets_pose_and_settings_and_a_wrong_one_is_told(world: World, viewer: Start, told: list[str]) -> None:
+    node, page = world.start(), viewer()
+    ready(world, page)
+    pose = node_pose(page)
+    page.restore(written(Seen(pose, {"tgc_2": 5.0, "rows": 384.0})))
+    world.until(lambda: node.session.scene.simulator.settings.tgc_2 == 5.0)
+    world.until(lambda: node.session.scene.simulator.probe.height == 384)
+    moved = page.steering.pose()
+    assert moved is not None
+    np.testing.assert_allclose(moved, pose, atol=1.0)  # mm, by way of the place on a coarse skin
+    page.restore("seed=3")
+    assert "the link names 'seed'" in told[-1]
+
+
+def node_pose(page: Viewer) -> Any:
+    """Return a pose on the skin, mm."""
+    skin = page.steering._skin
+    assert skin is not None
+    return Placement(skin.nearest((20.0, 100.0, 10.0)), rotate=0.4).pose(skin)
+
+
+@pytest.mark.usefixtures("watched")
+def test_m_mode_and_another_renderer_are_shown_beside_the_frame(world: World, viewer: Start) -> None:
+    world.start(renderer="physics")
+    page = viewer()
+    ready(world, page)
+    shown: dict[int, bytes] = {}
+    page.page.channel.show = lambda picture, kind=0: shown.update({kind: picture})  # type: ignore[method-assign]
+    page.steering.slide((0.0, 200.0, 0.0))
+    world.until(lambda: page.screen.frame is not None)
+    shown.clear()
+    page.hear({"do": "m"})
+    by_user(page.page.panel.compare, "ct")
+    world.until(lambda: {STRIP, OTHER} <= set(shown))
+    before = shown.pop(B_MODE, b"")
+    by_user(page.page.panel.tint, "sepia")
+    world.until(lambda: shown.get(B_MODE, before) != before)
 
 
 @pytest.mark.usefixtures("watched")

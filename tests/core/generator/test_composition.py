@@ -11,7 +11,7 @@ from torch import Tensor
 from us_sim.core.config import ImageSettings
 from us_sim.core.generator.card import Card
 from us_sim.core.generator.composition import Composition
-from us_sim.core.generator.tone import noise_floor, recompressed
+from us_sim.core.generator.tone import gain_over_depth, noise_floor, recompressed
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
 from us_sim.core.physics.b_mode import log_compress
 from us_sim.core.physics.imaging import formation
@@ -90,9 +90,8 @@ def test_gain_and_dynamic_range_act_on_grey_as_on_echoes() -> None:
         (ImageSettings(dynamic_range=110.0), [255, 7 + 248 * 0.75**1.5, 7, 7]),
         (ImageSettings(gain=-40.0, dynamic_range=40.0), [7, 7, 7, 7]),
     ):
-        torch.testing.assert_close(
-            recompressed(grey, silent, settings), torch.tensor(expected).float(), atol=0.6, rtol=0
-        )
+        shown = recompressed(grey, silent, settings.gain, settings.dynamic_range)
+        torch.testing.assert_close(shown, torch.tensor(expected).float(), atol=0.6, rtol=0)
 
 
 @pytest.mark.parametrize("gain", [-40.0, 20.0, 40.0])
@@ -101,13 +100,28 @@ def test_a_lumen_without_echoes_shows_the_noise_that_physics_shows_at_the_same_g
     form, louder = formation(PROBE, ImageSettings(), 0, CPU), ImageSettings(gain=gain)
     lumen = compound(form.noise)
     drawn, formed = (log_compress(lumen, replace(form, settings=at)) for at in (ImageSettings(), louder))
-    torch.testing.assert_close(recompressed(drawn, noise(), louder), formed, atol=0.2, rtol=0)
+    torch.testing.assert_close(recompressed(drawn, noise(), gain, 55.0), formed, atol=0.2, rtol=0)
     near = form.depths < 20
     assert drawn[:, near].max() == 7
     if gain == -40:
         assert formed.max() == 7
     else:  # a linear shift of grey would have lifted it to 7 + 248 · (gain / 55)
         assert formed[:, near].max() < 7 + 248 * (gain / 55) ** 1.5
+
+
+def test_a_tgc_slider_raises_its_eighth_of_the_depth_as_it_does_in_physics() -> None:
+    """Eighths are those of the depth that is shown, 90 mm of the generator's 120; the face lies below row 0."""
+    form, card = formation(PROBE, ImageSettings(), 0, CPU), CARDS["polar"]
+    settings = ImageSettings(tgc=0.9, tgc_5=12.0)
+    raised = gain_over_depth(form.depths, PROBE.depth, settings)
+    torch.testing.assert_close(raised, formation(PROBE, settings, 0, CPU).tgc - form.tgc)
+    shallow, grey = PROBE.with_depth(90.0), torch.full((1, 3, *card.size), -0.5)
+    compose, coupled = Composition(card, shallow, uncoupled(), noise()), torch.ones(1, PROBE.scan_lines)
+    usual, shown = (compose(grey, coupled, one) for one in (ImageSettings(), ImageSettings(tgc_5=12.0)))
+    middle = (shown - usual)[0, :, PROBE.width // 2]
+    spacing, top = shallow.pixel_spacing[1], shallow.first_pixel[1]
+    assert top + spacing * int(middle.argmax()) == pytest.approx(4.5 / 8 * 90, abs=spacing)
+    assert middle[-PROBE.height // 4 :].abs().max() < 0.2
 
 
 def test_at_the_settings_of_the_training_nothing_changes() -> None:

@@ -283,3 +283,21 @@ def test_the_grids_cannot_be_written_into(probe: ProbeGeometry, name: str) -> No
     with pytest.raises(ValueError, match="read-only"):
         grid[...] = 0
     assert getattr(probe, name) is grid
+
+
+@pytest.mark.parametrize("name", ["c5_2", "paper"])
+def test_more_rows_cover_the_same_place(name: str) -> None:
+    """Both corners of the frame stay: the first pixel's less half a pixel, and that plus all pixels."""
+    probe = preset(name)
+    fine = probe.with_rows(2 * probe.height)
+    assert (fine.width, fine.height) == (2 * probe.width, 2 * probe.height)
+    for one in (0, 1):
+        edges = [shape.first_pixel[one] - 0.5 * shape.pixel_spacing[one] for shape in (probe, fine)]
+        sizes = [shape.pixel_spacing[one] * (shape.width, shape.height)[one] for shape in (probe, fine)]
+        assert edges[1] == pytest.approx(edges[0])
+        assert sizes[1] == pytest.approx(sizes[0])
+
+
+def test_too_few_rows_are_refused() -> None:
+    with pytest.raises(ProbeError, match="expected a whole number from 16 to 2048"):
+        preset("c5_2").with_rows(3)

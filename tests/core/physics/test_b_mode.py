@@ -246,6 +246,25 @@ def test_tgc_makes_up_for_attenuation_until_the_amplifier_ends() -> None:
         assert float(form.tgc[int(depth / 180 * 512)]) == pytest.approx(expected, abs=0.2)
 
 
+def test_a_tgc_slider_raises_its_eighth_of_the_depth() -> None:
+    """Sliders at 0, 6 and −6 dB: 6 in the middle of the second eighth, straight to −6 and back to 0, 0 further off."""
+    probe = preset("c5_2")
+    form, usual = formed(probe, tgc_2=6.0, tgc_3=-6.0), formed(probe)
+    raised = form.tgc - usual.tgc
+    for place, gain in (
+        (0.2, 0.0),
+        (0.5, 0.0),
+        (1.0, 3.0),
+        (1.5, 6.0),
+        (2.0, 0.0),
+        (2.5, -6.0),
+        (3.5, 0.0),
+        (7.9, 0.0),
+    ):
+        assert float(raised[round(place / 8 * probe.samples - 0.5)]) == pytest.approx(gain, abs=0.1)
+    assert form.lateral_psf is usual.lateral_psf  # nothing is made again
+
+
 def test_the_outermost_lines_have_half_an_aperture() -> None:
     form = formation(preset("c5_2"), ImageSettings(), 0, CPU, Scanner(edge_loss=8.0))
     at = 20 * torch.log10(form.aperture)

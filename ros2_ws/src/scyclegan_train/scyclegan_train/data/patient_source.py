@@ -40,7 +40,7 @@ def phantom_cases(seeds: Sequence[int]) -> list[Case]:
 
 
 # Sources that look at the same phantoms, one of them for liver views, share them while they are new.
-_phantom = lru_cache(maxsize=16)(builtin_patient)
+_phantom = lru_cache(maxsize=16)(partial(builtin_patient, keep=False))
 
 
 @dataclass(frozen=True, eq=False)

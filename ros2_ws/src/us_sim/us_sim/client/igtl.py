@@ -53,7 +53,8 @@ class IgtlNode(Node):
 
     def destroy_node(self) -> None:
         """Stop serving."""
-        self.server.stop()
+        if hasattr(self, "server"):  # Kilted's context also destroys a node whose constructor failed
+            self.server.stop()
         super().destroy_node()
 
     def _take_info(self, info: ProbeInfo) -> None:

@@ -50,6 +50,7 @@ class ServoConfig:
         110.0, "imaging depth of the search, mm: hides the contralateral kidney; 0 keeps the present depth", 0.0, 400.0
     )
     control_rate: float = setting(50.0, "control rate, Hz", 10.0, 200.0)
+    autostart: bool = setting(True, "begin at once; false to wait for ~/start")
 
     def __post_init__(self) -> None:
         check_ranges(self)

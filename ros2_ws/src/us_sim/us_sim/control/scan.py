@@ -79,9 +79,10 @@ class ScanNode(Node):
 
     def destroy_node(self) -> None:
         """Finish a recording first."""
-        if self._run is not None and self._run.recorder is not None:
-            self._run.recorder.close()
-        self._server.destroy()
+        if hasattr(self, "_server"):  # Kilted's context also destroys a node whose constructor failed
+            if self._run is not None and self._run.recorder is not None:
+                self._run.recorder.close()
+            self._server.destroy()
         super().destroy_node()
 
     # -- goals ---------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from us_sim.control.robot import Robot
 from us_sim.control.scanning import STAND_OFF, TRANSIT, TRANSIT_TURN
 from us_sim.control.visual_servo import Observation, Phase, Servo
 from us_sim.core.command import as_command
+from us_sim.core.errors import ConfigError
 from us_sim.core.geometry.transforms import Matrix, apply, inverse
 from us_sim.ros import parameters
 from us_sim.ros.conversions import MM_PER_M, nanoseconds, point_array, point_message
@@ -44,19 +45,42 @@ class ServoNode(Node):
         super().__init__("us_sim_servo", **kwargs)
         parameters.declare(self, ServoConfig)
         self._config = parameters.read(self, ServoConfig)
-        self._robot, self._servo = Robot(self), Servo()
-        self._guard = Guard(self._config.force, TOLERANCE, self._config.force_limit)
-        self._patient = self._announced = ""
-        self._analysed = self._over = False
-        self._why = ""  # it is given up; the probe is being lifted off
-        self._off: Matrix | None = None  # where to
-        self._depth_open = self._config.look_depth > 0
+        self._robot = Robot(self)
+        self._announced = ""
         self._state = self.create_publisher(String, "~/state", latched_qos())
         self._offset = self.create_publisher(PointStamped, "~/offset", stream_qos())
         self.create_subscription(Analysis, "us_sim/analysis", self._see, stream_qos())
         self.create_timer(1.0 / self._config.control_rate, self._tick)
+        self.create_service(Trigger, "~/start", self._start)
         self.create_service(Trigger, "~/stop", self._stop)
+        self._begin()
+        if not self._config.autostart:
+            self._end("stopped until ~/start is called")
+
+    def _begin(self) -> None:
+        """Begin where the probe is."""
+        self._robot.leave()
+        self._servo, self._guard = Servo(), Guard(self._config.force, TOLERANCE, self._config.force_limit)
+        self._patient = ""
+        self._analysed = self._over = False
+        self._why = ""  # it is given up; the probe is being lifted off
+        self._off: Matrix | None = None  # where to
+        self._depth_open = self._config.look_depth > 0
         self._tell("waiting for us_sim and for the pose of its probe")
+
+    def _start(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Begin once more where the probe is, with the parameters of now."""
+        response.success = self._over
+        if not response.success:
+            response.message = "it is at work already; call ~/stop first"
+            return response
+        try:
+            self._config = parameters.read(self, ServoConfig)
+        except ConfigError as error:
+            response.success, response.message = False, str(error)
+            return response
+        self._begin()
+        return response
 
     def _stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Lift the probe off and end; a probe that is not held yet is left alone."""

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, replace
 
 from us_sim.core.compute.device import Device, choose_device, with_fall_back
@@ -33,7 +34,10 @@ def open_patient(config: SimConfig) -> Patient:
     Raises:
         PatientError: it cannot be used, or labels are named without a CT.
     """
-    if config.ct:
+    seed = phantom_seed(config.ct)
+    if seed is not None and not config.labels:
+        return builtin_patient(seed, config.detail)
+    if config.ct and seed is None:
         return load_patient(
             config.ct,
             config.labels or None,
@@ -43,8 +47,16 @@ def open_patient(config: SimConfig) -> Patient:
             seed=config.seed,
         )
     if config.labels:
-        raise PatientError(f"labels is {config.labels!r}, but ct is empty; name the CT that the labels belong to")
+        raise PatientError(
+            f"labels is {config.labels!r}, but ct is {config.ct or 'empty'}; name the CT that the labels belong to"
+        )
     return builtin_patient(config.seed, config.detail)
+
+
+def phantom_seed(ct: str) -> int | None:
+    """Return the seed of a built-in phantom that `ct` names as `phantom:7`; None for a path."""
+    named = re.fullmatch(r"phantom:(\d{1,9})", ct)
+    return int(named[1]) if named else None
 
 
 def open_generator(name: str = "", device: str | Device = "auto") -> Generator:
@@ -97,7 +109,7 @@ def started(config: SimConfig, settings: ImageSettings) -> ImageSettings:
 
 
 def shaped(probe: ProbeGeometry, config: SimConfig) -> ProbeGeometry:
-    """Return a probe with the depth and the elevational beam that the parameters ask for.
+    """Return a probe with the depth, the elevational beam and the rows that the parameters ask for.
 
     Raises:
         ProbeError: a value that it cannot have.
@@ -106,6 +118,8 @@ def shaped(probe: ProbeGeometry, config: SimConfig) -> ProbeGeometry:
         probe = probe.with_depth(config.depth)
     if config.slice_thickness > 0:
         probe = replace(probe, slice_thickness=config.slice_thickness)
+    if config.rows:
+        probe = probe.with_rows(config.rows)
     return replace(probe, elevation_planes=config.elevation_planes)
 
 

@@ -58,9 +58,25 @@ class ImageSettings:
     frequency: float = setting(3.5, "transmit centre frequency, MHz", 1.0, 15.0)
     focus: float = setting(70.0, "depth of the transmit focus, mm", 10.0, 400.0)
     tgc: float = setting(1.2, "time gain compensation (TGC): tissue attenuation compensated for, dB/(cm MHz)", 0.0, 2.0)
+    tgc_1: float = setting(0.0, "TGC slider 1 of 8: gain in the first eighth of the depth, dB", -20.0, 20.0)
+    tgc_2: float = setting(0.0, "TGC slider 2: gain in the second eighth of the depth, dB", -20.0, 20.0)
+    tgc_3: float = setting(0.0, "TGC slider 3, dB", -20.0, 20.0)
+    tgc_4: float = setting(0.0, "TGC slider 4, dB", -20.0, 20.0)
+    tgc_5: float = setting(0.0, "TGC slider 5, dB", -20.0, 20.0)
+    tgc_6: float = setting(0.0, "TGC slider 6, dB", -20.0, 20.0)
+    tgc_7: float = setting(0.0, "TGC slider 7, dB", -20.0, 20.0)
+    tgc_8: float = setting(0.0, "TGC slider 8: gain in the last eighth of the depth, dB", -20.0, 20.0)
 
     def __post_init__(self) -> None:
         check_ranges(self)
+
+    @property
+    def tgc_sliders(self) -> tuple[float, ...]:
+        """Gain of the eight TGC sliders, from the face down, dB."""
+        return tuple(getattr(self, name) for name in TGC_SLIDERS)
+
+
+TGC_SLIDERS = tuple(f"tgc_{number}" for number in range(1, 9))
 
 
 @dataclass(frozen=True)
@@ -71,7 +87,11 @@ class SimConfig:
         ConfigError: a value outside its range or choices.
     """
 
-    ct: str = setting("", "CT volume: file (NIfTI, NRRD, MetaImage, …) or DICOM folder; empty for the built-in phantom")
+    ct: str = setting(
+        "",
+        "CT volume: file (NIfTI, NRRD, MetaImage, …) or DICOM folder; empty for the built-in phantom of `seed`, "
+        "phantom:7 for that of seed 7",
+    )
     labels: str = setting("", "segmentation of the CT: file or folder of masks; empty to classify tissue by HU")
     label_scheme: str = setting("", "label scheme of the segmentation; empty to detect it")
     labels_map: str = setting("", "YAML file that maps label values or names to classes; overrides label_scheme")
@@ -85,6 +105,7 @@ class SimConfig:
     )
     depth: float = setting(0.0, "imaging depth, mm; 0 for the preset's default", 0.0, 400.0)
     slice_thickness: float = setting(0.0, "elevational beam width, mm; 0 for the preset's default", 0.0, 20.0)
+    rows: int = setting(0, "rows of the frame, columns in proportion; 0 for the probe's own", 0, 1024)
     elevation_planes: int = setting(1, "elevational planes averaged over the slice thickness, odd", 1, 21)
     seed: int = setting(0, "random seed of scatterers, noise, faults, detail and the built-in phantom", 0, 2**31 - 1)
 

@@ -38,6 +38,8 @@ class Frame:
         deformed: whether tissue is deformed by the probe.
         phase: respiratory, 0 to 1; 0 in breath-hold.
         unknown_fraction: fraction of the fan beyond the CT, 0 to 1.
+        ood_score: how unlike the generator's training the slice is that it drew: above 1 it is out of distribution;
+            None where this is not known, as for another renderer.
     """
 
     image: NDArray[np.uint8] | None
@@ -50,6 +52,12 @@ class Frame:
     deformed: bool = False
     phase: float = 0.0
     unknown_fraction: float = 0.0
+    ood_score: float | None = None
+
+    @property
+    def out_of_distribution(self) -> bool:
+        """Whether the slice is known to be unlike what the generator was trained on."""
+        return self.ood_score is not None and self.ood_score > 1
 
 
 class Views(TypedDict, total=False):

@@ -108,8 +108,8 @@ class Pipeline:
     def render(
         self, wanted: Wanted, poses: Matrix, lines: NDArray[np.float32], tables: NDArray[np.float32] | None,
         caudal: NDArray[np.float64] | None,
-    ) -> list[tuple[Any, Any, Any]]:  # fmt: skip
-        """Return image, slice and labels of every pose, as in `Frame`; None for what is not wanted.
+    ) -> list[tuple[Any, Any, Any, Any]]:  # fmt: skip
+        """Return image, slice, labels and out-of-distribution score of every pose; None for what is not wanted.
 
         Args:
             wanted: what to make.
@@ -129,7 +129,7 @@ class Pipeline:
 
     def drawn(
         self, wanted: Wanted, poses: Tensor, lines: Tensor, tables: Tensor | None, caudal: Tensor | None
-    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
         """Return the same as tensors on the device, where all that is given lies; nothing is read back."""
         sampler = self._moved(poses, tables, caudal)
         cut = classes = None
@@ -137,11 +137,12 @@ class Pipeline:
             cut = sampler.slice(self._pixels, poses, self._beam)
         if wanted.labels:
             classes = cut[1] if cut else sampler.classes(self._pixels, poses)
-        drawn = self._draw(wanted.renderer, sampler, poses, lines, cut) if wanted.image else None
+        drawn, score = self._draw(wanted.renderer, sampler, poses, lines, cut) if wanted.image else (None, None)
         return (
             drawn.round().to(torch.uint8) if drawn is not None else None,
             cut[0].round().to(torch.int16) if cut and wanted.ct_slice else None,
             classes,
+            score,
         )
 
     def _moved(self, poses: Tensor, tables: Tensor | None, caudal: Tensor | None) -> Sampler:
@@ -162,14 +163,15 @@ class Pipeline:
 
     def _draw(
         self, renderer: str, sampler: Sampler, poses: Tensor, coupling: Tensor, cut: Slice | None
-    ) -> Tensor:  # fmt: skip
-        """(B, H, W) grey levels, 0 to 255."""
+    ) -> tuple[Tensor, Tensor | None]:
+        """(B, H, W) grey levels, 0 to 255, and the (B,) out-of-distribution score of what a generator drew."""
         if renderer == "ct":
             assert cut is not None
-            return (window(cut[0], *SOFT_WINDOW) + 1) * 127.5 * self._fan
+            return (window(cut[0], *SOFT_WINDOW) + 1) * 127.5 * self._fan, None
         if renderer == "physics":
             anatomy = sampler.anatomy(self._lines, poses, self._beam)
             polar = polar_frame(anatomy, coupling, self._formation)
-            return scan_convert(polar, self._grid, self._fan)
+            return scan_convert(polar, self._grid, self._fan), None
         assert self._learned is not None
-        return self._learned.draw(sampler, poses, coupling, self._beam, cut)
+        read = self._learned.read(sampler, poses, self._beam, cut)
+        return self._learned.shown(read, coupling), self._learned.ood_score(read)

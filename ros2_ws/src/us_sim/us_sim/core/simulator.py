@@ -248,9 +248,12 @@ class Simulator:
         with self.device.failures():
             made = self._pipeline.render(wanted, poses, lines, tables_of(fields), self._caudal(phases))
         return [
-            Frame(*shown, one.contact, one.wrench, pose, renderer, field is not None, phase, self._unknown(pose))
+            Frame(
+                *shown[:3], one.contact, one.wrench, pose, renderer, field is not None, phase, self._unknown(pose),
+                ood_score=None if shown[3] is None else float(shown[3]),
+            )
             for shown, one, pose, field, phase in zip(made, touches, poses, fields, phases, strict=True)
-        ]
+        ]  # fmt: skip
 
     def _at_once(self) -> int:
         """How many poses are rendered in one pass: what lies between CT and image takes 250 bytes a sample."""

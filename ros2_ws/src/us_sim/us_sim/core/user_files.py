@@ -30,6 +30,17 @@ def home(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))
 
 
+def cache_folder() -> Path | None:
+    """Return where to keep what can be made again: US_SIM_CACHE, or `us_sim` in the user's cache; None if off."""
+    chosen = os.environ.get("US_SIM_CACHE", "")
+    if chosen.lower() in ("off", "0"):
+        return None
+    if chosen:
+        return home(chosen)
+    folder = home(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    return folder / "us_sim" if folder.is_absolute() else None  # no home
+
+
 @contextmanager
 def system_errors_as(error: type[UsSimError]) -> Iterator[None]:
     """Turn what the system says of a file (no permission, name too long, device gone) into an error of ours."""

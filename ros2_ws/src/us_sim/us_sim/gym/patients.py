@@ -10,19 +10,12 @@
 
 from __future__ import annotations
 
-import json
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-
-from us_sim.core.errors import PatientError
-from us_sim.core.files import atomic_write
+from us_sim.core.patient.kept import ABOUT, mapped, write_kept
 from us_sim.core.patient.patient import Patient, builtin_patient, load_patient
-from us_sim.core.patient.surface import Skin
-from us_sim.core.patient.volume import CtVolume
 
-ABOUT = "patient.json"
 KEPT = 8  # patients a process holds open
 
 
@@ -42,19 +35,7 @@ def open_patient(source: int | str, detail: bool = False) -> Patient:
 
 def save_patient(patient: Patient, folder: Path) -> Path:
     """Write a patient so that any number of processes open it in no time, and share its memory; return the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    volume, skin = patient.volume, patient.skin
-    arrays = {"hu": volume.hu, "tissue": volume.tissue, "echo": volume.echo, "distance": skin.distance}
-    for name, array in arrays.items():
-        if array is not None:
-            with atomic_write(folder / f"{name}.npy") as partial, partial.open("wb") as stream:
-                np.save(stream, np.asarray(array))
-    about = {
-        "name": volume.name, "sha256": volume.sha256, "ct_from_voxel": volume.ct_from_voxel.tolist(),
-        "ct_from_grid": skin.ct_from_grid.tolist(), "arrays": [n for n, array in arrays.items() if array is not None],
-    }  # fmt: skip
-    with atomic_write(folder / ABOUT) as partial:
-        partial.write_text(json.dumps(about, indent=1) + "\n")
+    write_kept(patient.volume, patient.skin, folder)
     return folder
 
 
@@ -64,13 +45,4 @@ def mapped_patient(folder: Path) -> Patient:
     Raises:
         PatientError: the folder holds no such patient.
     """
-    try:
-        about = json.loads((folder / ABOUT).read_text())
-        # Copy on write: pages are shared until written, and loops compiled for writable arrays take them.
-        arrays = {name: np.asarray(np.load(folder / f"{name}.npy", mmap_mode="c")) for name in about["arrays"]}
-        affines = [np.array(about[name], dtype=np.float64) for name in ("ct_from_voxel", "ct_from_grid")]
-        name, sha256 = str(about["name"]), str(about["sha256"])
-        volume = CtVolume(arrays["hu"], arrays["tissue"], affines[0], name, sha256, echo=arrays.get("echo"))
-        return Patient(volume, Skin(arrays["distance"], affines[1]))
-    except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
-        raise PatientError(f"{folder} holds no patient of save_patient ({error}); save it again") from None
+    return Patient(*mapped(folder))

@@ -17,14 +17,17 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import nibabel
 import numpy as np
 
 from us_sim.core.assembly import open_generator
 from us_sim.core.command import as_command
 from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.geometry.probe import preset
-from us_sim.core.patient.patient import builtin_patient
+from us_sim.core.patient.patient import builtin_patient, load_patient
 from us_sim.core.robot.motion import motion
 from us_sim.core.simulator import Simulator
 
@@ -42,6 +45,18 @@ def compile_all() -> None:
     thick = moving.replace(probe=replace(probe, elevation_planes=3), generator=open_generator(GENERATOR, "cpu"))
     thick.render(pose, renderer="generator")
     moving.touch(np.asarray(pose))
+    with TemporaryDirectory() as folder:
+        prepare_ct(Path(folder))
+
+
+def prepare_ct(folder: Path) -> None:
+    """Prepare a ball of liver as a CT with labels and without: the loops between the files and the patient."""
+    reach = np.linalg.norm(np.indices((40, 40, 40)).T - 19.5, axis=-1)
+    for name, voxels in (("ct", np.where(reach < 17, 60, -1000)), ("liver", reach < 12)):
+        dtype = np.int16 if name == "ct" else np.uint8
+        nibabel.save(nibabel.Nifti1Image(voxels.astype(dtype), np.diag([3.0, 3, 3, 1])), folder / f"{name}.nii")
+    load_patient(folder / "ct.nii", folder / "liver.nii")
+    load_patient(folder / "ct.nii", seed=1)
 
 
 @as_command("us_sim.offline.compile")

@@ -102,7 +102,7 @@ def _replay(options: dict[str, Any], console: Console) -> Replay:
     with console.status("opening the patient"):
         simulator = open_simulator(config, started(config, settings), base_probe(config), mechanics)
     patient = simulator.patient
-    for line in (*patient.labelling, *patient.warnings):
+    for line in filter(None, (patient.origin, *patient.labelling, *patient.warnings)):
         _say(console, f"{patient.name}: {line}")
     for line in simulator.probe.warnings:
         _say(console, line)

@@ -177,6 +177,12 @@ def pixels_of(image: Image) -> NDArray[np.uint8]:
     return rows[:, : image.width * channels : channels]
 
 
+def hu_of(image: Image) -> NDArray[np.int16]:
+    """Return the (H, W) HU of a 16SC1 image."""
+    kind = ">i2" if image.is_bigendian else "<i2"
+    return np.frombuffer(image.data, kind).reshape(image.height, image.step // 2)[:, : image.width].astype(np.int16)
+
+
 def soft_window(hu: NDArray[np.int16]) -> NDArray[np.uint8]:
     """Return HU as grey values: black at -150 HU and below, white at 250 HU and above."""
     low, high = SOFT_WINDOW
@@ -297,6 +303,7 @@ def frame_info_message(
         frozen=frozen,
         latency=time.monotonic() - arrival,
         unknown_fraction=frame.unknown_fraction,
+        out_of_distribution=frame.out_of_distribution,
     )
 
 

@@ -46,9 +46,9 @@ class UsSim(LifecycleNode):
         for config in parameters.CONFIGS:
             parameters.declare(self, config)
         self.session = Session(self)
+        self._input: PoseInput | None = None
         self.add_on_set_parameters_callback(self.session.validate)
         self.add_post_set_parameters_callback(self.session.apply)
-        self._input: PoseInput | None = None
         Services(self, self.session)
         offer(self, self.session)
         self._heartbeat = Heartbeat(self, self.session)
@@ -96,7 +96,8 @@ class UsSim(LifecycleNode):
 
     def destroy_node(self) -> None:
         """End the render thread before its publishers go."""
-        self._stop()
+        if hasattr(self, "_input"):  # Kilted's context also destroys a node whose constructor failed
+            self._stop()
         super().destroy_node()
 
     def _stop(self) -> None:

@@ -51,8 +51,8 @@ class Recorder(Node):
     """
 
     def __init__(self, path: Path, frames: bool = False, **kwargs: object) -> None:
-        super().__init__("us_sim_record", **kwargs)
         self.file = McapRecorder(path, self._offered)
+        super().__init__("us_sim_record", **kwargs)
         # Best effort hears publishers of either kind.
         poses = QoSProfile(depth=QUEUE, reliability=ReliabilityPolicy.BEST_EFFORT)
         self._listen(PoseStamped, "probe_pose", poses)

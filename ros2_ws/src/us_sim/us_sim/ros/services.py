@@ -87,9 +87,12 @@ class Services:
                 label_scheme=request.label_scheme,
                 labels_map="",
             )
-            self._check_readable(request.ct, request.labels, own_map_of(request.label_scheme))
+            ct = request.ct if assembly.phantom_seed(request.ct) is None else ""  # no file
+            self._check_readable(ct, request.labels, own_map_of(request.label_scheme))
             folders = allowed_folders(parameters.read(node, RosConfig).data_folders, parameters.read(node, SimConfig))
             patient = await self._session.loads.run(f"patient {request.ct}", self._open_patient, config, folders)
+            if patient.origin:
+                node.get_logger().info(f"{patient.name}: {patient.origin}")
             await self._replace("patient", patient)
             _describe(patient, response)
             response.success = True

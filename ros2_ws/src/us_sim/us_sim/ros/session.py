@@ -172,6 +172,8 @@ class Session:
             node.set_parameters([Parameter("renderer", value="physics")])
             config = replace(config, renderer="physics")
             simulator = assembly.open_simulator(config, settings, self._base_probe, mechanics, **kept)
+        if simulator.patient.origin:
+            node.get_logger().info(f"{simulator.patient.name}: {simulator.patient.origin}")
         for line in simulator.patient.labelling:
             node.get_logger().info(line)
         for warning in (*simulator.patient.warnings, *simulator.probe.warnings):

@@ -67,6 +67,7 @@ class Bench:
         self.progress = ""
         self._scan = ActionClient(node, Scan, f"{SCAN}/scan")
         self._stops = {name: node.create_client(Trigger, f"{name}/stop") for name in (SCAN, SERVO)}
+        self._begin = node.create_client(Trigger, f"{SERVO}/start")
 
     def feel(self, newtons: float) -> None:
         """Take the contact force, N."""
@@ -85,6 +86,18 @@ class Bench:
         goal = Scan.Goal(pattern=Scan.Goal.PATH, waypoints=poses, speed=speed / MM_PER_M, force=force,
                          force_tolerance=TOLERANCE * force)  # fmt: skip
         self._scan.send_goal_async(goal, feedback_callback=self._hear).add_done_callback(self._taken)
+
+    def servo(self) -> None:
+        """Have the servo find its organ from where the probe is."""
+        if not self._begin.service_is_ready():
+            self._tell("Servo", ABSENT.format(SERVO))
+            return
+
+        def answered(future: Any) -> None:
+            if future.result() is not None and not future.result().success:
+                self._tell("Servo", future.result().message)
+
+        self._begin.call_async(Trigger.Request()).add_done_callback(answered)
 
     def stop(self) -> None:
         """Stop scan and servo, whichever is at work."""

@@ -26,6 +26,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+B_MODE, STRIP, OTHER = range(3)  # kinds of pictures: B-mode, M-mode, what B-mode is compared with
 SCREEN, VIEW, SAVED = "/screen", "/view", "/saved/"
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -57,17 +58,18 @@ class Channel:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pages: set[_Page] = set()
         self.state: Message = {}
-        self._picture, self._state = b"", ""
+        self._pictures: dict[int, bytes] = {}
+        self._state = ""
 
     @property
     def watched(self) -> bool:
         """Whether a page is open."""
         return bool(self._pages)
 
-    def show(self, picture: bytes) -> None:
-        """Show a picture, JPEG."""
-        self._picture = picture
-        self._send(picture)
+    def show(self, picture: bytes, kind: int = B_MODE) -> None:
+        """Show a picture, JPEG; its kind, B_MODE, STRIP or OTHER, goes ahead as one byte."""
+        self._pictures[kind] = bytes([kind]) + picture
+        self._send(self._pictures[kind])
 
     def tell(self, state: Message) -> None:
         """Show a state, if it has changed."""
@@ -106,8 +108,8 @@ class Channel:
         page = _Page()
         if self._state:
             page.put(self._state)
-        if self._picture:
-            page.put(self._picture)
+        for picture in self._pictures.values():
+            page.put(picture)
         self._pages.add(page)
         sender = asyncio.create_task(page.send(connection))
         try:
@@ -134,14 +136,14 @@ class Channel:
 
 
 class _Page:
-    """One open page: of pictures and states, the newest wait for it."""
+    """One open page: of pictures of each kind and of states, the newest wait for it."""
 
     def __init__(self) -> None:
-        self._waiting: dict[type, str | bytes] = {}
+        self._waiting: dict[int | str, str | bytes] = {}
         self._there = asyncio.Event()
 
     def put(self, what: str | bytes) -> None:
-        self._waiting[type(what)] = what
+        self._waiting["" if isinstance(what, str) else what[0]] = what
         self._there.set()
 
     async def send(self, connection: ServerConnection) -> None:

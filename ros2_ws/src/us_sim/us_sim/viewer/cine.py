@@ -50,6 +50,10 @@ class Cine:
         """Return all frames, the oldest first."""
         return [frame for _, frame in self._frames]
 
+    def stamped(self) -> list[tuple[int, Any]]:
+        """Return all frames with their stamps, ns, the oldest first."""
+        return list(self._frames)
+
     def times(self) -> list[float]:
         """Return the time of each frame after the first, s."""
         return [(stamp - self._frames[0][0]) * 1e-9 for stamp, _ in self._frames]

@@ -36,6 +36,12 @@ class Actions(Protocol):
     def save(self, kind: str) -> None:
         """Save the clip or the image."""
 
+    def restore(self, link: str) -> None:
+        """Go to the pose and the settings of a link."""
+
+    def light(self, on: bool) -> None:
+        """Show the page in light colours, or in dark ones."""
+
 
 class Console:
     """Does what the messages say. For the executor's thread; `refuse(why)` tells of messages that ask for nothing."""
@@ -53,6 +59,9 @@ class Console:
             "annotate": (screen.annotate, {"text": str}),
             "wipe": (screen.wipe, {}),
             "undo": (screen.undo, {}),
+            "m": (screen.show_m_mode, {}),
+            "restore": (actions.restore, {"link": str}),
+            "light": (actions.light, {"on": bool}),
             "save": (actions.save, {"kind": _kind}),
             "nudge": (actions.nudge, {"x": _step, "y": _step}),
             "turn": (actions.turn_by, {"name": _turn, "by": _step}),

@@ -23,17 +23,21 @@ from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.faults import FaultSettings
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.geometry.transforms import Matrix
-from us_sim.ros.conversions import MM_PER_M, pixels_of, pose_matrix
+from us_sim.ros.conversions import MM_PER_M, hu_of, pixels_of, pose_matrix
 from us_sim.viewer import pictures, readout
 from us_sim.viewer.bench import Bench
 from us_sim.viewer.link import Link
+from us_sim.viewer.orientation import BodyMark, body_mark, edges
 from us_sim.viewer.page import Page, show_place
+from us_sim.viewer.panel import OFF
 from us_sim.viewer.remote import Remote
 from us_sim.viewer.scene import RGB
 from us_sim.viewer.screen import Frame, Screen
+from us_sim.viewer.share import LINKED, Seen, written
 from us_sim.viewer.skin_mesh import SkinMesh
 from us_sim.viewer.status import STILL, Facts, status
 
+OFTEN = 0.4  # s between two pictures of what is compared
 NUMBERS = [f.name for config in (ImageSettings, MechanicsSettings, FaultSettings) for f in fields(config)]
 
 
@@ -45,6 +49,7 @@ class Display:
         force: contact force, N; None until it was measured.
         busy: what is under way, for the user; empty for nothing.
         saved: names of the files saved last.
+        light: the page is shown in light colours.
         read: parameters that are shown.
     """
 
@@ -54,13 +59,20 @@ class Display:
         self.force: float | None = None
         self.busy = ""
         self.saved: list[str] = []
+        self.light = False
         self.read = [name for name in NUMBERS if name in page.panel.settings]
         self._info: ProbeInfo | None = None
         self._values: dict[str, float] = {}
         self._colors = np.zeros((256, 3), dtype=np.uint8)
         self._shown: Frame | None = None
         self._read_of: Frame | None = None  # the frame that bars and slices are of
-        self._bars = ""
+        self._strip_of: Frame | None = None  # the frame that the strip ends with
+        self._strip_line = 0
+        self._compared: Frame | None = None  # the frame that another renderer was asked for
+        self._other = ""  # that renderer
+        self._asked = 0.0  # s, monotonic: when
+        self._bars = self._link_text = ""
+        self._mark: BodyMark | None = None
         self._newest_at = 0.0  # s, monotonic: when the last live frame came
         self._frames, self._counted, self._rate = 0, time.monotonic(), 0.0
 
@@ -106,12 +118,44 @@ class Display:
     def show_frame(self, held: Matrix | None) -> None:
         """Show the frame on the screen, if it is another one; `held`: the user's pose of the probe, mm."""
         frame, probe = self._screen.frame, self._screen.probe
-        if frame is None or probe is None or frame is self._shown:
+        if frame is None or probe is None:
+            return
+        self._show_strip(frame)
+        self._show_other(frame, probe)
+        if frame is self._shown:
             return
         self._shown = frame
         image, labels = (pixels_of(frame[part]) for part in ("image", "labels"))
         self._page.show_frame(image, labels, probe, self._colors, list(self.organs().values()))
         show_place(self._page, held, pose_matrix(frame["frame_info"].ct_from_probe))
+
+    def redraw(self) -> None:
+        """Have the frame drawn once more, for the next look."""
+        self._shown = self._read_of = self._strip_of = self._compared = None
+
+    def _show_strip(self, frame: Frame) -> None:
+        line = self._screen.m_mode.line
+        if line is None or (frame is self._strip_of and line == self._strip_line):
+            return
+        self._strip_of, self._strip_line = frame, line
+        strip = self._screen.strip()
+        if strip is not None:
+            self._page.show_strip(strip)
+
+    def _show_other(self, frame: Frame, probe: ProbeGeometry) -> None:
+        """Ask for what the frame is compared with; one request at a time, and the next no sooner than OFTEN."""
+        renderer, now = self._page.panel.compare.value, time.monotonic()
+        if renderer == OFF or (frame is self._compared and renderer == self._other) or now - self._asked < OFTEN:
+            return
+        self._compared, self._other, self._asked = frame, renderer, now
+        told = frame["frame_info"]
+
+        def drawn(image: pictures.Pixels) -> None:
+            self._asked = time.monotonic()
+            if self._screen.probe == probe:
+                self._page.show_other(image, probe)
+
+        self._remote.draw(pose_matrix(told.ct_from_probe), told.ct_frame, renderer, drawn)
 
     def show_words(self, in_control: bool) -> None:
         """Show state, contact, areas, settings."""
@@ -123,11 +167,13 @@ class Display:
         if probe is not None:
             width, height = pictures.scaled(probe, pictures.WIDTH)
             state["shape"] = round(width / height, 4)
+        compared = self._page.panel.compare.value
+        state |= {"light": self.light, "compare": "" if compared == OFF else compared}
         if frame is not None and probe is not None:
             state |= self._readouts(frame, probe)
         self._page.channel.tell(state)
         if self._info is not None and self._remote.parameters.quiet:
-            self._page.show_settings(self._info.renderer, self._settings(self._info))
+            self._page.show_settings(self._info.renderer, self._info.height, self._settings(self._info))
 
     def show_bench(self, bench: Bench) -> None:
         """Show the controllers' states and the curves."""
@@ -169,7 +215,7 @@ class Display:
             words["rate"] = f"{1000 * self._screen.frame['frame_info'].latency:.0f} ms, {self._rate:.0f}/s"
         return words
 
-    def _readouts(self, frame: Frame, probe: ProbeGeometry) -> dict[str, str]:
+    def _readouts(self, frame: Frame, probe: ProbeGeometry) -> dict[str, Any]:
         """Contact and areas, of the frame that is shown."""
         contact = frame["contact"]
         coupling = contact.line_coupling if contact is not None else []
@@ -179,12 +225,23 @@ class Display:
             soft = [(name, number) for name, number in self.organs().items() if number not in pictures.OPAQUE]
             organs = [readout.Organ(name, self.meshes[name][1], float(areas[number])) for name, number in soft]
             self._bars = readout.bars(organs)
-            self._page.show_slices(pixels_of(frame["ct_view"]), labels, probe, self._colors)
-        shown = {"organs": self._bars}
+            pose = pose_matrix(frame["frame_info"].ct_from_probe)
+            self._page.show_slices(hu_of(frame["ct_slice"]), labels, probe, self._colors, edges(pose))
+            self._mark = body_mark(pose, self.meshes["skin"][0]) if "skin" in self.meshes else None
+            self._link_text = self._written(pose)
+        shown: dict[str, Any] = {"organs": self._bars, "body": self._mark, "link": self._link_text}
         if contact is not None:
             force = None if self._screen.frozen else self.force
             shown["contact"] = readout.contact(coupling, contact.penetration * MM_PER_M, force)
         return shown
+
+    def _written(self, pose: Matrix) -> str:
+        """The link to a pose with the present settings."""
+        info = self._info
+        if info is None:
+            return ""
+        values = {**self._settings(info), "renderer": info.renderer, "rows": info.height}
+        return written(Seen(pose, {name: value for name, value in values.items() if name in LINKED}))
 
     def _settings(self, info: ProbeInfo) -> dict[str, float]:
         return {

@@ -20,18 +20,19 @@ from us_sim.core.geometry.probe import ProbeGeometry
 
 Point = tuple[float, float]  # x and z in `probe`, mm
 
-POINTS = {"distance": 2, "ellipse": 3, "arrow": 2}  # that each mark needs: of an ellipse, its axis and a third point
+POINTS = {"distance": 2, "ellipse": 3, "arrow": 2, "text": 1}  # of a mark; an ellipse: its axis and one more
+WORDED = ("arrow", "text")  # they measure nothing
 CORNERS = 48  # of the line that an ellipse is drawn with
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A calliper or an arrow on a frame.
+    """A calliper, an arrow or words on a frame.
 
     Attributes:
-        kind: `distance`, `ellipse` or `arrow`.
+        kind: `distance`, `ellipse`, `arrow` or `text`.
         points: as many as are set; of an ellipse, both ends of one axis and a point on the outline beside it.
-        text: of an arrow.
+        text: of an arrow, or the words.
     """
 
     kind: str
@@ -71,8 +72,8 @@ def share(point: Point, probe: ProbeGeometry) -> Point:
 
 
 def values(mark: Mark) -> list[Value]:
-    """Return what a mark measures; nothing while it is incomplete, and of an arrow."""
-    if not mark.complete or mark.kind == "arrow":
+    """Return what a mark measures; nothing while it is incomplete, and of words."""
+    if not mark.complete or mark.kind in WORDED:
         return []
     if mark.kind == "distance":
         return [Value("Length", math.dist(*mark.points), "mm")]

@@ -32,7 +32,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from us_sim.client.frames import Collector
 from us_sim.client.recording import Recorder
 from us_sim.core.command import as_command
-from us_sim.core.errors import ProbeError, UsSimError
+from us_sim.core.errors import PoseError, ProbeError, UsSimError
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.ros import parameters
 from us_sim.ros.conversions import nanoseconds, point_array, pose_matrix, probe_geometry
@@ -48,18 +48,19 @@ from us_sim.viewer.console import Console
 from us_sim.viewer.display import Display
 from us_sim.viewer.link import Link
 from us_sim.viewer.page import Page
-from us_sim.viewer.placement import path
+from us_sim.viewer.placement import Placement, path
 from us_sim.viewer.remote import Remote
 from us_sim.viewer.saving import Clip, save
 from us_sim.viewer.scene import RGB
 from us_sim.viewer.screen import Screen
 from us_sim.viewer.search import Search
+from us_sim.viewer.share import understood
 from us_sim.viewer.skin_mesh import SkinMesh
 from us_sim.viewer.steering import Steering
 
 PERIOD = 0.1  # s between two looks at what is new
 SLOW = 3  # looks between two of what need not be quick: words, bars, sliders that follow
-FRAME = {"image": Image, "ct_view": Image, "labels": Image, "frame_info": FrameInfo}
+FRAME = {"image": Image, "ct_slice": Image, "labels": Image, "frame_info": FrameInfo}
 CONTACTS = 64  # that may still find their frame
 
 
@@ -105,8 +106,9 @@ class Viewer(Node):
 
     def destroy_node(self) -> None:
         """Finish a recording and close the page."""
-        self._recorder.stop()
-        self.page.close()
+        if hasattr(self, "page"):  # Kilted's context also destroys a node whose constructor failed
+            self._recorder.stop()
+            self.page.close()
         super().destroy_node()
 
     # -- what the simulator says -----------------------------------------------------------------------
@@ -223,6 +225,29 @@ class Viewer(Node):
         """Send the user's pose at once; the demo yields to it."""
         self._send()
 
+    def redraw(self) -> None:
+        """Draw the frame that is shown once more: it is to look otherwise."""
+        self._display.redraw()
+        self._wake.trigger()
+
+    def light(self, on: bool) -> None:
+        """Show the page in light colours, or in dark ones."""
+        self._display.light = on
+        self.page.light(on)
+
+    def restore(self, link: str) -> None:
+        """Go to the pose and the settings of a link."""
+        try:
+            seen = understood(link)
+        except (PoseError, ValueError) as error:
+            self._tell("Link", str(error))
+            return
+        for name, value in seen.values.items():
+            self.set_parameter(name, int(value) if name == "rows" else value)
+        skin = self._meshes.get("skin")
+        if seen.ct_from_probe is not None and skin is not None:
+            self._found(Placement.of_pose(seen.ct_from_probe, skin[0]))
+
     def release(self) -> None:
         """Give up control of the probe; the demo resumes."""
         self.steering.release()
@@ -259,7 +284,7 @@ class Viewer(Node):
     def save(self, kind: str) -> None:
         """Save what the screen holds, in a thread of its own; the page offers the files."""
         info = self._info
-        clip = self.screen.clip(info.patient, info.patient_sha256) if info is not None else None
+        clip = self.screen.clip(info.patient, info.patient_sha256, self.page.look) if info is not None else None
         if clip is None:
             self._tell("Save", "there is no image yet")
         else:
@@ -302,6 +327,11 @@ class Viewer(Node):
         poses = path(placement, self._meshes["skin"][0], length)
         self.steering.release()
         self._bench.scan(poses, info.ct_frame, force, speed)
+
+    def servo(self) -> None:
+        """Let the servo find its organ from where the probe is."""
+        self.steering.release()
+        self._bench.servo()
 
     def stop(self) -> None:
         """Stop scan and servo."""

@@ -27,13 +27,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from us_sim.client.recording import Recorder
+from us_sim.core.config import TGC_SLIDERS
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.viewer import pictures
 from us_sim.viewer.bench import Curve
-from us_sim.viewer.channel import Channel, Message
+from us_sim.viewer.channel import B_MODE, OTHER, STRIP, Channel, Message
 from us_sim.viewer.guard import Guard, guarded
-from us_sim.viewer.panel import CHOOSE, SPANS, Panel
+from us_sim.viewer.look import table
+from us_sim.viewer.panel import CHOOSE, ROWS, SPANS, WINDOWS, Panel
 from us_sim.viewer.pictures import Pixels
 from us_sim.viewer.presets import PRESETS
 from us_sim.viewer.scene import RGB, Scene
@@ -55,7 +57,7 @@ class Actions(Protocol):
         """Give up control of the probe."""
 
     def set_parameter(self, name: str, value: float | str) -> None:
-        """Set a parameter."""
+        """Set a parameter of the simulator."""
 
     def find(self, organ: str) -> None:
         """Put the probe where it sees most of an organ."""
@@ -72,11 +74,17 @@ class Actions(Protocol):
     def scan(self, force: float, length: float, speed: float) -> None:
         """Begin a scan from where the probe is: N, mm, mm/s."""
 
+    def servo(self) -> None:
+        """Start the servo."""
+
     def stop(self) -> None:
         """Stop scan and servo."""
 
     def hear(self, message: Message) -> None:
         """Take a message of the console."""
+
+    def redraw(self) -> None:
+        """Draw the frame that is shown once more."""
 
 
 class Page:
@@ -112,6 +120,10 @@ class Page:
             goodbye.start()
             goodbye.join(GOODBYE)
 
+    def light(self, on: bool) -> None:
+        """Show viser's part in light colours, or in dark ones."""
+        self.panel.show_theme(on)
+
     def tell(self, title: str, text: str) -> None:
         """Show a notice in every open browser."""
         for client in self.server.get_clients().values():
@@ -137,6 +149,7 @@ class Page:
         """Take the image away: it is another patient's or another probe's."""
         nothing = np.zeros((probe.height, probe.width), np.uint8)
         self._show_picture(pictures.b_mode(nothing, probe))
+        self._show_picture(nothing, STRIP)
         self.scene.show_frame(nothing)
         self.panel.show_slices(pictures.side_by_side(nothing, nothing, probe, np.zeros((256, 3), np.uint8)))
 
@@ -152,17 +165,33 @@ class Page:
         outlines = None
         if self.panel.outlines.value:
             outlines = np.where(np.isin(labels, organs), labels, np.uint8(0))
-        self._show_picture(pictures.b_mode(image, probe, outlines, colors))
+        self._show_picture(pictures.b_mode(image, probe, outlines, colors, self.look))
         self.scene.show_frame(image)
 
-    def show_slices(self, ct_view: Pixels, labels: Pixels, probe: ProbeGeometry, colors: NDArray[np.uint8]) -> None:
-        """Show CT slice and classes of a frame, as `show_frame`."""
-        self.panel.show_slices(pictures.side_by_side(ct_view, labels, probe, colors))
+    def show_strip(self, strip: Pixels) -> None:
+        """Show the M-mode strip, grey."""
+        self._show_picture(np.asarray(pictures.tinted(Image.fromarray(strip), self.look)), STRIP)
 
-    def _show_picture(self, picture: Pixels) -> None:
+    def show_other(self, image: Pixels, probe: ProbeGeometry) -> None:
+        """Show what the frame is compared with, (H, W)."""
+        self._show_picture(pictures.b_mode(image, probe, look=self.look), OTHER)
+
+    def show_slices(
+        self, hu: NDArray[np.int16], labels: Pixels, probe: ProbeGeometry, colors: Pixels, sides: tuple[str, str]
+    ) -> None:
+        """Show CT slice and classes of a frame, (H, W), with the letters of its sides."""
+        shown = pictures.windowed(hu, WINDOWS[self.panel.window.value])
+        self.panel.show_slices(pictures.side_by_side(shown, labels, probe, colors, sides))
+
+    @property
+    def look(self) -> Pixels:
+        """The grey map and tint that are chosen, (256, 3) RGB."""
+        return table(self.panel.grey_map.value, self.panel.tint.value)
+
+    def _show_picture(self, picture: Pixels, kind: int = B_MODE) -> None:
         file = BytesIO()
         Image.fromarray(picture).save(file, "jpeg", quality=JPEG_QUALITY)
-        self.channel.show(file.getvalue())
+        self.channel.show(file.getvalue(), kind)
 
     def show_placement(self) -> None:
         """Set the sliders to the probe's placement, whoever controls it."""
@@ -173,9 +202,12 @@ class Page:
                 low, high, step, *_ = SPANS[name]
                 _set(self.panel.turns[name], min(high, max(low, round(value / step) * step)))
 
-    def show_settings(self, renderer: str, values: dict[str, float]) -> None:
+    def show_settings(self, renderer: str, rows: int, values: dict[str, float]) -> None:
         """Set the controls to what holds."""
         _set(self.panel.renderer, renderer)
+        if str(rows) not in self.panel.rows.options:
+            self.panel.rows.options = (*ROWS, str(rows))
+        _set(self.panel.rows, str(rows))
         self.panel.show_renderer(renderer)
         for name, value in values.items():
             slider: Any = self.panel.settings[name]
@@ -209,6 +241,10 @@ class Page:
         for name, control in panel.settings.items():
             control.on_update(_by_user(partial(actions.set_parameter, name)))
         panel.renderer.on_update(_by_user(partial(actions.set_parameter, "renderer")))
+        panel.rows.on_update(_by_user(lambda rows: actions.set_parameter("rows", int(rows))))
+        panel.centre.on_click(lambda _: self._set_all(dict.fromkeys(TGC_SLIDERS, 0.0)))
+        for shown in (panel.grey_map, panel.tint, panel.compare, panel.outlines, panel.window):
+            shown.on_update(_by_user(lambda _: actions.redraw()))
         panel.preset.on_update(_by_user(self._apply_preset))
         for what, box in panel.visible.items():
             box.on_update(_by_user(partial(self.scene.show, what)))
@@ -218,8 +254,10 @@ class Page:
         panel.mouse_control.on_update(_by_user(self._set_mouse_control))
         panel.upright.on_click(lambda _: self._upright())
         panel.record.on_click(lambda _: actions.record())
+        panel.phantom.on_click(lambda _: actions.load_patient(f"phantom:{int(panel.seed.value)}", ""))
         panel.load.on_click(lambda _: actions.load_patient(panel.ct.value, panel.labels.value))
         panel.scan.on_click(lambda _: actions.scan(panel.force.value, panel.length.value, panel.speed.value))
+        panel.servo.on_click(lambda _: actions.servo())
         panel.stop.on_click(lambda _: actions.stop())
         self.server.scene.on_click()(self._clicked)
 
@@ -267,9 +305,12 @@ class Page:
 
     def _apply_preset(self, name: str) -> None:
         if name != CHOOSE:
-            for parameter, value in PRESETS[name].values.items():
-                _set(self.panel.settings[parameter], value)
-                self._actions.set_parameter(parameter, value)
+            self._set_all(PRESETS[name].values)
+
+    def _set_all(self, values: dict[str, float]) -> None:
+        for parameter, value in values.items():
+            _set(self.panel.settings[parameter], value)
+            self._actions.set_parameter(parameter, value)
 
     def _find(self, organ: str) -> None:
         if organ != CHOOSE:

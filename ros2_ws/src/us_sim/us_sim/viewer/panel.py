@@ -17,9 +17,10 @@ import numpy as np
 import viser
 import viser.uplot
 
-from us_sim.core.config import RENDERERS, ImageSettings
+from us_sim.core.config import RENDERERS, SOFT_WINDOW, TGC_SLIDERS, ImageSettings
 from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.faults import FaultSettings
+from us_sim.viewer.look import GREY_MAPS, TINTS
 from us_sim.viewer.pictures import Pixels
 from us_sim.viewer.presets import PRESETS
 from us_sim.viewer.scene import OPACITY
@@ -42,10 +43,16 @@ SETTINGS = (  # parameter, label, step
     ("focus", "Focus mm", 5.0),
     ("tgc", "TGC dB/cm/MHz", 0.05),
 )
+ROWS = ("256", "384", "512", "768")
+WINDOWS = {  # of the CT slice: HU shown as black and as white
+    "soft tissue": SOFT_WINDOW, "liver": (-20.0, 160.0), "bone": (-450.0, 1050.0), "lung": (-1350.0, 150.0),
+}  # fmt: skip
+OFF = "off"
 IGNORED = {  # by a renderer: which settings, and what to say
-    "generator": (("frequency", "focus", "tgc"), "*generator* draws as it was trained: frequency, focus and TGC have "
-                  "no effect. *physics* obeys them."),
-    "ct": (("gain", "dynamic_range", "frequency", "focus", "tgc"), "*ct* shows the CT slice: depth alone matters."),
+    "generator": (("frequency", "focus"), "*generator* draws as it was trained: frequency and focus have no effect. "
+                  "*physics* obeys them."),
+    "ct": (("gain", "dynamic_range", "frequency", "focus", "tgc", *TGC_SLIDERS),
+           "*ct* shows the CT slice: depth alone matters."),
     "physics": ((), ""),
 }  # fmt: skip
 BENCH = {  # parameter: label, step
@@ -68,7 +75,8 @@ class Panel:
 
     def __init__(self, server: viser.ViserServer) -> None:
         gui = server.gui
-        gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False, brand_color=(62, 146, 204))
+        self._gui = gui
+        self.show_theme(light=False)
         gui.set_panel_label("Controls")
         gui.main_panel.dock_right()
         gui.main_panel.set_width(300)
@@ -111,12 +119,24 @@ class Panel:
         self.settings["depth"] = gui.add_slider("Depth mm", *DEPTHS, 5.0, 180.0, hint="imaging depth")
         for name, label, step in SETTINGS:
             self.settings[name] = self._slider(gui, name, label, step)
+        with gui.add_folder("TGC dB, by depth"):
+            for number, name in enumerate(TGC_SLIDERS, 1):
+                self.settings[name] = self._slider(gui, name, str(number), 1.0)
+            self.centre = gui.add_button("All to the middle", hint="the eight TGC sliders to 0 dB")
         self.ignored = gui.add_markdown("")
-        self.outlines = gui.add_checkbox("Organ outlines", False, hint="outline the organs on the B-mode image")
+        with gui.add_folder("Display"):
+            self.grey_map = gui.add_dropdown("Grey map", tuple(GREY_MAPS), hint="of the picture here; ~/image stays")
+            self.tint = gui.add_dropdown("Tint", tuple(TINTS))
+            self.rows = gui.add_dropdown("Frame rows", ROWS, hint="rows of ~/image: more are sharper and take longer")
+            self.compare = gui.add_dropdown("Compare with", (OFF, *RENDERERS), hint="behind a curtain over the image")
+            self.outlines = gui.add_checkbox("Organ outlines", False, hint="outline the organs on the B-mode image")
+        self.window = gui.add_dropdown("CT window", tuple(WINDOWS), hint="HU of black and white in the CT slice")
         self.slices = gui.add_image(np.zeros((222, 560, 3), np.uint8), label="CT slice and tissue", jpeg_quality=88)
 
     def _patient(self, gui: viser.GuiApi) -> None:
         self.patient = gui.add_markdown("")
+        self.seed = gui.add_number("Phantom seed", 0, min=0, max=999_999_999, step=1, hint="another built-in patient")
+        self.phantom = gui.add_button("Load phantom", icon=viser.Icon.USER)
         self.ct = gui.add_text("CT", "", hint="file or DICOM folder on the simulator's computer, within data_folders; "
                                "empty for the built-in phantom")  # fmt: skip
         self.labels = gui.add_text("Labels", "", hint="segmentation: file or folder of masks; empty: tissue by HU")
@@ -126,6 +146,9 @@ class Panel:
 
     def _bench(self, gui: viser.GuiApi) -> None:
         self.bench = gui.add_markdown("")
+        self.servo = gui.add_button(
+            "Start servo", icon=viser.Icon.PLAYER_PLAY, hint="us_sim_servo finds its organ from where the probe is"
+        )
         self.stop = gui.add_button("Stop scan and servo", color="red", icon=viser.Icon.PLAYER_STOP)
         with gui.add_folder("Scan"):
             self.force = gui.add_slider("Force N", 1.0, 15.0, 0.5, 5.0, hint="set point of the contact force")
@@ -153,10 +176,16 @@ class Panel:
         low, high, hint = (rule.metadata[key] for key in ("low", "high", "description"))
         return gui.add_slider(label, low, high, step, rule.default, hint=hint)
 
+    def show_theme(self, light: bool) -> None:
+        """Show the controls in light colours, or in dark ones."""
+        self._gui.configure_theme(
+            dark_mode=not light, show_logo=False, show_share_button=False, brand_color=(62, 146, 204)
+        )
+
     def show_renderer(self, renderer: str) -> None:
         """Disable what a renderer ignores, and say so."""
         ignored, why = IGNORED.get(renderer, ((), ""))
-        for name, *_ in SETTINGS:
+        for name in (*(name for name, *_ in SETTINGS), *TGC_SLIDERS):
             if self.settings[name].disabled != (name in ignored):
                 self.settings[name].disabled = name in ignored
         if self.ignored.content != why:

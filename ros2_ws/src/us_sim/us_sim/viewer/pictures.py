@@ -19,7 +19,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.tissue import TissueClass
-from us_sim.viewer.measuring import Mark, line, share, values
+from us_sim.viewer.look import PLAIN
+from us_sim.viewer.measuring import WORDED, Mark, line, share, values
 
 Pixels = NDArray[np.uint8]
 
@@ -39,7 +40,13 @@ def scaled(probe: ProbeGeometry, width: int) -> tuple[int, int]:
     return width, max(1, round(width * probe.height * dz / (probe.width * dx)))
 
 
-def b_mode(image: Pixels, probe: ProbeGeometry, outlines: Pixels | None = None, colors: Pixels | None = None) -> Pixels:
+def b_mode(
+    image: Pixels,
+    probe: ProbeGeometry,
+    outlines: Pixels | None = None,
+    colors: Pixels | None = None,
+    look: Pixels = PLAIN,
+) -> Pixels:
     """Return the B-mode frame in true proportions, with depth marks and, if given, the borders of labels.
 
     Args:
@@ -47,10 +54,10 @@ def b_mode(image: Pixels, probe: ProbeGeometry, outlines: Pixels | None = None, 
         probe: whose frame it is.
         outlines: (H, W) classes whose borders are drawn in the fan; 0 for what has none.
         colors: (256, 3) RGB of the classes.
+        look: (256, 3) RGB of the grey levels.
     """
     size = scaled(probe, WIDTH)
-    grey = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)
-    shown = grey.convert("RGB")
+    shown = tinted(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC), look)
     if outlines is not None and colors is not None:
         large = np.asarray(Image.fromarray(outlines).resize(size, Image.Resampling.NEAREST))
         border = _borders(large) & _enlarged_fan(probe, size)
@@ -60,16 +67,32 @@ def b_mode(image: Pixels, probe: ProbeGeometry, outlines: Pixels | None = None, 
     return _ruled(shown, probe)
 
 
-def side_by_side(ct_view: Pixels, labels: Pixels, probe: ProbeGeometry, colors: Pixels) -> Pixels:
-    """Return the CT slice through the soft window, left, and its classes in their colours, right; dark outside the fan.
+def tinted(grey: Image.Image, look: Pixels) -> Image.Image:
+    """Return a grey picture in RGB by a (256, 3) table."""
+    grey.putpalette(look.tobytes())
+    return grey.convert("RGB")
+
+
+def windowed(hu: NDArray[np.int16], window: tuple[float, float]) -> Pixels:
+    """Return grey levels of (H, W) HU: black up to the window's lower end, white from its upper one."""
+    low, high = window
+    return np.rint(np.clip((hu - low) * (255 / (high - low)), 0, 255)).astype(np.uint8)
+
+
+def side_by_side(
+    ct_slice: Pixels, labels: Pixels, probe: ProbeGeometry, colors: Pixels, sides: tuple[str, str] = ("", "")
+) -> Pixels:
+    """Return the CT slice, left, and its classes in their colours, right; dark outside the fan.
 
     Args:
-        ct_view, labels: (H, W).
+        ct_slice: (H, W) grey levels, from `windowed`.
+        labels: (H, W).
         probe: whose frame it is.
         colors: (256, 3) RGB of the classes.
+        sides: letters of the slice's left and right edge.
     """
     size = scaled(probe, PAIR // 2 - 4)
-    slice_ = np.asarray(Image.fromarray(ct_view).resize(size, Image.Resampling.BILINEAR))
+    slice_ = np.asarray(Image.fromarray(ct_slice).resize(size, Image.Resampling.BILINEAR))
     classes = np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
     outside = ~_enlarged_fan(probe, size)
     pictures = [np.repeat(slice_[..., None], 3, axis=2), colors[classes]]
@@ -77,16 +100,18 @@ def side_by_side(ct_view: Pixels, labels: Pixels, probe: ProbeGeometry, colors: 
         picture[outside] //= 3
     gap = np.full((size[1], 8, 3), 18, dtype=np.uint8)
     pair = Image.fromarray(np.concatenate([pictures[0], gap, pictures[1]], axis=1))
-    draw, font = ImageDraw.Draw(pair), _font(13)
-    draw.text((6, 4), "CT slice", RULER, font)
-    draw.text((size[0] + 14, 4), "tissue", RULER, font)
+    draw = ImageDraw.Draw(pair)
+    draw.text((6, 4), "CT slice", RULER, font(13))
+    draw.text((size[0] + 14, 4), "tissue", RULER, font(13))
+    for side, x, anchor in zip(sides, (4, size[0] - 4), ("lm", "rm"), strict=True):
+        draw.text((x, size[1] // 2), side, MARKER, font(15), anchor=anchor)
     return np.asarray(pair)
 
 
 def marked(picture: Pixels, marks: Sequence[Mark], probe: ProbeGeometry) -> Pixels:
     """Return the picture of a frame, (h, w, 3), with callipers and arrows and what they measure."""
     image = Image.fromarray(picture)
-    draw, font = ImageDraw.Draw(image), _font(15)
+    draw = ImageDraw.Draw(image)
     for number, mark in enumerate(marks, 1):
         points = [tuple(np.multiply(share((x, z), probe), image.size)) for x, z in line(mark)]
         draw.line(points, CALLIPER, 2)
@@ -94,8 +119,11 @@ def marked(picture: Pixels, marks: Sequence[Mark], probe: ProbeGeometry) -> Pixe
             x, y = u * image.width, v * image.height
             draw.line([(x - 5, y), (x + 5, y)], CALLIPER)
             draw.line([(x, y - 5), (x, y + 5)], CALLIPER)
+        place = (8.0, float(image.height - 20 * (len(marks) - number + 1)))
+        if mark.kind in WORDED:
+            place = (x + 8, y + 4)
         words = mark.text or f"{number}  " + "  ".join(value.text for value in values(mark))
-        draw.text((8, image.height - 20 * (len(marks) - number + 1)), words, CALLIPER, font)
+        draw.text(place, words, CALLIPER, font(15))
     return np.asarray(image)
 
 
@@ -137,15 +165,22 @@ def coupled_samples(labels: Pixels, probe: ProbeGeometry, coupling: ArrayLike = 
 
 def tissue_of_samples(labels: Pixels, probe: ProbeGeometry) -> Pixels:
     """Return (L, S / STRIDE) the classes along the scan lines, every STRIDE samples, of (H, W) labels."""
-    (dx, dz), (x0, z0) = probe.pixel_spacing, probe.first_pixel
-    points = probe.polar_points[:, STRIDE // 2 :: STRIDE].astype(np.float64)
-    column = np.clip(np.rint((points[..., 0] - x0) / dx).astype(int), 0, probe.width - 1)
-    row = np.clip(np.rint((points[..., 2] - z0) / dz).astype(int), 0, probe.height - 1)
+    column, row = samples(probe.polar_points[:, STRIDE // 2 :: STRIDE], probe)
     return labels[row, column]
 
 
-@lru_cache(maxsize=2)
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def samples(points: ArrayLike, probe: ProbeGeometry) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return column and row of the frame's pixels nearest to (..., 3) points, mm in `probe`."""
+    (dx, dz), (x0, z0) = probe.pixel_spacing, probe.first_pixel
+    x, _, z = np.moveaxis(np.asarray(points, dtype=np.float64), -1, 0)
+    column = np.clip(np.rint((x - x0) / dx).astype(int), 0, probe.width - 1)
+    row = np.clip(np.rint((z - z0) / dz).astype(int), 0, probe.height - 1)
+    return column, row
+
+
+@lru_cache(maxsize=4)
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return the letters that pictures are labelled with, by their height in pixels."""
     return ImageFont.load_default(size)
 
 
@@ -166,7 +201,6 @@ def _borders(classes: Pixels) -> NDArray[np.bool_]:
 def _ruled(image: Image.Image, probe: ProbeGeometry) -> Pixels:
     """Draw a tick for each cm of depth at the right edge, every fifth one numbered, and the marker's side."""
     draw = ImageDraw.Draw(image)
-    font = _font(13)
     dz = probe.pixel_spacing[1]
     top, per_mm = probe.first_pixel[1] - dz / 2, image.height / (probe.height * dz)
     right = image.width - 1
@@ -175,7 +209,7 @@ def _ruled(image: Image.Image, probe: ProbeGeometry) -> Pixels:
         numbered = centimetre % 5 == 0
         draw.line([(right - (10 if numbered else 5), y), (right, y)], RULER)
         if numbered and centimetre:
-            draw.text((right - 14, y), str(centimetre), RULER, font, anchor="rm")
-    draw.text((right - 14, round(-top * per_mm)), "cm", RULER, font, anchor="rm")
+            draw.text((right - 14, y), str(centimetre), RULER, font(13), anchor="rm")
+    draw.text((right - 14, round(-top * per_mm)), "cm", RULER, font(13), anchor="rm")
     draw.ellipse([(8, 8), (18, 18)], fill=MARKER)
     return np.asarray(image)

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from us_sim.core.config import TGC_SLIDERS
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -24,6 +26,7 @@ class Preset:
         tgc: time gain compensation, dB/(cm MHz).
         dynamic_range: dB.
         gain: dB.
+        sliders: of the TGC, from the face down, dB.
     """
 
     depth: float
@@ -32,11 +35,13 @@ class Preset:
     tgc: float
     dynamic_range: float
     gain: float = 0.0
+    sliders: tuple[float, ...] = (0.0,) * len(TGC_SLIDERS)
 
     @property
     def values(self) -> dict[str, float]:
         """The parameters by name."""
-        return asdict(self)
+        values = asdict(self)
+        return values | dict(zip(TGC_SLIDERS, values.pop("sliders"), strict=True))
 
 
 # Depths and frequencies of the usual abdominal examination with a curved array (AIUM practice parameters for the

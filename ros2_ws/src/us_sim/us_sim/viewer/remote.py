@@ -113,6 +113,19 @@ class Remote:
 
         ask()
 
+    def draw(self, ct_from_probe: Matrix, ct_frame: str, renderer: str, then: Callable[[Pixels], None]) -> None:
+        """Ask for the image of another renderer at a pose, mm."""
+        pose = PoseStamped(header=Header(frame_id=ct_frame), pose=pose_message(ct_from_probe))
+        request = RenderFrame.Request(poses=[pose], outputs=RenderFrame.Request.IMAGE, renderer=renderer)
+
+        def answered(response: RenderFrame.Response) -> None:
+            if response.success:
+                then(pixels_of(response.frames[0].image))
+            else:
+                self._refused(response.message)
+
+        self._call(self._render, request, answered)
+
     def load_patient(self, ct: str, labels: str, then: Callable[[LoadPatient.Response], None]) -> None:
         """Ask for another patient."""
         self._call(self._load, LoadPatient.Request(ct=ct, labels=labels), then)

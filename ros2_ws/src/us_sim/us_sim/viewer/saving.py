@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,8 @@ from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.offline.film import write_mp4
 from us_sim.viewer import dicom, pictures
 from us_sim.viewer.dicom import About
-from us_sim.viewer.measuring import Mark
+from us_sim.viewer.look import PLAIN
+from us_sim.viewer.measuring import WORDED, Mark
 from us_sim.viewer.pictures import Pixels
 
 
@@ -37,6 +38,7 @@ class Clip:
         marks: on that frame.
         probe: whose frames they are.
         about: their origin.
+        look: (256, 3) RGB of the grey levels, for pictures and films.
     """
 
     frames: Sequence[Pixels]
@@ -45,6 +47,7 @@ class Clip:
     marks: Sequence[Mark]
     probe: ProbeGeometry
     about: About
+    look: Pixels = field(default_factory=lambda: PLAIN)
 
     @property
     def interval(self) -> float:
@@ -64,7 +67,7 @@ def save(kind: str, folder: Path, clip: Clip) -> list[Path]:
 
 
 def _png(path: Path, clip: Clip) -> list[Path]:
-    picture = pictures.b_mode(clip.frames[clip.shown], clip.probe)
+    picture = pictures.b_mode(clip.frames[clip.shown], clip.probe, look=clip.look)
     with atomic_write(still := path.with_suffix(".png")) as partial:
         Image.fromarray(pictures.marked(picture, clip.marks, clip.probe)).save(partial)
     return [still]
@@ -87,7 +90,7 @@ def _dicom(path: Path, clip: Clip) -> list[Path]:
     frames = np.stack([np.asarray(frame) for frame in clip.frames])
     images = dicom.clip(frames, 1000 * clip.interval, clip.probe, clip.about)
     files = {path.with_suffix(".dcm"): images}
-    if any(mark.complete and mark.kind != "arrow" for mark in clip.marks):
+    if any(mark.complete and mark.kind not in WORDED for mark in clip.marks):
         marks = [(clip.shown + 1, mark) for mark in clip.marks]
         files[path.with_name(f"{path.name}_measurements.dcm")] = dicom.report(images, marks, clip.probe, clip.about)
     for file, content in files.items():
@@ -101,7 +104,7 @@ KINDS: dict[str, Callable[[Path, Clip], list[Path]]] = {"png": _png, "gif": _gif
 
 def _drawn(clip: Clip) -> Iterator[Image.Image]:
     for frame in clip.frames:
-        yield Image.fromarray(pictures.b_mode(frame, clip.probe))
+        yield Image.fromarray(pictures.b_mode(frame, clip.probe, look=clip.look))
 
 
 def _even(picture: Image.Image) -> Image.Image:

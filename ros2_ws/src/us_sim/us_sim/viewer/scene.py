@@ -23,6 +23,7 @@ from us_sim.core.geometry.transforms import Matrix, quaternion_from_rotation
 from us_sim.ros.housing import NECK, housing
 from us_sim.ros.markers import fan_outline
 from us_sim.viewer.arm_shape import ArmShape
+from us_sim.viewer.orientation import around
 from us_sim.viewer.pictures import MARKER, Pixels, see_through
 from us_sim.viewer.skin_mesh import SkinMesh
 
@@ -52,7 +53,7 @@ class Scene:
         self._links: dict[str, viser.FrameHandle] = {}  # of an arm
 
     def show_patient(self, meshes: dict[str, tuple[SkinMesh, RGB]]) -> None:
-        """Put a patient in place of the one that is there, skin and organs see-through."""
+        """Put a patient in place of the one that is there, skin and organs see-through, its sides named."""
         organs = {name: mesh for name, mesh in meshes.items() if name != "skin"}
         for what, parts in (("skin", {"skin": meshes["skin"]}), ("organs", organs)):
             if what in self._patient:
@@ -65,6 +66,8 @@ class Scene:
                 cast_shadow=False,
                 receive_shadow=False,
             )
+        for side, place in around(meshes["skin"][0]).items():
+            self._server.scene.add_label(f"/patient/sides/{side}", side, position=place, anchor="center-center")
 
     def show(self, what: str, visible: bool) -> None:
         """Show or hide `skin` or `organs`."""

@@ -6,7 +6,7 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the License for the
 # specific language governing permissions and limitations under the License.
 
-"""What the console's screen shows: the live image, or a frame of the cine loop, with callipers. For one thread."""
+"""What the console's screen shows: the live image or a frame of the cine loop, callipers, M-mode. For one thread."""
 
 from __future__ import annotations
 
@@ -15,11 +15,17 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.ros.conversions import nanoseconds, pixels_of
 from us_sim.viewer.cine import Cine
 from us_sim.viewer.dicom import About
-from us_sim.viewer.measuring import POINTS, Mark, line, position, share, values
+from us_sim.viewer.look import PLAIN
+from us_sim.viewer.m_mode import MMode, ends, nearest_line
+from us_sim.viewer.measuring import POINTS, WORDED, Mark, line, position, share, values
+from us_sim.viewer.pictures import Pixels
 from us_sim.viewer.saving import Clip
 
 MOST_MARKS = 12
@@ -35,6 +41,7 @@ class Screen:
         tool: kind of the next mark; empty for none.
         marks: on the frame that is shown.
         playing: the cine loop runs.
+        m_mode: the M-mode strip.
     """
 
     def __init__(self) -> None:
@@ -43,7 +50,7 @@ class Screen:
         self.tool = ""
         self.marks: list[Mark] = []
         self.playing = False
-        self.cine = Cine()
+        self.cine, self.m_mode = Cine(), MMode()
         self._newest: Frame | None = None
         self._place: int | None = None  # in the cine loop; None: the newest frame
         self._began = 0.0  # s, monotonic, at which the loop's first frame was shown
@@ -60,6 +67,7 @@ class Screen:
         """Forget everything: another patient or probe."""
         self.probe, self._newest, self._place, self.playing = probe, None, None, False
         self.cine.clear()
+        self.m_mode.clear()
         self.wipe()
 
     def take(self, frame: Frame) -> None:
@@ -102,6 +110,20 @@ class Screen:
         last = len(self.cine) - 1
         return max(0, last if self._place is None else min(self._place, last))
 
+    # -- M-mode --------------------------------------------------------------------------------------------
+
+    def show_m_mode(self) -> None:
+        """Show the M-mode strip of the middle scan line, or take it away."""
+        if self.probe is not None:
+            self.m_mode.line = self.probe.scan_lines // 2 if self.m_mode.line is None else None
+
+    def strip(self) -> Pixels | None:
+        """Return the M-mode strip up to the frame that is shown; None if there is none."""
+        loop = self.cine.stamped()[: self.place + 1]
+        if self.m_mode.line is None or self.probe is None or not loop:
+            return None
+        return self.m_mode.strip([(stamp, pixels_of(frame["image"])) for stamp, frame in loop], self.probe)
+
     # -- callipers ---------------------------------------------------------------------------------------
 
     def choose(self, tool: str) -> None:
@@ -120,12 +142,19 @@ class Screen:
     def point(self, phase: str, u: float, v: float) -> None:
         """Follow the pointer: `down`, `move` and `up`, at shares of the frame's width and height.
 
-        Two points are dragged; of an ellipse, the third one follows until it is let go.
+        Two points are dragged; of an ellipse, the third one follows until it is let go. Without a tool, the M-mode's
+        scan line goes there.
         """
-        if self.probe is None or not self.tool:
+        if self.probe is None:
             return
         place = position(min(max(u, 0.0), 1.0), min(max(v, 0.0), 1.0), self.probe)
-        if self._changing:
+        if not self.tool:
+            if self.m_mode.line is not None and phase != "up":
+                self.m_mode.line = nearest_line(*place, self.probe)
+        elif self.tool == "text":
+            if phase == "down" and len(self.marks) < MOST_MARKS:
+                self.marks = [*self.marks, Mark("text", (place,))]
+        elif self._changing:
             self._change(place, phase == "up")
         elif phase == "down" and len(self.marks) < MOST_MARKS:
             self.marks = [*self.marks, Mark(self.tool, (place, place))]
@@ -145,9 +174,11 @@ class Screen:
         self.marks = [*self.marks[:-1], mark]
 
     def annotate(self, text: str) -> None:
-        """Write at the last arrow."""
-        if self.marks and self.marks[-1].kind == "arrow":
-            self.marks = [*self.marks[:-1], replace(self.marks[-1], text=text[:80])]
+        """Write at the last arrow, or the words that have their place; none take that away again."""
+        if self.marks and self.marks[-1].kind in WORDED:
+            last = self.marks[-1]
+            written = [replace(last, text=text[:80])] if text or last.kind == "arrow" else []
+            self.marks = [*self.marks[:-1], *written]
 
     def _drop_unfinished(self) -> None:
         if self._changing:
@@ -164,23 +195,30 @@ class Screen:
             "follow": self._changing,
             "cine": {"count": len(times), "place": self.place, "playing": self.playing,
                      "seconds": round(times[self.place] - times[-1], 2) if times else 0.0},
+            "m": self._shares(ends(self.m_mode.line, self.probe))
+                 if self.m_mode.line is not None and self.probe is not None else [],
             "marks": [self._drawn(number, mark) for number, mark in enumerate(self.marks, 1)],
         }  # fmt: skip
 
     def _drawn(self, number: int, mark: Mark) -> dict[str, Any]:
-        assert self.probe is not None
-        shares = [share((x, z), self.probe) for x, z in line(mark).tolist()]
-        ends = [share(point, self.probe) for point in mark.points]
         return {
             "number": number,
             "kind": mark.kind,
-            "line": [[round(u, 4), round(v, 4)] for u, v in shares],
-            "ends": [[round(u, 4), round(v, 4)] for u, v in ends],
+            "line": self._shares(line(mark)),
+            "ends": self._shares(np.asarray(mark.points)),
             "text": mark.text or "  ".join(value.text for value in values(mark)),
         }
 
-    def clip(self, patient: str, patient_sha256: str) -> Clip | None:
-        """Return what can be saved: the loop, the frame that is shown and its marks; None without a frame."""
+    def _shares(self, points: NDArray[np.float64]) -> list[list[float]]:
+        """Where (N, 2) points, mm in `probe`, lie on the picture."""
+        assert self.probe is not None
+        return [[round(at, 4) for at in share((x, z), self.probe)] for x, z in points.tolist()]
+
+    def clip(self, patient: str, patient_sha256: str, look: Pixels = PLAIN) -> Clip | None:
+        """Return what can be saved, its grey levels in a (256, 3) look: the loop, the shown frame, its marks.
+
+        None without a frame.
+        """
         shown = self.frame
         if shown is None or self.probe is None:
             return None
@@ -190,4 +228,4 @@ class Screen:
             frames, times, place = [shown], [0.0], 0  # it was frozen before this page came
         about = About(patient, patient_sha256, shown["frame_info"].renderer, datetime.now())
         marks = tuple(mark for mark in self.marks if mark.complete)
-        return Clip([pixels_of(frame["image"]) for frame in frames], times, place, marks, self.probe, about)
+        return Clip([pixels_of(frame["image"]) for frame in frames], times, place, marks, self.probe, about, look)

@@ -7,8 +7,8 @@ from .card import Card as Card
 from .composition import Composition as Composition
 from .encoding import decode as decode
 from .encoding import encode as encode
-from .familiarity import Familiar as Familiar
 from .inference import accelerated as accelerated
+from .out_of_distribution import TrainingStatistics as TrainingStatistics
 from .renderer import LearnedRenderer as LearnedRenderer
 from .shipped import artifact_of as artifact_of
 from .shipped import segmenter_of as segmenter_of

@@ -20,7 +20,7 @@ from torch import Tensor
 from us_sim.core.compute.kernels import kernel
 from us_sim.core.config import ImageSettings
 from us_sim.core.generator.card import Card
-from us_sim.core.generator.tone import is_trained, recompressed
+from us_sim.core.generator.tone import gain_over_depth, is_trained, recompressed
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.physics.scan_conversion import bilinear, cell, conversion_grid, scan_convert, scan_convert_by_tensors
 
@@ -42,8 +42,12 @@ class Composition:
         self._air, self._floor = uncoupled, noise
         self._bare = scan_convert(uncoupled[None], self._lines, self._fan)[0]
         self._drawn = self._lines.flip(-1) if self._polar else pixel_grid(probe, card.probe, device)
-        # The noise where the generator draws.
-        self._noise = noise.T if self._polar else scan_convert(noise[None], *conversion_grid(card.probe, device))[0]
+        # Depth of the samples, and noise and depth where the generator draws.
+        self._deepest, self._depths = probe.depth, torch.tensor(card.probe.sample_depths).to(device).expand_as(noise)
+        self._noise, self._depth = noise.T, self._depths.T
+        if not self._polar:
+            both = torch.stack([noise, self._depths])
+            self._noise, self._depth = scan_convert(both, *conversion_grid(card.probe, device))
 
     def __call__(self, output: Tensor, coupling: Tensor, settings: ImageSettings) -> Tensor:
         """Return (B, H, W) grey levels, 0 to 255, exactly 0 outside the fan.
@@ -51,7 +55,7 @@ class Composition:
         Args:
             output: (B, 3, h, w) in [−1, 1], at the training's settings; grey is the channels' mean.
             coupling: (B, L) of evenly spread scan lines; where it is lost, the probe's own reverberation shows.
-            settings: gain and dynamic range to show it at.
+            settings: gain, TGC and dynamic range to show it at.
         """
         if output.device.type != "cpu":
             return self.by_tensors(output, coupling, settings)
@@ -73,11 +77,13 @@ class Composition:
         return shown * share + bare * (1 - share)
 
     def _at(self, settings: ImageSettings, grey: Tensor) -> tuple[Tensor, Tensor]:
-        """What was drawn, (B, h, w), and the frame in air, (H, W), at a gain and dynamic range."""
+        """What was drawn, (B, h, w), and the frame in air, (H, W), at a gain, TGC and dynamic range."""
         if is_trained(settings):
             return grey, self._bare
-        air = recompressed(self._air, self._floor, settings)
-        return recompressed(grey, self._noise, settings), scan_convert(air[None], self._lines, self._fan)[0]
+        drawn, in_air = (gain_over_depth(depths, self._deepest, settings) for depths in (self._depth, self._depths))
+        air = recompressed(self._air, self._floor, in_air, settings.dynamic_range)
+        shown = recompressed(grey, self._noise, drawn, settings.dynamic_range)
+        return shown, scan_convert(air[None], self._lines, self._fan)[0]
 
 
 def line_grid(probe: ProbeGeometry, drawn: ProbeGeometry, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,7 @@ from us_sim.core.config import ImageSettings
 from us_sim.core.generator.artifact import Generator
 from us_sim.core.generator.composition import Composition
 from us_sim.core.generator.encoding import encode
-from us_sim.core.generator.familiarity import from_card
+from us_sim.core.generator.out_of_distribution import from_card
 from us_sim.core.generator.tone import noise_floor
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.physics import speckle
@@ -54,7 +54,8 @@ class LearnedRenderer:
         self._card_grid = conversion_grid(grid, device)
         # The physics frame of the two-stage pipeline is the one the generator was trained on.
         self._training = formation(grid, ImageSettings(), seed, device)
-        self._familiar = from_card(card.familiar)
+        statistics = from_card(card.training_statistics)
+        self._statistics = statistics.to(device) if statistics else None
         self._compose = Composition(card, probe, uncoupled(self._training), noise_floor(self._training))
 
     def with_settings(self, settings: ImageSettings) -> LearnedRenderer:
@@ -65,12 +66,15 @@ class LearnedRenderer:
 
     def draw(self, sampler: Sampler, poses: Poses, coupling: Tensor, beam: Beam, frame: Slice | None = None) -> Tensor:
         """Return (B, H, W) grey levels, 0 to 255, for (B, 4, 4) poses and (B, L) coupling; `frame` as for `read`."""
-        read = self.read(sampler, poses, beam, frame)
+        return self.shown(self.read(sampler, poses, beam, frame), coupling)
+
+    def shown(self, read: Tensor, coupling: Tensor) -> Tensor:
+        """Return (B, H, W) grey levels, 0 to 255, for what `read` returned and (B, L) coupling."""
         return self._compose(self._generator.backend(read), coupling, self._settings)
 
-    def strangeness(self, read: Tensor) -> Tensor | None:
-        """Return how unlike training what is fed is, (B,), above 1 more than usual; None if the card cannot tell."""
-        return self._familiar.strangeness(self._generator.network, read) if self._familiar else None
+    def ood_score(self, read: Tensor) -> Tensor | None:
+        """Return how unlike training what `read` returned is, (B,): above 1 out of distribution; None: not known."""
+        return self._statistics.ood_score(self._generator.network, read) if self._statistics else None
 
     def read(self, sampler: Sampler, poses: Poses, beam: Beam, frame: Slice | None = None) -> Tensor:
         """Return what the generator is fed, (B, C, H, W), for (B, 4, 4) poses.

@@ -224,6 +224,18 @@ class ProbeGeometry:
         """Return the same probe looking to another depth in mm, its frame fitted to the new fan."""
         return replace(self, depth=depth, given_spacing=None, given_first_pixel=None)
 
+    def with_rows(self, rows: int) -> ProbeGeometry:
+        """Return the same probe, its frame at the same place with other rows, columns in proportion."""
+        columns = max(1, round(self.width * rows / self.height))
+        if self.given_spacing is None:
+            return replace(self, width=columns, height=rows)
+        (dx, dz), (x, z) = self.given_spacing, self.first_pixel
+        fine = (dx * self.width / columns, dz * self.height / rows)
+        return replace(
+            self, width=columns, height=rows, given_spacing=fine,
+            given_first_pixel=(x + 0.5 * (fine[0] - dx), z + 0.5 * (fine[1] - dz)),
+        )  # fmt: skip
+
 
 def _fixed(grid: NDArray[Scalar]) -> NDArray[Scalar]:
     """Return a grid that cannot be written into: all who use the probe share it."""

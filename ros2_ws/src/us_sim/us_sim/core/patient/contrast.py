@@ -43,7 +43,7 @@ def blood_with_contrast(hu: NDArray[np.int16], ct_from_voxel: Matrix) -> NDArray
     """
     steps = coarse_steps(ct_from_voxel, _BLOCK)
     ct_from_block = ct_from_voxel @ np.diag([*steps, 1.0])
-    blocks = coarsen(np.clip(hu, -1000, 2000), steps)
+    blocks = coarsen(hu, steps, -1000, 2000)
     sizes = np.linalg.norm(ct_from_block[:3, :3], axis=0)
     smooth = ndimage.gaussian_filter(blocks, 1.0 / sizes)
     radius = max(_CORE, 1.01 * float(sizes.max()))
@@ -56,11 +56,15 @@ def blood_with_contrast(hu: NDArray[np.int16], ct_from_voxel: Matrix) -> NDArray
         return None
     zone = grow(seeds, ct_from_block, radius) & (smooth > _EDGE)
     zone = grow(zone, ct_from_block, 1.01 * float(sizes.max())) | _thin(zone, smooth, level)
-    near = refine(grow(zone, ct_from_block, 1.01 * float(sizes.max())), steps, hu.shape)
-    blood = near & (hu > _EDGE)
+    near = grow(zone, ct_from_block, 1.01 * float(sizes.max()))
     around = ndimage.uniform_filter(blocks, np.maximum(1, np.rint(_AROUND / sizes)).astype(int).tolist())
-    hot = refine(_HOT * np.maximum(around, level), steps, hu.shape)
-    return blood & (hu < hot)
+    hot = _HOT * np.maximum(around, level)
+    blood = hu > _EDGE
+    for block in range(len(blocks)):  # a plane of blocks after the other: the limits of all voxels take much memory
+        part = hu[block * steps[0] : (block + 1) * steps[0]]
+        mask, limit = (refine(values[block : block + 1], steps, part.shape) for values in (near, hot))
+        blood[block * steps[0] : (block + 1) * steps[0]] &= mask & (part < limit)
+    return blood
 
 
 def _seeds(

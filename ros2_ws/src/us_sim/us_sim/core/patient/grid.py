@@ -19,6 +19,7 @@ from scipy import ndimage
 
 from us_sim.core.errors import PatientError
 from us_sim.core.geometry.transforms import Matrix
+from us_sim.core.patient.loops import block_sums, spread
 
 MAX_VOXELS = 2**29  # 512 × 512 × 2048; HU and tissue of it take 1.5 GiB
 _REACH = 6.0  # blocks that a radius takes at the least before they are merged to larger ones
@@ -71,15 +72,22 @@ def coarse_steps(ct_from_voxel: Matrix, size: float) -> tuple[int, int, int]:
     return int(i), int(j), int(k)
 
 
-def coarsen(values: NDArray[np.int16], steps: tuple[int, int, int]) -> NDArray[np.float32]:
-    """Return the float32 means over blocks of (i, j, k) voxels; the last blocks of an axis may be smaller."""
-    total: NDArray[Any] = values
-    counts = np.ones(1)
-    for axis, step in enumerate(steps):
-        starts = np.arange(0, values.shape[axis], step)
-        total = np.add.reduceat(total, starts, axis=axis, dtype=np.int32)
-        counts = np.multiply.outer(counts, np.diff(np.append(starts, values.shape[axis])))
-    return (total / counts[0]).astype(np.float32)
+def coarsen(
+    values: NDArray[Any], steps: tuple[int, int, int], low: int = -(2**15), high: int = 2**15 - 1
+) -> NDArray[np.float32]:
+    """Return the float32 means over blocks of (i, j, k) voxels; the last blocks of an axis may be smaller.
+
+    Args:
+        values: (I, J, K) int16 or bool.
+        steps: voxels of a block along each axis.
+        low, high: what values are cut to before.
+    """
+    sizes = [np.diff(np.append(np.arange(0, n, step), n)) for n, step in zip(values.shape, steps, strict=True)]
+    total = np.zeros([len(size) for size in sizes], dtype=np.int32)
+    values = np.ascontiguousarray(values)
+    block_sums(values.view(np.uint8) if values.dtype == bool else values, np.array(steps), low, high, total)
+    counts = np.multiply.outer(np.multiply.outer(sizes[0], sizes[1]), sizes[2])
+    return (total / counts).astype(np.float32)
 
 
 def refine(blocks: NDArray[Any], steps: tuple[int, int, int], shape: tuple[int, ...]) -> NDArray[Any]:
@@ -127,23 +135,9 @@ def grow(mask: NDArray[np.bool_], ct_from_voxel: Matrix, radius: float) -> NDArr
     i, j, k = np.maximum(1, np.floor(radius / _REACH / sizes)).astype(int)
     steps = int(i), int(j), int(k)
     if max(steps) > 1:
-        blocks = coarsen(mask.astype(np.int16), steps) > 0.5
+        blocks = coarsen(mask, steps) > 0.5
         ct_from_block = ct_from_voxel @ np.diag([*steps, 1.0])
         return mask | refine(grow(blocks, ct_from_block, radius), steps, mask.shape)
-    grown = mask.copy()
-    centres, last = np.argwhere(mask & ~_eroded(mask)), np.array(mask.shape) - 1
-    for offset in ball(ct_from_voxel, radius):
-        moved = centres + offset
-        inside = ((moved >= 0) & (moved <= last)).all(axis=1)
-        grown[tuple(moved[inside].T)] = True
+    grown = np.array(mask, order="C")
+    spread(np.ascontiguousarray(mask), ball(ct_from_voxel, radius), grown)
     return grown
-
-
-def _eroded(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the mask without the voxels that share a face with one outside it; the border does not count."""
-    eroded = mask.copy()
-    for axis in range(3):
-        target, source = np.moveaxis(eroded, axis, 0), np.moveaxis(mask, axis, 0)
-        target[1:] &= source[:-1]
-        target[:-1] &= source[1:]
-    return eroded

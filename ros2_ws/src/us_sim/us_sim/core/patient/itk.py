@@ -44,7 +44,7 @@ def read_itk(path: Path) -> Scan:
         reader.ReadImageInformation()
         size, parts = reader.GetSize(), reader.GetNumberOfComponents()
         segments = _segments({key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()})
-        data, begin, packed = _data_file(path)
+        data, begin, packed = data_file(path)
         shape = (*size, parts) if parts > 1 else size
         itemsize = _itemsize(reader.GetPixelID())
         check_promise(data, shape, itemsize, DEFLATE_LIMIT if packed else 1)
@@ -89,7 +89,7 @@ def _itemsize(pixel: int) -> int:
     return 8 if "64" in name else 4 if "32" in name else 2 if "16" in name else 1
 
 
-def _data_file(path: Path) -> tuple[Path, int, bool]:
+def data_file(path: Path) -> tuple[Path, int, bool]:
     """Return the file that holds the voxels, where they begin in it, and whether they are packed."""
     with path.open("rb") as file:
         head = file.read(2**20)

@@ -124,11 +124,14 @@ def _check_overlap(
 
 def _read_map(path: Path, scan: Scan, scheme: str | None, own: OwnMap | None) -> tuple[Merged, Matrix]:
     labels, soft = whole_numbers(path, scan.voxels)
-    counts = {value: number for value, number in enumerate(np.bincount(labels.ravel())) if value and number}
+    total = np.zeros(2**16, dtype=np.int64)
+    for plane in labels:  # `bincount` makes numbers of 8 bytes of all that it is given
+        total += np.bincount(plane.ravel(), minlength=len(total))
+    counts = {value: int(number) for value, number in enumerate(total) if value and number}
     if not counts:
         raise PatientError(f"{path}: all labels are 0; give the label map of this CT, or none")
     table = Table(scan.names, scan.source) if scan.names else None
-    reading = choose(path, {v: int(n) for v, n in counts.items()}, table, scheme, own)
+    reading = choose(path, counts, table, scheme, own)
     class_of_value = np.zeros(max(counts) + 1, dtype=np.uint8)
     for value, tissue in reading.classes.items():
         class_of_value[value] = tissue
@@ -175,8 +178,10 @@ def lay_over(
     """
     if complete:
         return classes
-    merged = np.where((classes > 0) & body, classes, tissue)
-    merged[(classes == TissueClass.SOFT) & (hu < GAS_BELOW) & body] = TissueClass.GAS
+    merged = tissue.copy()
+    for out, labels, values, inside in zip(merged, classes, hu, body, strict=True):
+        np.copyto(out, labels, where=(labels > 0) & inside)
+        out[(labels == TissueClass.SOFT) & (values < GAS_BELOW) & inside] = TissueClass.GAS
     return merged
 
 

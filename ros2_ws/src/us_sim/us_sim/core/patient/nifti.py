@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from us_sim.core.errors import PatientError
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.core.patient.grid import check_grid
+from us_sim.core.patient.loops import transposed
 from us_sim.core.patient.naming.said import header_table
 from us_sim.core.patient.scan import Scan
 
@@ -168,6 +169,7 @@ def _voxels(path: Path, stream: IO[bytes], header: Any, shape: tuple[int, ...]) 
     slope, intercept = 1.0 if slope is None else slope, 0.0 if intercept is None else intercept
     scaled = (slope, intercept) != (1, 0)
     voxels = np.empty(shape, dtype=np.float32 if scaled else stored.newbyteorder("="))
+    same = f"u{voxels.itemsize}"  # whatever the numbers are, they are moved as they are
     stream.seek(header.get_data_offset())
     area = shape[0] * shape[1]
     step = max(1, _CHUNK // (area * stored.itemsize))
@@ -177,8 +179,9 @@ def _voxels(path: Path, stream: IO[bytes], header: Any, shape: tuple[int, ...]) 
         data = stream.read(wanted)
         if len(data) < wanted:
             raise EOFError(f"voxels end {wanted - len(data)} bytes early in slice {k}")
-        slab = np.frombuffer(data, stored).reshape((*shape[:2], count), order="F")
-        voxels[:, :, k : k + count] = slab * slope + intercept if scaled else slab
+        slab = np.frombuffer(data, stored).reshape(count, shape[1], shape[0])
+        slab = (slab * slope + intercept if scaled else slab).astype(voxels.dtype, copy=False)
+        transposed(slab.view(same), k, voxels.view(same))
     read_to_end(path, stream)
     return voxels
 

@@ -17,6 +17,8 @@ from pathlib import Path
 import trimesh
 
 from us_sim.core.patient.breathing import Mobility, mobility_of
+from us_sim.core.patient.cache import Parts, through_cache
+from us_sim.core.patient.made_from import digest_of_ct, digest_of_phantom
 from us_sim.core.patient.phantom.build import phantom
 from us_sim.core.patient.surface import Skin, alignment_error, organ_meshes, skin_mesh, skin_of
 from us_sim.core.patient.volume import CtVolume, load_volume
@@ -25,10 +27,17 @@ from us_sim.core.tissue import TissueClass
 
 @dataclass(frozen=True, eq=False)
 class Patient:
-    """A patient. Meshes are made on first use."""
+    """A patient. Meshes are made on first use.
+
+    Attributes:
+        volume: CT and classes.
+        skin: signed distance to it.
+        origin: whether it was prepared or came from the cache, for the user.
+    """
 
     volume: CtVolume
     skin: Skin
+    origin: str = ""
 
     @property
     def name(self) -> str:
@@ -88,15 +97,34 @@ def load_patient(
     """Return the patient of a CT file or DICOM folder, with labels if there are any; arguments as of `load_volume`.
 
     `detail`: finer voxels with vessels, walls and layers drawn into the organs by `seed`; without it the CT as it is.
+    What was prepared before comes from the cache, its arrays mapped into memory; `origin` says so.
 
     Raises:
         PatientError: as `load_volume`, or no body is found in the CT.
     """
-    volume = load_volume(ct, labels, label_scheme, labels_map, detail, seed)
-    return Patient(volume, skin_of(volume))
+
+    def prepared() -> Parts:
+        volume = load_volume(ct, labels, label_scheme, labels_map, detail, seed)
+        return volume, skin_of(volume)
+
+    def digest() -> str | None:
+        return digest_of_ct(ct, labels, label_scheme, labels_map, detail, seed)
+
+    parts, origin = through_cache(digest, prepared)
+    return Patient(*parts, origin)
 
 
-def builtin_patient(seed: int = 0, detail: bool = True) -> Patient:
-    """Return the procedural abdomen of a seed; without `detail` no finer vessels, walls and layers in its organs."""
-    volume = phantom(seed, detail)
-    return Patient(volume, skin_of(volume))
+def builtin_patient(seed: int = 0, detail: bool = True, keep: bool = True) -> Patient:
+    """Return the procedural abdomen of a seed; without `detail` no finer vessels, walls and layers in its organs.
+
+    `keep`: in the cache; not for the many of a training.
+    """
+
+    def prepared() -> Parts:
+        volume = phantom(seed, detail)
+        return volume, skin_of(volume)
+
+    if not keep:
+        return Patient(*prepared())
+    parts, origin = through_cache(lambda: digest_of_phantom(seed, detail), prepared)
+    return Patient(*parts, origin)

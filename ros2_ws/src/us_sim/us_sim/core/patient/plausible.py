@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from us_sim.core.geometry.transforms import Matrix
+from us_sim.core.patient.loops import counts_along, values_by_class
 from us_sim.core.tissue import TissueClass
 
 _LEAST = 50  # voxels of a class from which on its share says something
@@ -50,19 +51,23 @@ def doubts(
     """
     found = [*_by_hounsfield(classes, hu), *_by_side(classes, body, ct_from_voxel)]
     labelled = np.count_nonzero(classes)
-    outside = labelled - np.count_nonzero(classes[body])
+    outside = labelled - np.count_nonzero(np.logical_and(classes, body))
     if labelled and outside > _OUTSIDE * labelled:
         found.append(f"{100 * outside / labelled:.0f} % of the labels lie outside the body")
     return tuple(f"{finding}: {_CAUSE}" for finding in found)
 
 
 def _by_hounsfield(classes: NDArray[np.uint8], hu: NDArray[np.int16]) -> list[str]:
-    found = []
+    found, limits = [], np.zeros(len(TissueClass), dtype=np.int64)
+    counts = np.zeros((len(limits), 3), dtype=np.int64)
+    for tissue, limit, _, _ in _LIMITS:
+        limits[tissue] = limit
+    values_by_class(hu, classes, limits, counts)
     for tissue, limit, above, allowed in _LIMITS:
-        values = hu[classes == tissue]
-        if values.size < _LEAST:
+        size, below, over = counts[tissue].tolist()
+        if size < _LEAST:
             continue
-        share = float((values < limit).mean() if above else (values > limit).mean())
+        share = (below if above else over) / size
         if share > allowed:
             found.append(
                 f"{tissue.name.lower()}: {100 * share:.0f} % of its voxels lie {'below' if above else 'above'} {limit} "
@@ -72,25 +77,21 @@ def _by_hounsfield(classes: NDArray[np.uint8], hu: NDArray[np.int16]) -> list[st
 
 
 def _by_side(classes: NDArray[np.uint8], body: NDArray[np.bool_], ct_from_voxel: Matrix) -> list[str]:
-    middle = _centre(body, ct_from_voxel)
+    middle = _centre(body.view(np.uint8), 1, ct_from_voxel)
     found = []
     for tissue, side, sign in ((TissueClass.LIVER, "left", -1), (TissueClass.SPLEEN, "right", 1)):
-        mask = classes == tissue
-        if np.count_nonzero(mask) < _LEAST or middle is None:
-            continue
-        place = _centre(mask, ct_from_voxel)
-        if place is not None and sign * (place - middle) > _MIDDLE:
+        place = _centre(classes, tissue, ct_from_voxel)
+        if middle is not None and place is not None and sign * (place - middle) > _MIDDLE:
             found.append(f"{tissue.name.lower()}: lies {abs(place - middle):.0f} mm to the {side} of the body's middle")
     return found
 
 
-def _centre(mask: NDArray[np.bool_], ct_from_voxel: Matrix) -> float | None:
-    """Return the mean x in `ct`, mm, of a mask's voxels; it grows to the patient's right."""
-    count = np.count_nonzero(mask)
-    if not count:
+def _centre(values: NDArray[np.uint8], wanted: int, ct_from_voxel: Matrix) -> float | None:
+    """Return the mean x in `ct`, mm, of the voxels of a value, which grows to the patient's right; None of a few."""
+    along = [np.zeros(size, dtype=np.int64) for size in values.shape]
+    counts_along(values, wanted, *along)
+    count = along[0].sum()
+    if count < _LEAST:
         return None
-    means = [
-        float(np.dot(mask.sum(axis=tuple(other for other in range(3) if other != axis)), np.arange(size)) / count)
-        for axis, size in enumerate(mask.shape)
-    ]
+    means = [float(np.dot(counts, np.arange(len(counts))) / count) for counts in along]
     return float(ct_from_voxel[0] @ (*means, 1.0))

@@ -17,46 +17,41 @@ from __future__ import annotations
 
 import math
 
+import numba
 import numpy as np
 
 from us_sim.core.compute.grids import clamped, trilinear
-from us_sim.core.compute.kernels import serial
+from us_sim.core.compute.kernels import kernel, serial
 
 
-@serial
-def share_of_blocks(hu, tissue, block_i, block_j, block_k):  # type: ignore[no-untyped-def]
-    """Mean body share of blocks of voxels, with one empty block around them."""
-    ni, nj, nk = tissue.shape
-    shape = (-(-ni // block_i) + 2, -(-nj // block_j) + 2, -(-nk // block_k) + 2)
-    out = np.zeros(shape, dtype=np.float32)
-    for a in range(shape[0] - 2):
-        for i in range(a * block_i, min(ni, (a + 1) * block_i)):
-            for j in range(nj):
-                for k in range(nk):
-                    out[a + 1, j // block_j + 1, k // block_k + 1] += _share(hu, tissue, i, j, k)
-    return out / np.float32(block_i * block_j * block_k)
+@kernel
+def share_of_blocks(hu, tissue, block_i, block_j, block_k, out):  # type: ignore[no-untyped-def]
+    """Mean body share of blocks of voxels, with one empty block around them; out (A, B, C) float32, 0.
 
-
-@serial
-def _share(hu, tissue, i, j, k):  # type: ignore[no-untyped-def]
-    """Share of body in a voxel: 0 or 1, but at the border what HU says between air and soft tissue.
-
-    HU never overrules the classes: a body voxel keeps at least half, an outer one at most half.
+    The share of a voxel is 0 or 1, but at the border what HU says between air and soft tissue. HU never overrules the
+    classes: a body voxel keeps at least half, an outer one at most half.
     """
-    body = tissue[i, j, k] != 0
     ni, nj, nk = tissue.shape
-    same = (
-        (i == 0 or (tissue[i - 1, j, k] != 0) == body)
-        and (i == ni - 1 or (tissue[i + 1, j, k] != 0) == body)
-        and (j == 0 or (tissue[i, j - 1, k] != 0) == body)
-        and (j == nj - 1 or (tissue[i, j + 1, k] != 0) == body)
-        and (k == 0 or (tissue[i, j, k - 1] != 0) == body)
-        and (k == nk - 1 or (tissue[i, j, k + 1] != 0) == body)
-    )
-    if same:
-        return 1.0 if body else 0.0
-    share = (hu[i, j, k] + 1000.0) / 1000.0
-    return min(1.0, max(0.5, share)) if body else min(0.5, max(0.0, share))
+    for a in numba.prange(out.shape[0] - 2):
+        bodies = np.empty(nk, np.uint8)  # of a voxel and its neighbours
+        shares = np.empty(nk, np.float64)
+        for i in range(a * block_i, min(ni, (a + 1) * block_i)):
+            before, after = max(i - 1, 0), min(i + 1, ni - 1)
+            for j in range(nj):
+                left, right = max(j - 1, 0), min(j + 1, nj - 1)
+                for k in range(nk):
+                    bodies[k] = np.uint8(tissue[i, j, k] != 0) + np.uint8(tissue[before, j, k] != 0)
+                    bodies[k] += np.uint8(tissue[after, j, k] != 0) + np.uint8(tissue[i, left, k] != 0)
+                    bodies[k] += np.uint8(tissue[i, right, k] != 0)
+                for k in range(nk):
+                    count = bodies[k] + (tissue[i, j, max(k - 1, 0)] != 0) + (tissue[i, j, min(k + 1, nk - 1)] != 0)
+                    share = (hu[i, j, k] + 1000.0) / 1000.0
+                    border = min(1.0, max(0.5, share)) if tissue[i, j, k] != 0 else min(0.5, max(0.0, share))
+                    shares[k] = 1.0 if count == 7 else (0.0 if count == 0 else border)
+                for c in range(out.shape[2] - 2):
+                    for k in range(c * block_k, min(nk, (c + 1) * block_k)):
+                        out[a + 1, j // block_j + 1, c + 1] += shares[k]
+    out /= np.float32(block_i * block_j * block_k)
 
 
 @serial

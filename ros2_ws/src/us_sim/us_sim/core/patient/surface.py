@@ -108,7 +108,9 @@ def skin_of(volume: CtVolume) -> Skin:
 def _body_share(volume: CtVolume) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Return the share of body in blocks of voxels near SPACING in size, and `ct_from_block`."""
     block = np.maximum(1, (SPACING / volume.spacing + 1e-6).astype(int))
-    share = signed_distance.share_of_blocks(volume.hu, volume.tissue, block[0], block[1], block[2])
+    blocks = -(-np.array(volume.tissue.shape) // block)
+    share = np.zeros(blocks + 2, dtype=np.float32)
+    signed_distance.share_of_blocks(volume.hu, volume.tissue, block[0], block[1], block[2], share)
     return share, volume.ct_from_voxel @ _index_from_block(block, 1)
 
 

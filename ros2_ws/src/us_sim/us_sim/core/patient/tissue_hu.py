@@ -18,6 +18,7 @@ from us_sim.core.geometry.transforms import Matrix
 from us_sim.core.patient.body import outer_layer
 from us_sim.core.patient.contrast import blood_with_contrast
 from us_sim.core.patient.grid import axial_axis, ball_element, coarse_steps, coarsen, fill_slices, grow, refine
+from us_sim.core.patient.loops import mean_below
 from us_sim.core.tissue import TissueClass
 
 # Hounsfield units: Hounsfield 1980; ranges as in radiology textbooks, between the tissues' means.
@@ -45,28 +46,44 @@ def tissue_from_hu(hu: NDArray[np.int16], body: NDArray[np.bool_], ct_from_voxel
         body: (I, J, K) as from `body_mask`.
         ct_from_voxel: (4, 4), voxel index to mm in `ct`.
     """
-    low = (hu < GAS_BELOW) & body
-    lung = low & _lung_region(hu, body, ct_from_voxel)
-    gas = low & ~lung
-    patch = coarse_steps(ct_from_voxel, _BLUR)
-    smooth = ndimage.uniform_filter(np.clip(hu, FAT[0] - 50, 100), size=[p | 1 for p in patch])
-    rim = max(_RIM, 1.01 * float(np.linalg.norm(ct_from_voxel[:3, :3], axis=0).min()))
-    fat = (smooth < FAT[1]) & (hu > FAT[0]) & ~grow(low, ct_from_voxel, rim)
-    bone = (hu > BONE_RIM_ABOVE) & grow(hu > BONE_ABOVE, ct_from_voxel, rim)
-    metal = hu > METAL_ABOVE
-    if metal.any():
-        gas &= ~_near(metal & body, ct_from_voxel, _STREAKS)
     tissue = np.full(hu.shape, TissueClass.SOFT, dtype=np.uint8)
-    tissue[fat] = TissueClass.FAT
-    tissue[bone] = TissueClass.BONE
+    low = (hu < GAS_BELOW) & body
+    rim = max(_RIM, 1.01 * float(np.linalg.norm(ct_from_voxel[:3, :3], axis=0).min()))
+    # Masks take as much memory as classes: each goes before the next comes.
+    _put(tissue, TissueClass.FAT, _fatty(hu, ct_from_voxel), hu > FAT[0], ~grow(low, ct_from_voxel, rim))
+    _put(tissue, TissueClass.BONE, hu > BONE_RIM_ABOVE, grow(hu > BONE_ABOVE, ct_from_voxel, rim))
     blood = blood_with_contrast(hu, ct_from_voxel)
     if blood is not None:
-        tissue[blood & body] = TissueClass.VESSEL
-    tissue[gas] = TissueClass.GAS
-    tissue[lung] = TissueClass.LUNG
-    tissue[outer_layer(body, ct_from_voxel, SKIN_DEPTH)] = TissueClass.SKIN
-    tissue[~body] = TissueClass.BACKGROUND
+        _put(tissue, TissueClass.VESSEL, blood, body)
+        del blood
+    lung = _lung_region(hu, body, ct_from_voxel)
+    lung &= low
+    low &= ~lung
+    metal = hu > METAL_ABOVE
+    if metal.any():
+        metal &= body
+        low &= ~_near(metal, ct_from_voxel, _STREAKS)
+    _put(tissue, TissueClass.GAS, low)
+    _put(tissue, TissueClass.LUNG, lung)
+    del low, lung, metal
+    _put(tissue, TissueClass.SKIN, outer_layer(body, ct_from_voxel, SKIN_DEPTH))
+    _put(tissue, TissueClass.BACKGROUND, ~body)
     return tissue
+
+
+def _put(tissue: NDArray[np.uint8], value: TissueClass, mask: NDArray[np.bool_], *others: NDArray[np.bool_]) -> None:
+    """Set a class where all masks say so; the first of them is changed where there are others."""
+    for other in others:
+        mask &= other
+    np.copyto(tissue, np.uint8(value), where=mask)
+
+
+def _fatty(hu: NDArray[np.int16], ct_from_voxel: Matrix) -> NDArray[np.bool_]:
+    """Return where HU are those of fat or below it in the mean over _BLUR."""
+    size = np.array([step | 1 for step in coarse_steps(ct_from_voxel, _BLUR)])
+    out = np.empty(hu.shape, dtype=bool)
+    mean_below(hu, size, FAT[0] - 50, 100, FAT[1], out)
+    return out
 
 
 def _lung_region(hu: NDArray[np.int16], body: NDArray[np.bool_], ct_from_voxel: Matrix) -> NDArray[np.bool_]:
@@ -91,5 +108,5 @@ def _near(mask: NDArray[np.bool_], ct_from_voxel: Matrix, distance: float) -> ND
     """Return what lies within about `distance` mm of the mask, to blocks of 6 mm."""
     steps = coarse_steps(ct_from_voxel, 6.0)
     ct_from_block = ct_from_voxel @ np.diag([*steps, 1.0])
-    touched = coarsen(mask.astype(np.int16), steps) > 0
+    touched = coarsen(mask, steps) > 0
     return refine(grow(touched, ct_from_block, distance), steps, mask.shape)

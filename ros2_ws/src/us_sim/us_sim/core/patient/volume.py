@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from us_sim.core.patient.detail.apply import detailed
 from us_sim.core.patient.detail.hounsfield import seen_in
 from us_sim.core.patient.extent import cut_warnings
 from us_sim.core.patient.labels import Labels, content_hash, lay_over, read_labels
+from us_sim.core.patient.loops import within
 from us_sim.core.patient.naming.own_map import own_map_of
 from us_sim.core.patient.naming.said import stem
 from us_sim.core.patient.naming.schemes import check_scheme
@@ -122,8 +123,7 @@ def load_volume(
         label_scheme, labels_map = None, label_scheme
     if label_scheme:
         check_scheme(label_scheme)
-    values, ct_from_voxel, warnings = _read_ct(source)
-    hu = _hounsfield(values)
+    hu, ct_from_voxel, warnings = _read_ct(source)
     hu, padded = _without_padding(hu)
     _check_hounsfield(hu, source)
     body = body_mask(hu, ct_from_voxel)
@@ -140,26 +140,32 @@ def load_volume(
         warnings += (*read.warnings, *_check_labels(path, read, hu, body, ct_from_voxel))
         tissue = lay_over(tissue, read.classes, hu, body, read.complete)
         labelling = read.summary
-        gut = (read.classes == TissueClass.SOFT) & body
+        gut = read.classes == TissueClass.SOFT
+        gut &= body
+        del read
     else:
         warnings += ("no labels: tissue comes from HU alone and organs are absent",)
-    if (hu[body] > METAL_ABOVE).any():
+    if np.logical_and(hu > METAL_ABOVE, body).any():
         warnings += (f"metal above {METAL_ABOVE} HU: tissue near it is uncertain",)
+    del body  # each of these masks takes as much memory as the classes
     name = stem(source.resolve())
-    volume = CtVolume(hu, tissue, ct_from_voxel, name, content_hash(hu, tissue, ct_from_voxel), warnings, labelling)
-    return _with_detail(volume, gut, seed) if detail else volume
+    echo = None
+    if detail:
+        hu, tissue, ct_from_voxel, echo = _with_detail(hu, tissue, ct_from_voxel, gut, seed)
+    sha256 = content_hash(hu, tissue, ct_from_voxel, echo)
+    return CtVolume(hu, tissue, ct_from_voxel, name, sha256, warnings, labelling, echo)
 
 
-def _read_ct(source: Path) -> tuple[NDArray[Any], NDArray[np.float64], tuple[str, ...]]:
+def _read_ct(source: Path) -> tuple[NDArray[np.int16], NDArray[np.float64], tuple[str, ...]]:
     scan = read_scan(source)
-    return scan.voxels, scan.ct_from_voxel, scan.warnings
+    return _hounsfield(scan.voxels), scan.ct_from_voxel, scan.warnings
 
 
 def _check_labels(
     path: Path, read: Labels, hu: NDArray[np.int16], body: NDArray[np.bool_], ct_from_voxel: NDArray[np.float64]
 ) -> tuple[str, ...]:
     """Return what speaks against the labels; where nothing but their values said what they mean, that refuses them."""
-    if np.count_nonzero(read.classes[body]) < 0.5 * np.count_nonzero(read.classes):
+    if np.count_nonzero(np.logical_and(read.classes, body)) < 0.5 * np.count_nonzero(read.classes):
         raise PatientError(
             f"{path}: most labels lie outside the body, they seem to be of another patient; "
             "give the label map of this CT, or none"
@@ -173,25 +179,31 @@ def _check_labels(
     return tuple(f"{path.name}: {finding}" for finding in found)
 
 
-def _with_detail(volume: CtVolume, gut: NDArray[np.bool_] | None, seed: int) -> CtVolume:
-    """Return a CT with what its voxels are too coarse for; `gut` tells where bowel is labelled, None without labels."""
-    hu, tissue, ct_from_voxel, echo = volume.hu, volume.tissue, volume.ct_from_voxel, None
+def _with_detail(
+    hu: NDArray[np.int16], tissue: NDArray[np.uint8], ct_from_voxel: NDArray[np.float64],
+    gut: NDArray[np.bool_] | None, seed: int,
+) -> tuple[NDArray[np.int16], NDArray[np.uint8], NDArray[np.float64], NDArray[np.int8]]:  # fmt: skip
+    """Return HU, classes, affine and echo with what the CT's voxels are too coarse for.
+
+    `gut` tells where bowel is labelled, None without labels.
+    """
+    echo = None
     if gut is None:
         tissue, echo = seen_in(hu, tissue, ct_from_voxel)
     elif (blood := blood_with_contrast(hu, ct_from_voxel)) is not None:
         tissue = np.where(blood & np.isin(tissue, _HOLDING), np.uint8(TissueClass.VESSEL), tissue)
     fine = detailed(hu, tissue, ct_from_voxel, gut, seed, echo=echo)
-    return replace(volume, **fine._asdict(), sha256=content_hash(fine.hu, fine.tissue, fine.ct_from_voxel, fine.echo))
+    return fine.hu, fine.tissue, fine.ct_from_voxel, fine.echo
 
 
 def _hounsfield(values: NDArray[Any]) -> NDArray[np.int16]:
-    """Return (I, J, K) values as int16, C-contiguous; slice by slice, so that no second copy is made."""
+    """Return (I, J, K) values as int16, C-contiguous; plane by plane, so that no second copy is made."""
     if values.dtype == np.int16:
         return np.ascontiguousarray(values)
     limits = np.iinfo(np.int16)
     hu = np.empty(values.shape, dtype=np.int16)
-    for k in range(values.shape[2]):
-        hu[:, :, k] = np.clip(np.rint(values[:, :, k]), limits.min, limits.max)
+    for plane, out in zip(values, hu, strict=True):
+        out[:] = np.clip(np.rint(plane), limits.min, limits.max)
     return hu
 
 
@@ -201,9 +213,9 @@ def _check_hounsfield(hu: NDArray[np.int16], source: Path) -> None:
     Raises:
         PatientError: with what the values look like instead.
     """
-    air = np.count_nonzero(hu < -300) / hu.size
-    soft = np.count_nonzero((hu > -200) & (hu < 300)) / hu.size
-    shifted = np.count_nonzero((hu > 850) & (hu < 1250)) / hu.size
+    counts = np.zeros(3, dtype=np.int64)
+    within(hu, np.array([(-40_000, -300), (-200, 300), (850, 1250)]), counts)
+    air, soft, shifted = (counts / hu.size).tolist()
     if min(air, soft) < 1e-3:
         likely = (
             "they seem to be clipped or scaled" if hu.max() - hu.min() < 1000 else "they seem to lack their intercept"

@@ -17,7 +17,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from us_sim.core.config import ImageSettings
+from us_sim.core.config import TGC_SLIDERS, ImageSettings
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.physics.scanner import GENERIC, Scanner
 from us_sim.core.sampling.scatterers import LOOKS, SPACING
@@ -61,10 +61,12 @@ def formation(
     probe: ProbeGeometry, settings: ImageSettings, seed: int, device: torch.device, scanner: Scanner = GENERIC
 ) -> Formation:
     """Prepare the pose-independent parts of image formation."""
-    tones = ImageSettings()  # gain and dynamic range come in last: they change no part
-    pulse = replace(settings, gain=tones.gain, dynamic_range=tones.dynamic_range)
+    usual = ImageSettings()  # of what comes in last, and changes no part
+    tones = {name: getattr(usual, name) for name in ("gain", "dynamic_range", *TGC_SLIDERS)}
     depths = torch.tensor(probe.sample_depths)
-    return Formation(settings, scanner, float(depths[1] - depths[0]), *_parts(probe, pulse, scanner, seed, device))
+    parts = _parts(probe, replace(settings, **tones), scanner, seed, device)
+    form = Formation(settings, scanner, float(depths[1] - depths[0]), *parts)
+    return replace(form, tgc=form.tgc + slider_gain(form.depths, probe.depth, settings))
 
 
 @lru_cache(maxsize=4)  # those of a probe and of a generator, and the ones before a change
@@ -99,6 +101,19 @@ def tgc(depths: Tensor, settings: ImageSettings, scanner: Scanner = GENERIC) -> 
     """Return the gain in dB at depths in mm: what the attenuation asks for, less and less as the amplifier ends."""
     asked = 0.2 * settings.tgc * settings.frequency * depths
     return scanner.tgc_limit * -torch.expm1(-asked / scanner.tgc_limit)
+
+
+def slider_gain(depths: Tensor, deepest: float, settings: ImageSettings) -> Tensor | float:
+    """Return the gain of the eight TGC sliders in dB at depths in mm, of any shape, in a fan that is `deepest` mm deep.
+
+    Each slider stands in the middle of its eighth; between them the gain runs straight, beyond the outer two it stays.
+    """
+    first, *others = settings.tgc_sliders
+    gain: Tensor | float = first
+    for number, (above, below) in enumerate(zip((first, *others[:-1]), others, strict=True)):
+        if below != above:
+            gain = gain + (below - above) * (depths * (8 / deepest) - 0.5 - number).clamp(0, 1)
+    return gain
 
 
 def pulse(scanner: Scanner, step: float) -> Tensor:

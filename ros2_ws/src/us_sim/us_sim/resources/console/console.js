@@ -11,7 +11,13 @@ function send(message) {
 
 function connect() {
   socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/screen`);
-  socket.binaryType = "blob";
+  socket.binaryType = "arraybuffer";
+  socket.onopen = () => {
+    if (location.hash.length > 1 && window.confirm("Move the probe to the pose of this link, with its settings?"))
+      send({ do: "restore", link: location.hash.slice(1) });  // asked, for any site may link here
+    history.replaceState(null, "", location.pathname + location.search);
+    if (localStorage.getItem("light") === "yes") send({ do: "light", on: true });
+  };
   socket.onmessage = ({ data }) => (typeof data === "string" ? show(JSON.parse(data)) : picture(data));
   socket.onclose = () => {
     show({ ...state, mode: "lost", badge: "CONNECTION LOST", mover: "", rate: "",
@@ -20,18 +26,30 @@ function connect() {
   };
 }
 
-function picture(blob) {
-  const url = URL.createObjectURL(blob);
-  image.onload = () => URL.revokeObjectURL(url);
-  image.src = url;
+const PICTURES = [image, $("strip"), $("other")];  // by the first byte: B-mode, M-mode, what it is compared with
+
+function picture(data) {
+  const target = PICTURES[new Uint8Array(data, 0, 1)[0]];
+  const url = URL.createObjectURL(new Blob([new Uint8Array(data, 1)], { type: "image/jpeg" }));
+  target.onload = () => URL.revokeObjectURL(url);
+  target.src = url;
+}
+
+function flag(name, value) {
+  if (value) body.dataset[name] = value;
+  else delete body.dataset[name];
 }
 
 function show(next) {
   const before = state;
   state = next;
   body.dataset.mode = state.mode;
-  if (state.tool) body.dataset.tool = state.tool;
-  else delete body.dataset.tool;
+  flag("tool", state.tool);
+  flag("m", state.m && state.m.length ? "on" : "");
+  flag("compare", state.compare);
+  flag("light", state.light ? "on" : "");
+  $("names").textContent = state.compare ? `${(state.patient || "").split(", ").pop()} | ${state.compare}` : "";
+  if (JSON.stringify(before.body) !== JSON.stringify(state.body)) showProbe(state.body);
   for (const [id, text] of [["badge", state.badge], ["patient", state.patient], ["mover", state.mover],
     ["rate", state.rate], ["note", state.note]]) if ($(id).textContent !== (text || "")) $(id).textContent = text || "";
   for (const id of ["contact", "organs"]) if (before[id] !== state[id]) $(id).innerHTML = state[id] || "";
@@ -43,11 +61,19 @@ function show(next) {
   $("time").textContent = state.frozen && cine.count ? `${cine.seconds.toFixed(1)} s` : "";
   for (const button of document.querySelectorAll("button[data-do]")) {
     const what = button.dataset.do;
-    const on = what === "freeze" ? state.frozen : what === "play" ? cine.playing : state.tool === button.dataset.name;
+    const on = { freeze: state.frozen, play: cine.playing, m: body.dataset.m, tool: state.tool === button.dataset.name }[what];
     if (what !== "wipe") button.setAttribute("aria-pressed", Boolean(on));
     if (what === "play") button.disabled = !state.frozen;
   }
-  if (JSON.stringify([before.marks, before.saved]) !== JSON.stringify([state.marks, state.saved])) draw(before);
+  const drawn = ({ marks: some, saved, m }) => JSON.stringify([some, saved, m]);
+  if (drawn(before) !== drawn(state)) draw(before);
+}
+
+function showProbe(at) {  // on the body mark: its place, and a dot at the image's left
+  $("body").style.display = at ? "" : "none";
+  if (!at) return;
+  const [u, v, angle] = at, turned = 180 + (angle * 180) / Math.PI;
+  $("probe").setAttribute("transform", `translate(${6 + 48 * u} ${16 + 64 * v}) rotate(${turned})`);
 }
 
 // -- callipers --------------------------------------------------------------------------------------------------
@@ -62,18 +88,20 @@ function shape(name, attributes, text) {
 function draw(before) {
   const width = stage.clientWidth, height = stage.clientHeight, shapes = [], lines = [];
   marks.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  const at = ([u, v]) => `${u * width},${v * height}`;
+  if (state.m && state.m.length) shapes.push(shape("polyline", { points: state.m.map(at).join(" "), class: "m" }));
   for (const mark of state.marks || []) {
-    const at = ([u, v]) => `${u * width},${v * height}`;
+    const words = mark.kind === "arrow" || mark.kind === "text";
     shapes.push(shape("polyline", { points: mark.line.map(at).join(" ") }));
-    for (const [u, v] of mark.ends) {
+    for (const [u, v] of mark.kind === "text" ? [] : mark.ends) {
       const x = u * width, y = v * height;
       shapes.push(shape("polyline", { points: `${x - 6},${y} ${x + 6},${y}` }),
         shape("polyline", { points: `${x},${y - 6} ${x},${y + 6}` }));
     }
     const [u, v] = mark.ends[mark.ends.length - 1];
     const turned = `translate(${u * width} ${v * height}) scale(${flip} ${upright})`;
-    shapes.push(shape("text", { x: 9, y: 16, transform: turned }, mark.kind === "arrow" ? mark.text : String(mark.number)));
-    if (mark.kind !== "arrow" && mark.text) lines.push(`${mark.number}  ${mark.text}`);
+    shapes.push(shape("text", { x: 9, y: 16, transform: turned }, words ? mark.text : String(mark.number)));
+    if (!words && mark.text) lines.push(`${mark.number}  ${mark.text}`);
   }
   marks.replaceChildren(...shapes);
   const results = lines.map((line) => Object.assign(document.createElement("span"), { textContent: line }));
@@ -96,20 +124,19 @@ screen.addEventListener("contextmenu", (event) => event.preventDefault());
 screen.addEventListener("pointerdown", (event) => {
   screen.setPointerCapture(event.pointerId);
   held = event.button === 2 || (!state.tool && zoom > 1) ? [event.clientX - shift[0], event.clientY - shift[1]] : "mark";
-  if (held === "mark" && state.tool) send({ do: "point", phase: "down", ...place(event) });
+  if (held === "mark" && (state.tool || body.dataset.m)) send({ do: "point", phase: "down", ...place(event) });
 });
 screen.addEventListener("pointermove", (event) => {
   if (Array.isArray(held)) {
     shift = [event.clientX - held[0], event.clientY - held[1]];
     turn();
-  } else if (state.tool && (held || state.follow)) send({ do: "point", phase: "move", ...place(event) });
+  } else if (state.tool ? held || state.follow : body.dataset.m && held) send({ do: "point", phase: "move", ...place(event) });
 });
 screen.addEventListener("pointerup", (event) => {
   if (held === "mark" && state.tool) {
     send({ do: "point", phase: "up", ...place(event) });
-    if (state.tool === "arrow") setTimeout(() => {
-      const text = window.prompt("Text at the arrow", "");
-      if (text) send({ do: "annotate", text: text.slice(0, 80) });
+    if (state.tool === "arrow" || state.tool === "text") setTimeout(() => {
+      send({ do: "annotate", text: (window.prompt("Text", "") || "").slice(0, 80) });
     }, 200);
   }
   held = null;
@@ -122,7 +149,40 @@ function turn() {
   stage.style.transform = `translate(${shift[0]}px, ${shift[1]}px) scale(${flip * zoom}, ${upright * zoom})`;
 }
 
+function copied(text) {  // the clipboard needs a secure page: localhost is one, another address is not
+  if (navigator.clipboard) navigator.clipboard.writeText(text);
+  else window.prompt("Link to this pose and these settings", text);
+}
+
+function said(words) {
+  const line = Object.assign(document.createElement("span"), { textContent: words });
+  $("results").append(line);
+  setTimeout(() => line.remove(), 3000);
+}
+
+let frames = [], number = 0;  // real ones, which stay in the browser
+
+function real(step) {
+  if (!step) frames = [];
+  number = frames.length ? (number + step + frames.length) % frames.length : 0;
+  flag("real", frames.length ? "on" : "");
+  const shown = $("real").querySelector("img"), before = shown.src;
+  if (frames.length) shown.src = URL.createObjectURL(frames[number]);
+  else shown.removeAttribute("src");
+  if (before.startsWith("blob:")) URL.revokeObjectURL(before);
+  $("real").querySelector("span").textContent = frames.length ? `${frames[number].name}, ${number + 1} of ${frames.length}` : "";
+  draw(state);
+}
+
 const own = {
+  real() { frames.length ? real(0) : $("files").click(); },
+  before() { if (frames.length) real(-1); },
+  after() { if (frames.length) real(1); },
+  link() { copied(`${location.origin}${location.pathname}#${state.link || ""}`); said("link copied"); },
+  light() {
+    localStorage.setItem("light", state.light ? "no" : "yes");
+    send({ do: "light", on: !state.light });
+  },
   full() { document.fullscreenElement ? document.exitFullscreen() : $("scanner").requestFullscreen(); },
   flip() { flip = -flip; turn(); draw(state); },
   turnOver() { upright = -upright; turn(); draw(state); },
@@ -156,6 +216,16 @@ for (const button of document.querySelectorAll("button[data-key]")) button.addEv
 scrub.addEventListener("pointerdown", () => { held = "scrub"; });
 scrub.addEventListener("pointerup", () => { held = null; scrub.blur(); });
 scrub.addEventListener("input", () => send({ do: "scrub", place: Number(scrub.value) }));
+$("curtain").addEventListener("input", (event) => stage.style.setProperty("--curtain", `${event.target.value}%`));
+$("files").addEventListener("change", (event) => {
+  frames = [...event.target.files].sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
+  event.target.value = "";
+  number = -1;
+  real(1);
+});
+for (const button of document.querySelectorAll("button[data-real]"))
+  button.addEventListener("click", () => real(Number(button.dataset.real)));
+for (const inside of [$("curtain"), $("real")]) inside.addEventListener("pointerdown", (event) => event.stopPropagation());
 $("save").addEventListener("change", (event) => {
   if (event.target.value) send({ do: "save", kind: event.target.value });
   event.target.value = "";

@@ -25,6 +25,8 @@ export const KEYS = [
   { key: "d", shown: "D", words: "measure a distance", does: { do: "tool", name: "distance" } },
   { key: "e", shown: "E", words: "measure an ellipse", does: { do: "tool", name: "ellipse" } },
   { key: "a", shown: "A", words: "arrow with text", does: { do: "tool", name: "arrow" } },
+  { key: "t", shown: "T", words: "write on the image", does: { do: "tool", name: "text" } },
+  { key: "m", shown: "M", words: "M-mode; drag its scan line", does: { do: "m" } },
   { key: "Backspace", shown: "Backspace", words: "take the last mark away", does: { do: "undo" } },
   { key: "Delete", shown: "Delete", words: "take all marks away", does: { do: "wipe" } },
   { key: "s", shown: "S", words: "save clip and measurements as DICOM", does: { do: "save", kind: "dicom" } },
@@ -34,6 +36,11 @@ export const KEYS = [
   { key: "u", shown: "U", words: "image upside down", does: "turnOver" },
   { key: "z", shown: "Z  Shift Z", words: "zoom in, out; drag with the right button to pan", does: "zoomIn" },
   { key: "Z", does: "zoomOut" },
+  { key: "r", shown: "R  [ ]", words: "real frames beside; one before, next", does: "real" },
+  { key: "[", does: "before" },
+  { key: "]", does: "after" },
+  { key: "k", shown: "K", words: "copy a link to this pose and these settings", does: "link" },
+  { key: "b", shown: "B", words: "light or dark", does: "light" },
   { key: "?", shown: "?", words: "this sheet", does: "help" },
 ];
 

@@ -49,18 +49,30 @@ def depth_layers(mask, count):  # type: ignore[no-untyped-def]
     """(I, J, K) uint8: how many voxels deep in the mask each lies, up to `count`; 255 deeper, 0 outside."""
     out = np.where(mask, np.uint8(255), np.uint8(0))
     ni, nj, nk = out.shape
-    for layer in range(1, count + 1):
+    front = [(0, 0, 0) for _ in range(0)]
+    for i in range(1, ni - 1):
+        for j in range(1, nj - 1):
+            for k in range(1, nk - 1):
+                if out[i, j, k] == 255 and (
+                    out[i - 1, j, k] == 0 or out[i + 1, j, k] == 0 or out[i, j - 1, k] == 0
+                    or out[i, j + 1, k] == 0 or out[i, j, k - 1] == 0 or out[i, j, k + 1] == 0
+                ):  # fmt: skip
+                    out[i, j, k] = 1
+                    front.append((i, j, k))
+    for layer in range(2, count + 1):
         reach = 1 if layer % 2 else 2  # of faces, then of faces and edges in turn: nearly round
-        for i in range(1, ni - 1):
-            for j in range(1, nj - 1):
-                for k in range(1, nk - 1):
-                    if out[i, j, k] != 255:
-                        continue
-                    for n in range(27):
-                        a, b, c = n // 9 - 1, n // 3 % 3 - 1, n % 3 - 1
-                        if abs(a) + abs(b) + abs(c) <= reach and out[i + a, j + b, k + c] == layer - 1:
-                            out[i, j, k] = layer
-                            break
+        inner = [(0, 0, 0) for _ in range(0)]
+        for i, j, k in front:
+            for n in range(27):
+                a, b, c = n // 9 - 1, n // 3 % 3 - 1, n % 3 - 1
+                x, y, z = i + a, j + b, k + c
+                if (
+                    abs(a) + abs(b) + abs(c) <= reach and out[x, y, z] == 255
+                    and 0 < x < ni - 1 and 0 < y < nj - 1 and 0 < z < nk - 1
+                ):  # fmt: skip
+                    out[x, y, z] = layer
+                    inner.append((x, y, z))
+        front = inner
     return out
 
 

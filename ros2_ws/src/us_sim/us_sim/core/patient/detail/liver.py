@@ -133,18 +133,20 @@ def _shifted_all(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _paint_trees(region: Region, veins: Tree, portal: Tree) -> None:
     liver = region.tissue == T.LIVER
     half_voxel = 0.5 * float(region.spacing.mean())
-    from_vein = tube_distance(liver.shape, region.ct_from_voxel, veins.segments(), MARGIN)
     start, end, first, last = portal.segments()
-    from_portal = tube_distance(liver.shape, region.ct_from_voxel, (start, end, first, last), MARGIN)
+    lumen = tube_distance(liver.shape, region.ct_from_voxel, (start, end, first, last), MARGIN) < 0
+    from_vein = tube_distance(liver.shape, region.ct_from_voxel, veins.segments(), MARGIN)
+    lumen |= from_vein < 0
     sheathed = start, end, SHEATH[0] + (1 + SHEATH[1]) * first, SHEATH[0] + (1 + SHEATH[1]) * last
     from_sheath = tube_distance(liver.shape, region.ct_from_voxel, sheathed, 1.0)
     # A sheath is uneven: bright in places, hardly there in others.
-    uneven = 0.9 + 0.4 * noise(liver.shape, region.ct_from_voxel, 10.0, 3)
-    wall = np.clip(0.5 - from_sheath / (2 * half_voxel), 0, 1) * np.clip(uneven, 0.25, 1.6)
+    wall = np.clip(0.5 - from_sheath / (2 * half_voxel), 0, 1)
+    wall *= np.clip(0.9 + 0.4 * noise(liver.shape, region.ct_from_voxel, 10.0, 3), 0.25, 1.6)
     region.add_echo(liver & (wall > 0.05) & (from_vein > 0.5), WALL[0] * wall)
+    del wall
     thin = np.clip(1 - np.abs(from_vein) / (2 * half_voxel), 0, 1)
     region.add_echo(liver & (thin > 0) & (from_sheath > 0), WALL[1] * thin)
-    lumen = liver & ((from_vein < 0) | (from_portal < 0))
+    lumen &= liver
     region.tissue[lumen] = T.VESSEL
     region.echo[lumen] = 0
 

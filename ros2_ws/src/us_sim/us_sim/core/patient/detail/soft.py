@@ -16,13 +16,13 @@ from us_sim.core.compute.kernels import serial
 from us_sim.core.patient.detail.region import Region
 from us_sim.core.patient.detail.tubes import noise_at, noise_tile, row
 from us_sim.core.patient.grid import ball
+from us_sim.core.patient.loops import spread
 from us_sim.core.tissue import TissueClass as T
 
 DIAPHRAGM = 2.5  # mm of muscle between lung and what lies under it
 SEPTA, LOBULES, PATCH = 16.0, 7.0, 10.0  # mm: wavelengths of the sheets in fat and pancreas, and of the fat's tone
 BRIGHT, DARK = (8.0, 7.0), (-3.0, -4.0)  # half dB of a sheet and between two, in fat and pancreas
 STEEP = (70.0, 40.0)  # half dB by which a sheet falls off for a standard deviation of the noise
-_LIVER, _SPLEEN, _LUNG, _MUSCLE = int(T.LIVER), int(T.SPLEEN), int(T.LUNG), int(T.MUSCLE)
 _FAT, _PANCREAS = int(T.FAT), int(T.PANCREAS)
 
 
@@ -33,7 +33,10 @@ def paint_fat_and_pancreas(whole: Region, seed: int) -> None:
 
 def paint_diaphragm(whole: Region) -> None:
     """Put muscle where liver or spleen touches lung, in place."""
-    _part(whole.tissue, ball(whole.ct_from_voxel, DIAPHRAGM))
+    near = np.zeros(whole.tissue.shape, dtype=bool)
+    spread(whole.tissue == T.LUNG, ball(whole.ct_from_voxel, DIAPHRAGM), near)
+    for tissue, mask in zip(whole.tissue, near, strict=True):
+        tissue[mask & np.isin(tissue, (T.LIVER, T.SPLEEN))] = T.MUSCLE
 
 
 @serial
@@ -50,19 +53,3 @@ def _paint(tissue, echo, tile, m):  # type: ignore[no-untyped-def]
                 sheet = BRIGHT[n] - STEEP[n] * abs(noise_at(tile, x / cell, y / cell, z / cell))
                 tone = 2 * noise_at(tile, 2 * x / PATCH + 31, 2 * y / PATCH, 2 * z / PATCH)
                 echo[i, j, k] = round(max(sheet, DARK[n]) + tone)
-
-
-@serial
-def _part(tissue, offsets):  # type: ignore[no-untyped-def]
-    """Turn liver and spleen into muscle where lung lies at one of the offsets, (N, 3) voxels."""
-    ni, nj, nk = tissue.shape
-    for i in range(ni):
-        for j in range(nj):
-            for k in range(nk):
-                if tissue[i, j, k] != _LIVER and tissue[i, j, k] != _SPLEEN:
-                    continue
-                for n in range(len(offsets)):
-                    a, b, c = i + offsets[n, 0], j + offsets[n, 1], k + offsets[n, 2]
-                    if 0 <= a < ni and 0 <= b < nj and 0 <= c < nk and tissue[a, b, c] == _LUNG:
-                        tissue[i, j, k] = _MUSCLE
-                        break

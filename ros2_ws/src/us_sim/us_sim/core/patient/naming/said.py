@@ -77,13 +77,16 @@ def structure_in(path: Path) -> str:
 
 def tables_beside(path: Path) -> Iterator[Table]:
     """Yield the tables beside a label file or in the folder above it; what cannot be read as one is none."""
-    folder = path.absolute().parent
-    root = stem(path)
-    for place in (folder, folder.parent, folder.parent / "configs"):
-        for name, read in (("dataset.json", _json_names), ("metadata.json", _json_names), ("labels.csv", _csv_names)):
-            yield from _table(place / name, read)
-    for name in (f"{root}.tsv", f"{root}.csv", f"{root}.json", "dseg.tsv"):
-        yield from _table(folder / name, _json_names if name.endswith("json") else _csv_names)
+    for place in places_beside(path):
+        yield from _table(place, _json_names if place.suffix == ".json" else _csv_names)
+
+
+def places_beside(path: Path) -> list[Path]:
+    """Return where tables of a label file are looked for, whether there are any or not."""
+    folder, root = path.absolute().parent, stem(path)
+    names = ("dataset.json", "metadata.json", "labels.csv")
+    around = [place / name for place in (folder, folder.parent, folder.parent / "configs") for name in names]
+    return around + [folder / name for name in (f"{root}.tsv", f"{root}.csv", f"{root}.json", "dseg.tsv")]
 
 
 def _table(path: Path, read: Any) -> Iterator[Table]:

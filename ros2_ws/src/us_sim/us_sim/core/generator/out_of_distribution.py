@@ -6,7 +6,7 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the License for the
 # specific language governing permissions and limitations under the License.
 
-"""How unlike its training a slice is that a generator is fed: a distance in the bottleneck of its network.
+"""Whether a slice that a generator is fed is unlike its training: a distance in the bottleneck of its network.
 
 The network's encoder reads the input at a quarter of its resolution, which tells anatomy and takes a thirtieth of the
 work of a frame. Mean and standard deviation of its deepest features over the slice are compared with those of the
@@ -30,8 +30,8 @@ USUAL = 0.99  # share of slices of other patients, unlike those learned from, th
 
 
 @dataclass(frozen=True, eq=False)
-class Familiar:
-    """What is usual in a generator's training.
+class TrainingStatistics:
+    """Statistics of the bottleneck over the slices that a generator was trained on.
 
     Attributes:
         mean, spread: (F,) of the features.
@@ -42,7 +42,7 @@ class Familiar:
     spread: Tensor
     limit: float
 
-    def strangeness(self, network: UNet, read: Tensor) -> Tensor:
+    def ood_score(self, network: UNet, read: Tensor) -> Tensor:
         """Return the distance over the limit, (B,): above 1 a slice is unlike training.
 
         Args:
@@ -50,6 +50,10 @@ class Familiar:
             read: (B, C, H, W), what it is fed.
         """
         return self._distance(features(network, read)) / self.limit
+
+    def to(self, device: torch.device) -> TrainingStatistics:
+        """Return the same on a device."""
+        return TrainingStatistics(self.mean.to(device), self.spread.to(device), self.limit)
 
     def _distance(self, found: Tensor) -> Tensor:
         return ((found - self.mean) / self.spread).square().mean(dim=1).sqrt()
@@ -67,17 +71,17 @@ def features(network: UNet, read: Tensor) -> Tensor:
     for level, block in enumerate(network.down):
         x = block(x if level == 0 else torch.nn.functional.max_pool2d(x, 2))
     flat = x.flatten(2).float()
-    return torch.cat([flat.mean(dim=2), flat.std(dim=2, correction=0)], dim=1).cpu()
+    return torch.cat([flat.mean(dim=2), flat.std(dim=2, correction=0)], dim=1)
 
 
-def learned(training: Tensor, held_out: Tensor) -> Familiar:
+def learned(training: Tensor, held_out: Tensor) -> TrainingStatistics:
     """Return what is usual, from the features of slices: (N, F) of training, (M, F) of patients held out."""
     spread = training.std(dim=0)
-    found = Familiar(training.mean(dim=0), spread.clamp(min=FLOOR * float(spread.mean())), 1.0)
-    return Familiar(found.mean, found.spread, float(found._distance(held_out).quantile(USUAL)))
+    found = TrainingStatistics(training.mean(dim=0), spread.clamp(min=FLOOR * float(spread.mean())), 1.0)
+    return TrainingStatistics(found.mean, found.spread, float(found._distance(held_out).quantile(USUAL)))
 
 
-def from_card(kept: dict[str, Any]) -> Familiar | None:
+def from_card(kept: dict[str, Any]) -> TrainingStatistics | None:
     """Read what `to_card` gave; None for a card that keeps nothing.
 
     Raises:
@@ -89,11 +93,13 @@ def from_card(kept: dict[str, Any]) -> Familiar | None:
         mean, spread = (torch.tensor(kept[name], dtype=torch.float32) for name in ("mean", "spread"))
         limit = float(kept["limit"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ArtifactError(f"card: familiar lacks mean, spread, limit as numbers ({error}); export again") from error
+        raise ArtifactError(
+            f"card: training_statistics lacks mean, spread, limit as numbers ({error}); export again"
+        ) from error
     good = mean.ndim == 1 and mean.shape == spread.shape and bool(mean.isfinite().all() and spread.isfinite().all())
     if not (good and len(mean) > 0 and float(spread.min()) > 0 and 0 < limit < float("inf")):
         raise ArtifactError(
-            f"card: familiar has means {tuple(mean.shape)}, spreads {tuple(spread.shape)} and limit {limit}; expected "
-            "as many finite means as positive spreads, and a positive limit"
+            f"card: training_statistics has means {tuple(mean.shape)}, spreads {tuple(spread.shape)}, limit {limit}; "
+            "expected as many finite means as positive spreads, and a positive limit"
         )
-    return Familiar(mean, spread, limit)
+    return TrainingStatistics(mean, spread, limit)

@@ -16,7 +16,7 @@ from us_sim.core.errors import ArtifactError
 from us_sim.core.generator.artifact import Generator, build
 from us_sim.core.generator.backend import TorchBackend
 from us_sim.core.generator.card import Card
-from us_sim.core.generator.familiarity import COARSE, Familiar, features, from_card, learned
+from us_sim.core.generator.out_of_distribution import COARSE, TrainingStatistics, features, from_card, learned
 from us_sim.core.generator.renderer import LearnedRenderer
 from us_sim.core.generator.unet import UNet
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
@@ -48,24 +48,24 @@ def test_features_are_mean_and_deviation_of_the_averaged_input() -> None:
 
 def test_the_distance_counts_in_spreads_over_the_limit() -> None:
     """Means 1 and 0, spreads 0.5 and 1: a slice of constant 2 lies 2 and 0 spreads off: √2 over a limit of 0.5."""
-    familiar = Familiar(torch.tensor([1.0, 0.0]), torch.tensor([0.5, 1.0]), 0.5)
-    found = familiar.strangeness(Passing(), torch.full((1, 1, 2 * COARSE, COARSE), 2.0))
+    statistics = TrainingStatistics(torch.tensor([1.0, 0.0]), torch.tensor([0.5, 1.0]), 0.5)
+    found = statistics.ood_score(Passing(), torch.full((1, 1, 2 * COARSE, COARSE), 2.0))
     assert float(found) == pytest.approx(2 * np.sqrt(2))
 
 
 def test_nearly_all_held_out_slices_lie_within_the_limit() -> None:
     generator = torch.Generator().manual_seed(0)
     training, held_out = (torch.randn(500, 6, generator=generator) for _ in range(2))
-    familiar = learned(training, held_out)
-    torch.testing.assert_close(familiar.mean, training.mean(dim=0))
-    distance = ((held_out - familiar.mean) / familiar.spread).square().mean(dim=1).sqrt()
-    assert (distance > familiar.limit).float().mean() == pytest.approx(0.01, abs=0.003)
+    statistics = learned(training, held_out)
+    torch.testing.assert_close(statistics.mean, training.mean(dim=0))
+    distance = ((held_out - statistics.mean) / statistics.spread).square().mean(dim=1).sqrt()
+    assert (distance > statistics.limit).float().mean() == pytest.approx(0.01, abs=0.003)
 
 
 def test_the_card_keeps_what_is_usual() -> None:
-    familiar = from_card(Card.from_json(replace(CARD, familiar=KEPT).to_json()).familiar)
-    assert familiar is not None
-    assert familiar.to_card() == KEPT
+    statistics = from_card(Card.from_json(replace(CARD, training_statistics=KEPT).to_json()).training_statistics)
+    assert statistics is not None
+    assert statistics.to_card() == KEPT
     assert from_card({}) is None
 
 
@@ -85,8 +85,8 @@ def test_a_damaged_card_is_refused(change: dict[str, Any], message: str) -> None
         from_card({**KEPT, **change})
 
 
-def renderer(network: UNet, familiar: dict[str, Any]) -> LearnedRenderer:
-    card = replace(CARD, familiar=familiar)
+def renderer(network: UNet, statistics: dict[str, Any]) -> LearnedRenderer:
+    card = replace(CARD, training_statistics=statistics)
     return LearnedRenderer(Generator(network, card, "small", "", TorchBackend(network)), card.probe, ImageSettings(), 0)
 
 
@@ -112,10 +112,10 @@ def test_an_implant_and_a_place_outside_are_strange_and_another_view_is_not() ->
 
     usual, others = read(patient, views(-9, 6)), read(patient, views(-8, 6))
     telling = renderer(network, learned(features(network, usual), features(network, others)).to_card())
-    assert plain.strangeness(usual) is None
+    assert plain.ood_score(usual) is None
 
     def told(seen: Tensor) -> Tensor:
-        found = telling.strangeness(seen)
+        found = telling.ood_score(seen)
         assert found is not None
         return found
 

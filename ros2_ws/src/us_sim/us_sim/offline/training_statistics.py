@@ -6,9 +6,10 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the License for the
 # specific language governing permissions and limitations under the License.
 
-"""Learn what is usual for a generator and keep it in its card: python -m us_sim.offline.familiarity FILE
+"""Learn what is usual for a generator and keep it in its card: python -m us_sim.offline.training_statistics FILE
 
-Slices of phantoms like those of its training, and of others that are held out, are seen along every motion.
+Slices of phantoms like those of its training, and of others that are held out, are seen along every motion; of a CT
+that it was trained on, every other slice is held out.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from torch import Tensor
 from us_sim.core.command import as_command
 from us_sim.core.config import ImageSettings
 from us_sim.core.generator.artifact import Generator, load_generator, save_generator
-from us_sim.core.generator.familiarity import features, learned
+from us_sim.core.generator.out_of_distribution import features, learned
 from us_sim.core.generator.renderer import LearnedRenderer
-from us_sim.core.patient.patient import Patient, builtin_patient
+from us_sim.core.patient.patient import Patient, builtin_patient, load_patient
 from us_sim.core.robot.motion import MOTIONS, motion
 from us_sim.core.sampling.reslice import elevation_beam
 from us_sim.core.sampling.sampler import CpuSampler
@@ -44,21 +45,29 @@ def seen(generator: Generator, patients: Iterable[tuple[int, Patient]]) -> Tenso
         sampler = CpuSampler(patient, seed)
         for name in MOTIONS:
             for pose in motion(name, patient, VIEWS):
-                found.append(features(generator.network, renderer.read(sampler, pose[None], beam)))
+                found.append(features(generator.network, renderer.read(sampler, pose[None], beam)).cpu())
     return torch.cat(found)
 
 
-@as_command("us_sim.offline.familiarity")
+@as_command("us_sim.offline.training_statistics")
 def main(argv: list[str] | None = None) -> int:
     """Look at the phantoms, and write the file again with what was found."""
-    parser = argparse.ArgumentParser(prog="us_sim.offline.familiarity", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="us_sim.offline.training_statistics", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("generator", type=Path, help="artifact, .safetensors; it is written anew")
-    file = parser.parse_args(argv).generator
-    generator = load_generator(file)
-    training, others = (seen(generator, ((s, builtin_patient(s)) for s in seeds)) for seeds in (TRAINING, HELD_OUT))
-    familiar = learned(training, others)
-    save_generator(file, generator.network, replace(generator.card, familiar=familiar.to_card()))
-    print(f"{file}: {len(training)} slices, {len(others)} held out, limit {familiar.limit:.2f} spreads")
+    parser.add_argument("--patient", nargs=2, metavar=("CT", "LABELS"), help="a CT that it was trained on as well")
+    given = parser.parse_args(argv)
+    file, generator = given.generator, load_generator(given.generator)
+    training, others = (
+        seen(generator, ((s, builtin_patient(s, keep=False)) for s in seeds)) for seeds in (TRAINING, HELD_OUT)
+    )
+    if given.patient:
+        real = seen(generator, [(0, load_patient(*given.patient))])
+        training, others = torch.cat([training, real[::2]]), torch.cat([others, real[1::2]])
+    statistics = learned(training, others)
+    save_generator(file, generator.network, replace(generator.card, training_statistics=statistics.to_card()))
+    print(f"{file}: {len(training)} slices, {len(others)} held out, limit {statistics.limit:.2f} spreads")
     return 0
 
 
