@@ -1,6 +1,6 @@
 """Train PPO to bring the kidney into the image, and compare it with the visual servo and with chance.
 
-python examples/learning/train_reach.py --steps 20000 --out reach
+python examples/learning/train_reach.py --steps 6144 --out reach
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from stable_baselines3.common.monitor import Monitor
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=20000)
+    parser.add_argument("--steps", type=int, default=6144)
     parser.add_argument("--patients", nargs="*", default=(0,), help="folders of save_patient (the phantom of seed 0)")
     parser.add_argument("--out", type=Path, default=Path("reach"))
     options = parser.parse_args()

@@ -43,6 +43,15 @@ def test_every_library_gives_the_same_slice(library: str, monkeypatch: pytest.Mo
 # -- generators ------------------------------------------------------------------------------------------
 
 
+def test_a_batch_is_compared_with_single_calls() -> None:
+    poses = np.stack([on_the_box(x) for x in (0.0, 5.0, 10.0)])
+    simulator = Simulator(box_patient(), PROBE, device="cpu")
+    rows = suite.batch.compared("labels", simulator, suite.batch.LABELS, poses, 3)
+    alone, together = rows["single call, labels"], rows["batch of 3, labels"]
+    assert together["over_single"] == pytest.approx(alone["median"] / together["median"])
+    assert alone["median"] <= alone["p95"]
+
+
 def test_random_weights_are_the_same_each_time_and_draw_something() -> None:
     one, other = generators.random_generator(CARD), generators.random_generator(CARD)
     assert one.sha256 == other.sha256
@@ -134,6 +143,7 @@ def test_figures_go_to_the_table_json_and_markdown(
     monkeypatch.setattr(suite, "slices", lambda repeats: planes)
     monkeypatch.setattr(suite, "frames", lambda repeats: {})
     monkeypatch.setattr(generators, "rows", lambda repeats: backends)
+    monkeypatch.setattr(suite.batch, "rows", lambda repeats: {})
     trips = {"round trip, x: image": {"median": 20.0, "p95": 25.0, "rate": 29.6}}
     monkeypatch.setattr(suite, "round_trips", lambda seconds: trips)
     json_file, markdown = tmp_path / "suite.json", tmp_path / "suite.md"

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +147,51 @@ def test_a_missing_library_is_named(
     monkeypatch.setitem(FORMATS, "hdf5", ("gone", "write"))
     assert main([str(dataset), "--to", "hdf5", "--out", str(dataset.parent / "out")]) == 2
     assert "us_sim[export]" in capsys.readouterr().err
+
+
+READ_BACK = """
+import sys
+from lerobot.datasets.lerobot_dataset import LeRobotDataset
+import numpy as np
+made = LeRobotDataset("us_sim/dataset", root=sys.argv[1], video_backend="pyav")
+rows = [made[n] for n in range(len(made))]
+np.savez(sys.argv[2], fps=made.fps, episodes=made.num_episodes, state=[row["observation.state"] for row in rows],
+         action=[row["action"] for row in rows], labels=[row["observation.images.labels"] for row in rows],
+         image=[row["observation.images.bmode"] for row in rows])
+"""
+
+
+def test_lerobot(dataset: Path, tmp_path: Path) -> None:
+    python = os.environ.get("US_SIM_LEROBOT_PYTHON", "")
+    if not python:
+        pytest.skip("LeRobot has an environment of its own: name its Python in US_SIM_LEROBOT_PYTHON")
+    for file in dataset.glob("*.npz"):  # as large as a video must be
+        with np.load(file) as shard:
+            arrays = {name: shard[name] for name in shard.files}
+        np.savez(file, **{n: a.repeat(4, 1).repeat(4, 2) if a.ndim == 3 and a.dtype == np.uint8 else a
+                          for n, a in arrays.items()})  # fmt: skip
+    out, back = tmp_path / "lerobot", tmp_path / "back.npz"
+    assert main([str(dataset), "--to", "lerobot", "--out", str(out), "--python", python]) == 0
+    subprocess.run([python, "-E", "-c", READ_BACK, str(out), str(back)], check=True)
+    with np.load(back) as rows:
+        assert (int(rows["fps"]), int(rows["episodes"])) == (10, 1)
+        np.testing.assert_allclose(rows["state"][:, 0], np.arange(COUNT))  # x, m
+        np.testing.assert_allclose(rows["state"][:, 9], -np.arange(COUNT))  # force along z, N
+        np.testing.assert_allclose(rows["action"][:, 0], [1, 2, 3, 4, 4])
+        np.testing.assert_array_equal(np.rint(255 * rows["labels"][:, 0, ::4, ::4]), LABELS)
+        assert rows["image"].shape == (COUNT, 3, 80, 96)
+    assert "phantom 0" in (out / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("python", "said"), [("/none", "/none cannot be run"), (sys.executable, "LeRobot failed: ModuleNotFoundError")]
+)
+def test_without_lerobot(python: str, said: str, dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if python == sys.executable and importlib.util.find_spec("lerobot"):
+        pytest.skip("LeRobot is here")
+    out = dataset.parent / "out"
+    assert main([str(dataset), "--to", "lerobot", "--out", str(out), "--python", python]) == 2
+    assert said in capsys.readouterr().err
+    out.mkdir()
+    assert main([str(dataset), "--to", "lerobot", "--out", str(out), "--python", python]) == 2
+    assert "exists; LeRobot writes to a new folder" in capsys.readouterr().err

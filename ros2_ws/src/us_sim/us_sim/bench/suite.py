@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.ndimage import map_coordinates
 
-from us_sim.bench import generators
+from us_sim.bench import batch, generators
 from us_sim.bench.timing import Row, in_turns, machine, milliseconds
 from us_sim.core.command import as_command
 from us_sim.core.files import atomic_write
@@ -227,7 +227,7 @@ def main(argv: list[str] | None = None) -> int:
     count = arguments.repeats // 3 if arguments.quick else arguments.repeats
     figures = {**slices(count), **frames(count)}
     if not arguments.quick:
-        figures |= {**generators.rows(count), **round_trips(arguments.seconds)}
+        figures |= {**batch.rows(count), **generators.rows(count), **round_trips(arguments.seconds)}
     report = {"machine": machine(), "ms": figures}
     about, lines = described(report["machine"]), cells(figures)
     table = Table(*COLUMNS)

@@ -49,6 +49,11 @@ def serial(function: Function) -> Function:
     return compiled
 
 
+def serve(tensor: torch.Tensor) -> bool:
+    """Whether compiled loops serve a tensor: they compute in float32 on the CPU, and no gradient goes through them."""
+    return tensor.device.type == "cpu" and tensor.dtype == torch.float32 and not tensor.requires_grad
+
+
 @functools.cache
 def _start() -> None:
     """Start numba's threads, once, when the first loop runs: a process may fork before.

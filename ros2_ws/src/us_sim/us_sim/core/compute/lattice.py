@@ -65,9 +65,9 @@ class Lattice:
 
 
 def mapped_by(matrices: Tensor, points: Tensor) -> Tensor:
-    """Return (B or 1, N, 3) float32 points through (B, 4, 4) float64 matrices, (B, N, 3); FAR at most."""
-    shift = matrices[:, None, :3, 3].nan_to_num(nan=FAR).clamp(-FAR, FAR).float()
-    turn = matrices[:, :3, :3].mT.float()
+    """Return (B or 1, N, 3) points through (B, 4, 4) float64 matrices, (B, N, 3) of the points' type; FAR at most."""
+    shift = matrices[:, None, :3, 3].nan_to_num(nan=FAR).clamp(-FAR, FAR).to(points.dtype)
+    turn = matrices[:, :3, :3].mT.to(points.dtype)
     return torch.baddbmm(shift, points.expand(len(matrices), -1, -1), turn)
 
 

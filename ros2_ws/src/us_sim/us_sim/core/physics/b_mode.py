@@ -57,7 +57,7 @@ def received(anatomy: Anatomy, coupling: Tensor, form: Formation) -> Tensor:
     coherent = mirror + fascia(anatomy)
     coherent = energy * coherent + behind.mirror * coherent.gather(-1, behind.source)
     coherent = ring_down(coherent + ghosts(coherent, form), form)
-    grain = 10 ** (form.scanner.speckle_level / 20) + rough / power(scatter).sqrt().clamp(min=FAINT)
+    grain = 10 ** (form.scanner.speckle_level / 20) + rough / power(scatter).clamp(min=FAINT**2).sqrt()
     echoes = scatter * grain[..., None]
     image = echoes.gather(-2, behind.source[..., None].expand_as(echoes))
     echoes = echoes * energy[..., None] + image * behind.mirror[..., None]
@@ -82,10 +82,10 @@ def power(signal: Tensor) -> Tensor:
 
 def beside(echoes: Tensor, form: Formation) -> Tensor:
     """Add the power that side lobes and the thickness of the slice bring from around, as speckle of the place."""
-    own = power(echoes).sqrt()
+    own = power(echoes).clamp(min=1e-24).sqrt()  # a root has no slope at 0
     around = blur_laterally(smeared(own, form)[..., None], form.side_lobes)[..., 0]
     around = around * 10 ** (form.scanner.side_lobe_level / 20)
-    return echoes * torch.sqrt(1 + (around / own.clamp(min=1e-12)).square())[..., None]
+    return echoes * torch.sqrt(1 + (around / own).square())[..., None]
 
 
 def smeared(level: Tensor, form: Formation) -> Tensor:
@@ -116,9 +116,17 @@ def looked_round(impedance: Tensor, form: Formation) -> Tensor:
     return torch.where(solid & (beyond > 0), beyond / FILLED, 1.0).clamp(max=1)
 
 
-def log_compress(envelope: Tensor, form: Formation) -> Tensor:
-    """Amplitude to grey: TGC and gain in dB, then the dynamic range from black (0) to white (255)."""
+def log_compress(
+    envelope: Tensor, form: Formation, gain: Tensor | float | None = None, dynamic_range: Tensor | float | None = None
+) -> Tensor:
+    """Amplitude to grey: TGC and gain in dB, then the dynamic range from black (0) to white (255).
+
+    `gain` and `dynamic_range` stand in for those of the settings.
+    """
     settings, scanner = form.settings, form.scanner
-    level = torch.log(envelope.clamp(min=1e-9)) / NEPER + form.tgc + settings.gain + scanner.sensitivity
-    shown = (1 + level / settings.dynamic_range).clamp(0, 1) ** scanner.gamma
+    gain = settings.gain if gain is None else gain
+    level = torch.log(envelope.clamp(min=1e-9)) / NEPER + form.tgc + gain + scanner.sensitivity
+    shown = (1 + level / (settings.dynamic_range if dynamic_range is None else dynamic_range)).clamp(
+        0, 1
+    ) ** scanner.gamma
     return scanner.black + (255 - scanner.black) * shown

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from us_sim.core.compute.kernels import kernel
+from us_sim.core.compute.kernels import kernel, serve
 from us_sim.core.sampling.anatomy import Anatomy
 from us_sim.core.tissue import TissueClass
 
@@ -30,7 +30,7 @@ FAT, MUSCLE = int(TissueClass.FAT), int(TissueClass.MUSCLE)
 
 def fascia(anatomy: Anatomy) -> Tensor:
     """Connective tissue of the body wall, (B, L, S) amplitude met squarely: uneven sheets that follow the skin."""
-    if anatomy.warp.device.type != "cpu":
+    if not serve(anatomy.warp):
         return fascia_by_tensors(anatomy)
     sheets = torch.empty(anatomy.warp.shape)
     maps = anatomy.layering, anatomy.skin_distance, anatomy.warp, anatomy.strand, anatomy.tissue

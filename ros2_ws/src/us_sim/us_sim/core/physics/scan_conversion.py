@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from us_sim.core.compute.kernels import kernel
+from us_sim.core.compute.kernels import kernel, serve
 from us_sim.core.geometry.probe import ProbeGeometry
 
 
@@ -30,7 +30,7 @@ def conversion_grid(probe: ProbeGeometry, device: torch.device) -> tuple[Tensor,
 
 def scan_convert(polar: Tensor, grid: Tensor, mask: Tensor) -> Tensor:
     """Interpolate (B, L, S) bilinearly at the frame's pixels; (B, H, W), exactly 0 outside the fan."""
-    if polar.device.type != "cpu":
+    if not serve(polar):
         return scan_convert_by_tensors(polar, grid, mask)
     assert grid.shape[1:3] == mask.shape, f"grid of {tuple(grid.shape)} for a frame of {tuple(mask.shape)}"
     frame = torch.empty(len(polar), *mask.shape)

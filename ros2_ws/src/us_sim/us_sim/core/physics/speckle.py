@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from us_sim.core.compute.kernels import kernel
+from us_sim.core.compute.kernels import kernel, serve
 from us_sim.core.physics.body_wall import fascia, fascia_by_tensors
 from us_sim.core.physics.imaging import Formation
 from us_sim.core.sampling.anatomy import Anatomy
@@ -50,7 +50,7 @@ def texture(anatomy: Anatomy, form: Formation) -> Tensor:
 
 def blur_laterally(signal: Tensor, psf: Tensor) -> Tensor:
     """Convolve (B, L, S, C) across the scan lines with each depth zone's point spread (ZONES, L, L)."""
-    if signal.device.type != "cpu":
+    if not serve(signal):
         return blur_by_tensors(signal, psf)
     assert psf.shape[1:] == (signal.shape[1],) * 2, f"{signal.shape[1]} lines, point spread of {tuple(psf.shape)}"
     blurred = torch.empty(signal.shape)

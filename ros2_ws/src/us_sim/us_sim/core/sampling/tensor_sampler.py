@@ -14,6 +14,7 @@ changes is on the device beforehand.
 
 from __future__ import annotations
 
+from copy import copy
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,17 @@ class TensorSampler:
         self._channel = torch.arange(4, device=device)[:, None]
         systems = inverse(volume.ct_from_voxel), inverse(skin.ct_from_grid), tile_from_ct()
         self._voxel_from_ct, self._grid_from_ct, self._tile_from_ct = (torch.tensor(m).to(device) for m in systems)
+
+    @property
+    def table(self) -> Tensor:
+        """(classes, columns) of `property_table`, on the device."""
+        return self._table
+
+    def with_table(self, table: Tensor) -> TensorSampler:
+        """Return the same sampler of tissue with other acoustic properties; they may require a gradient."""
+        other = copy(self)
+        other._table = table
+        return other
 
     def slice(self, points: Tensor, ct_from_probe: Poses, beam: Beam) -> tuple[Tensor, Tensor]:
         ct_from_probe = self._here(ct_from_probe)

@@ -25,6 +25,7 @@ FORMATS = {  # module and function; a library is imported where it is needed
     "webdataset": ("tar_shards", "write_webdataset"),
     "parquet": ("hugging_face", "write_parquet"),
     "nnunet": ("nnunet_raw", "write_nnunet"),
+    "lerobot": ("lerobot_dataset", "write_lerobot"),
 }
 
 
@@ -35,11 +36,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("source", type=Path, help="folder of us_sim_render --batch, or of a recorded sweep")
     parser.add_argument("--to", choices=FORMATS, required=True, help="format")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    parser.add_argument("--python", default=sys.executable, help="with --to lerobot: the Python that has LeRobot")
     options = parser.parse_args(argv)
+    extra = [options.python] if options.to == "lerobot" else []
     module, function = FORMATS[options.to]
     try:
         source = open_source(options.source)
-        count = getattr(import_module(f"us_sim.offline.export.{module}"), function)(source, options.out)
+        count = getattr(import_module(f"us_sim.offline.export.{module}"), function)(source, options.out, *extra)
         write_card(source, count, options.out / "README.md")
     except ModuleNotFoundError as error:
         print(f"us_sim_export: Python finds no module {error.name!r}; install us_sim[export]", file=sys.stderr)

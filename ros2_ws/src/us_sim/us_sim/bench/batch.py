@@ -1,0 +1,131 @@
+# Copyright 2026 The us_sim authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License"); you may not use this file except in compliance with
+# the License. You may obtain a copy of the License at http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the License for the
+# specific language governing permissions and limitations under the License.
+
+"""What a batch of poses gains over single calls, and how many steps a second many environments make.
+
+python -m us_sim.bench.batch
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from us_sim.bench.timing import Row, in_turns
+from us_sim.core.assembly import open_generator
+from us_sim.core.contact.mechanics import MechanicsSettings
+from us_sim.core.geometry.probe import preset
+from us_sim.core.geometry.transforms import Matrix
+from us_sim.core.patient.patient import Patient, builtin_patient
+from us_sim.core.robot.motion import motion
+from us_sim.core.simulator import Simulator
+
+POSES = 64
+LABELS: dict[str, Any] = {"image": False, "ct_slice": False}
+IMAGE: dict[str, Any] = {"ct_slice": False, "labels": False}
+
+
+def simulators(patient: Patient) -> Iterator[tuple[str, Simulator, dict[str, Any]]]:
+    """Name, simulator and outputs of each row; the patient is deformed under the probe."""
+    from us_sim.gym.config import EpisodeConfig  # of an extra
+
+    mechanics = MechanicsSettings()
+    for size in (64, 256):
+        probe = EpisodeConfig(size=size).geometry
+        yield f"labels {size}x{size}", Simulator(patient, probe, mechanics=mechanics), LABELS
+    for size in (64, 128):
+        probe = EpisodeConfig(size=size).geometry
+        yield f"physics {size}x{size}", Simulator(patient, probe, mechanics=mechanics), IMAGE
+    lite = open_generator("abdomen_lite")
+    probe = preset("c5_2")
+    yield "lite", Simulator(patient, probe, renderer="generator", generator=lite, mechanics=mechanics), IMAGE
+
+
+def rows(repeats: int) -> dict[str, Row]:
+    """Time a batch of POSES against as many single calls, in turns, ms a frame; `over_single` is what it gains.
+
+    Nothing where Gymnasium is missing.
+    """
+    patient = builtin_patient(0)
+    poses = np.stack(list(motion("liver_sweep", patient, POSES)))
+    made: dict[str, Row] = {}
+    try:
+        cases = list(simulators(patient))
+    except ImportError as error:
+        Console(stderr=True).print(f"batches left out: {error}")
+        return made
+    for name, simulator, outputs in cases:
+        made |= compared(name, simulator, outputs, poses, max(3, repeats // 12))
+    return made
+
+
+def compared(name: str, simulator: Simulator, outputs: dict[str, Any], poses: Matrix, repeats: int) -> dict[str, Row]:
+    """The two rows of one simulator; contact is part of both."""
+
+    def single(_: int) -> None:
+        for pose in poses:
+            simulator.render(pose, **outputs)
+
+    def batch(_: int) -> None:
+        simulator.render_batch(poses, **outputs)
+
+    alone, together = (
+        {what: value / len(poses) for what, value in row.items()} for row in in_turns([single, batch], range(repeats))
+    )
+    together["over_single"] = alone["median"] / together["median"]
+    return {f"single call, {name}": alone, f"batch of {len(poses)}, {name}": together}
+
+
+def steps(
+    repeats: int, counts: tuple[int, ...] = (1, 8, 64, 256), sizes: tuple[int, ...] = (64, 256)
+) -> dict[str, Row]:
+    """Time a step of `UsSimVectorEnv`, ms an environment, by number of environments, observation and renderer."""
+    from us_sim.gym.vector import UsSimVectorEnv
+
+    made = {}
+    kinds: dict[str, dict[str, Any]] = {"labels": {"views": ("labels",)}, "physics": {"views": ("image",)}}
+    kinds["lite"] = {"views": ("image",), "renderer": "generator", "probe": "c5_2", "depth": 180.0}
+    for name, options in kinds.items():
+        for size in sizes if name != "lite" else sizes[-1:]:
+            for count in counts:
+                envs = UsSimVectorEnv("UsSim/Reach-v0", count, size=size, **options)
+                envs.reset(seed=0)
+                made[f"{count} environments, {name} {size}x{size}"] = _step(envs, repeats)
+    return made
+
+
+def _step(envs: Any, repeats: int) -> Row:
+    envs.action_space.seed(0)
+    work: Callable[[Any], object] = partial(envs.step)
+    row = in_turns([work], [envs.action_space.sample() for _ in range(repeats)])[0]
+    return {what: value / envs.num_envs for what, value in row.items()}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure and print both tables."""
+    parser = argparse.ArgumentParser(prog="us_sim.bench.batch", description=__doc__)
+    parser.add_argument("--repeats", type=int, default=36, help="as of make bench (36)")
+    parser.add_argument("--steps", type=int, default=0, help="steps of each vector environment to time as well (0)")
+    options = parser.parse_args(argv)
+    figures = rows(options.repeats) | (steps(options.steps) if options.steps else {})
+    table = Table("what", "median ms", "a second", "faster than single calls")
+    for name, row in figures.items():
+        gain = f"{row['over_single']:.1f}" if "over_single" in row else ""
+        table.add_row(name, f"{row['median']:.2f}", f"{1e3 / row['median']:.0f}", gain)
+    Console(width=100).print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
