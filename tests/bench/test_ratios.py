@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ def test_a_slice_takes_less_than_half_of_scipys(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(suite, "SHAPE", (160, 160, 120))
     volume, poses = suite.big_volume(), suite.oblique_poses(9)
     taken: tuple[list[float], list[float]] = [], []
-    works = partial(reslice, volume, suite.POINTS), suite.scipy_slice(volume)
+    works: tuple[Callable[..., Any], ...] = partial(reslice, volume, suite.POINTS), suite.scipy_slice(volume)
     for pose in poses:
         pose[:3, 3] = -132, -132, -90  # the middle of the small volume
         for work, times in zip(works, taken, strict=True):
