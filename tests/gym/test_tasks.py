@@ -101,7 +101,7 @@ def test_coverage_grows_as_the_plane_passes_the_organ(folder: str) -> None:
     towards = 0.5 * np.sign(apply(inverse(env.probe.pose), KIDNEY)[1])
     shares = [env.step(np.array([0, towards], np.float32))[-1]["coverage"] for _ in range(6)]
     assert shares == sorted(shares)
-    assert shares[-1] > shares[0] > 0
+    assert shares[-1] > shares[0] >= 0  # 29 mm off the organ's middle at first: not yet, or hardly, in the plane
 
 
 def test_organs_breathe_towards_the_feet(patient: Patient) -> None:
