@@ -7,6 +7,7 @@ operation, a constant that is copied to the device again with each frame.
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from us_sim.core.config import ImageSettings
 from us_sim.core.contact.deformation import NODES
 from us_sim.core.generator.artifact import Generator
 from us_sim.core.generator.backend import TorchBackend
+from us_sim.core.generator.out_of_distribution import TrainingStatistics, features
 from us_sim.core.patient.patient import Patient
 from us_sim.core.pipeline import Pipeline, Wanted
 
@@ -45,8 +47,12 @@ def patient() -> Patient:
 
 
 def on_meta(card: str) -> Generator:
+    """A generator as on a GPU, where the network that it was loaded with stays on the CPU; it knows its training."""
     made = generator(CARDS[card])
-    return Generator(made.network, made.card, "tiny", "", TorchBackend(copy.deepcopy(made.network).to(META), META))
+    count = features(made.network.down, torch.zeros(1, made.card.channels, *made.card.size)).shape[1]
+    statistics = TrainingStatistics(torch.zeros(count), torch.ones(count), 1.0).to_card()
+    there = TorchBackend(copy.deepcopy(made.network).to(META), META)
+    return Generator(made.network, replace(made.card, training_statistics=statistics), "tiny", "", there)
 
 
 def given(batch: int, motion: str) -> list[Tensor | None]:
@@ -63,7 +69,11 @@ def check(pipeline: Pipeline, renderer: str, motion: str, batch: int) -> None:
     pipeline.drawn(wanted, *inputs)  # type: ignore[arg-type]  # constants are copied there now
     with OneDevice():
         made = pipeline.drawn(wanted, *inputs)  # type: ignore[arg-type]
-    for one, kind in zip(made, (torch.uint8, torch.int16, torch.uint8), strict=True):
+    *shown, score = made
+    assert (score is None) == (renderer != "generator")
+    if score is not None:
+        assert (score.shape, score.device) == ((batch,), META)
+    for one, kind in zip(shown, (torch.uint8, torch.int16, torch.uint8), strict=True):
         assert one is not None
         assert (one.shape, one.dtype, one.device) == ((batch, CONVEX.height, CONVEX.width), kind, META)
 

@@ -43,13 +43,13 @@ class Passing(UNet):
 def test_features_are_mean_and_deviation_of_the_averaged_input() -> None:
     read = torch.zeros(1, 1, 2 * COARSE, COARSE)
     read[:, :, COARSE:] = 3.0  # two blocks, 0 and 3
-    torch.testing.assert_close(features(Passing(), read), torch.tensor([[1.5, 1.5]]))
+    torch.testing.assert_close(features(Passing().down, read), torch.tensor([[1.5, 1.5]]))
 
 
 def test_the_distance_counts_in_spreads_over_the_limit() -> None:
     """Means 1 and 0, spreads 0.5 and 1: a slice of constant 2 lies 2 and 0 spreads off: √2 over a limit of 0.5."""
     statistics = TrainingStatistics(torch.tensor([1.0, 0.0]), torch.tensor([0.5, 1.0]), 0.5)
-    found = statistics.ood_score(Passing(), torch.full((1, 1, 2 * COARSE, COARSE), 2.0))
+    found = statistics.ood_score(Passing().down, torch.full((1, 1, 2 * COARSE, COARSE), 2.0))
     assert float(found) == pytest.approx(2 * np.sqrt(2))
 
 
@@ -111,7 +111,7 @@ def test_an_implant_and_a_place_outside_are_strange_and_another_view_is_not() ->
         return [on_the_box(x=start + 3.0 * i, z=2.0 * i) for i in range(count)]
 
     usual, others = read(patient, views(-9, 6)), read(patient, views(-8, 6))
-    telling = renderer(network, learned(features(network, usual), features(network, others)).to_card())
+    telling = renderer(network, learned(features(network.down, usual), features(network.down, others)).to_card())
     assert plain.ood_score(usual) is None
 
     def told(seen: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from rich.table import Table
 
 from us_sim.bench.timing import Row, in_turns
 from us_sim.core.assembly import open_generator
+from us_sim.core.command import as_command
 from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.geometry.probe import preset
 from us_sim.core.geometry.transforms import Matrix
@@ -112,6 +113,7 @@ def _step(envs: Any, repeats: int) -> Row:
     return {what: value / envs.num_envs for what, value in row.items()}
 
 
+@as_command("us_sim.bench.batch")
 def main(argv: list[str] | None = None) -> int:
     """Measure and print both tables."""
     parser = argparse.ArgumentParser(prog="us_sim.bench.batch", description=__doc__)

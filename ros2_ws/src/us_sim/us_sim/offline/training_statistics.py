@@ -45,7 +45,7 @@ def seen(generator: Generator, patients: Iterable[tuple[int, Patient]]) -> Tenso
         sampler = CpuSampler(patient, seed)
         for name in MOTIONS:
             for pose in motion(name, patient, VIEWS):
-                found.append(features(generator.network, renderer.read(sampler, pose[None], beam)).cpu())
+                found.append(features(generator.network.down, renderer.read(sampler, pose[None], beam)).cpu())
     return torch.cat(found)
 
 

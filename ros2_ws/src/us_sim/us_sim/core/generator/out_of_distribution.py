@@ -19,10 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from us_sim.core.errors import ArtifactError
-from us_sim.core.generator.unet import UNet
 
 COARSE = 4  # pixels that are averaged along both axes
 FLOOR = 0.05  # least spread, as a share of the mean spread: a feature that hardly varies tells little
@@ -42,14 +41,14 @@ class TrainingStatistics:
     spread: Tensor
     limit: float
 
-    def ood_score(self, network: UNet, read: Tensor) -> Tensor:
+    def ood_score(self, encoder: nn.ModuleList, read: Tensor) -> Tensor:
         """Return the distance over the limit, (B,): above 1 a slice is unlike training.
 
         Args:
-            network: the generator's.
+            encoder: of the generator's network, `UNet.down`, where the rest lies.
             read: (B, C, H, W), what it is fed.
         """
-        return self._distance(features(network, read)) / self.limit
+        return self._distance(features(encoder, read)) / self.limit
 
     def to(self, device: torch.device) -> TrainingStatistics:
         """Return the same on a device."""
@@ -64,12 +63,11 @@ class TrainingStatistics:
 
 
 @torch.inference_mode()
-def features(network: UNet, read: Tensor) -> Tensor:
+def features(encoder: nn.ModuleList, read: Tensor) -> Tensor:
     """Return (B, F) of (B, C, H, W) input: mean and standard deviation over the slice of each deepest feature."""
-    weight = next(network.parameters())
-    x = torch.nn.functional.avg_pool2d(read, COARSE).to(weight.device, weight.dtype)
-    for level, block in enumerate(network.down):
-        x = block(x if level == 0 else torch.nn.functional.max_pool2d(x, 2))
+    x = nn.functional.avg_pool2d(read, COARSE).float()
+    for level, block in enumerate(encoder):
+        x = block(x if level == 0 else nn.functional.max_pool2d(x, 2))
     flat = x.flatten(2).float()
     return torch.cat([flat.mean(dim=2), flat.std(dim=2, correction=0)], dim=1)
 

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from copy import copy
+from copy import copy, deepcopy
 
 import numpy as np
 import torch
@@ -56,6 +56,9 @@ class LearnedRenderer:
         self._training = formation(grid, ImageSettings(), seed, device)
         statistics = from_card(card.training_statistics)
         self._statistics = statistics.to(device) if statistics else None
+        self._encoder = generator.network.down  # on a GPU the network stays on the CPU, for when that fails
+        if statistics and device.type != "cpu":
+            self._encoder = deepcopy(self._encoder).to(device)
         self._compose = Composition(card, probe, uncoupled(self._training), noise_floor(self._training))
 
     def with_settings(self, settings: ImageSettings) -> LearnedRenderer:
@@ -74,7 +77,7 @@ class LearnedRenderer:
 
     def ood_score(self, read: Tensor) -> Tensor | None:
         """Return how unlike training what `read` returned is, (B,): above 1 out of distribution; None: not known."""
-        return self._statistics.ood_score(self._generator.network, read) if self._statistics else None
+        return self._statistics.ood_score(self._encoder, read) if self._statistics else None
 
     def read(self, sampler: Sampler, poses: Poses, beam: Beam, frame: Slice | None = None) -> Tensor:
         """Return what the generator is fed, (B, C, H, W), for (B, 4, 4) poses.
