@@ -219,7 +219,7 @@ def main(argv: list[str] | None = None) -> int:
     """Measure, print a table, and write JSON where asked."""
     parser = argparse.ArgumentParser(prog="us_sim.bench", description=__doc__)
     parser.add_argument("--repeats", type=int, default=60, help="poses of each measurement (60)")
-    parser.add_argument("--quick", action="store_true", help="slices and physics frames alone, in under a minute")
+    parser.add_argument("--quick", action="store_true", help="slices and physics frames alone, about a minute")
     parser.add_argument("--seconds", type=float, default=20.0, help="length of each round trip at 30 Hz (20)")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     parser.add_argument("--markdown", type=Path, help="file to write the table to")
