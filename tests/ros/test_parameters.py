@@ -137,9 +137,13 @@ def test_a_bad_override_at_start_is_an_error(
 def test_a_fixed_parameter_set_to_its_own_value_is_no_change(world: World) -> None:
     """As `ros2 param load` does with what `ros2 param dump` wrote."""
     node = world.start()
-    own = [name for config in CONFIGS for name in config.__dataclass_fields__]
-    results = [node.set_parameters([node.get_parameter(name)])[0] for name in own]
-    assert {"ct", "seed", "rate", "probe"} <= set(own)
-    assert [(name, result.reason) for name, result in zip(own, results, strict=True) if not result.successful] == []
+    names = node.list_parameters([], 0).names
+    assert {"ct", "seed", "rate", "probe", "qos_overrides./us_sim/image.publisher.depth"} <= set(names)
+    own = [node.get_parameter(name).to_parameter_msg() for name in names]
+    results = world.call(SetParameters, "us_sim/set_parameters", SetParameters.Request(parameters=own)).results
+    assert [(name, result.reason) for name, result in zip(names, results, strict=True) if not result.successful] == []
+    depth = Parameter("qos_overrides./us_sim/image.publisher.depth", value=77).to_parameter_msg()
+    asked = SetParameters.Request(parameters=[depth])
+    assert "read-only" in world.call(SetParameters, "us_sim/set_parameters", asked).results[0].reason
     (refused,) = node.set_parameters([Parameter("seed", value=5)])
     assert "seed is fixed while the node is configured" in refused.reason

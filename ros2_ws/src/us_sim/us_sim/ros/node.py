@@ -14,7 +14,9 @@ session.
 
 from __future__ import annotations
 
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
 
 from us_sim.core.command import as_command, leave
 from us_sim.core.errors import ConfigError
@@ -93,6 +95,21 @@ class UsSim(LifecycleNode):
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free everything; the node can be configured again."""
         return self.on_cleanup(state)
+
+    def set_parameters_atomically(self, parameter_list: list[Parameter]) -> SetParametersResult:
+        """Set parameters; a read-only one set to its own value is no change, as when a dump is loaded again.
+
+        rclpy's own overrides of QoS are read-only.
+        """
+        given = [one for one in parameter_list if not self._keeps(one)]
+        return super().set_parameters_atomically(given) if given else SetParametersResult(successful=True)
+
+    def _keeps(self, given: Parameter) -> bool:
+        """Whether a parameter is read-only and already what is given."""
+        if not self.has_parameter(given.name) or not self.describe_parameter(given.name).read_only:
+            return False
+        own = self.get_parameter(given.name)
+        return (own.type_, own.value) == (given.type_, given.value)
 
     def destroy_node(self) -> None:
         """End the render thread before its publishers go."""
