@@ -34,14 +34,14 @@ from rich.console import Console
 from sensor_msgs.msg import Image
 
 from us_sim.bench.timing import machine
-from us_sim.bringup.processes import python_main
+from us_sim.bringup.dds import VARIABLES, profile_variables
+from us_sim.bringup.processes import own_domain, python_main
 from us_sim.core.command import as_command
 from us_sim.ros.outputs import stream_qos
 
 POSE, IMAGE = "loop_cost/pose", "loop_cost/image"
 PERCENTILES = {"median": 50, "95 %": 95, "99 %": 99}
 PATIENCE = 30.0  # s until both ends have found each other
-PROFILE = Path(__file__).parents[1] / "resources" / "dds" / "fast_dds.xml"
 # Without copies between processes, where the type allows it; a message with a sequence of any length does not.
 DATA_SHARING = """<profiles xmlns="http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles">
   <data_writer profile_name="w" is_default_profile="true"><qos><data_sharing><kind>AUTOMATIC</kind></data_sharing></qos>
@@ -90,17 +90,13 @@ class Loop(Node):
 def settings(folder: Path) -> dict[str, dict[str, str]]:
     """Return the environment of each way in which frames travel."""
     (folder / "data_sharing.xml").write_text(DATA_SHARING)
-    profile = {"FASTRTPS_DEFAULT_PROFILES_FILE": str(PROFILE), "FASTDDS_DEFAULT_PROFILES_FILE": str(PROFILE)}
-    shared = str(folder / "data_sharing.xml")
+    shared = dict.fromkeys(VARIABLES, str(folder / "data_sharing.xml"))
     return {
         "UDP only": {"FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"},
         "Fast DDS as it comes": {},
-        "profile of us_sim": profile,
-        "data sharing (zero-copy)": {
-            "FASTRTPS_DEFAULT_PROFILES_FILE": shared, "FASTDDS_DEFAULT_PROFILES_FILE": shared,
-            "RMW_FASTRTPS_USE_QOS_FROM_XML": "1",
-        },
-    }  # fmt: skip
+        "profile of us_sim": profile_variables({}, folder),
+        "data sharing (zero-copy)": {**shared, "RMW_FASTRTPS_USE_QOS_FROM_XML": "1"},
+    }
 
 
 def measured(rate: float, seconds: float) -> NDArray[np.float64]:
@@ -168,7 +164,7 @@ def between(command: list[str], environment: dict[str, str]) -> str:
 def _plain() -> dict[str, str]:
     """The environment without any settings of Fast DDS, in a domain of its own."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("FASTRTPS", "FASTDDS"))}
-    return {**kept, "ROS_DOMAIN_ID": str(1 + os.getpid() % 100)}
+    return {**kept, "ROS_DOMAIN_ID": str(own_domain())}
 
 
 if __name__ == "__main__":

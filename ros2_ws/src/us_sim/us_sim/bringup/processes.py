@@ -47,6 +47,11 @@ class Companions:
         return self.restart and self.starts[name] <= RESTARTS
 
 
+def own_domain() -> int:
+    """Return a ROS domain that is not that of a robot in use, 1 to 100."""
+    return 1 + os.getpid() % 100
+
+
 def python_main(module: str) -> list[str]:
     """Return the command line that calls `main` of a module, ready for `run`.
 

@@ -40,7 +40,7 @@ from std_srvs.srv import SetBool
 from us_sim_msgs.msg import Contact
 
 from us_sim.bench.timing import Row, machine, summary
-from us_sim.bringup.processes import python_main
+from us_sim.bringup.processes import own_domain, python_main
 from us_sim.core.command import as_command
 from us_sim.core.patient.patient import builtin_patient
 from us_sim.core.robot.motion import motion
@@ -134,7 +134,7 @@ def measured(rate: float, seconds: float, parameters: list[str]) -> dict[str, Ro
     Raises:
         TimeoutError: the node shows no frame.
     """
-    domain = 1 + os.getpid() % 100  # not that of a robot in use
+    domain = own_domain()
     context = rclpy.Context()
     rclpy.init(args=[], context=context, domain_id=domain)  # the arguments are the node's
     try:

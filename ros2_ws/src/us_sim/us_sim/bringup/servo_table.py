@@ -40,7 +40,7 @@ from std_msgs.msg import Header, String
 from us_sim_msgs.msg import ProbeInfo
 
 from us_sim.bench.timing import machine
-from us_sim.bringup.processes import python_main
+from us_sim.bringup.processes import own_domain, python_main
 from us_sim.control.admittance import moved
 from us_sim.core.command import as_command
 from us_sim.core.geometry.transforms import Matrix, apply, inverse, pose_on_skin
@@ -200,7 +200,7 @@ class Bench:
 
     def __init__(self, breathing: float, renderer: str, seconds: float) -> None:
         self._breathing, self._renderer, self._seconds = breathing, renderer, seconds
-        self._domain = 1 + os.getpid() % 100  # not that of a robot in use
+        self._domain = own_domain()
         self._context = rclpy.Context()
         rclpy.init(args=[], context=self._context, domain_id=self._domain)
         self.watcher = Watcher(self._context)

@@ -38,6 +38,7 @@ from websockets.sync.client import connect
 
 from us_sim.bench.timing import machine
 from us_sim.bringup.arguments import parse
+from us_sim.bringup.processes import own_domain
 from us_sim.bringup.sim import processes
 from us_sim.core.command import as_command
 from us_sim.core.errors import ConfigError
@@ -125,7 +126,7 @@ def soaked(minutes: float, words: Sequence[str]) -> tuple[dict[str, Record], Wat
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     commands = processes(parse([*words, f"viewer_port:={port}"]))
-    domain = 1 + os.getpid() % 100  # not that of a robot in use
+    domain = own_domain()
     environment = {**os.environ, "ROS_DOMAIN_ID": str(domain)}
     context, frames, watcher = rclpy.Context(), [0], Watcher(port)
     rclpy.init(args=[], context=context, domain_id=domain)

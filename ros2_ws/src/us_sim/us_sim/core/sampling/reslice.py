@@ -108,17 +108,17 @@ def _prepared(
 
 
 @numba.njit(inline="always")
-def block_of(r, size):  # type: ignore[no-untyped-def]
-    """Pose, first and last point of block r of poses with `size` points each; there are `blocks(size)` to a pose."""
-    blocks = (size + BLOCK - 1) // BLOCK
-    start = r % blocks * BLOCK
-    return r // blocks, start, min(start + BLOCK, size)
-
-
-@numba.njit(inline="always")
 def blocks(size):  # type: ignore[no-untyped-def]
     """Number of blocks of so many points."""
     return (size + BLOCK - 1) // BLOCK
+
+
+@numba.njit(inline="always")
+def block_of(r, size):  # type: ignore[no-untyped-def]
+    """Pose, first and last point of block r of poses with `size` points each; there are `blocks(size)` to a pose."""
+    count = blocks(size)
+    start = r % count * BLOCK
+    return r // count, start, min(start + BLOCK, size)
 
 
 @kernel
