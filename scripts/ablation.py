@@ -33,15 +33,13 @@ ARM = [*GRID, "schedule.pretrain=0", "schedule.warm_up=0", "schedule.constant=3"
 NO_STYLE, NO_SEGMENTATION = ["method.style=0"], ["method.segmentation=0", "method.fake_mask=source"]
 NO_CRITIC = ["method.critics=[{source: real, features: filters, field: 34, crops: 4, depth_channel: true, "
              "weight: [0, 0]}]"]  # fmt: skip
-ARMS = {  # the first five add one part each to the one before; the others keep the anatomy by another loss
+ARMS = {  # the first five add one part each to the one before; the last has another in place of the cycle
     "pair": [*ARM, *NO_STYLE, *NO_CRITIC, *NO_SEGMENTATION],
     "style": [*ARM, *NO_CRITIC, *NO_SEGMENTATION],
     "critic": [*ARM, *NO_SEGMENTATION],
     "segmentation": ARM,
     "cycle": [*ARM, *BACK],
     "contrast": [*ARM, "method.contrast=1"],
-    "cycle_for_pair": [*ARM, *BACK, "method.pair=0"],
-    "contrast_for_pair": [*ARM, "method.contrast=1", "method.pair=0"],
 }
 SAMPLES, KEPT = 64, 2  # of an epoch of a source, and the epochs that are kept and repeated
 
