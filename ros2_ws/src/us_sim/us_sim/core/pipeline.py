@@ -173,5 +173,4 @@ class Pipeline:
             polar = polar_frame(anatomy, coupling, self._formation)
             return scan_convert(polar, self._grid, self._fan), None
         assert self._learned is not None
-        read = self._learned.read(sampler, poses, self._beam, cut)
-        return self._learned.shown(read, coupling), self._learned.ood_score(read)
+        return self._learned.shown(self._learned.read(sampler, poses, self._beam, cut), coupling)
