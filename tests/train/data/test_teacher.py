@@ -21,6 +21,7 @@ from us_sim.core.generator.artifact import Generator, build, load_generator, sav
 from us_sim.core.generator.backend import TorchBackend
 from us_sim.core.generator.card import Card
 from us_sim.core.generator.encoding import decode, encode
+from us_sim.core.generator.unet import Drawn
 from us_sim.core.sampling.sampler import sampler_on
 
 CPU = torch.device("cpu")
