@@ -21,7 +21,6 @@ from us_sim.core.generator.artifact import Generator, build, load_generator, sav
 from us_sim.core.generator.backend import TorchBackend
 from us_sim.core.generator.card import Card
 from us_sim.core.generator.encoding import decode, encode
-from us_sim.core.generator.unet import Drawn
 from us_sim.core.sampling.sampler import sampler_on
 
 CPU = torch.device("cpu")
@@ -39,7 +38,7 @@ def test_the_picture_is_the_teachers_on_the_students_grid() -> None:
     """A picture of depth alone, 0 to 63 along 64 samples: on half as many, close to the means of two neighbours."""
     made = generator(LARGER)
     ramp = torch.arange(64.0)[:, None].expand(64, 32) / 127.5 - 1
-    made.network.drawn = lambda x: Drawn(ramp.expand(len(x), 3, -1, -1), x)  # type: ignore[method-assign]
+    made.network.forward = lambda x: ramp.expand(len(x), 3, -1, -1)  # type: ignore[method-assign]
     found = Teacher(made, STUDENT).draw(sampler_on(CPU, box_patient(), 0), on_the_box()[None])
     assert found.shape == (1, 32, 16)
     expected = torch.arange(0.5, 64, 2)[:, None].expand(32, 16)
