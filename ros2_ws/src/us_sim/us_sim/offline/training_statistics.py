@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
         real = seen(generator, [(0, load_patient(*given.patient))])
         training, others = torch.cat([training, real[::2]]), torch.cat([others, real[1::2]])
     statistics = learned(training, others)
-    save_generator(file, generator.network, generator.card, statistics)
+    save_generator(file, generator.network, generator.card, statistics, generator.heads)
     print(f"{file}: {len(training)} slices, {len(others)} held out, limit {float(statistics.limit):.2f}")
     return 0
 

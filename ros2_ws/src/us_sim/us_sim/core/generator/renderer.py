@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from copy import copy
+from copy import copy, deepcopy
 
 import numpy as np
 import torch
@@ -54,6 +54,10 @@ class LearnedRenderer:
         # The physics frame of the two-stage pipeline is the one the generator was trained on.
         self._training = formation(grid, ImageSettings(), seed, device)
         self._statistics = generator.statistics.to(device) if generator.statistics else None
+        self._heads = generator.heads.to(device) if generator.heads else None
+        self._network = generator.network
+        if self._heads and device.type != "cpu":  # the generator's own stays on the CPU, for when the GPU fails
+            self._network = deepcopy(generator.network).to(device)
         self._compose = Composition(card, probe, uncoupled(self._training), noise_floor(self._training))
 
     def with_settings(self, settings: ImageSettings) -> LearnedRenderer:
@@ -75,6 +79,20 @@ class LearnedRenderer:
         drawn = self._generator.backend(read)
         score = self._statistics.ood_score(drawn.bottleneck) if self._statistics else None
         return self._compose(drawn.image, coupling, self._settings), score
+
+    def uncertainty(self, read: Tensor, coupling: Tensor) -> Tensor | None:
+        """Return the error to expect of the image at the training's settings, for what `read` returned.
+
+        Returns:
+            (B, H, W) grey levels, 0 outside the fan and without coupling; None: not known.
+        """
+        if self._heads is None:
+            return None
+        return self._compose.placed(self._heads.told(self._network.last_features(read)), coupling)
+
+    def reference(self, sampler: Sampler, poses: Poses, beam: Beam) -> Tensor:
+        """Return the physics frame that it was trained on, (B, *card.size) grey levels, of a probe that is coupled."""
+        return self._physics_view(sampler.anatomy(self._lines, poses, beam))
 
     def read(self, sampler: Sampler, poses: Poses, beam: Beam, frame: Slice | None = None) -> Tensor:
         """Return what the generator is fed, (B, C, H, W), for (B, 4, 4) poses.

@@ -78,12 +78,19 @@ class UNet(nn.Module):
             levels.append(x)
         return levels
 
+    def last_features(self, x: Tensor) -> Tensor:
+        """Return what the last convolution reads, (B, F, H, W), for an input as of `forward`."""
+        return self._merged(self._encoded(x))
+
     def _decoded(self, levels: list[Tensor]) -> Tensor:
+        x = self.head(self._merged(levels))
+        return torch.tanh(x) if self.bounded else x
+
+    def _merged(self, levels: list[Tensor]) -> Tensor:
         x = levels[-1]
         for up, merge, skip in zip(self.up, self.merge, levels[-2::-1], strict=True):
             x = merge(torch.cat([skip, up(x)], dim=1))
-        x = self.head(x)
-        return torch.tanh(x) if self.bounded else x
+        return x
 
     def flop(self, height: int, width: int) -> int:
         """Return the multiplications and additions in the convolutions for one image of (height, width)."""
