@@ -25,7 +25,8 @@ FIELDS = {
     "msg/RenderedFrame": "valid message info image ct_slice labels contact",
     "srv/RenderFrame": "poses outputs renderer | success message probe_info frames",
     "srv/LoadPatient": "ct labels label_scheme "
-    "| success message patient patient_sha256 class_names warnings bounds_min bounds_max",
+    "| success message patient patient_sha256 class_names warnings labelling bounds_min bounds_max",
+    "srv/ListPatients": " | success message cts labels",
     "srv/LoadGenerator": "path | success message generator generator_sha256 device card",
     "action/Scan": "pattern waypoints line_spacing speed force force_tolerance timeout recording "
     "| success message recording frames coverage force_mean force_max "

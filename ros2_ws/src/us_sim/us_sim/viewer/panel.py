@@ -137,6 +137,11 @@ class Panel:
         self.patient = gui.add_markdown("")
         self.seed = gui.add_number("Phantom seed", 0, min=0, max=999_999_999, step=1, hint="another built-in patient")
         self.phantom = gui.add_button("Load phantom", icon=viser.Icon.USER)
+        self.scan_list = gui.add_dropdown(
+            "Scan", (CHOOSE,), hint="CT scans in the simulator's data_folders, with the labels beside; chosen, it loads"
+        )
+        self.scan_remark = gui.add_markdown("")
+        self.list_again = gui.add_button("List scans again", hint="after files have come or gone")
         self.ct = gui.add_text("CT", "", hint="file or DICOM folder on the simulator's computer, within data_folders; "
                                "empty for the built-in phantom")  # fmt: skip
         self.labels = gui.add_text("Labels", "", hint="segmentation: file or folder of masks; empty: tissue by HU")
