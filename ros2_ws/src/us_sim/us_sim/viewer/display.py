@@ -252,6 +252,7 @@ class Display:
     def _settings(self, info: ProbeInfo) -> dict[str, float]:
         return {
             **self._values,
+            "sector": info.sector or 1.0,
             "gain": info.gain,
             "dynamic_range": info.dynamic_range,
             "frequency": info.frequency * 1e-6,

@@ -42,7 +42,7 @@ from us_sim.viewer.scans import Scan
 from us_sim.viewer.scene import RGB, Scene
 from us_sim.viewer.skin_mesh import SkinMesh
 from us_sim.viewer.steering import Steering, degrees
-from us_sim.viewer.views import VIEWS, organ_points
+from us_sim.viewer.views import absent
 
 GOODBYE = 1.0  # s
 JPEG_QUALITY = 92
@@ -142,8 +142,7 @@ class Page:
         self.scene.look_at(meshes["skin"][0])
         self.panel.organ.options = (CHOOSE, *(name for name in meshes if name != "skin"))
         shapes = {name: mesh for name, (mesh, _) in meshes.items()}
-        for organ, group in self.panel.views.items():
-            group.visible = organ_points(next(iter(VIEWS[organ].values())), shapes) is not None
+        self.panel.show_views(absent(shapes))
 
     def show_probe(self, probe: ProbeGeometry) -> None:
         """Show another probe, ready to be grabbed, with an empty image."""

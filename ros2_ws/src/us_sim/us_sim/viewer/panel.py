@@ -24,7 +24,7 @@ from us_sim.viewer.look import GREY_MAPS, TINTS
 from us_sim.viewer.pictures import Pixels
 from us_sim.viewer.presets import PRESETS
 from us_sim.viewer.scene import OPACITY
-from us_sim.viewer.views import VIEWS
+from us_sim.viewer.views import FAST, VIEWS
 
 CHOOSE = "choose"
 HELP = """**Drag the probe** over the skin, or **click the skin** to place it there.
@@ -98,9 +98,10 @@ class Panel:
         )
         self.organ = gui.add_dropdown("Find", (CHOOSE,), hint="find the probe position that shows most of an organ")
         with gui.add_folder("Standard views"):
-            self.views = {
-                organ: gui.add_button_group(organ, tuple(ways), visible=False) for organ, ways in VIEWS.items()
-            }
+            self.views = {organ: self._view(gui, organ) for organ in VIEWS if organ not in FAST}
+        with gui.add_folder("FAST: free fluid"):
+            self.views |= {organ: self._view(gui, organ) for organ in FAST}
+        self.absent = gui.add_markdown("")
         with gui.add_folder("Position"):
             self.turns = {
                 name: gui.add_slider(label, low, high, step, max(low, min(high, 0.0)), hint=hint)
@@ -111,12 +112,26 @@ class Panel:
             self.record = gui.add_button("Record", color="red", icon=viser.Icon.PLAYER_RECORD)
             self.recorded = gui.add_markdown("Records frames, labels and poses to a folder.")
 
+    @staticmethod
+    def _view(gui: viser.GuiApi, organ: str) -> viser.GuiButtonGroupHandle:
+        """The buttons of an organ's views, until a patient has it of no use."""
+        return gui.add_button_group(organ, tuple(VIEWS[organ]), disabled=True)
+
+    def show_views(self, absent: dict[str, str]) -> None:
+        """Disable the views that a patient has not, and say why."""
+        for organ, group in self.views.items():
+            group.disabled = organ in absent
+        self.absent.content = "  \n".join(f"*{organ}*: {why}." for organ, why in absent.items())
+
     def _image(self, gui: viser.GuiApi) -> None:
         self.preset = gui.add_dropdown(
             "Preset", (CHOOSE, *PRESETS), hint="depth, focus, frequency, TGC and dynamic range for an examination"
         )
         self.renderer = gui.add_dropdown("Renderer", RENDERERS, initial_value="physics")
         self.settings["depth"] = gui.add_slider("Depth mm", *DEPTHS, 5.0, 180.0, hint="imaging depth")
+        self.settings["sector"] = gui.add_slider(
+            "Sector", 0.2, 1.0, 0.05, 1.0, hint="sector width: share of the scan lines that is shown, in any renderer"
+        )
         for name, label, step in SETTINGS:
             self.settings[name] = self._slider(gui, name, label, step)
         with gui.add_folder("TGC dB, by depth"):

@@ -155,11 +155,12 @@ def seen_pixels(labels: Pixels, probe: ProbeGeometry, coupling: ArrayLike = ()) 
 
 
 def coupled_samples(labels: Pixels, probe: ProbeGeometry, coupling: ArrayLike = ()) -> NDArray[np.bool_]:
-    """Return (L, S / STRIDE) where a scan line is coupled and meets nothing opaque up to a sample."""
+    """Return (L, S / STRIDE) where a scan line is shown, coupled and meets nothing opaque up to a sample."""
     clear = ~np.logical_or.accumulate(np.isin(tissue_of_samples(labels, probe), OPAQUE), axis=1)
     lines = np.asarray(coupling, dtype=np.float64)
     if len(lines) == probe.scan_lines:
         clear &= (lines > COUPLED)[:, None]
+    clear[: probe.drawn_lines.start] = clear[probe.drawn_lines.stop :] = False
     return np.asarray(clear)
 
 
