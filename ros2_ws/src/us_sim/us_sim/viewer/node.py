@@ -288,7 +288,10 @@ class Viewer(Node):
     def save(self, kind: str) -> None:
         """Save what the screen holds, in a thread of its own; the page offers the files."""
         info = self._info
-        clip = self.screen.clip(info.patient, info.patient_sha256, self.page.look) if info is not None else None
+        skin = self._meshes["skin"][0] if "skin" in self._meshes else None
+        clip = None
+        if info is not None:
+            clip = self.screen.clip(info.patient, info.patient_sha256, self.page.look, skin)
         if clip is None:
             self._tell("Save", "there is no image yet")
         else:

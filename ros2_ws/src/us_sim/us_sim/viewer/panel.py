@@ -81,6 +81,7 @@ class Panel:
         gui.main_panel.dock_right()
         gui.main_panel.set_width(300)
         self.settings: dict[str, viser.GuiInputHandle[float]] = {}
+        self._without: dict[str, viser.GuiButtonHandle] = {}  # what stands for a view that there is not
         tabs = gui.add_tab_group()
         with tabs.add_tab("Probe"):
             self._probe(gui)
@@ -112,15 +113,15 @@ class Panel:
             self.record = gui.add_button("Record", color="red", icon=viser.Icon.PLAYER_RECORD)
             self.recorded = gui.add_markdown("Records frames, labels and poses to a folder.")
 
-    @staticmethod
-    def _view(gui: viser.GuiApi, organ: str) -> viser.GuiButtonGroupHandle:
-        """The buttons of an organ's views, until a patient has it of no use."""
-        return gui.add_button_group(organ, tuple(VIEWS[organ]), disabled=True)
+    def _view(self, gui: viser.GuiApi, organ: str) -> viser.GuiButtonGroupHandle:
+        """The buttons of an organ's views, and what stands there without it: viser cannot disable a group."""
+        self._without[organ] = gui.add_button(organ, disabled=True, hint="not in this patient")
+        return gui.add_button_group(organ, tuple(VIEWS[organ]), visible=False)
 
     def show_views(self, absent: dict[str, str]) -> None:
         """Disable the views that a patient has not, and say why."""
         for organ, group in self.views.items():
-            group.disabled = organ in absent
+            group.visible, self._without[organ].visible = organ not in absent, organ in absent
         self.absent.content = "  \n".join(f"*{organ}*: {why}." for organ, why in absent.items())
 
     def _image(self, gui: viser.GuiApi) -> None:
