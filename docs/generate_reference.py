@@ -61,6 +61,8 @@ TOPICS: Sequence[Row] = [
 ]  # fmt: skip
 SERVICES: Sequence[Row] = [
     ("~/render", "us_sim_msgs/RenderFrame", "renders up to 64 poses and returns whole frames"),
+    ("~/list_patients", "us_sim_msgs/ListPatients",
+     "which CT scans lie in the `data_folders`, with the labels found beside each; by names alone"),
     ("~/load_patient", "us_sim_msgs/LoadPatient",
      "loads another CT from one of the `data_folders`; on an error the present patient stays, and the answer says why"),
     ("~/load_generator", "us_sim_msgs/LoadGenerator",

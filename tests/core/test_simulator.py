@@ -325,6 +325,20 @@ def test_a_polar_picture_is_scan_converted(simulator: Simulator, probe: ProbeGeo
     assert centre(np.where(image > 60, image, 0)) == pytest.approx(((z - z0) / dz, (x - x0) / dx), abs=0.6)
 
 
+@pytest.mark.parametrize("renderer", ["physics", "ct", "generator"])
+def test_a_narrow_sector_cuts_the_frame_and_leaves_what_it_shows(simulator: Simulator, renderer: str) -> None:
+    """The probe's face, and with it contact and force, stay as they are."""
+    made = generator(CARDS["polar rich"])
+    whole = simulator.replace(probe=CONVEX, generator=made, renderer=renderer)
+    cut = whole.replace(probe=replace(CONVEX, sector=0.5))
+    shown, all_of_it = cut.render(on_the_box()), whole.render(on_the_box())
+    inside = cut.probe.fan_mask
+    np.testing.assert_array_equal(image_of(shown), np.where(inside, image_of(all_of_it), 0))
+    assert 0.4 < inside.sum() / whole.probe.fan_mask.sum() < 0.6
+    np.testing.assert_array_equal(shown.contact.line_coupling, all_of_it.contact.line_coupling)
+    np.testing.assert_array_equal(shown.wrench.force, all_of_it.wrench.force)
+
+
 def test_lifted_lines_of_a_generator_show_no_tissue(simulator: Simulator) -> None:
     made = painted(Card(LINEAR, width=0.0625), slice(None), slice(None))
     frame = simulator.replace(generator=made, renderer="generator").render(over_the_edge())
