@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from us_sim_msgs.msg import ProbeInfo
-from us_sim_msgs.srv import LoadPatient
+from us_sim_msgs.srv import ListPatients, LoadPatient
 
 from us_sim.core.config import ImageSettings
 from us_sim.core.contact.mechanics import MechanicsSettings
@@ -31,6 +31,7 @@ from us_sim.viewer.orientation import BodyMark, body_mark, edges
 from us_sim.viewer.page import Page, show_place
 from us_sim.viewer.panel import OFF
 from us_sim.viewer.remote import Remote
+from us_sim.viewer.scans import by_name
 from us_sim.viewer.scene import RGB
 from us_sim.viewer.screen import Frame, Screen
 from us_sim.viewer.share import LINKED, Seen, written
@@ -183,9 +184,14 @@ class Display:
         """Show what came of loading a patient, as Markdown."""
         self._page.panel.report.content = text
 
+    def listed(self, response: ListPatients.Response) -> None:
+        """Offer the scans that the simulator may load."""
+        self._page.show_scans(by_name(response.cts, response.labels), response.message)
+
     def loaded(self, response: LoadPatient.Response) -> None:
         """Show the answer to a wish for another patient."""
-        lines = [f"**{response.patient}**", "Tissue: " + ", ".join(response.class_names), *response.warnings]
+        lines = [f"**{response.patient}**", "Tissue: " + ", ".join(response.class_names), *response.labelling]
+        lines += [f"⚠ {warning}" for warning in response.warnings]
         self.report("\n\n".join(lines) if response.success else f"Not loaded: {response.message}")
 
     def organs(self) -> dict[str, int]:
@@ -246,6 +252,7 @@ class Display:
     def _settings(self, info: ProbeInfo) -> dict[str, float]:
         return {
             **self._values,
+            "sector": info.sector or 1.0,
             "gain": info.gain,
             "dynamic_range": info.dynamic_range,
             "frequency": info.frequency * 1e-6,
