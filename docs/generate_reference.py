@@ -40,6 +40,8 @@ TOPICS: Sequence[Row] = [
     ("~/analysis", "us_sim_msgs/Analysis",
      "organs with area, centroid and acoustic shadow; coupling, brightness, confidence: [analysis](../analysis.md)"),
     ("~/confidence", "sensor_msgs/Image", "ultrasound confidence map, 0 to 255, mono8"),
+    ("~/uncertainty", "sensor_msgs/Image",
+     "grey levels within which the physics frame lies in 68 % of pixels, mono8; of generators that know it"),
     ("~/frame_info", "us_sim_msgs/FrameInfo", "pose, renderer, configuration and latency of the frame"),
     ("~/contact", "us_sim_msgs/Contact",
      "for each accepted pose: penetration, surface normal, coupling of every scan line"),

@@ -22,6 +22,7 @@ from us_sim.core.generator.artifact import Generator, build
 from us_sim.core.generator.backend import TorchBackend
 from us_sim.core.generator.backend_cuda import CudaBackend
 from us_sim.core.generator.card import Card
+from us_sim.core.generator.unet import Drawn
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind, preset
 from us_sim.core.geometry.transforms import rigid
 from us_sim.core.patient.patient import Patient
@@ -292,7 +293,7 @@ def painted(card: Card, rows: Any, columns: Any) -> Generator:
     made = generator(card)
     picture = torch.full((1, 3, *card.size), -1.0)
     picture[:, :, rows, columns] = 1.0
-    made.network.forward = lambda x: picture.expand(len(x), -1, -1, -1)  # type: ignore[method-assign]
+    made.network.drawn = lambda x: Drawn(picture.expand(len(x), -1, -1, -1), x)  # type: ignore[method-assign]
     return made
 
 
@@ -350,7 +351,7 @@ def test_gain_and_dynamic_range_of_a_generator(simulator: Simulator) -> None:
     """127.5 = 7 + 248 · 0.486, and 0.486^(1/1.5) = 0.618 of 55 dB: 11 dB more make it 0.818, 7 + 248 · 0.818^1.5."""
     made = painted(Card(LINEAR, width=0.0625), slice(0), slice(0))
     picture = torch.zeros(1, 3, 64, 64)
-    made.network.forward = lambda x: picture.expand(len(x), -1, -1, -1)  # type: ignore[method-assign]
+    made.network.drawn = lambda x: Drawn(picture.expand(len(x), -1, -1, -1), x)  # type: ignore[method-assign]
     for settings, grey in (
         (ImageSettings(), 127.5),
         (ImageSettings(gain=11.0), 190.5),

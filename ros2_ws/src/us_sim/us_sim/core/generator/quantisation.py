@@ -36,7 +36,7 @@ from us_sim.core.sampling.reslice import elevation_beam
 from us_sim.core.sampling.sampler import sampler_on
 
 SLICES = 64  # that the ranges of activations are taken from
-RECIPE = 1  # raised whenever the model that is made changes: files of older recipes are not read
+RECIPE = 2  # raised whenever the model that is made changes: files of older recipes are not read
 PARTS = ("model.xml", "model.bin")
 CACHE = Path("~/.cache/us_sim")
 

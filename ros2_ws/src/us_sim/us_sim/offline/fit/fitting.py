@@ -16,9 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from us_sim.core.errors import DataError
 from us_sim.offline.fit.frames import Scanned
@@ -31,8 +29,10 @@ Vector = NDArray[np.float64]
 
 HELD_OUT, GAP = 0.2, 0.07  # of the frames: the last ones are held out, those just before them are not used
 MOST = 60  # frames that are fitted to, evenly spread
-FIRST, LAST = 8, 3  # steps of the search before and after the looks are chosen
-EVALUATIONS = 12 * len(NAMES) + 6  # at most, and about as many as it takes
+SCANNED = ("sensitivity", "noise_level", "dynamic_range", "tgc", "edge_loss", "looks", "pulse_length", "beam_ratio")
+TRIED = 6  # values of each of these over its range, from the first to the last, before the descent
+FIRST, LAST = 7, 4  # steps of the descent before and after the looks are chosen again
+EVALUATIONS = len(SCANNED) * (TRIED + 1) + TRIED + (FIRST + LAST) * len(NAMES)  # at most, about as many as it takes
 PULL = 0.3  # loss at the far end of a range: what frames cannot identify stays where it was
 
 
@@ -96,7 +96,7 @@ def residuals_against(
     They are the differences of all measures in units of SCALE, and a weak pull towards the start; each measure weighs
     one in all. Where a side has nothing to measure the residual is 0.
     """
-    home, everywhere = to_unit(start), torch.ones(scenes.anatomy.tissue.shape, dtype=torch.bool)
+    home, everywhere = to_unit(start), scenes.all_valid
     counts = [max(1, int((~target[name].isnan()).sum())) for name in SCALE]
     sizes = [target[name].numel() for name in SCALE]
     weights = np.repeat([*np.sqrt(1 / np.array(counts)), math.sqrt(PULL / len(home))], [*sizes, len(home)])
@@ -150,12 +150,16 @@ def fit(
 
 
 def searched(journal: Journal, weights: Vector, start: Vector) -> Vector:
-    """Return the point of least loss: all constants but the looks, the looks by trial, then all again."""
-    looks, loss = NAMES.index("looks"), huber(weights)
-    free = np.arange(len(NAMES)) != looks
-    point = descend(journal, loss, start, free, FIRST)
-    point = choose(journal, point, looks, np.linspace(0, 1, 6))
-    return descend(journal, loss, point, free, LAST)
+    """Return the point of least loss: some constants one by one over their range, then all but the looks by descent.
+
+    Far from the truth there is no slope: noise below black shows nowhere.
+    """
+    looks, loss, values = NAMES.index("looks"), huber(weights), np.linspace(0, 1, TRIED)
+    free, point = np.arange(len(NAMES)) != looks, start
+    for place in map(NAMES.index, SCANNED):
+        point = choose(journal, point, place, np.append(values, point[place]))
+    point = descend(journal, loss, point, free, FIRST)
+    return descend(journal, loss, choose(journal, point, looks, values), free, LAST)
 
 
 def cost_of(weights: Vector) -> Callable[[Vector], float]:
@@ -166,5 +170,4 @@ def cost_of(weights: Vector) -> Callable[[Vector], float]:
 
 def shown(scenes: Scenes, guess: Guess, ruler: Ruler) -> Measures:
     """Return the measures of simulated frames."""
-    frames: Tensor = scenes.frames(guess)
-    return ruler.measure(frames, torch.ones(frames.shape, dtype=torch.bool))
+    return ruler.measure(scenes.frames(guess), scenes.all_valid)
