@@ -29,10 +29,8 @@ Vector = NDArray[np.float64]
 
 HELD_OUT, GAP = 0.2, 0.07  # of the frames: the last ones are held out, those just before them are not used
 MOST = 60  # frames that are fitted to, evenly spread
-SCANNED = ("sensitivity", "noise_level", "dynamic_range", "tgc", "edge_loss", "looks", "pulse_length", "beam_ratio")
-TRIED = 6  # values of each of these over its range, from the first to the last, before the descent
-FIRST, LAST = 7, 4  # steps of the descent before and after the looks are chosen again
-EVALUATIONS = len(SCANNED) * (TRIED + 1) + TRIED + (FIRST + LAST) * len(NAMES)  # at most, about as many as it takes
+FIRST, LAST = 8, 3  # steps of the search before and after the looks are chosen
+EVALUATIONS = 12 * len(NAMES) + 6  # at most, and about as many as it takes
 PULL = 0.3  # loss at the far end of a range: what frames cannot identify stays where it was
 
 
@@ -150,16 +148,12 @@ def fit(
 
 
 def searched(journal: Journal, weights: Vector, start: Vector) -> Vector:
-    """Return the point of least loss: some constants one by one over their range, then all but the looks by descent.
-
-    Far from the truth there is no slope: noise below black shows nowhere.
-    """
-    looks, loss, values = NAMES.index("looks"), huber(weights), np.linspace(0, 1, TRIED)
-    free, point = np.arange(len(NAMES)) != looks, start
-    for place in map(NAMES.index, SCANNED):
-        point = choose(journal, point, place, np.append(values, point[place]))
-    point = descend(journal, loss, point, free, FIRST)
-    return descend(journal, loss, choose(journal, point, looks, values), free, LAST)
+    """Return the point of least loss: all constants but the looks, the looks by trial, then all again."""
+    looks, loss = NAMES.index("looks"), huber(weights)
+    free = np.arange(len(NAMES)) != looks
+    point = descend(journal, loss, start, free, FIRST)
+    point = choose(journal, point, looks, np.linspace(0, 1, 6))
+    return descend(journal, loss, point, free, LAST)
 
 
 def cost_of(weights: Vector) -> Callable[[Vector], float]:
