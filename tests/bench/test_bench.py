@@ -88,7 +88,7 @@ def test_frames_are_timed_whole_and_without_their_network() -> None:
 
 
 def test_every_backend_is_measured_against_the_reference(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(quantisation, "CACHE", tmp_path)
+    monkeypatch.setenv("US_SIM_CACHE", str(tmp_path))
     monkeypatch.setattr(quantisation, "SLICES", 4)
     generator = generators.random_generator(CARD)
     slices = generators.seen(generator, box_patient(), 3)

@@ -70,7 +70,7 @@ def artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator:
     path = tmp_path / "liver.safetensors"
     save_generator(path, generator_of(PAPER).network, PAPER)
     monkeypatch.setattr(inference, "BF16_GFLOP", 0.0)
-    monkeypatch.setattr(quantisation, "CACHE", tmp_path / "home" / "us_sim")
+    monkeypatch.setenv("US_SIM_CACHE", str(tmp_path / "home" / "us_sim"))
     fake_slices = np.random.default_rng(0).uniform(-1, 1, (FEW, 4, 64, 64)).astype(np.float32)
     monkeypatch.setattr(quantisation, "calibration_slices", lambda generator: fake_slices)
     return load_generator(path)
@@ -313,7 +313,7 @@ def test_where_the_folder_cannot_be_written_the_users_cache_keeps_it(
 def test_where_nothing_can_be_written_int8_draws_all_the_same(
     artifact: Generator, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(quantisation, "CACHE", Path("/proc/us_sim"))
+    monkeypatch.setenv("US_SIM_CACHE", "/proc/us_sim")
     made = accelerated(replace(artifact, file=None), CPU)
     assert made.backend.name == "openvino int8"
     assert "generator liver: not kept (" in capfd.readouterr().err

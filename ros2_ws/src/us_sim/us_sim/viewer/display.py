@@ -39,6 +39,9 @@ from us_sim.viewer.skin_mesh import SkinMesh
 from us_sim.viewer.status import STILL, Facts, status
 
 OFTEN = 0.4  # s between two pictures of what is compared
+SPACE = (
+    0.19  # s between two frames in the 3-D view: each has it drawn anew, which without a GPU is the page's most work
+)
 NUMBERS = [f.name for config in (ImageSettings, MechanicsSettings, FaultSettings) for f in fields(config)]
 
 
@@ -66,6 +69,8 @@ class Display:
         self._values: dict[str, float] = {}
         self._colors = np.zeros((256, 3), dtype=np.uint8)
         self._shown: Frame | None = None
+        self._in_space: Frame | None = None  # the frame that the 3-D view shows
+        self._space_at = 0.0  # s, monotonic: since when
         self._read_of: Frame | None = None  # the frame that bars and slices are of
         self._strip_of: Frame | None = None  # the frame that the strip ends with
         self._strip_line = 0
@@ -97,7 +102,7 @@ class Display:
 
     def _clear(self, probe: ProbeGeometry) -> None:
         self._screen.clear(probe)
-        self._shown, self.force, self._newest_at = None, None, 0.0
+        self._shown, self._in_space, self.force, self._newest_at = None, None, None, 0.0
 
     def hold(self, values: dict[str, float]) -> None:
         """Take the parameters' values."""
@@ -123,16 +128,25 @@ class Display:
             return
         self._show_strip(frame)
         self._show_other(frame, probe)
+        self._show_in_space(frame, held)
         if frame is self._shown:
             return
         self._shown = frame
         image, labels = (pixels_of(frame[part]) for part in ("image", "labels"))
         self._page.show_frame(image, labels, probe, self._colors, list(self.organs().values()))
+
+    def _show_in_space(self, frame: Frame, held: Matrix | None) -> None:
+        """Show a frame in the 3-D view, if it is another one, no sooner than SPACE after the last."""
+        now = time.monotonic()
+        if frame is self._in_space or now - self._space_at < SPACE:
+            return
+        self._in_space, self._space_at = frame, now
+        self._page.scene.show_frame(pixels_of(frame["image"]))
         show_place(self._page, held, pose_matrix(frame["frame_info"].ct_from_probe))
 
     def redraw(self) -> None:
         """Have the frame drawn once more, for the next look."""
-        self._shown = self._read_of = self._strip_of = self._compared = None
+        self._shown = self._in_space = self._read_of = self._strip_of = self._compared = None
 
     def _show_strip(self, frame: Frame) -> None:
         line = self._screen.m_mode.line

@@ -170,7 +170,6 @@ class Page:
         if self.panel.outlines.value:
             outlines = np.where(np.isin(labels, organs), labels, np.uint8(0))
         self._show_picture(pictures.b_mode(image, probe, outlines, colors, self.look))
-        self.scene.show_frame(image)
 
     def show_strip(self, strip: Pixels) -> None:
         """Show the M-mode strip, grey."""
