@@ -40,6 +40,8 @@ TOPICS: Sequence[Row] = [
     ("~/analysis", "us_sim_msgs/Analysis",
      "organs with area, centroid and acoustic shadow; coupling, brightness, confidence: [analysis](../analysis.md)"),
     ("~/confidence", "sensor_msgs/Image", "ultrasound confidence map, 0 to 255, mono8"),
+    ("~/uncertainty", "sensor_msgs/Image",
+     "grey levels within which the physics frame lies in 68 % of pixels, mono8; of generators that know it"),
     ("~/frame_info", "us_sim_msgs/FrameInfo", "pose, renderer, configuration and latency of the frame"),
     ("~/contact", "us_sim_msgs/Contact",
      "for each accepted pose: penetration, surface normal, coupling of every scan line"),
@@ -59,6 +61,8 @@ TOPICS: Sequence[Row] = [
 ]  # fmt: skip
 SERVICES: Sequence[Row] = [
     ("~/render", "us_sim_msgs/RenderFrame", "renders up to 64 poses and returns whole frames"),
+    ("~/list_patients", "us_sim_msgs/ListPatients",
+     "which CT scans lie in the `data_folders`, with the labels found beside each; by names alone"),
     ("~/load_patient", "us_sim_msgs/LoadPatient",
      "loads another CT from one of the `data_folders`; on an error the present patient stays, and the answer says why"),
     ("~/load_generator", "us_sim_msgs/LoadGenerator",

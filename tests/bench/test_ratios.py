@@ -47,6 +47,6 @@ def test_a_second_load_takes_less_than_a_third_of_the_first(tmp_path: Path, monk
 def test_the_benchmark_of_loading_loads_twice(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(loading, "loaded", lambda ct, labels, cache: f"{ct.name} {labels.name} {cache.name}")
+    monkeypatch.setattr(loading, "loaded", lambda ct, labels, cache: loading.Load(ct.name, 2.5, 3.0, 700.2))
     assert loading.main(["--shape", "8", "8", "8"]) == 0
-    assert capsys.readouterr().out == "ct.nii.gz liver.nii.gz cache\n" * 2
+    assert capsys.readouterr().out == "ct.nii.gz    2.5 s CPU    3.0 s    700 MB\n" * 2

@@ -85,6 +85,15 @@ def test_each_node_gets_its_part() -> None:
     assert commands["probe_motion"][3:] == [*common, 'motion:="rotation"']
 
 
+def test_the_controllers_wait_until_they_are_started() -> None:
+    commands = sim.processes(arguments.parse(["controllers:=true", "recordings:=/r", "use_sim_time:=true"]))
+    assert list(commands) == ["us_sim", "probe_motion", "us_sim_viewer", "us_sim_scan", "us_sim_servo"]
+    clock = ["--ros-args", "-p", "use_sim_time:=true", "-p"]
+    assert sorted(commands["us_sim_scan"][3:]) == sorted([*clock, 'recordings:="/r"'])
+    assert sorted(commands["us_sim_servo"][3:]) == sorted([*clock, "autostart:=false"])
+    assert "autostart:=false" not in commands["us_sim"]
+
+
 def test_without_motion_the_probe_is_left_to_others() -> None:
     assert list(sim.processes(arguments.parse(["motion:=none", "viewer:=false"]))) == ["us_sim"]
 

@@ -56,6 +56,7 @@ def test_frames_of_some_mb_get_their_profile(monkeypatch: pytest.MonkeyPatch) ->
 def test_by_default_node_motion_and_view() -> None:
     assert list(started()) == ["us_sim", "probe_motion", "us_sim_viewer"]
     assert list(started(motion="none", viewer="false")) == ["us_sim"]
+    assert list(started(viewer="false", controllers="true"))[2:] == ["us_sim_scan", "us_sim_servo"]
 
 
 def test_the_arm_brings_its_tf() -> None:

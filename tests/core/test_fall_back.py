@@ -24,6 +24,7 @@ from us_sim.core.generator import inference
 from us_sim.core.generator.artifact import Generator, build, save_generator
 from us_sim.core.generator.backend import CPU, TorchBackend
 from us_sim.core.generator.card import Card
+from us_sim.core.generator.unet import Drawn, UNet
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
 from us_sim.core.simulator import Simulator
 
@@ -40,11 +41,11 @@ FAILURES = [
 class FailingBackend(TorchBackend):
     """Draws a number of frames, then fails as CUDA does."""
 
-    def __init__(self, network: torch.nn.Module, error: RuntimeError, frames: int = 0) -> None:
+    def __init__(self, network: UNet, error: RuntimeError, frames: int = 0) -> None:
         super().__init__(network)
         self._error, self._left = error, frames
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor) -> Drawn:
         self._left -= 1
         if self._left < 0:
             raise self._error

@@ -7,7 +7,6 @@ operation, a constant that is copied to the device again with each frame.
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,7 +22,8 @@ from us_sim.core.config import ImageSettings
 from us_sim.core.contact.deformation import NODES
 from us_sim.core.generator.artifact import Generator
 from us_sim.core.generator.backend import TorchBackend
-from us_sim.core.generator.out_of_distribution import TrainingStatistics, features
+from us_sim.core.generator.out_of_distribution import TrainingStatistics
+from us_sim.core.generator.uncertainty import ErrorHeads
 from us_sim.core.patient.patient import Patient
 from us_sim.core.pipeline import Pipeline, Wanted
 
@@ -49,10 +49,13 @@ def patient() -> Patient:
 def on_meta(card: str) -> Generator:
     """A generator as on a GPU, where the network that it was loaded with stays on the CPU; it knows its training."""
     made = generator(CARDS[card])
-    count = features(made.network.down, torch.zeros(1, made.card.channels, *made.card.size)).shape[1]
-    statistics = TrainingStatistics(torch.zeros(count), torch.ones(count), 1.0).to_card()
+    count = made.network.drawn(torch.zeros(1, made.card.channels, *made.card.size)).bottleneck.shape[1]
+    statistics = TrainingStatistics(
+        torch.zeros(count), torch.ones(count), torch.eye(4, count), torch.ones(4), torch.tensor(1.0), torch.tensor(1.0)
+    )
+    heads = ErrorHeads(torch.zeros(2, 2 * made.network.head.in_channels + 1), torch.tensor(1.0))
     there = TorchBackend(copy.deepcopy(made.network).to(META), META)
-    return Generator(made.network, replace(made.card, training_statistics=statistics), "tiny", "", there)
+    return Generator(made.network, made.card, "tiny", "", there, statistics=statistics, heads=heads)
 
 
 def given(batch: int, motion: str) -> list[Tensor | None]:
@@ -65,15 +68,16 @@ def given(batch: int, motion: str) -> list[Tensor | None]:
 
 @torch.inference_mode()
 def check(pipeline: Pipeline, renderer: str, motion: str, batch: int) -> None:
-    wanted, inputs = Wanted(renderer, True, True, True), given(batch, motion)
+    wanted, inputs = Wanted(renderer, True, True, True, True), given(batch, motion)
     pipeline.drawn(wanted, *inputs)  # type: ignore[arg-type]  # constants are copied there now
     with OneDevice():
         made = pipeline.drawn(wanted, *inputs)  # type: ignore[arg-type]
-    *shown, score = made
+    *shown, uncertainty, score = made
     assert (score is None) == (renderer != "generator")
     if score is not None:
         assert (score.shape, score.device) == ((batch,), META)
-    for one, kind in zip(shown, (torch.uint8, torch.int16, torch.uint8), strict=True):
+        shown.append(uncertainty)
+    for one, kind in zip(shown, (torch.uint8, torch.int16, torch.uint8, torch.uint8), strict=False):
         assert one is not None
         assert (one.shape, one.dtype, one.device) == ((batch, CONVEX.height, CONVEX.width), kind, META)
 

@@ -22,6 +22,7 @@ from us_sim.core.generator.artifact import Generator, build
 from us_sim.core.generator.backend import TorchBackend
 from us_sim.core.generator.backend_cuda import CudaBackend
 from us_sim.core.generator.card import Card
+from us_sim.core.generator.unet import Drawn
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind, preset
 from us_sim.core.geometry.transforms import rigid
 from us_sim.core.patient.patient import Patient
@@ -292,7 +293,7 @@ def painted(card: Card, rows: Any, columns: Any) -> Generator:
     made = generator(card)
     picture = torch.full((1, 3, *card.size), -1.0)
     picture[:, :, rows, columns] = 1.0
-    made.network.forward = lambda x: picture.expand(len(x), -1, -1, -1)  # type: ignore[method-assign]
+    made.network.drawn = lambda x: Drawn(picture.expand(len(x), -1, -1, -1), x)  # type: ignore[method-assign]
     return made
 
 
@@ -324,6 +325,20 @@ def test_a_polar_picture_is_scan_converted(simulator: Simulator, probe: ProbeGeo
     assert centre(np.where(image > 60, image, 0)) == pytest.approx(((z - z0) / dz, (x - x0) / dx), abs=0.6)
 
 
+@pytest.mark.parametrize("renderer", ["physics", "ct", "generator"])
+def test_a_narrow_sector_cuts_the_frame_and_leaves_what_it_shows(simulator: Simulator, renderer: str) -> None:
+    """The probe's face, and with it contact and force, stay as they are."""
+    made = generator(CARDS["polar rich"])
+    whole = simulator.replace(probe=CONVEX, generator=made, renderer=renderer)
+    cut = whole.replace(probe=replace(CONVEX, sector=0.5))
+    shown, all_of_it = cut.render(on_the_box()), whole.render(on_the_box())
+    inside = cut.probe.fan_mask
+    np.testing.assert_array_equal(image_of(shown), np.where(inside, image_of(all_of_it), 0))
+    assert 0.4 < inside.sum() / whole.probe.fan_mask.sum() < 0.6
+    np.testing.assert_array_equal(shown.contact.line_coupling, all_of_it.contact.line_coupling)
+    np.testing.assert_array_equal(shown.wrench.force, all_of_it.wrench.force)
+
+
 def test_lifted_lines_of_a_generator_show_no_tissue(simulator: Simulator) -> None:
     made = painted(Card(LINEAR, width=0.0625), slice(None), slice(None))
     frame = simulator.replace(generator=made, renderer="generator").render(over_the_edge())
@@ -336,7 +351,7 @@ def test_gain_and_dynamic_range_of_a_generator(simulator: Simulator) -> None:
     """127.5 = 7 + 248 · 0.486, and 0.486^(1/1.5) = 0.618 of 55 dB: 11 dB more make it 0.818, 7 + 248 · 0.818^1.5."""
     made = painted(Card(LINEAR, width=0.0625), slice(0), slice(0))
     picture = torch.zeros(1, 3, 64, 64)
-    made.network.forward = lambda x: picture.expand(len(x), -1, -1, -1)  # type: ignore[method-assign]
+    made.network.drawn = lambda x: Drawn(picture.expand(len(x), -1, -1, -1), x)  # type: ignore[method-assign]
     for settings, grey in (
         (ImageSettings(), 127.5),
         (ImageSettings(gain=11.0), 190.5),

@@ -119,6 +119,7 @@ class FakeSimulator:
         image: bool = True,
         ct_slice: bool = True,
         labels: bool = True,
+        uncertainty: bool = False,
         renderer: str | None = None,
         times: Sequence[float] = (0.0,),
         coupling: NDArray[np.float32] | None = None,
@@ -142,6 +143,7 @@ class FakeSimulator:
             ct_from_probe=ct_from_probe,
             renderer=renderer or self.renderer,
             deformed=self.mechanics.deformation and touch.indentation.pressed,
+            uncertainty=np.where(fan, 9, 0).astype(np.uint8) if uncertainty else None,
         )
 
     def render_batch(

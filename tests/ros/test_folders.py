@@ -8,7 +8,7 @@ import pytest
 
 from us_sim.core.config import SimConfig
 from us_sim.core.errors import ConfigError
-from us_sim.ros.folders import allowed_folders, check_inside
+from us_sim.ros.folders import allowed_folders, check_inside, listed_folders
 
 
 def test_given_folders_hold_alone(tmp_path: Path) -> None:
@@ -37,3 +37,13 @@ def test_a_link_out_of_the_folder_is_followed(tmp_path: Path) -> None:
     (tmp_path / "in/link").symlink_to(tmp_path / "secret")
     with pytest.raises(ConfigError, match="in/link lies outside"):
         check_inside([str(tmp_path / "in/link")], [tmp_path / "in"])
+
+
+def test_home_and_working_directory_are_not_told_to_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert listed_folders("", SimConfig()) == []
+    assert listed_folders("", SimConfig(ct=str(tmp_path / "scans/ct.nii.gz"))) == [tmp_path / "scans"]
+    assert listed_folders(str(tmp_path / "home"), SimConfig()) == [tmp_path / "home"]

@@ -15,7 +15,7 @@ FIELDS = {
     "msg/FrameInfo": "header sequence ct_frame renderer ct_from_probe config_id deformed frozen latency "
     "unknown_fraction out_of_distribution",
     "msg/Contact": "header in_contact coupling line_coupling penetration line_distance point normal",
-    "msg/ProbeInfo": "header config_id kind radius_of_curvature field_of_view aperture depth slice_thickness "
+    "msg/ProbeInfo": "header config_id kind radius_of_curvature field_of_view sector aperture depth slice_thickness "
     "width height scan_lines samples sample_spacing apex "
     "pixel_spacing_x pixel_spacing_z first_pixel frequency gain dynamic_range "
     "ct_frame patient patient_sha256 renderer generator generator_sha256 class_ids class_names class_colors "
@@ -25,7 +25,8 @@ FIELDS = {
     "msg/RenderedFrame": "valid message info image ct_slice labels contact",
     "srv/RenderFrame": "poses outputs renderer | success message probe_info frames",
     "srv/LoadPatient": "ct labels label_scheme "
-    "| success message patient patient_sha256 class_names warnings bounds_min bounds_max",
+    "| success message patient patient_sha256 class_names warnings labelling bounds_min bounds_max",
+    "srv/ListPatients": " | success message cts labels",
     "srv/LoadGenerator": "path | success message generator generator_sha256 device card",
     "action/Scan": "pattern waypoints line_spacing speed force force_tolerance timeout recording "
     "| success message recording frames coverage force_mean force_max "

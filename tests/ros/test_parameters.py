@@ -71,7 +71,7 @@ def test_refusals_name_value_and_rule(world: World, name: str, value: Any, reaso
     ("name", "value"),
     [("gain", 6.5), ("dynamic_range", 50.0), ("frequency", 2.5), ("focus", 40.0), ("tgc", 0.3),
      ("renderer", "ct"), ("depth", 120.0), ("slice_thickness", 1.0), ("elevation_planes", 3),
-     ("rows", 96), ("tgc_3", 6.0)],
+     ("rows", 96), ("sector", 0.5), ("tgc_3", 6.0)],
 )  # fmt: skip
 def test_live_parameters_change_the_simulator_and_its_probe_info(world: World, name: str, value: Any) -> None:
     node = world.start()
@@ -84,7 +84,7 @@ def test_live_parameters_change_the_simulator_and_its_probe_info(world: World, n
     assert getattr(holder, held) == value
     world.until(lambda: len(infos) == 2)
     assert infos[1].config_id == infos[0].config_id + 1 == node.session.scene.config_id
-    told = {"gain": "gain", "renderer": "renderer"}.get(name)
+    told = {"gain": "gain", "renderer": "renderer", "sector": "sector"}.get(name)
     assert told is None or getattr(infos[1], told) == value
 
 

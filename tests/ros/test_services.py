@@ -14,7 +14,7 @@ from lifecycle_msgs.srv import GetState
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from us_sim_msgs.msg import ProbeInfo
-from us_sim_msgs.srv import LoadGenerator, LoadPatient, RenderFrame
+from us_sim_msgs.srv import ListPatients, LoadGenerator, LoadPatient, RenderFrame
 
 from us_sim.core import assembly
 from us_sim.ros.services import MAX_POSES
@@ -190,6 +190,20 @@ def test_files_outside_the_folders_are_not_read(world: World, tmp_path: Path) ->
         assert "lies outside the folders that services may read" in answer.message
         assert f"{tmp_path}/patients" in answer.message
     assert node.session.scene is before
+
+
+def test_the_scans_of_the_folders_are_listed_with_their_labels(world: World, tmp_path: Path) -> None:
+    world.start(data_folders=str(tmp_path))
+    answer = world.call(ListPatients, "us_sim/list_patients", ListPatients.Request())
+    assert (answer.success, list(answer.cts)) == (True, [])
+    assert answer.message.startswith(f"no CT scans in {tmp_path}; expected .nii.gz")
+    for name in ("a/ct.nii.gz", "a/labels.nii.gz", "b.nrrd"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    answer = world.call(ListPatients, "us_sim/list_patients", ListPatients.Request())
+    assert (answer.success, answer.message) == (True, "")
+    assert list(answer.cts) == [f"{tmp_path}/b.nrrd", f"{tmp_path}/a/ct.nii.gz"]
+    assert list(answer.labels) == ["", f"{tmp_path}/a/labels.nii.gz"]
 
 
 def test_no_path_is_the_phantom(world: World) -> None:

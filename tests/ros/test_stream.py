@@ -397,6 +397,16 @@ def test_the_image_comes_compressed_as_the_plugins_of_image_transport_do_it(worl
     assert np.abs(found[100, 128] - 77) <= 1
 
 
+def test_the_uncertainty_comes_with_the_stamp_of_its_pose(world: World) -> None:
+    node = world.start()
+    messages = world.listen(Image, "us_sim/uncertainty")
+    world.listened(node.session.outputs.uncertainty)
+    send = world.sender(node)
+    world.until(lambda: (messages and messages[-1].header.stamp.sec == 2) or send(world.pose(2.0)))
+    assert (messages[-1].encoding, messages[-1].header.frame_id) == ("mono8", "probe")
+    np.testing.assert_array_equal(pixels(messages[-1]), np.where(FAN, 9, 0))
+
+
 def test_the_polar_image_has_a_row_for_each_scan_line(world: World) -> None:
     node = world.start()
     messages = world.listen(Image, "us_sim/polar")

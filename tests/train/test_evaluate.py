@@ -289,6 +289,7 @@ def test_what_cannot_be_evaluated_is_named(artifact: Path, tmp_path: Path, capsy
         (["--generator", str(tmp_path / "none.safetensors")], "no such file"),
         (["--generator", str(artifact), "--generator", str(artifact)], "expected files of different names"),
         (["--count", "1"], "expected --count of 2 or more"),
+        (["--use-frames", "8"], "--use-frames of 16 or more"),
         (["--frames", str(tmp_path / "none")], "no such folder of frames"),
         (["--frames", str(few), "--held-out", "0", "9"], "holds 2 frames; places up to 8 were requested"),
     ):

@@ -166,6 +166,36 @@ def kidney_ends(viewer: Viewer) -> tuple[tuple[float, float], tuple[float, float
     return (float(u[first]), float(v[first])), (float(u[last]), float(v[last]))
 
 
+PAD = """(() => {  // a pad whose sticks are deflected, as the browser would show it
+    window.pad = {index: 0, id: "%s", axes: [1, 0, 0, 0.1, 0, -1], buttons: []};
+    navigator.getGamepads = () => [window.pad];
+    document.hasFocus = () => true;
+    window.dispatchEvent(new Event("gamepadconnected"));
+})()"""
+
+
+@pytest.mark.parametrize(("name", "turns"), [("Xbox 360 Controller", False), ("3Dconnexion SpaceMouse Pro", True)])
+def test_a_game_pad_slides_the_probe_and_freezes(
+    world: World, console: Viewer, browser: Browser, name: str, turns: bool
+) -> None:
+    """At rest below 15 %; the sixth axis of a SpaceMouse rotates, a game pad has no more than four."""
+    world.until(lambda: said(browser, "badge") in ("LIVE", "STILL"))
+    before = console.steering.placement()
+    assert before is not None
+    browser.evaluate(PAD % name)
+
+    def moved() -> bool:
+        now = console.steering.placement()
+        assert now is not None
+        turned = abs(now.rotate - before.rotate) > 0.04
+        return now.point[0] < before.point[0] - 3.0 and turned == turns and now.tilt == before.tilt
+
+    world.until(moved)
+    browser.evaluate("pad.axes = [0, 0, 0, 0, 0, 0], pad.buttons = [{pressed: true, value: 1}]")
+    world.until(lambda: said(browser, "badge") == "FROZEN")
+    assert browser.errors == []
+
+
 def mover(page: Viewer) -> str:
     """Return who is said to move the probe."""
     return str(page.page.channel.state.get("mover", ""))

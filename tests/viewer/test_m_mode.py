@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -26,6 +28,12 @@ def test_the_line_nearest_to_a_point_on_a_line_is_that_line(name: str) -> None:
         (_, (x, z)) = ends(line, probe)
         assert nearest_line(x, z, probe) == line
         assert np.hypot(*np.diff(ends(line, probe), axis=0)[0]) == pytest.approx(probe.depth)
+
+
+def test_of_a_narrow_sector_the_nearest_line_is_one_that_is_shown() -> None:
+    """Of 32 lines, half are 8 to 23; line 0 lies at -15.5 mm."""
+    narrow = replace(PROBE, sector=0.5)
+    assert [nearest_line(x, 30.0, narrow) for x in (-15.5, 0.5, 15.5)] == [8, 16, 23]
 
 
 def test_each_column_stands_until_the_next_and_before_the_first_it_is_black() -> None:

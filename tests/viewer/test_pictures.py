@@ -73,6 +73,8 @@ def test_areas_are_in_square_centimetres() -> None:
     labels[:80] = 2
     areas = pictures.areas(labels, LINEAR)
     assert (areas[2], areas[0]) == (10.0, 10.0)  # halves of 4 cm × 5 cm
+    half = pictures.areas(labels, replace(LINEAR, sector=0.5))
+    assert (half[2], half[0]) == (5.0, 5.0)  # of the lines that are shown
     probe = preset("c5_2")
     fan = pictures.areas(np.ones((probe.height, probe.width), np.uint8), probe)[1]
     assert fan == pytest.approx(np.pi / 6 * (23.04**2 - 5.04**2), rel=0.005)  # a sixth of a ring

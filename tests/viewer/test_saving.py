@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from PIL import Image
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
 from us_sim.viewer.dicom import About
 from us_sim.viewer.measuring import Mark
+from us_sim.viewer.orientation import BodyMark
+from us_sim.viewer.pictures import MARKER
 from us_sim.viewer.saving import KINDS, Clip, save
 
 PROBE = ProbeGeometry(ProbeKind.LINEAR, depth=50.0, aperture=40.0, width=63, height=161, scan_lines=32, samples=64)
@@ -80,6 +83,25 @@ def test_a_still_shows_its_callipers(tmp_path: Path) -> None:
     assert changed[:, 0].min() == pytest.approx(height * 10 / 50, abs=7)
     line = changed[np.abs(changed[:, 0] - height * 30 / 50) < 1]
     np.testing.assert_allclose(line[:, 1] / width, 0.5, atol=0.01)  # half way it is in the middle
+
+
+def test_still_and_film_show_where_the_probe_stands(tmp_path: Path) -> None:
+    """Two bodies with the probe at the right shoulder and at the left hip: they differ at the lower left alone."""
+    bodies = [BodyMark(0.0, 0.0, 0.0), BodyMark(1.0, 1.0, 0.0)]
+    with_marks = [replace(clip(LENGTH), bodies=[body] * 5) for body in bodies]
+    first, second = (np.asarray(Image.open(save("png", tmp_path / f"{n}", c)[0])) for n, c in enumerate(with_marks))
+    row, column = np.nonzero((first != second).any(axis=-1))
+    height = len(first)
+    assert row.min() > 0.75 * height
+    assert column.max() < 0.25 * height
+    above = row < (row.min() + row.max()) / 2
+    assert column[above].mean() < column[~above].mean()
+    assert (first[row[above], column[above]] == MARKER).all(axis=-1).any()  # the probe is orange there
+    plain, marked = (np.asarray(Image.open(save("gif", tmp_path / f"g{n}", c)[0]).convert("RGB"), dtype=int)
+                     for n, c in enumerate((clip(), with_marks[0])))  # fmt: skip
+    changed = np.argwhere(np.abs(plain - marked).max(axis=-1) > 100)  # less is that of another palette
+    assert changed[:, 0].min() > 0.75 * height
+    assert changed[:, 1].max() < 0.25 * height
 
 
 def test_clips_play_in_real_time(tmp_path: Path) -> None:

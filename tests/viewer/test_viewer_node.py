@@ -14,6 +14,8 @@ import pytest
 from std_srvs.srv import SetBool
 from us_sim_msgs.srv import LoadPatient
 
+from us_sim.core.patient.listing import Listed
+from us_sim.ros import patient_list
 from us_sim.viewer import search
 from us_sim.viewer.channel import B_MODE, OTHER, STRIP
 from us_sim.viewer.node import Viewer
@@ -30,8 +32,9 @@ TOP = np.array([0.0, 60.0, 0.0])  # of the ball that is the patient, mm
 
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody looks at every page."""
+    """Somebody looks at every page; no folders are searched for scans."""
     monkeypatch.setattr(Page, "watched", True)
+    monkeypatch.setattr(patient_list, "_scans_below", lambda folders: ([], False))
 
 
 @pytest.fixture
@@ -233,6 +236,26 @@ def test_another_patient_is_shown_and_the_probe_put_on_its_skin(world: World, vi
 
 
 @pytest.mark.usefixtures("watched")
+def test_a_scan_of_the_data_folders_is_offered_and_loaded(
+    world: World, viewer: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [Listed(tmp_path / "a" / "ct.nii", tmp_path / "a" / "labels.nii"), Listed(tmp_path / "b.nii", None)]
+    monkeypatch.setattr(patient_list, "_scans_below", lambda folders: (found, False))
+    (tmp_path / "a").mkdir()
+    found[0].ct.touch()
+    world.start()
+    page = viewer()
+    panel = page.page.panel
+    world.until(lambda: len(panel.scan_list.options) == 3)
+    assert panel.scan_list.options[1:] == ("a/ct.nii, with labels.nii", "b.nii, no labels")
+    by_user(panel.scan_list, "a/ct.nii, with labels.nii")
+    assert (panel.ct.value, panel.labels.value) == tuple(map(str, found[0]))
+    world.until(lambda: "ct.nii, physics" in said(page, "patient") and "**ct.nii**" in panel.report.content)
+    by_user(panel.scan_list, "b.nii, no labels")
+    world.until(lambda: "Not loaded: " in panel.report.content)  # gone since it was listed
+
+
+@pytest.mark.usefixtures("watched")
 def test_the_force_grows_with_the_pressure_and_ends_with_the_contact(world: World, viewer: Start) -> None:
     world.start()
     page = viewer()
@@ -284,6 +307,7 @@ def test_where_nobody_moves_the_probe_it_begins_on_the_skin(world: World, viewer
     world.until(lambda: said(page, "badge") in ("LIVE", "STILL"))
     assert not page.steering.in_control
     assert said(page, "mover") in ("moved by nobody", "")
+    world.until(lambda: "liver" in said(page, "organs"))  # also where the frame came before the organs
     assert np.linalg.norm(place_of(node)()) == pytest.approx(55.0, abs=2.0)  # 5 mm below the skin of the ball
 
 

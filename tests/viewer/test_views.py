@@ -8,7 +8,7 @@ import trimesh
 
 from us_sim.viewer.placement import path
 from us_sim.viewer.skin_mesh import SkinMesh
-from us_sim.viewer.views import VIEWS, View, long_axis, looking, organ_points, parts, placements
+from us_sim.viewer.views import FAST, VIEWS, View, absent, long_axis, looking, missing, organ_points, parts, placements
 
 
 def ellipsoid(middle: tuple[float, float, float], axes: tuple[float, float, float]) -> np.ndarray:
@@ -111,3 +111,47 @@ def test_a_path_leads_towards_the_feet() -> None:
     z = [pose[2, 3] for pose in poses]
     assert z == sorted(z, reverse=True)
     assert len(path(start, SKIN, 1.0)) == 2
+
+
+def test_morisons_pouch_is_where_the_right_kidney_meets_the_liver() -> None:
+    """The liver's lower face is at z = 30 mm over a kidney from -50 to 50 mm: what lies within 20 mm counts."""
+    liver = SkinMesh(ellipsoid((60.0, -20.0, 80.0), (40.0, 40.0, 50.0)))
+    points = organ_points(FAST["RUQ"]["Morison's pouch"], {**MESHES, "liver": liver})
+    assert points is not None
+    assert points[:, 0].min() > 0.0
+    assert points[:, 2].min() > 0.0
+    view = FAST["LUQ"]["splenorenal"]
+    assert missing(view, MESHES) == "no spleen in this patient"
+    far = SkinMesh(ellipsoid((-60.0, -20.0, 200.0), (20.0, 20.0, 20.0)))
+    assert missing(view, {**MESHES, "spleen": far}) == "no kidney on the left, or none beside the other organ"
+
+
+def test_the_bladder_is_the_compact_fluid_between_the_hip_bones() -> None:
+    sac, bowel = ellipsoid((0.0, 10.0, -150.0), (35.0, 30.0, 25.0)), ellipsoid((0.0, 30.0, -150.0), (60.0, 8.0, 8.0))
+    hips = SkinMesh(np.concatenate([ellipsoid((x, -10.0, -150.0), (20.0, 30.0, 40.0)) for x in (-90.0, 90.0)]))
+    fluid = SkinMesh(np.concatenate([sac, bowel]))
+    view = FAST["Pelvis"]["suprapubic"]
+    points = organ_points(view, {**MESHES, "fluid": fluid, "bone": hips})
+    assert points is not None
+    np.testing.assert_allclose(points.mean(axis=0), (0.0, 10.0, -150.0), atol=2.0)
+    assert missing(view, {**MESHES, "fluid": fluid}).startswith("no fluid between hip bones")
+    assert absent({**MESHES, "fluid": fluid, "bone": hips}).keys() == VIEWS.keys() - {
+        "Right kidney", "Left kidney", "Pelvis",
+    }  # fmt: skip
+
+
+def test_the_heart_is_seen_from_below_the_ribs_upwards() -> None:
+    liver = SkinMesh(ellipsoid((20.0, 0.0, 20.0), (90.0, 70.0, 60.0)))
+    heart, aorta = ellipsoid((0.0, 40.0, 110.0), (40.0, 30.0, 30.0)), ellipsoid((-15.0, -40.0, 60.0), (8.0, 8.0, 120.0))
+    view, meshes = FAST["Heart"]["subcostal, 4 chambers"], {**MESHES, "liver": liver}
+    meshes["vessel"] = SkinMesh(np.concatenate([heart, aorta]))
+    points = organ_points(view, meshes)
+    assert points is not None
+    tried = placements(view, points, SKIN)
+    assert len(tried) >= 5
+    for placement in tried:
+        assert placement.point[1] > 0.0  # in front
+        assert placement.point[2] < 60.0
+        assert placement.pose(SKIN)[2, 2] > 0.3  # towards the head
+        assert placement.pose(SKIN)[0, 0] < -0.7  # within 45°: the patient's right at the image's left
+    assert "no blood above the liver" in missing(view, {**meshes, "vessel": SkinMesh(aorta)})

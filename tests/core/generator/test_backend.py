@@ -30,7 +30,7 @@ from us_sim.core.generator.card import Card
 from us_sim.core.generator.inference import accelerated
 from us_sim.core.generator.quantisation import calibration_slices, quantised
 from us_sim.core.generator.renderer import LearnedRenderer
-from us_sim.core.generator.unet import UNet
+from us_sim.core.generator.unet import Drawn, UNet
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
 from us_sim.core.sampling.reslice import elevation_beam
 from us_sim.core.sampling.sampler import sampler_on
@@ -70,7 +70,7 @@ def artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator:
     path = tmp_path / "liver.safetensors"
     save_generator(path, generator_of(PAPER).network, PAPER)
     monkeypatch.setattr(inference, "BF16_GFLOP", 0.0)
-    monkeypatch.setattr(quantisation, "CACHE", tmp_path / "home" / "us_sim")
+    monkeypatch.setenv("US_SIM_CACHE", str(tmp_path / "home" / "us_sim"))
     fake_slices = np.random.default_rng(0).uniform(-1, 1, (FEW, 4, 64, 64)).astype(np.float32)
     monkeypatch.setattr(quantisation, "calibration_slices", lambda generator: fake_slices)
     return load_generator(path)
@@ -89,9 +89,11 @@ def test_bf16_draws_what_the_network_draws(fed: tuple[Generator, Tensor]) -> Non
     generator, slices = fed
     shape = (generator.card.channels, *generator.card.size)
     backend = OpenVinoBackend(converted(generator.network, shape), "bf16", "tested")
-    expected = generator.backend(slices)
-    assert distance(backend(slices), expected) < 0.03
-    assert float((backend(slices) - expected).abs().mean()) < 1 / 127.5
+    expected, bottleneck = generator.backend(slices)
+    found = backend(slices)
+    assert distance(found.image, expected) < 0.03
+    assert float((found.image - expected).abs().mean()) < 1 / 127.5
+    assert distance(found.bottleneck, bottleneck) < 0.03
 
 
 def test_int8_draws_what_the_network_draws(fed: tuple[Generator, Tensor]) -> None:
@@ -100,12 +102,14 @@ def test_int8_draws_what_the_network_draws(fed: tuple[Generator, Tensor]) -> Non
     seen, others = slices[::2], slices[1::2]
     model = quantised(converted(generator.network, shape), seen.numpy())
     backend = OpenVinoBackend(model, "int8", "tested")
-    expected = generator.backend(others)
+    expected, bottleneck = generator.backend(others)
+    found = backend(others)
 
-    assert distance(backend(others), expected) < 0.15
-    assert float((backend(others) - expected).abs().mean()) < 5 / 127.5
+    assert distance(found.image, expected) < 0.15
+    assert float((found.image - expected).abs().mean()) < 5 / 127.5
+    assert distance(found.bottleneck, bottleneck) < 0.15
     coarser = OpenVinoBackend(converted(generator.network, shape), "bf16", "tested")
-    assert not torch.equal(backend(others), coarser(others))
+    assert not torch.equal(found.image, coarser(others).image)
 
 
 def test_openvino_is_the_same_in_a_batch_alone_and_in_another_start(
@@ -118,12 +122,14 @@ def test_openvino_is_the_same_in_a_batch_alone_and_in_another_start(
     one, other = (OpenVinoBackend(converted(generator.network, shape), "bf16", "tested") for _ in range(2))
     batch = one(slices)
     assert "_requests" in vars(one)
-    assert torch.equal(batch, torch.cat([one(x[None]) for x in slices]))
-    assert torch.equal(batch, other(slices))
+    alone = [one(x[None]) for x in slices]
+    for kind, found in enumerate(batch):
+        assert torch.equal(found, torch.cat([drawn[kind] for drawn in alone]))
+        assert torch.equal(found, other(slices)[kind])
     kept = one(slices[:1])
-    again = kept.clone()
+    again = [each.clone() for each in kept]
     one(slices[1:2])
-    assert torch.equal(kept, again)  # a result is the caller's own
+    assert all(map(torch.equal, kept, again))  # a result is the caller's own
 
 
 def test_slices_are_what_the_renderer_reads() -> None:
@@ -205,7 +211,7 @@ def test_without_openvino_torch_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     assert made.backend.name == "torch fp32"
     assert made.backend.reason.startswith("OpenVINO cannot run it: ModuleNotFoundError: ")
     x = torch.zeros(1, 4, 64, 64)
-    assert torch.equal(made.backend(x), generator.network(x))
+    assert torch.equal(made.backend(x).image, generator.network(x))
 
 
 def test_a_network_that_openvino_refuses_is_drawn_by_torch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,7 +263,7 @@ def test_int8_is_kept_beside_the_artifact(
         second = accelerated(artifact, CPU)
     x = torch.rand(1, 4, 64, 64)
     assert second.backend.name == "openvino int8"
-    assert torch.equal(first.backend(x), second.backend(x))
+    assert torch.equal(first.backend(x).image, second.backend(x).image)
 
 
 @pytest.mark.parametrize(
@@ -275,13 +281,13 @@ def test_a_damaged_file_is_made_again(
 ) -> None:
     assert artifact.file is not None
     x = torch.rand(1, 4, 64, 64)
-    expected = accelerated(artifact, CPU).backend(x)
+    expected = accelerated(artifact, CPU).backend(x).image
     (kept,) = int8_files(artifact.file.parent)
     spoil(kept)
     capfd.readouterr()
     again = accelerated(artifact, CPU)
     assert again.backend.name == "openvino int8"
-    assert torch.equal(again.backend(x), expected)
+    assert torch.equal(again.backend(x).image, expected)
     assert f"{kept} cannot be read (" in capfd.readouterr().err
     assert quantisation.kept(artifact) is not None  # in the user's cache, where a folder is in the way
 
@@ -307,7 +313,7 @@ def test_where_the_folder_cannot_be_written_the_users_cache_keeps_it(
 def test_where_nothing_can_be_written_int8_draws_all_the_same(
     artifact: Generator, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(quantisation, "CACHE", Path("/proc/us_sim"))
+    monkeypatch.setenv("US_SIM_CACHE", "/proc/us_sim")
     made = accelerated(replace(artifact, file=None), CPU)
     assert made.backend.name == "openvino int8"
     assert "generator liver: not kept (" in capfd.readouterr().err
@@ -374,10 +380,12 @@ def without_graphs(monkeypatch: pytest.MonkeyPatch) -> list[torch.Size]:
     """Instead of a graph, a run on the CPU in double precision; the list fills with the shapes captured."""
     captured: list[torch.Size] = []
 
-    def capture(network: nn.Module, read: Tensor) -> Captured:
+    def capture(network: UNet, read: Tensor) -> Captured:
         captured.append(read.shape)
-        drawn = torch.zeros(len(read), 3, *read.shape[2:], dtype=torch.float16)
-        graph: Any = SimpleNamespace(replay=lambda: drawn.copy_(network(read)))
+        drawn = Drawn(*(torch.zeros(one.shape, dtype=one.dtype) for one in network.drawn(read)))
+        graph: Any = SimpleNamespace(
+            replay=lambda: [a.copy_(b) for a, b in zip(drawn, network.drawn(read), strict=False)]
+        )
         return Captured(graph, read, drawn)
 
     monkeypatch.setattr(backend_cuda, "capture", capture)
@@ -390,14 +398,13 @@ def test_a_graph_is_captured_for_every_shape(without_graphs: list[torch.Size]) -
     assert (backend.name, backend.reason, backend.device) == ("cuda half", "tested", CPU)
     x = torch.rand(3, 4, 64, 64)
     first = backend(x[:1])
-    kept = first.clone()
+    kept = [one.clone() for one in first]
     for batch in (x[1:2], x, x[:1]):
-        expected = generator.network(batch)
-        found = backend(batch)
-        assert found.dtype == torch.float32
-        torch.testing.assert_close(found, expected, atol=0.02, rtol=0)
+        for found, expected in zip(backend(batch), generator.network.drawn(batch), strict=True):
+            assert found.dtype == torch.float32
+            torch.testing.assert_close(found, expected, atol=0.02, rtol=0.02)
     assert [tuple(shape) for shape in without_graphs] == [(1, 4, 64, 64), (3, 4, 64, 64)]
-    assert torch.equal(first, kept)  # the graph's memory is not handed out
+    assert all(map(torch.equal, first, kept))  # the graph's memory is not handed out
     assert next(generator.network.parameters()).dtype == torch.float32  # the weights are as they were
 
 
@@ -416,7 +423,7 @@ def test_rare_shapes_run_without_a_graph(without_graphs: list[torch.Size]) -> No
     backend = CudaBackend(generator.network, CPU, "tested")
     for count in range(1, GRAPHS + 3):
         x = torch.rand(count, 4, 16, 16)
-        torch.testing.assert_close(backend(x), generator.network(x), atol=0.02, rtol=0)
+        torch.testing.assert_close(backend(x).image, generator.network(x), atol=0.02, rtol=0)
     assert len(without_graphs) == GRAPHS
 
 
@@ -438,16 +445,16 @@ def test_capturing_warms_up_apart_from_the_stream_in_use(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(torch.cuda, "graph", graph)
 
-    class Network(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
+    class Network(UNet):
+        def drawn(self, x: Tensor) -> Drawn:
             steps.append("run")
-            return x + 1
+            return Drawn(x + 1, x)
 
     read = torch.zeros(1, 1, 2, 2)
-    run = backend_cuda.capture(Network(), read)
+    run = backend_cuda.capture(Network(1), read)
     assert steps == ["side waits", "run", "run", "run", "current waits", "graph, thread_local", "run"]
     assert run.read is read
-    assert torch.equal(run.drawn, read + 1)
+    assert torch.equal(run.drawn.image, read + 1)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -458,11 +465,11 @@ def test_cuda_draws_what_the_network_draws(card: Card) -> None:
     made = accelerated(generator, torch.device("cuda:0"))
     assert made.backend.name == "cuda half"
     expected = generator.network(slices)
-    batch = made.backend(slices.cuda())
+    batch = made.backend(slices.cuda()).image
     assert distance(batch.cpu(), expected) < 0.01
     for one, alone in zip(batch, slices, strict=True):
-        torch.testing.assert_close(made.backend(alone[None].cuda())[0], one, atol=0.01, rtol=0)
-    assert torch.equal(made.backend(slices.cuda()), batch)
+        torch.testing.assert_close(made.backend(alone[None].cuda()).image[0], one, atol=0.01, rtol=0)
+    assert torch.equal(made.backend(slices.cuda()).image, batch)
 
 
 def test_reading_and_drawing_are_one_frame() -> None:
@@ -470,7 +477,7 @@ def test_reading_and_drawing_are_one_frame() -> None:
     generator, seen = generator_of(PAPER), []
 
     class Listening(TorchBackend):
-        def __call__(self, x: Tensor) -> Tensor:
+        def __call__(self, x: Tensor) -> Drawn:
             seen.append(x)
             return super().__call__(x)
 

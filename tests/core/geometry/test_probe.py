@@ -301,3 +301,18 @@ def test_more_rows_cover_the_same_place(name: str) -> None:
 def test_too_few_rows_are_refused() -> None:
     with pytest.raises(ProbeError, match="expected a whole number from 16 to 2048"):
         preset("c5_2").with_rows(3)
+
+
+def test_a_narrow_sector_shows_whole_lines_around_the_middle() -> None:
+    """Half of 192 lines over 60° are lines 48 to 143: pixels within 15° of the middle, of the same fan."""
+    probe = preset("c5_2")
+    narrow = replace(probe, sector=0.5)
+    assert narrow.drawn_lines == slice(48, 144)
+    x, z = narrow.pixel_points[..., 0].astype(np.float64), narrow.pixel_points[..., 2].astype(np.float64)
+    np.testing.assert_array_equal(
+        narrow.fan_mask, probe.fan_mask & (np.abs(np.arctan2(x, z + 50.4)) < np.radians(15.0))
+    )
+    np.testing.assert_array_equal(narrow.polar_points, probe.polar_points)
+    assert probe.drawn_lines == slice(0, 192)
+    with pytest.raises(ProbeError, match=r"sector is 0\.1; expected 0\.2 to 1 of the scan lines"):
+        replace(probe, sector=0.1)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -180,7 +182,7 @@ def test_a_folder_that_cannot_be_written_is_told(files: tuple[Path, Path], monke
 def test_small_patients_are_not_kept(files: tuple[Path, Path], kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "LEAST_VOXELS", 2**31)
     assert load(files).origin.endswith("too small to be kept")
-    assert not kept.exists()
+    assert not list(kept.iterdir())
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_kept(
@@ -197,7 +199,27 @@ def test_a_file_that_changes_while_it_is_read_is_not_kept(
 
     monkeypatch.setattr(loading, "load_volume", changing)
     assert load_patient(ct).origin.endswith("not kept: its files changed meanwhile")
-    assert not kept.exists()
+    assert not list(kept.iterdir())
+
+
+def test_of_several_that_start_together_one_prepares_and_the_others_read(files: tuple[Path, Path], kept: Path) -> None:
+    patient, together = load(files), Barrier(3)
+    made: list[int] = []
+
+    def make() -> cache.Parts:
+        made.append(1)
+        return patient.volume, patient.skin
+
+    def start(_: int) -> str:
+        together.wait(20)
+        return cache.through_cache(lambda: "f" * 64, make)[1]
+
+    with ThreadPoolExecutor(3) as pool:
+        told = sorted(pool.map(start, range(3)))
+    assert len(made) == 1
+    assert told[0].startswith("prepared in")
+    assert all(one.startswith(f"read from {kept}") for one in told[1:])
+    assert not list(kept.glob(".*"))
 
 
 def test_the_least_recently_used_go(files: tuple[Path, Path], kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:

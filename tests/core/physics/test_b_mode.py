@@ -23,7 +23,7 @@ from us_sim.core.physics.gel import NEPER, with_gel
 from us_sim.core.physics.imaging import PENUMBRA, Formation, beam_width, formation
 from us_sim.core.physics.interfaces import INTERFACE, interface_echo
 from us_sim.core.physics.loops import received_by_loops
-from us_sim.core.physics.reverberation import FILLED, wall
+from us_sim.core.physics.reverberation import FILLED, repeated, wall
 from us_sim.core.physics.scanner import GENERIC, Scanner
 from us_sim.core.sampling.anatomy import Anatomy, property_table, sample_anatomy
 from us_sim.core.sampling.reslice import reslice
@@ -338,14 +338,66 @@ def test_lung_mirrors_what_lies_before_it() -> None:
     form = formed(preset("c5_2"))
     impedance, left = torch.full((1, 192, 512), 1.65), torch.exp(-0.01 * torch.arange(512.0)).expand(1, 192, -1)
     impedance[..., 200:] = 0.26
-    found = wall(impedance, left, form)
+    found = wall(impedance, left, torch.zeros_like(left), form)
     assert int(found.source[0, 5, 250]) == 150
     expected = math.exp(-2 * 0.01 * 192 + 0.01 * 150) * 10 ** (form.scanner.mirror_level / 20) * (1 - 50 / 200)
     assert float(found.mirror[0, 5, 250]) == pytest.approx(expected, rel=1e-4)
     assert (found.mirror[..., :201] == 0).all()
     assert (found.haze[..., :201] == 0).all()
     bone = torch.where(impedance < 1, 7.8, 1.65)
-    assert not wall(bone, left, form).mirror.any()
+    assert not wall(bone, left, torch.zeros_like(left), form).mirror.any()
+
+
+def gassy(strand: torch.Tensor) -> Anatomy:
+    """A slab of soft tissue that ends in gas at 40 mm, with strands of a (192,) strength in it."""
+    probe = preset("c5_2")
+    impedance = torch.full((1, 192, 512), 1.6)
+    impedance[..., probe.sample_depths > 40.0] = 0.0004
+    return made(impedance=impedance, skin_distance=torch.full((1, 192, 512), -30.0),
+                specularity=torch.ones(1, 192, 512), strand=strand[None, :, None].expand(1, 192, 512))  # fmt: skip
+
+
+def test_gas_repeats_its_bright_echo_behind_in_ever_fainter_lines() -> None:
+    """6.7 mm apart: the first 24 dB below the echo, each further one another 6 dB; no haze in the comparison."""
+    probe = preset("c5_2")
+    form = formation(probe, ImageSettings(), 0, CPU, replace(GENERIC, shadow_level=-80.0, noise_level=-140.0))
+    envelope = received(gassy(torch.zeros(192)), torch.ones(1, 192), form)[0, 96] - form.ring
+    peaks = [int(envelope[at : at + 14].argmax()) + at for at in range(110, 200, 19)]
+    apart = np.diff([probe.sample_depths[peak] for peak in peaks])
+    np.testing.assert_allclose(apart, 6.7, atol=0.36)
+    drops = np.diff(20 * np.log10(envelope[peaks].numpy()))
+    np.testing.assert_allclose(drops, [-24, -6, -6, -6], atol=1.0)
+
+
+def test_gas_is_ragged_where_the_gut_s_wall_is_but_bone_and_lung_are_not() -> None:
+    """4 dB for each SD of the strands in the wall before it: the echo, its lines and the haze alike."""
+    form, lines = formed(preset("c5_2")), torch.linspace(-1, 1, 192)
+    anatomy = gassy(lines)
+    left = torch.ones(1, 192, 512)
+    found = wall(anatomy.impedance, left, anatomy.strand, form)
+    expected = 10 ** (4 * lines / 20)
+    torch.testing.assert_close(found.strength[0, :, 0], expected)
+    torch.testing.assert_close(found.haze[0, :, 200] / found.haze[0, 96, 200], expected / expected[96])
+    echo = repeated(torch.where(torch.arange(512) == 114, 1.0, 0.0).expand(1, 192, 512), found, form)
+    torch.testing.assert_close(echo[0, :, 114], expected)
+    for other in (7.8, 0.26):
+        impedance = torch.where(anatomy.impedance < 1, other, 1.6)
+        assert (wall(impedance, left, anatomy.strand, form).strength == 1).all()
+
+
+@pytest.mark.parametrize("impedance", [0.26, 1.6, 7.8])
+def test_lung_tissue_and_bone_have_no_lines(impedance: float) -> None:
+    form, coherent = formed(preset("c5_2")), torch.rand(1, 192, 512)
+    deeper = torch.full((1, 192, 512), 1.6)
+    deeper[..., 120:] = impedance
+    found = wall(deeper, torch.ones(1, 192, 512), torch.ones(1, 192, 512), form)
+    assert torch.equal(repeated(coherent, found, form), coherent)
+
+
+def test_loops_and_tensors_draw_ragged_gas_alike() -> None:
+    form, anatomy = formed(preset("c5_2")), gassy(torch.linspace(-2.5, 2.5, 192))
+    envelopes = [draw(anatomy, torch.ones(1, 192), form) for draw in (received, received_by_loops)]
+    torch.testing.assert_close(*envelopes, rtol=1e-3, atol=1e-6)
 
 
 def slab() -> tuple[CtVolume, Skin]:

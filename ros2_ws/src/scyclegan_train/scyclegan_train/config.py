@@ -124,6 +124,7 @@ class MethodConfig(Checked):
     )  # fmt: skip
     style: float = setting(0.0, "λ of the sliced Wasserstein distance of fakes to real frames, by depth", 0, 1000)
     pair: float = setting(0.0, "λ of the L1 to the paired physics frame, after the warm-up", 0, 100)
+    contrast: float = setting(0.0, "λ of the contrastive loss of patches to the paired physics frame", 0, 100)
     pair_blur: float = setting(2.0, "blur of both sides of that L1, pixels", 0, 20)
     warm_up_sharp: float = setting(0.0, "weight of the same L1 without blur, in the warm-up alone", 0, 100)
 

@@ -209,6 +209,8 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--masked", type=Path, metavar="FOLDER",
                        help="US simulation & segmentation data set, for the downstream task")  # fmt: skip
     found.add_argument("--use-steps", type=int, default=1000, help="of each of these segmenters; default 1000")
+    found.add_argument("--use-frames", type=int, default=256,
+                       help="synthetic frames that these are trained on; default 256")  # fmt: skip
     found.add_argument("--seeds", type=int, nargs="+", default=list(range(2000, 2006)), help="held-out phantoms")
     found.add_argument("--count", type=int, default=8, help="poses on each, half of them liver views; default 8")
     found.add_argument("--segmenter-steps", type=int, default=1000, help="training of the segmenter; default 1000")
@@ -227,9 +229,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(given: argparse.Namespace) -> None:
     """Evaluate as the command line says."""
-    if given.count < 2 or min(given.segmenter_steps, given.use_steps) < 1 or given.segmenter_frames < 16:
+    fewest = min(given.segmenter_frames, given.use_frames)
+    if given.count < 2 or min(given.segmenter_steps, given.use_steps) < 1 or fewest < 16:
         raise ConfigError("expected --count of 2 or more, --segmenter-steps and --use-steps of 1 or more, "
-                          "--segmenter-frames of 16 or more")  # fmt: skip
+                          "--segmenter-frames and --use-frames of 16 or more")  # fmt: skip
     given.out.mkdir(parents=True, exist_ok=True)
     runs = {run.resolve().name: run for run in given.run}
     exported = [given.out / f"{name}.safetensors" for name in runs]
@@ -251,6 +254,7 @@ def run(given: argparse.Namespace) -> None:
     extras = Extras(
         real, seen, runs, Inception(given.inception) if given.inception is not None else None,
         downstream.masked_frames(given.masked) if given.masked is not None else None, given.use_steps,
+        given.use_frames,
     )  # fmt: skip
     torch.manual_seed(0)
     reference = open_reference(given.out, given.segmenter_steps, given.segmenter_frames)

@@ -27,6 +27,8 @@ from us_sim.bringup.arguments import (
     IGTL,
     MOTION,
     NODE,
+    SCAN,
+    SERVO,
     VIEWER,
     Argument,
     Value,
@@ -81,12 +83,12 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         "additional_env": {PARENT: str(os.getpid())} if values.get("end_with_launch", True) else {},
     }
 
-    def own(executable: str, parameters: set[str], kind: type[Node] = Node) -> Node:
+    def own(executable: str, parameters: set[str], kind: type[Node] = Node, **fixed: Value) -> Node:
         return kind(
             package="us_sim",
             executable=executable,
             name=executable,
-            parameters=[given(values, parameters)],
+            parameters=[{**given(values, parameters), **fixed}],
             **_at_the_end(executable, str(values.get("companion_ends", "go_on"))),
             **common,
         )
@@ -115,6 +117,8 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         started.append(own("probe_motion", MOTION))
     if values["viewer"]:
         started.append(own("us_sim_viewer", VIEWER))
+    if values["controllers"]:
+        started += [own("us_sim_scan", SCAN), own("us_sim_servo", SERVO, autostart=False)]  # when the user starts it
     if values["igtl"]:
         started.append(own("us_sim_igtl", IGTL))
     if values["rviz"]:

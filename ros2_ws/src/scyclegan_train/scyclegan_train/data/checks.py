@@ -72,7 +72,8 @@ def check_pairs(config: Config, paired: bool) -> None:
     Raises:
         ConfigError: transverse slices, whose poses no probe can take, have no physics frames.
     """
-    wanted = {"schedule: warm_up": config.schedule.warm_up, "method: pair": config.method.pair}
+    wanted = {"schedule: warm_up": config.schedule.warm_up, "method: pair": config.method.pair,
+              "method: contrast": config.method.contrast}  # fmt: skip
     for name, value in wanted.items():
         if value and not paired:
             raise ConfigError(

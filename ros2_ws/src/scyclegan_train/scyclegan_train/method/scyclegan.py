@@ -22,6 +22,7 @@ from scyclegan_train.config import Config
 from scyclegan_train.data.samples import PHYSICS, REAL, CtBatch, UsBatch
 from scyclegan_train.method import feeding, losses
 from scyclegan_train.method.augmentation import augmented
+from scyclegan_train.method.contrast import PatchContrast
 from scyclegan_train.method.crops import random_crops
 from scyclegan_train.method.feeding import Real
 from scyclegan_train.method.image_pool import ImagePool
@@ -57,7 +58,7 @@ class SCycleGan(Translator):
             "critics": self._adam(self.D_us, self.D_ct),
             "segmenters": self._adam(self.S_us, self.S_ct),
         }
-        self.style = StyleDistance().to(self.device)
+        self.style, self.contrast = StyleDistance().to(self.device), PatchContrast().to(self.device)
         self.draws = torch.Generator().manual_seed(config.loop.seed)
         self.pool_us, self.pool_ct = ImagePool(self.method.pool, self.draws), ImagePool(self.method.pool, self.draws)
 
@@ -133,6 +134,8 @@ class SCycleGan(Translator):
             found["style"] = self.style(made.fake_us, x.where & real, y.image, y.where & real, self.noise)
         if method.pair:
             found["pair"] = losses.pair(made.fake_us, self._twin(ct), x.where, method.pair_blur)
+        if method.contrast:
+            found["contrast"] = self.contrast(made.fake_us, self._twin(ct), x.where, self.noise)
         return found
 
     def _segmentation(self, x: Real, y: Real, made: Translation, ct: CtBatch, us: UsBatch) -> Losses:
@@ -211,7 +214,7 @@ class SCycleGan(Translator):
         segmentation = {f"segmentation_{name}": method.segmentation for name in ("us", "ct", "rec_us", "rec_ct")}
         return weights | segmentation | {
             "adversarial_ct": method.ct_critic, "cycle_ct": method.cycle_ct, "cycle_us": method.cycle_us,
-            "pair": method.pair, "style": method.style,
+            "pair": method.pair, "style": method.style, "contrast": method.contrast,
         }  # fmt: skip
 
     # -- details ------------------------------------------------------------------------------------
@@ -224,7 +227,7 @@ class SCycleGan(Translator):
 
     def _twin(self, ct: CtBatch) -> Tensor:
         if ct.physics is None:
-            raise ValueError("warm-up and pair loss need a CT source with physics frames")
+            raise ValueError("warm-up, pair and contrastive loss need a CT source with physics frames")
         return feeding.us_image(ct.physics)
 
     def _adam(self, *trained: nn.Module) -> torch.optim.Adam:

@@ -54,8 +54,8 @@ def shapes(config: Config) -> tuple[CtBatch, UsBatch]:
 
 
 def costs_of(config: Config, schedule: Schedule) -> dict[Phase, Cost]:
-    """The cost of a step of each phase of a schedule; the style distance, which draws pixels, is left out."""
-    config = replace(config, method=replace(config.method, style=0.0))
+    """The cost of a step of each phase of a schedule; style and contrast, which draw pixels, are left out."""
+    config = replace(config, method=replace(config.method, style=0.0, contrast=0.0))
     model, (ct, us) = SCycleGan(config, META), shapes(config)
     steps = {"pretrain": model.pretrain, "warm_up": model.warm_up, "adversarial": model.step}
     found: dict[Phase, Cost] = {}

@@ -39,6 +39,7 @@ from us_sim.core.generator.inference import accelerated
 from us_sim.core.generator.quantisation import calibration_slices, kept, made
 from us_sim.core.generator.renderer import LearnedRenderer
 from us_sim.core.generator.shipped import shipped
+from us_sim.core.generator.unet import Drawn
 from us_sim.core.geometry.probe import preset
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.core.patient.patient import Patient, builtin_patient, load_patient
@@ -133,7 +134,7 @@ class Timed:
         self.name, self.reason, self.device = backend.name, backend.reason, backend.device
         self._backend, self.taken = backend, 0.0
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor) -> Drawn:
         start = time.perf_counter()
         drawn = self._backend(x)
         self.taken = time.perf_counter() - start
@@ -190,8 +191,8 @@ def likeness(drawn: NDArray[np.float32], expected: NDArray[np.float32], card: Ca
 
 
 def waited(backend: GeneratorBackend, x: Tensor) -> Tensor:
-    """Draw, and return once the picture is there: a GPU works on while Python goes ahead."""
-    drawn = backend(x.to(backend.device))
+    """Draw (B, 3, H, W), and return once the picture is there: a GPU works on while Python goes ahead."""
+    drawn = backend(x.to(backend.device)).image
     if drawn.is_cuda:
         torch.cuda.synchronize(drawn.device)
     return drawn

@@ -17,8 +17,10 @@ import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import nibabel
 import numpy as np
@@ -34,7 +36,7 @@ cpu, wall = time.process_time(), time.perf_counter()
 patient = load_patient(*sys.argv[1:])
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-print(f"{patient.origin.partition(' ')[0]:<8} {cpu:6.1f} s CPU {wall:6.1f} s {peak:6.0f} MB")
+print(patient.origin.partition(" ")[0], cpu, wall, peak)
 """
 
 
@@ -54,11 +56,33 @@ def write_ct(folder: Path, shape: tuple[int, int, int] = SHAPE) -> tuple[Path, P
     return folder / "ct.nii.gz", folder / "liver.nii.gz"
 
 
-def loaded(ct: Path, labels: Path, cache: Path) -> str:
+class Load(NamedTuple):
+    """What a load took: CPU time and elapsed time in s, peak memory in MB; and where the patient came from."""
+
+    origin: str
+    cpu: float
+    elapsed: float
+    peak: float
+
+    def __str__(self) -> str:
+        return f"{self.origin:<8} {self.cpu:6.1f} s CPU {self.elapsed:6.1f} s {self.peak:6.0f} MB"
+
+
+def loads(shape: tuple[int, int, int] = SHAPE) -> Iterator[Load]:
+    """Yield what the first and the second load of a CT take."""
+    with TemporaryDirectory() as folder:
+        files = write_ct(Path(folder), shape)
+        for _ in range(2):
+            yield loaded(*files, Path(folder) / "cache")
+
+
+def loaded(ct: Path, labels: Path, cache: Path) -> Load:
     """Load it in a new process; return what it took."""
     environment = {**os.environ, "US_SIM_CACHE": str(cache)}
     command = [sys.executable, "-c", _LOAD, str(ct), str(labels)]
-    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.rstrip()
+    said = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    origin, *figures = said.split()
+    return Load(origin, *map(float, figures))
 
 
 @as_command("us_sim.bench.loading")
@@ -67,10 +91,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="us_sim.bench.loading", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--shape", type=int, nargs=3, default=SHAPE, help="voxels along each axis (512 512 600)")
     shape = parser.parse_args(argv).shape
-    with TemporaryDirectory() as folder:
-        files = write_ct(Path(folder), (shape[0], shape[1], shape[2]))
-        for _ in range(2):
-            print(loaded(*files, Path(folder) / "cache"), flush=True)
+    for load in loads((shape[0], shape[1], shape[2])):
+        print(load, flush=True)
     return 0
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from us_sim.client.igtl_config import IgtlConfig
+from us_sim.control.config import ScanConfig, ServoConfig
 from us_sim.core.config import MOTION_NAMES, again, check_ranges, setting
 from us_sim.core.errors import ConfigError
 from us_sim.core.robot.placement import HOLDER_ORDER, TABLE_ORDER, six_numbers
@@ -36,6 +37,7 @@ class LaunchConfig:
     rate: float = again(MotionConfig, "rate", "pose rate of the demo motion, or of the TF lookup (pose_source tf), Hz")
     period: float = again(MotionConfig, "period", "period of the demo motion, s")
     viewer: bool = setting(True, "serve the browser view, with mouse control of the probe")
+    controllers: bool = setting(False, "start us_sim_scan and us_sim_servo too; they wait for a goal, or for ~/start")
     igtl: bool = setting(False, "serve the frames by OpenIGTLink to this computer, for 3D Slicer (extra igtl)")
     rviz: bool = setting(False, "start rviz2 with its configuration (needs a ROS 2 installation)")
     namespace: str = setting("", "namespace of the nodes, for several simulators at once")
@@ -111,6 +113,8 @@ NODE = _understood(*CONFIGS)
 VIEWER = _understood(ViewerConfig)
 IGTL = _understood(IgtlConfig)
 MOTION = {*_understood(MotionConfig), *PATIENT}
+SCAN = _understood(ScanConfig)
+SERVO = _understood(ServoConfig)
 ARM = {*_understood(ArmConfig), *PATIENT}
 # What clarius_ros2 (github.com/idra-lab/clarius_ros2) calls its image, its frame and the service that stops it.
 CLARIUS_FRAME = "clarius_probe"

@@ -20,7 +20,20 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from us_sim.bringup.arguments import ARGUMENTS, ARM, IGTL, MOTION, NODE, VIEWER, Value, given, parse, remappings
+from us_sim.bringup.arguments import (
+    ARGUMENTS,
+    ARM,
+    IGTL,
+    MOTION,
+    NODE,
+    SCAN,
+    SERVO,
+    VIEWER,
+    Value,
+    given,
+    parse,
+    remappings,
+)
 from us_sim.bringup.dds import profile_variables
 from us_sim.bringup.processes import Companions, python_main, run
 from us_sim.core.command import as_command
@@ -59,6 +72,10 @@ def processes(values: dict[str, Value]) -> dict[str, list[str]]:
         commands["probe_motion"] = command("us_sim.ros.probe_motion", values, MOTION)
     if values.get("viewer", True):
         commands["us_sim_viewer"] = command("us_sim.viewer.node", values, VIEWER)
+    if values.get("controllers"):
+        waiting = {**values, "autostart": False}  # until the user starts it
+        commands["us_sim_scan"] = command("us_sim.control.scan", values, SCAN)
+        commands["us_sim_servo"] = command("us_sim.control.visual_servo", waiting, SERVO)
     if values.get("igtl"):
         commands["us_sim_igtl"] = command("us_sim.client.igtl", values, IGTL)
     return commands

@@ -109,7 +109,7 @@ def started(config: SimConfig, settings: ImageSettings) -> ImageSettings:
 
 
 def shaped(probe: ProbeGeometry, config: SimConfig) -> ProbeGeometry:
-    """Return a probe with the depth, the elevational beam and the rows that the parameters ask for.
+    """Return a probe with the depth, the elevational beam, the rows and the sector that the parameters ask for.
 
     Raises:
         ProbeError: a value that it cannot have.
@@ -120,7 +120,7 @@ def shaped(probe: ProbeGeometry, config: SimConfig) -> ProbeGeometry:
         probe = replace(probe, slice_thickness=config.slice_thickness)
     if config.rows:
         probe = probe.with_rows(config.rows)
-    return replace(probe, elevation_planes=config.elevation_planes)
+    return replace(probe, elevation_planes=config.elevation_planes, sector=config.sector)
 
 
 def open_simulator(

@@ -106,6 +106,7 @@ class SimConfig:
     depth: float = setting(0.0, "imaging depth, mm; 0 for the preset's default", 0.0, 400.0)
     slice_thickness: float = setting(0.0, "elevational beam width, mm; 0 for the preset's default", 0.0, 20.0)
     rows: int = setting(0, "rows of the frame, columns in proportion; 0 for the probe's own", 0, 1024)
+    sector: float = setting(1.0, "sector width: share of the scan lines, around the middle, that is shown", 0.2, 1.0)
     elevation_planes: int = setting(1, "elevational planes averaged over the slice thickness, odd", 1, 21)
     seed: int = setting(0, "random seed of scatterers, noise, faults, detail and the built-in phantom", 0, 2**31 - 1)
 

@@ -40,6 +40,8 @@ class Frame:
         unknown_fraction: fraction of the fan beyond the CT, 0 to 1.
         ood_score: how unlike the generator's training the slice is that it drew: above 1 it is out of distribution;
             None where this is not known, as for another renderer.
+        uncertainty: (H, W) uint8, grey levels of the image within which the physics frame lies in 68 % of pixels, at
+            the training's gain and dynamic range; None if not asked for or not known.
     """
 
     image: NDArray[np.uint8] | None
@@ -53,6 +55,7 @@ class Frame:
     phase: float = 0.0
     unknown_fraction: float = 0.0
     ood_score: float | None = None
+    uncertainty: NDArray[np.uint8] | None = None
 
     @property
     def out_of_distribution(self) -> bool:
@@ -66,6 +69,7 @@ class Views(TypedDict, total=False):
     image: bool
     ct_slice: bool
     labels: bool
+    uncertainty: bool
     renderer: str | None
 
 

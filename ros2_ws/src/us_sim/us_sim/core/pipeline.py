@@ -42,12 +42,22 @@ class Wanted(NamedTuple):
     Attributes:
         renderer: of the image; one that `Simulator.check_renderer` accepts.
         image, ct_slice, labels: the outputs.
+        uncertainty: of the image, where a generator that knows it draws that.
     """
 
     renderer: str
     image: bool
     ct_slice: bool
     labels: bool
+    uncertainty: bool = False
+
+
+class Drawn(NamedTuple):
+    """The image, (B, H, W) grey levels, and what a generator tells of it: (B, H, W) grey levels, (B,) score."""
+
+    image: Tensor | None
+    uncertainty: Tensor | None = None
+    score: Tensor | None = None
 
 
 class Pipeline:
@@ -108,8 +118,8 @@ class Pipeline:
     def render(
         self, wanted: Wanted, poses: Matrix, lines: NDArray[np.float32], tables: NDArray[np.float32] | None,
         caudal: NDArray[np.float64] | None,
-    ) -> list[tuple[Any, Any, Any, Any]]:  # fmt: skip
-        """Return image, slice, labels and out-of-distribution score of every pose; None for what is not wanted.
+    ) -> list[tuple[Any, Any, Any, Any, Any]]:  # fmt: skip
+        """Return image, slice, labels, uncertainty and out-of-distribution score of every pose; None: not wanted.
 
         Args:
             wanted: what to make.
@@ -129,7 +139,7 @@ class Pipeline:
 
     def drawn(
         self, wanted: Wanted, poses: Tensor, lines: Tensor, tables: Tensor | None, caudal: Tensor | None
-    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
         """Return the same as tensors on the device, where all that is given lies; nothing is read back."""
         sampler = self._moved(poses, tables, caudal)
         cut = classes = None
@@ -137,12 +147,13 @@ class Pipeline:
             cut = sampler.slice(self._pixels, poses, self._beam)
         if wanted.labels:
             classes = cut[1] if cut else sampler.classes(self._pixels, poses)
-        drawn, score = self._draw(wanted.renderer, sampler, poses, lines, cut) if wanted.image else (None, None)
+        drawn = Drawn(None) if not wanted.image else self._draw(wanted, sampler, poses, lines, cut)
         return (
-            drawn.round().to(torch.uint8) if drawn is not None else None,
+            _bytes(drawn.image),
             cut[0].round().to(torch.int16) if cut and wanted.ct_slice else None,
             classes,
-            score,
+            _bytes(drawn.uncertainty),
+            drawn.score,
         )
 
     def _moved(self, poses: Tensor, tables: Tensor | None, caudal: Tensor | None) -> Sampler:
@@ -161,17 +172,19 @@ class Pipeline:
         """Whether a renderer reads the slice at the frame's own pixels."""
         return renderer == "ct" or (renderer == "generator" and self._learned is not None and self._learned.reads_frame)
 
-    def _draw(
-        self, renderer: str, sampler: Sampler, poses: Tensor, coupling: Tensor, cut: Slice | None
-    ) -> tuple[Tensor, Tensor | None]:
-        """(B, H, W) grey levels, 0 to 255, and the (B,) out-of-distribution score of what a generator drew."""
-        if renderer == "ct":
+    def _draw(self, wanted: Wanted, sampler: Sampler, poses: Tensor, coupling: Tensor, cut: Slice | None) -> Drawn:
+        if wanted.renderer == "ct":
             assert cut is not None
-            return (window(cut[0], *SOFT_WINDOW) + 1) * 127.5 * self._fan, None
-        if renderer == "physics":
+            return Drawn((window(cut[0], *SOFT_WINDOW) + 1) * 127.5 * self._fan)
+        if wanted.renderer == "physics":
             anatomy = sampler.anatomy(self._lines, poses, self._beam)
             polar = polar_frame(anatomy, coupling, self._formation)
-            return scan_convert(polar, self._grid, self._fan), None
+            return Drawn(scan_convert(polar, self._grid, self._fan))
         assert self._learned is not None
         read = self._learned.read(sampler, poses, self._beam, cut)
-        return self._learned.shown(read, coupling), self._learned.ood_score(read)
+        image, score = self._learned.shown(read, coupling)
+        return Drawn(image, self._learned.uncertainty(read, coupling) if wanted.uncertainty else None, score)
+
+
+def _bytes(grey: Tensor | None) -> Tensor | None:
+    return None if grey is None else grey.round().to(torch.uint8)

@@ -201,6 +201,7 @@ class Simulator:
         image: bool = True,
         ct_slice: bool = True,
         labels: bool = True,
+        uncertainty: bool = False,
         renderer: str | None = None,
         times: Sequence[float] | None = None,
         coupling: NDArray[np.float32] | None = None,
@@ -211,6 +212,7 @@ class Simulator:
         Args:
             ct_from_probe: rigid poses.
             image, ct_slice, labels: outputs to make.
+            uncertainty: of the image as well, where a generator that knows it draws that.
             renderer: of the image; None for the simulator's own.
             times: s, of each pose, for respiration; None: breath-hold.
             coupling: (L,) factor on the coupling of each scan line in the image, for faults; None: 1.
@@ -232,8 +234,8 @@ class Simulator:
             frames = list[Frame]()
             for n in range(0, len(poses), most):
                 frames += self.render_batch(
-                    poses[n : n + most], image=image, ct_slice=ct_slice, labels=labels, renderer=renderer,
-                    times=None if times is None else times[n : n + most], coupling=coupling,
+                    poses[n : n + most], image=image, ct_slice=ct_slice, labels=labels, uncertainty=uncertainty,
+                    renderer=renderer, times=None if times is None else times[n : n + most], coupling=coupling,
                     touches=None if touches is None else touches[n : n + most],
                 )  # fmt: skip
             return frames
@@ -244,13 +246,13 @@ class Simulator:
             lines *= coupling
         fields = [self._displacement(one) for one in touches]
         phases = [self._phase(seconds) for seconds in ([0.0] * len(poses) if times is None else times)]
-        wanted = Wanted(renderer, image, ct_slice, labels)
+        wanted = Wanted(renderer, image, ct_slice, labels, uncertainty)
         with self.device.failures():
             made = self._pipeline.render(wanted, poses, lines, tables_of(fields), self._caudal(phases))
         return [
             Frame(
                 *shown[:3], one.contact, one.wrench, pose, renderer, field is not None, phase, self._unknown(pose),
-                ood_score=None if shown[3] is None else float(shown[3]),
+                ood_score=None if shown[4] is None else float(shown[4]), uncertainty=shown[3],
             )
             for shown, one, pose, field, phase in zip(made, touches, poses, fields, phases, strict=True)
         ]  # fmt: skip

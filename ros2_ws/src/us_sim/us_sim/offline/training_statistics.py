@@ -6,7 +6,7 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the License for the
 # specific language governing permissions and limitations under the License.
 
-"""Learn what is usual for a generator and keep it in its card: python -m us_sim.offline.training_statistics FILE
+"""Learn what is usual for a generator and keep it in its file: python -m us_sim.offline.training_statistics FILE
 
 Slices of phantoms like those of its training, and of others that are held out, are seen along every motion; of a CT
 that it was trained on, every other slice is held out.
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -25,7 +24,7 @@ from torch import Tensor
 from us_sim.core.command import as_command
 from us_sim.core.config import ImageSettings
 from us_sim.core.generator.artifact import Generator, load_generator, save_generator
-from us_sim.core.generator.out_of_distribution import features, learned
+from us_sim.core.generator.out_of_distribution import learned
 from us_sim.core.generator.renderer import LearnedRenderer
 from us_sim.core.patient.patient import Patient, builtin_patient, load_patient
 from us_sim.core.robot.motion import MOTIONS, motion
@@ -36,8 +35,9 @@ TRAINING, HELD_OUT = range(8), range(2000, 2004)  # seeds of phantoms
 VIEWS = 12  # poses of each motion
 
 
+@torch.inference_mode()
 def seen(generator: Generator, patients: Iterable[tuple[int, Patient]]) -> Tensor:
-    """Return the features, (N, F), of slices of patients, each with the seed of its scatterers."""
+    """Return the bottleneck, (N, 2 F), at slices of patients, each with the seed of its scatterers."""
     probe = generator.card.probe
     renderer = LearnedRenderer(generator, probe, ImageSettings(), 0)
     beam, found = elevation_beam(probe.slice_thickness, probe.elevation_planes), []
@@ -45,7 +45,7 @@ def seen(generator: Generator, patients: Iterable[tuple[int, Patient]]) -> Tenso
         sampler = CpuSampler(patient, seed)
         for name in MOTIONS:
             for pose in motion(name, patient, VIEWS):
-                found.append(features(generator.network.down, renderer.read(sampler, pose[None], beam)).cpu())
+                found.append(generator.network.drawn(renderer.read(sampler, pose[None], beam)).bottleneck)
     return torch.cat(found)
 
 
@@ -66,8 +66,8 @@ def main(argv: list[str] | None = None) -> int:
         real = seen(generator, [(0, load_patient(*given.patient))])
         training, others = torch.cat([training, real[::2]]), torch.cat([others, real[1::2]])
     statistics = learned(training, others)
-    save_generator(file, generator.network, replace(generator.card, training_statistics=statistics.to_card()))
-    print(f"{file}: {len(training)} slices, {len(others)} held out, limit {statistics.limit:.2f} spreads")
+    save_generator(file, generator.network, generator.card, statistics, generator.heads)
+    print(f"{file}: {len(training)} slices, {len(others)} held out, limit {float(statistics.limit):.2f}")
     return 0
 
 

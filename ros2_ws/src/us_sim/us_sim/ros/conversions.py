@@ -253,6 +253,7 @@ def probe_info_message(simulator: Simulator, config_id: int, ct_frame: str, head
         class_ids=array("B", [int(c) for c in TISSUES]),
         class_names=[c.name.lower() for c in TISSUES],
         class_colors=[color_message(tissue.color) for tissue in TISSUES.values()],
+        sector=float(probe.sector),
         detail=simulator.patient.volume.detail,
         scanner=simulator.scanner.name if simulator.scanner else "",
     )
@@ -276,6 +277,7 @@ def probe_geometry(info: ProbeInfo) -> ProbeGeometry:
         scan_lines=info.scan_lines,
         samples=info.samples,
         slice_thickness=info.slice_thickness * MM_PER_M,
+        sector=info.sector or 1.0,  # 0 in a recording from before there was one
         given_spacing=(info.pixel_spacing_x * MM_PER_M, info.pixel_spacing_z * MM_PER_M),
         given_first_pixel=(info.first_pixel.x * MM_PER_M, info.first_pixel.z * MM_PER_M),
     )

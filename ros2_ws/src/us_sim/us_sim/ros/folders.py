@@ -40,6 +40,15 @@ def allowed_folders(data_folders: str, config: SimConfig) -> list[Path]:
     return [Path.home().resolve(), Path.cwd(), *(path if path.is_dir() else path.parent for path in named)]
 
 
+def listed_folders(data_folders: str, config: SimConfig) -> list[Path]:
+    """Return the folders whose scans the services tell: as `allowed_folders`, without home and working directory.
+
+    What lies there is nobody's business unless `data_folders` names it.
+    """
+    private = () if data_folders else (Path.home().resolve(), Path.cwd())
+    return [folder for folder in allowed_folders(data_folders, config) if folder not in private]
+
+
 def check_inside(paths: Iterable[str], folders: list[Path]) -> None:
     """Refuse paths outside the folders, links followed; empty ones pass.
 

@@ -66,7 +66,8 @@ class FrameTopics:
             out.polar.publish(image_message(polar_image(image, probe), header))
         if image is not None and self._config.image_encoding == "bgra8":
             image = bgra(image)
-        for publisher, pixels in ((out.image, image), (out.labels, frame.labels), (out.ct_slice, frame.ct_slice)):
+        arrays = (image, frame.labels, frame.ct_slice, frame.uncertainty)
+        for publisher, pixels in zip((out.image, out.labels, out.ct_slice, out.uncertainty), arrays, strict=True):
             if pixels is not None and listened(publisher):
                 publisher.publish(image_message(pixels, header))
         if frame.labels is not None and listened(out.labels_view):

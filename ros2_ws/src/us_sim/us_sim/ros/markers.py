@@ -59,12 +59,12 @@ def live_markers(probe: ProbeGeometry, frame: Frame, ct_frame: str, stamp: Time)
 
 
 def fan_outline(probe: ProbeGeometry) -> NDArray[np.float64]:
-    """Return the closed border of the fan, (2 L + 1, 3) mm in `probe`: along the face, back below."""
-    face, towards = probe.line_origins, probe.line_directions
+    """Return the closed border of the fan as it is shown, (2 L + 1, 3) mm in `probe`: along the face, back below."""
+    face, towards = probe.line_origins[probe.drawn_lines], probe.line_directions[probe.drawn_lines]
     if probe.kind is ProbeKind.PHASED:  # the outer lines end on the arc around the apex
         length = probe.apex + probe.depth - probe.apex / towards[:, 2]
     else:
-        length = np.full(probe.scan_lines, probe.depth)
+        length = np.full(len(face), probe.depth)
     below = face + towards * length[:, None]
     return np.concatenate([face, below[::-1], face[:1]])
 

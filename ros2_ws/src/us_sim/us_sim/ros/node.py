@@ -23,6 +23,7 @@ from us_sim.core.errors import ConfigError
 from us_sim.ros import parameters
 from us_sim.ros.diagnostics import Statistics
 from us_sim.ros.heartbeat import Heartbeat
+from us_sim.ros.patient_list import PatientList
 from us_sim.ros.pose_input import PoseInput
 from us_sim.ros.poses import ProbePose, RefusedError
 from us_sim.ros.running import run
@@ -52,6 +53,7 @@ class UsSim(LifecycleNode):
         self.add_on_set_parameters_callback(self.session.validate)
         self.add_post_set_parameters_callback(self.session.apply)
         Services(self, self.session)
+        PatientList(self, self.session.log)
         offer(self, self.session)
         self._heartbeat = Heartbeat(self, self.session)
 

@@ -56,6 +56,7 @@ class Wanted:
     markers: bool
     analysis: bool
     confidence: bool
+    uncertainty: bool
 
     @property
     def anything(self) -> bool:
@@ -77,6 +78,7 @@ class Outputs:
         self.labels = self._publisher(Image, "labels", stream_qos())
         self.labels_view = self._publisher(Image, "labels_view", stream_qos())
         self.confidence = self._publisher(Image, "confidence", stream_qos())
+        self.uncertainty = self._publisher(Image, "uncertainty", stream_qos())
         self.analysis = self._publisher(Analysis, "analysis", stream_qos())
         self.frame_info = self._publisher(FrameInfo, "frame_info", stream_qos())
         self.contact = self._publisher(Contact, "contact", stream_qos())
@@ -103,6 +105,7 @@ class Outputs:
             markers=listened(self.markers),
             analysis=listened(self.analysis),
             confidence=listened(self.confidence),
+            uncertainty=listened(self.uncertainty),
         )
 
     @property

@@ -80,7 +80,7 @@ class AnalysisConfig:
 Settings = TypeVar("Settings")
 CONFIGS: tuple[type[Any], ...] = (SimConfig, ImageSettings, MechanicsSettings, FaultSettings, RosConfig, AnalysisConfig)
 LIVE = {
-    "renderer", "depth", "slice_thickness", "rows", "elevation_planes", "analysis_source",
+    "renderer", "depth", "slice_thickness", "rows", "sector", "elevation_planes", "analysis_source",
     *(f.name for config in (ImageSettings, MechanicsSettings, FaultSettings) for f in fields(config)),
 }  # fmt: skip
 _HINTS = {

@@ -273,6 +273,6 @@ def _describe(patient: Patient, response: LoadPatient.Response) -> None:
     present = np.unique(patient.volume.tissue).tolist()
     response.patient, response.patient_sha256 = patient.name, patient.sha256
     response.class_names = [TissueClass(value).name.lower() for value in present]
-    response.warnings = list(patient.warnings)
+    response.warnings, response.labelling = list(patient.warnings), list(patient.labelling)
     low, high = patient.skin_mesh.bounds
     response.bounds_min, response.bounds_max = point_message(low), point_message(high)

@@ -190,9 +190,10 @@ class FrameStream:
             self._statistics.count("unwatched")
             return
         views = Views(
-            image=wanted.image or analysed,
+            image=wanted.image or analysed or wanted.uncertainty,
             ct_slice=wanted.ct_slice,
             labels=wanted.labels or (wanted.analysis and segmenter is None),
+            uncertainty=wanted.uncertainty,
         )
 
         def render(scene: Scene) -> Frame:

@@ -29,7 +29,7 @@ from us_sim.ros.conversions import pose_message
 from us_sim.viewer.link import SCAN, SERVO
 
 SPAN, STEP = 20.0, 0.05  # s: length of the curves, and the least time between two points
-ABSENT = "{0} is not running; start it: {0}"
+ABSENT = "{0} is not running; start it, or the simulator with controllers:=true"
 TOLERANCE = 0.3  # of the force's set point
 
 
@@ -110,9 +110,12 @@ class Bench:
     def words(self, servo: str, scanning: bool) -> str:
         """Return the state of both controllers, as Markdown."""
         scan_there, servo_there = self._scan.server_is_ready(), self._stops[SERVO].service_is_ready()
-        scan = (self.progress or "at work") if scanning else "ready" if scan_there else "not running (`us_sim_scan`)"
-        held = servo or ("ended" if servo_there else "not running (`us_sim_servo`)")
-        return f"**Scan:** {scan}  \n**Servo:** {held}"
+        scan = (self.progress or "at work") if scanning else "ready" if scan_there else "not running"
+        held = servo or ("ended" if servo_there else "not running")
+        start = (
+            "" if scan_there and servo_there else "  \nStart them with the simulator, `controllers:=true`, or alone."
+        )
+        return f"**Scan:** {scan}  \n**Servo:** {held}{start}"
 
     def _taken(self, future: Any) -> None:
         handle = future.result()

@@ -37,7 +37,13 @@ TYPES = {
     ".mp4": "video/mp4",
     ".dcm": "application/dicom",
 }
-PAGE = {"/": "console.html", "/console.js": "console.js", "/keys.js": "keys.js", "/console.css": "console.css"}
+PAGE = {
+    "/": "console.html",
+    "/console.js": "console.js",
+    "/keys.js": "keys.js",
+    "/pad.js": "pad.js",
+    "/console.css": "console.css",
+}
 LONGEST = 2000  # bytes of a message from the page
 
 Message = dict[str, Any]

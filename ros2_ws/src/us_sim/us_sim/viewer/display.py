@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from us_sim_msgs.msg import ProbeInfo
-from us_sim_msgs.srv import LoadPatient
+from us_sim_msgs.srv import ListPatients, LoadPatient
 
 from us_sim.core.config import ImageSettings
 from us_sim.core.contact.mechanics import MechanicsSettings
@@ -31,6 +31,7 @@ from us_sim.viewer.orientation import BodyMark, body_mark, edges
 from us_sim.viewer.page import Page, show_place
 from us_sim.viewer.panel import OFF
 from us_sim.viewer.remote import Remote
+from us_sim.viewer.scans import by_name
 from us_sim.viewer.scene import RGB
 from us_sim.viewer.screen import Frame, Screen
 from us_sim.viewer.share import LINKED, Seen, written
@@ -38,6 +39,9 @@ from us_sim.viewer.skin_mesh import SkinMesh
 from us_sim.viewer.status import STILL, Facts, status
 
 OFTEN = 0.4  # s between two pictures of what is compared
+SPACE = (
+    0.19  # s between two frames in the 3-D view: each has it drawn anew, which without a GPU is the page's most work
+)
 NUMBERS = [f.name for config in (ImageSettings, MechanicsSettings, FaultSettings) for f in fields(config)]
 
 
@@ -65,6 +69,8 @@ class Display:
         self._values: dict[str, float] = {}
         self._colors = np.zeros((256, 3), dtype=np.uint8)
         self._shown: Frame | None = None
+        self._in_space: Frame | None = None  # the frame that the 3-D view shows
+        self._space_at = 0.0  # s, monotonic: since when
         self._read_of: Frame | None = None  # the frame that bars and slices are of
         self._strip_of: Frame | None = None  # the frame that the strip ends with
         self._strip_line = 0
@@ -96,7 +102,7 @@ class Display:
 
     def _clear(self, probe: ProbeGeometry) -> None:
         self._screen.clear(probe)
-        self._shown, self.force, self._newest_at = None, None, 0.0
+        self._shown, self._in_space, self.force, self._newest_at = None, None, None, 0.0
 
     def hold(self, values: dict[str, float]) -> None:
         """Take the parameters' values."""
@@ -122,16 +128,25 @@ class Display:
             return
         self._show_strip(frame)
         self._show_other(frame, probe)
+        self._show_in_space(frame, held)
         if frame is self._shown:
             return
         self._shown = frame
         image, labels = (pixels_of(frame[part]) for part in ("image", "labels"))
         self._page.show_frame(image, labels, probe, self._colors, list(self.organs().values()))
+
+    def _show_in_space(self, frame: Frame, held: Matrix | None) -> None:
+        """Show a frame in the 3-D view, if it is another one, no sooner than SPACE after the last."""
+        now = time.monotonic()
+        if frame is self._in_space or now - self._space_at < SPACE:
+            return
+        self._in_space, self._space_at = frame, now
+        self._page.scene.show_frame(pixels_of(frame["image"]))
         show_place(self._page, held, pose_matrix(frame["frame_info"].ct_from_probe))
 
     def redraw(self) -> None:
         """Have the frame drawn once more, for the next look."""
-        self._shown = self._read_of = self._strip_of = self._compared = None
+        self._shown = self._in_space = self._read_of = self._strip_of = self._compared = None
 
     def _show_strip(self, frame: Frame) -> None:
         line = self._screen.m_mode.line
@@ -183,9 +198,14 @@ class Display:
         """Show what came of loading a patient, as Markdown."""
         self._page.panel.report.content = text
 
+    def listed(self, response: ListPatients.Response) -> None:
+        """Offer the scans that the simulator may load."""
+        self._page.show_scans(by_name(response.cts, response.labels), response.message)
+
     def loaded(self, response: LoadPatient.Response) -> None:
         """Show the answer to a wish for another patient."""
-        lines = [f"**{response.patient}**", "Tissue: " + ", ".join(response.class_names), *response.warnings]
+        lines = [f"**{response.patient}**", "Tissue: " + ", ".join(response.class_names), *response.labelling]
+        lines += [f"⚠ {warning}" for warning in response.warnings]
         self.report("\n\n".join(lines) if response.success else f"Not loaded: {response.message}")
 
     def organs(self) -> dict[str, int]:
@@ -246,6 +266,7 @@ class Display:
     def _settings(self, info: ProbeInfo) -> dict[str, float]:
         return {
             **self._values,
+            "sector": info.sector or 1.0,
             "gain": info.gain,
             "dynamic_range": info.dynamic_range,
             "frequency": info.frequency * 1e-6,

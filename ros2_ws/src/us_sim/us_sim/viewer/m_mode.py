@@ -58,10 +58,11 @@ class MMode:
 
 
 def nearest_line(x: float, z: float, probe: ProbeGeometry) -> int:
-    """Return the number of the scan line nearest to a point, mm in `probe`."""
+    """Return the number of the scan line nearest to a point, mm in `probe`, of those that are shown."""
+    shown = probe.drawn_lines
     if math.isinf(probe.apex):
-        return int(np.argmin(np.abs(probe.line_origins[:, 0] - x)))
-    return int(np.argmin(np.abs(probe.line_angles - math.atan2(x, z + probe.apex))))
+        return shown.start + int(np.argmin(np.abs(probe.line_origins[shown, 0] - x)))
+    return shown.start + int(np.argmin(np.abs(probe.line_angles[shown] - math.atan2(x, z + probe.apex))))
 
 
 def ends(line: int, probe: ProbeGeometry) -> NDArray[np.float64]:

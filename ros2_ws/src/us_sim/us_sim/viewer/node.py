@@ -123,6 +123,8 @@ class Viewer(Node):
         before, self._info = self._info, info
         if before is None or before.patient_sha256 != info.patient_sha256:
             self._patient_since = info.config_id
+            if self.page.watched:
+                self.list_scans()  # the first time, it may have been too early
         self._display.inform(info, probe)
         self._remote.parameters.read(self._display.read, self._display.hold)
 
@@ -134,6 +136,7 @@ class Viewer(Node):
             self.steering.set_skin(meshes["skin"][0])
             self.page.show_patient(meshes)
             self._display.meshes = meshes
+            self._display.redraw()  # with the organs' areas and outlines: its frame may have come first
 
     def _take_home(self, home: PoseStamped) -> None:
         self._home = pose_matrix(home.pose)
@@ -202,6 +205,7 @@ class Viewer(Node):
                 for name, (kind, take) in hear.items()
             ]
             self._heard.append(self.create_subscription(JointState, "joint_states", self._arm.turn, stream_qos()))
+            self.list_scans()
         elif not wanted and self._heard:
             for subscription in self._heard:
                 self.destroy_subscription(subscription)
@@ -284,7 +288,10 @@ class Viewer(Node):
     def save(self, kind: str) -> None:
         """Save what the screen holds, in a thread of its own; the page offers the files."""
         info = self._info
-        clip = self.screen.clip(info.patient, info.patient_sha256, self.page.look) if info is not None else None
+        skin = self._meshes["skin"][0] if "skin" in self._meshes else None
+        clip = None
+        if info is not None:
+            clip = self.screen.clip(info.patient, info.patient_sha256, self.page.look, skin)
         if clip is None:
             self._tell("Save", "there is no image yet")
         else:
@@ -317,6 +324,10 @@ class Viewer(Node):
         """Replace the patient."""
         self._display.report("Loading …")
         self._remote.load_patient(ct.strip(), labels.strip(), self._display.loaded)
+
+    def list_scans(self) -> None:
+        """Ask which scans may be loaded."""
+        self._remote.list_scans(self._display.listed)
 
     def scan(self, force: float, length: float, speed: float) -> None:
         """Scan from where the probe is towards the feet: N, mm, mm/s."""

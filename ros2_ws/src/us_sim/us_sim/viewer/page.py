@@ -38,10 +38,11 @@ from us_sim.viewer.look import table
 from us_sim.viewer.panel import CHOOSE, ROWS, SPANS, WINDOWS, Panel
 from us_sim.viewer.pictures import Pixels
 from us_sim.viewer.presets import PRESETS
+from us_sim.viewer.scans import Scan
 from us_sim.viewer.scene import RGB, Scene
 from us_sim.viewer.skin_mesh import SkinMesh
 from us_sim.viewer.steering import Steering, degrees
-from us_sim.viewer.views import VIEWS, organ_points
+from us_sim.viewer.views import absent
 
 GOODBYE = 1.0  # s
 JPEG_QUALITY = 92
@@ -71,6 +72,9 @@ class Actions(Protocol):
     def load_patient(self, ct: str, labels: str) -> None:
         """Replace the patient."""
 
+    def list_scans(self) -> None:
+        """Ask which scans there are."""
+
     def scan(self, force: float, length: float, speed: float) -> None:
         """Begin a scan from where the probe is: N, mm, mm/s."""
 
@@ -98,6 +102,7 @@ class Page:
             self.server = viser.ViserServer(host, port, verbose=False)
         self.panel, self.scene = Panel(self.server), Scene(self.server)
         self._steering, self._actions = steering, actions
+        self._scans: dict[str, Scan] = {}
         self._grabbed = np.zeros(3)  # from the probe's face to where it was grabbed
         self._bind()
 
@@ -137,8 +142,7 @@ class Page:
         self.scene.look_at(meshes["skin"][0])
         self.panel.organ.options = (CHOOSE, *(name for name in meshes if name != "skin"))
         shapes = {name: mesh for name, (mesh, _) in meshes.items()}
-        for organ, group in self.panel.views.items():
-            group.visible = organ_points(next(iter(VIEWS[organ].values())), shapes) is not None
+        self.panel.show_views(absent(shapes))
 
     def show_probe(self, probe: ProbeGeometry) -> None:
         """Show another probe, ready to be grabbed, with an empty image."""
@@ -166,7 +170,6 @@ class Page:
         if self.panel.outlines.value:
             outlines = np.where(np.isin(labels, organs), labels, np.uint8(0))
         self._show_picture(pictures.b_mode(image, probe, outlines, colors, self.look))
-        self.scene.show_frame(image)
 
     def show_strip(self, strip: Pixels) -> None:
         """Show the M-mode strip, grey."""
@@ -255,6 +258,8 @@ class Page:
         panel.upright.on_click(lambda _: self._upright())
         panel.record.on_click(lambda _: actions.record())
         panel.phantom.on_click(lambda _: actions.load_patient(f"phantom:{int(panel.seed.value)}", ""))
+        panel.list_again.on_click(lambda _: actions.list_scans())
+        panel.scan_list.on_update(_by_user(self._load_scan))
         panel.load.on_click(lambda _: actions.load_patient(panel.ct.value, panel.labels.value))
         panel.scan.on_click(lambda _: actions.scan(panel.force.value, panel.length.value, panel.speed.value))
         panel.servo.on_click(lambda _: actions.servo())
@@ -316,6 +321,20 @@ class Page:
         if organ != CHOOSE:
             self._actions.find(organ)
             _set(self.panel.organ, CHOOSE)  # so that it can be chosen again
+
+    def show_scans(self, scans: dict[str, Scan], remark: str) -> None:
+        """Offer the scans that can be loaded, by name."""
+        self._scans = scans
+        self.panel.scan_list.options = (CHOOSE, *scans)
+        self.panel.scan_remark.content = remark
+
+    def _load_scan(self, name: str) -> None:
+        if name in self._scans:
+            scan = self._scans[name]
+            _set(self.panel.ct, scan.ct)
+            _set(self.panel.labels, scan.labels)
+            self._actions.load_patient(scan.ct, scan.labels)
+            _set(self.panel.scan_list, CHOOSE)  # so that it can be chosen again
 
     def _view(self, organ: str, event: Any) -> None:
         self._actions.view(organ, event.target.value)

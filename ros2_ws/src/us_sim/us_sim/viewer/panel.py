@@ -24,7 +24,7 @@ from us_sim.viewer.look import GREY_MAPS, TINTS
 from us_sim.viewer.pictures import Pixels
 from us_sim.viewer.presets import PRESETS
 from us_sim.viewer.scene import OPACITY
-from us_sim.viewer.views import VIEWS
+from us_sim.viewer.views import FAST, VIEWS
 
 CHOOSE = "choose"
 HELP = """**Drag the probe** over the skin, or **click the skin** to place it there.
@@ -81,6 +81,7 @@ class Panel:
         gui.main_panel.dock_right()
         gui.main_panel.set_width(300)
         self.settings: dict[str, viser.GuiInputHandle[float]] = {}
+        self._without: dict[str, viser.GuiButtonHandle] = {}  # what stands for a view that there is not
         tabs = gui.add_tab_group()
         with tabs.add_tab("Probe"):
             self._probe(gui)
@@ -98,9 +99,10 @@ class Panel:
         )
         self.organ = gui.add_dropdown("Find", (CHOOSE,), hint="find the probe position that shows most of an organ")
         with gui.add_folder("Standard views"):
-            self.views = {
-                organ: gui.add_button_group(organ, tuple(ways), visible=False) for organ, ways in VIEWS.items()
-            }
+            self.views = {organ: self._view(gui, organ) for organ in VIEWS if organ not in FAST}
+        with gui.add_folder("FAST: free fluid"):
+            self.views |= {organ: self._view(gui, organ) for organ in FAST}
+        self.absent = gui.add_markdown("")
         with gui.add_folder("Position"):
             self.turns = {
                 name: gui.add_slider(label, low, high, step, max(low, min(high, 0.0)), hint=hint)
@@ -111,12 +113,26 @@ class Panel:
             self.record = gui.add_button("Record", color="red", icon=viser.Icon.PLAYER_RECORD)
             self.recorded = gui.add_markdown("Records frames, labels and poses to a folder.")
 
+    def _view(self, gui: viser.GuiApi, organ: str) -> viser.GuiButtonGroupHandle:
+        """The buttons of an organ's views, and what stands there without it: viser cannot disable a group."""
+        self._without[organ] = gui.add_button(organ, disabled=True, hint="not in this patient")
+        return gui.add_button_group(organ, tuple(VIEWS[organ]), visible=False)
+
+    def show_views(self, absent: dict[str, str]) -> None:
+        """Disable the views that a patient has not, and say why."""
+        for organ, group in self.views.items():
+            group.visible, self._without[organ].visible = organ not in absent, organ in absent
+        self.absent.content = "  \n".join(f"*{organ}*: {why}." for organ, why in absent.items())
+
     def _image(self, gui: viser.GuiApi) -> None:
         self.preset = gui.add_dropdown(
             "Preset", (CHOOSE, *PRESETS), hint="depth, focus, frequency, TGC and dynamic range for an examination"
         )
         self.renderer = gui.add_dropdown("Renderer", RENDERERS, initial_value="physics")
         self.settings["depth"] = gui.add_slider("Depth mm", *DEPTHS, 5.0, 180.0, hint="imaging depth")
+        self.settings["sector"] = gui.add_slider(
+            "Sector", 0.2, 1.0, 0.05, 1.0, hint="sector width: share of the scan lines that is shown, in any renderer"
+        )
         for name, label, step in SETTINGS:
             self.settings[name] = self._slider(gui, name, label, step)
         with gui.add_folder("TGC dB, by depth"):
@@ -137,6 +153,11 @@ class Panel:
         self.patient = gui.add_markdown("")
         self.seed = gui.add_number("Phantom seed", 0, min=0, max=999_999_999, step=1, hint="another built-in patient")
         self.phantom = gui.add_button("Load phantom", icon=viser.Icon.USER)
+        self.scan_list = gui.add_dropdown(
+            "Scan", (CHOOSE,), hint="CT scans in the simulator's data_folders, with the labels beside; chosen, it loads"
+        )
+        self.scan_remark = gui.add_markdown("")
+        self.list_again = gui.add_button("List scans again", hint="after files have come or gone")
         self.ct = gui.add_text("CT", "", hint="file or DICOM folder on the simulator's computer, within data_folders; "
                                "empty for the built-in phantom")  # fmt: skip
         self.labels = gui.add_text("Labels", "", hint="segmentation: file or folder of masks; empty: tissue by HU")

@@ -27,6 +27,7 @@ Pixels = NDArray[np.uint8]
 WIDTH = 720  # pixels of the B-mode picture, about as large as it is shown
 PAIR = 560  # pixels of slice and labels together
 RULER = (150, 160, 175)
+LINE = 20  # pixels from line to line of what callipers measure
 CALLIPER = (255, 214, 64)
 OPAQUE = [TissueClass.BONE, TissueClass.GAS, TissueClass.LUNG]
 COUPLED = 0.5  # coupling above which a scan line counts as coupled
@@ -119,7 +120,7 @@ def marked(picture: Pixels, marks: Sequence[Mark], probe: ProbeGeometry) -> Pixe
             x, y = u * image.width, v * image.height
             draw.line([(x - 5, y), (x + 5, y)], CALLIPER)
             draw.line([(x, y - 5), (x, y + 5)], CALLIPER)
-        place = (8.0, float(image.height - 20 * (len(marks) - number + 1)))
+        place = (8.0, float(image.height - LINE * (len(marks) - number + 1)))
         if mark.kind in WORDED:
             place = (x + 8, y + 4)
         words = mark.text or f"{number}  " + "  ".join(value.text for value in values(mark))
@@ -155,11 +156,12 @@ def seen_pixels(labels: Pixels, probe: ProbeGeometry, coupling: ArrayLike = ()) 
 
 
 def coupled_samples(labels: Pixels, probe: ProbeGeometry, coupling: ArrayLike = ()) -> NDArray[np.bool_]:
-    """Return (L, S / STRIDE) where a scan line is coupled and meets nothing opaque up to a sample."""
+    """Return (L, S / STRIDE) where a scan line is shown, coupled and meets nothing opaque up to a sample."""
     clear = ~np.logical_or.accumulate(np.isin(tissue_of_samples(labels, probe), OPAQUE), axis=1)
     lines = np.asarray(coupling, dtype=np.float64)
     if len(lines) == probe.scan_lines:
         clear &= (lines > COUPLED)[:, None]
+    clear[: probe.drawn_lines.start] = clear[probe.drawn_lines.stop :] = False
     return np.asarray(clear)
 
 

@@ -21,7 +21,7 @@ from rclpy.client import Client
 from rclpy.node import Node
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool
-from us_sim_msgs.srv import LoadPatient, RenderFrame
+from us_sim_msgs.srv import ListPatients, LoadPatient, RenderFrame
 
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.ros.conversions import pixels_of, pose_message
@@ -43,6 +43,7 @@ class Remote:
         self._freeze = node.create_client(SetBool, "us_sim/freeze")
         self._demo = node.create_client(SetBool, "probe_motion/run")
         self._render = node.create_client(RenderFrame, "us_sim/render")
+        self._list = node.create_client(ListPatients, "us_sim/list_patients")
         self._load = node.create_client(LoadPatient, "us_sim/load_patient")
         self._held = 0.0  # when the demo was last asked to stop
         self.parameters = ParameterClient(node, refused)
@@ -125,6 +126,11 @@ class Remote:
                 self._refused(response.message)
 
         self._call(self._render, request, answered)
+
+    def list_scans(self, then: Callable[[ListPatients.Response], None]) -> None:
+        """Ask which scans may be loaded; nothing of a simulator that cannot tell."""
+        if self._list.service_is_ready():
+            self._call(self._list, ListPatients.Request(), then)
 
     def load_patient(self, ct: str, labels: str, then: Callable[[LoadPatient.Response], None]) -> None:
         """Ask for another patient."""

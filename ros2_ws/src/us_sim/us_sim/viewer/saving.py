@@ -20,9 +20,11 @@ from PIL import Image
 from us_sim.core.files import atomic_write
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.viewer import dicom, pictures
+from us_sim.viewer.body_picture import with_body
 from us_sim.viewer.dicom import About
 from us_sim.viewer.look import PLAIN
 from us_sim.viewer.measuring import WORDED, Mark
+from us_sim.viewer.orientation import BodyMark
 from us_sim.viewer.pictures import Pixels
 
 
@@ -38,6 +40,7 @@ class Clip:
         probe: whose frames they are.
         about: their origin.
         look: (256, 3) RGB of the grey levels, for pictures and films.
+        bodies: body mark of each frame, for pictures and films; empty for none.
     """
 
     frames: Sequence[Pixels]
@@ -47,6 +50,7 @@ class Clip:
     probe: ProbeGeometry
     about: About
     look: Pixels = field(default_factory=lambda: PLAIN)
+    bodies: Sequence[BodyMark] = ()
 
     @property
     def interval(self) -> float:
@@ -66,9 +70,9 @@ def save(kind: str, folder: Path, clip: Clip) -> list[Path]:
 
 
 def _png(path: Path, clip: Clip) -> list[Path]:
-    picture = pictures.b_mode(clip.frames[clip.shown], clip.probe, look=clip.look)
+    picture = pictures.marked(_picture(clip, clip.shown, pictures.LINE * len(clip.marks)), clip.marks, clip.probe)
     with atomic_write(still := path.with_suffix(".png")) as partial:
-        Image.fromarray(pictures.marked(picture, clip.marks, clip.probe)).save(partial)
+        Image.fromarray(picture).save(partial)
     return [still]
 
 
@@ -104,8 +108,14 @@ KINDS: dict[str, Callable[[Path, Clip], list[Path]]] = {"png": _png, "gif": _gif
 
 
 def _drawn(clip: Clip) -> Iterator[Image.Image]:
-    for frame in clip.frames:
-        yield Image.fromarray(pictures.b_mode(frame, clip.probe, look=clip.look))
+    for number in range(len(clip.frames)):
+        yield Image.fromarray(_picture(clip, number))
+
+
+def _picture(clip: Clip, number: int, above: int = 0) -> Pixels:
+    """One frame with its body mark, so many pixels above the picture's edge."""
+    picture = pictures.b_mode(clip.frames[number], clip.probe, look=clip.look)
+    return with_body(picture, clip.bodies[number], above) if clip.bodies else picture
 
 
 def _even(picture: Image.Image) -> Image.Image:

@@ -19,14 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from us_sim.core.geometry.probe import ProbeGeometry
-from us_sim.ros.conversions import nanoseconds, pixels_of
+from us_sim.ros.conversions import nanoseconds, pixels_of, pose_matrix
 from us_sim.viewer.cine import Cine
 from us_sim.viewer.dicom import About
 from us_sim.viewer.look import PLAIN
 from us_sim.viewer.m_mode import MMode, ends, nearest_line
 from us_sim.viewer.measuring import POINTS, WORDED, Mark, line, position, share, values
+from us_sim.viewer.orientation import body_mark
 from us_sim.viewer.pictures import Pixels
 from us_sim.viewer.saving import Clip
+from us_sim.viewer.skin_mesh import SkinMesh
 
 MOST_MARKS = 12
 Frame = dict[str, Any]  # messages by topic
@@ -214,10 +216,12 @@ class Screen:
         assert self.probe is not None
         return [[round(at, 4) for at in share((x, z), self.probe)] for x, z in points.tolist()]
 
-    def clip(self, patient: str, patient_sha256: str, look: Pixels = PLAIN) -> Clip | None:
+    def clip(
+        self, patient: str, patient_sha256: str, look: Pixels = PLAIN, skin: SkinMesh | None = None
+    ) -> Clip | None:
         """Return what can be saved, its grey levels in a (256, 3) look: the loop, the shown frame, its marks.
 
-        None without a frame.
+        With a patient's skin each frame has its body mark. None without a frame.
         """
         shown = self.frame
         if shown is None or self.probe is None:
@@ -228,4 +232,7 @@ class Screen:
             frames, times, place = [shown], [0.0], 0  # it was frozen before this page came
         about = About(patient, patient_sha256, shown["frame_info"].renderer, datetime.now())
         marks = tuple(mark for mark in self.marks if mark.complete)
-        return Clip([pixels_of(frame["image"]) for frame in frames], times, place, marks, self.probe, about, look)
+        poses = [pose_matrix(frame["frame_info"].ct_from_probe) for frame in frames] if skin is not None else []
+        bodies = [body_mark(pose, skin) for pose in poses if skin is not None]
+        images = [pixels_of(frame["image"]) for frame in frames]
+        return Clip(images, times, place, marks, self.probe, about, look, bodies)

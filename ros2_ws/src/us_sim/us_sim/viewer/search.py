@@ -22,7 +22,7 @@ from us_sim.viewer.finding import Box, candidates, share_seen
 from us_sim.viewer.placement import Placement
 from us_sim.viewer.remote import Remote, Seen
 from us_sim.viewer.skin_mesh import Array, SkinMesh
-from us_sim.viewer.views import VIEWS, organ_points, parts, placements
+from us_sim.viewer.views import TOUCHING, VIEWS, missing, organ_points, parts, placements
 
 ROOM = 3.0  # mm around an organ's points
 MOST_PARTS = 2  # of an organ, whose middles are tried: two kidneys
@@ -48,30 +48,32 @@ class Search:
             return
         middles = [part.mean(axis=0) for part in parts(meshes[organ])[:MOST_PARTS]]
         tried = [one for middle in middles for one in candidates(meshes["skin"], middle)]
-        self._try(organ, organ, tried, None, meshes, info)
+        self._try(organ, [organ], tried, None, meshes, info)
 
     def view(self, organ: str, way: str, meshes: Mapping[str, SkinMesh], info: ProbeInfo | None) -> None:
         """Look for a standard view, by its names in VIEWS."""
         wanted = VIEWS.get(organ, {}).get(way)
         points = organ_points(wanted, meshes) if wanted is not None else None
         if wanted is None or points is None:
-            self._failed(f"this patient has no {organ.lower()}")
+            why = missing(wanted, meshes) if wanted is not None else "there is no such view"
+            self._failed(f"{organ}, {way}: {why}")
             return
         tried = placements(wanted, points, meshes["skin"])
-        self._try(f"{organ}, {way}", wanted.mesh, tried, points, meshes, info)
+        organs = [name for name in (wanted.mesh, wanted.beside) if name]
+        self._try(f"{organ}, {way}", organs, tried, points, meshes, info)
 
     def _try(
         self,
         what: str,
-        organ: str,
+        organs: list[str],
         tried: list[Placement],
         points: Array | None,
         meshes: Mapping[str, SkinMesh],
         info: ProbeInfo | None,
     ) -> None:
-        """Look from placements at an organ's class, or at what of it lies around (V, 3) points."""
+        """Look from placements at organs, all of which are to be seen, or at what of them lies around (V, 3) points."""
         known = dict(zip(info.class_names, map(int, info.class_ids), strict=False)) if info is not None else {}
-        if info is None or organ not in known:
+        if info is None or not all(organ in known for organ in organs):
             return
         probe, hidden = probe_geometry(info), f"{what} is hidden behind bone or gas at all positions tried"
         if not tried:
@@ -84,11 +86,12 @@ class Search:
         poses = [placement.pose(meshes["skin"]) for placement in tried]
 
         def box(pose: Matrix) -> Box | None:
-            return None if points is None else Box(points.min(axis=0) - ROOM, points.max(axis=0) + ROOM, pose)
+            room = ROOM if len(organs) == 1 else TOUCHING
+            return None if points is None else Box(points.min(axis=0) - room, points.max(axis=0) + room, pose)
 
         def choose(seen: list[Seen]) -> None:
             shares = [
-                share_seen(labels, coupling, probe, known[organ], box(pose))
+                min(share_seen(labels, coupling, probe, known[organ], box(pose)) for organ in organs)
                 for (labels, coupling), pose in zip(seen, poses, strict=True)
             ]
             best = int(np.argmax(shares))

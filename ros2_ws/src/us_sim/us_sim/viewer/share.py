@@ -22,7 +22,8 @@ from us_sim.ros.conversions import MM_PER_M
 
 POSE = "pose"
 LINKED: dict[str, type] = {  # the parameters that a link may set
-    "renderer": str, "depth": float, "rows": float, **{item.name: float for item in fields(ImageSettings)},
+    "renderer": str, "depth": float, "rows": float, "sector": float,
+    **{item.name: float for item in fields(ImageSettings)},
 }  # fmt: skip
 
 

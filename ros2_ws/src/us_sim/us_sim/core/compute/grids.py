@@ -25,12 +25,12 @@ _NEXT = np.uintp(1)
 
 
 @numba.njit(inline="always")
-def mapped(m, x, y, z):  # type: ignore[no-untyped-def]
-    """A point through a (4, 4) matrix."""
+def mapped(m, n, x, y, z):  # type: ignore[no-untyped-def]
+    """A point through matrix n of (N, 4, 4)."""
     return (
-        m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3],
-        m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3],
-        m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3],
+        m[n, 0, 0] * x + m[n, 0, 1] * y + m[n, 0, 2] * z + m[n, 0, 3],
+        m[n, 1, 0] * x + m[n, 1, 1] * y + m[n, 1, 2] * z + m[n, 1, 3],
+        m[n, 2, 0] * x + m[n, 2, 1] * y + m[n, 2, 2] * z + m[n, 2, 3],
     )
 
 

@@ -133,7 +133,7 @@ def indentation(patient: Patient, face: Face, ct_from_probe: Matrix) -> Indentat
     on_face = face.areas > 0
     penetration = np.where(on_face & found, np.clip(-skin, 0.0, None), 0.0)
     bone, stiffness = np.full(len(skin), REACH), np.zeros(len(skin))
-    voxel_from_probe = inverse(patient.volume.ct_from_voxel) @ ct_from_probe
+    voxel_from_probe = (inverse(patient.volume.ct_from_voxel) @ ct_from_probe)[None]
     _walk(
         patient.volume.tissue, elasticity_table(), voxel_from_probe, face.points, skin, penetration,
         np.array(face.size), bone, stiffness,
@@ -157,7 +157,7 @@ def ready() -> None:
     none, nothing, eye = np.zeros((0, 3)), np.zeros(0), np.eye(4)
     _followed(np.zeros((2, 2, 2), np.float32), eye, none, np.zeros(3), nothing)
     tissue = np.zeros((2, 2, 2), np.uint8)
-    _walk(tissue, elasticity_table(), eye, none, nothing, nothing, np.ones(2), nothing, nothing)
+    _walk(tissue, elasticity_table(), eye[None], none, nothing, nothing, np.ones(2), nothing, nothing)
 
 
 @serial
@@ -210,5 +210,5 @@ def _walk(tissue, elasticity, m, points, skin, penetration, size, bone, stiffnes
 @numba.njit(inline="always")
 def _class_at(tissue, m, x, y, z):  # type: ignore[no-untyped-def]
     """Class of the voxel nearest to a point in `probe`, mm."""
-    a, b, c = mapped(m, x, y, z)
+    a, b, c = mapped(m, 0, x, y, z)
     return nearest(tissue, a, b, c)

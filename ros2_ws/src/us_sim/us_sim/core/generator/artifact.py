@@ -22,11 +22,15 @@ from torch import Tensor
 
 from us_sim.core.errors import ArtifactError
 from us_sim.core.files import atomic_write
+from us_sim.core.generator import out_of_distribution, uncertainty
 from us_sim.core.generator.backend import GeneratorBackend, TorchBackend
 from us_sim.core.generator.card import Card
+from us_sim.core.generator.out_of_distribution import TrainingStatistics
+from us_sim.core.generator.uncertainty import ErrorHeads
 from us_sim.core.generator.unet import Norm, UNet
 from us_sim.core.user_files import home
 
+STATISTICS, HEADS = "training_statistics.", "error_heads."  # begin the names of tensors that are no weights
 WEIGHTS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)  # types that torch may read as float32
 
 
@@ -41,6 +45,8 @@ class Generator:
         sha256: of its file.
         backend: what runs the network.
         file: where it was read from; None if it was made in memory.
+        statistics: of the slices it was trained on; None: not known.
+        heads: that tell its error pixel by pixel; None: not known.
     """
 
     network: UNet
@@ -49,6 +55,8 @@ class Generator:
     sha256: str
     backend: GeneratorBackend
     file: Path | None = None
+    statistics: TrainingStatistics | None = None
+    heads: ErrorHeads | None = None
 
     @property
     def device(self) -> torch.device:
@@ -64,10 +72,18 @@ def build(card: Card) -> UNet:
     return UNet(card.channels, width=card.width, norm=norm)
 
 
-def save_generator(path: str | Path, network: UNet, card: Card) -> None:
+def save_generator(
+    path: str | Path,
+    network: UNet,
+    card: Card,
+    statistics: TrainingStatistics | None = None,
+    heads: ErrorHeads | None = None,
+) -> None:
     """Write weights and card of a generator, or of a segmenter; the file appears whole or not at all."""
     target = Path(path)
-    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    told = {STATISTICS + name: value for name, value in vars(statistics).items()} if statistics else {}
+    told |= {HEADS + name: value for name, value in vars(heads).items()} if heads else {}
+    weights = {name: value.detach().cpu().contiguous() for name, value in {**network.state_dict(), **told}.items()}
     with atomic_write(target) as partial:
         save_file(weights, partial, metadata={"card": card.to_json()})
         partial.chmod(0o644)  # the library leaves it readable to its owner alone, but artifacts are shared
@@ -87,7 +103,7 @@ def load_generator(path: str | Path, device: torch.device | str = "cpu") -> Gene
     file = home(path)
     network, card, digest = load_network(file, "generator")
     backend = TorchBackend(network.to(device), torch.device(device))
-    return Generator(network, card, file.stem, digest, backend, file)
+    return Generator(network, card, file.stem, digest, backend, file, *_told(file, network))
 
 
 def load_network(file: Path, kind: str) -> tuple[UNet, Card, str]:
@@ -100,10 +116,27 @@ def load_network(file: Path, kind: str) -> tuple[UNet, Card, str]:
     if card.kind != kind:
         raise ArtifactError(f"{file}: holds a {card.kind}; expected a {kind}, as the trainer's export writes it")
     network = build(card)
+    weights = {name: value for name, value in weights.items() if not name.startswith((STATISTICS, HEADS))}
     _check_weights(file, weights, network.state_dict())
     network.load_state_dict(weights)
     network.eval().requires_grad_(False)
     return network, card, hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _told(file: Path, network: UNet) -> tuple[TrainingStatistics | None, ErrorHeads | None]:
+    """What a generator's file tells besides the weights."""
+    tensors = _read(file, "generator")[0]
+    statistics, heads = (
+        {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
+        for start in (STATISTICS, HEADS)
+    )
+    try:
+        return (
+            out_of_distribution.from_tensors(statistics) if statistics else None,
+            uncertainty.from_tensors(heads, network.head.in_channels) if heads else None,
+        )
+    except ArtifactError as error:
+        raise ArtifactError(f"{file}: {error}") from error
 
 
 def read_card(path: str | Path) -> Card:

@@ -13,7 +13,9 @@ from __future__ import annotations
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from us_sim.core.generator.unet import Drawn, UNet
 
 CPU = torch.device("cpu")
 
@@ -31,8 +33,8 @@ class GeneratorBackend(Protocol):
     reason: str
     device: torch.device
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) float32 -> (B, 3, H, W) float32, the caller's own; threads may call at the same time."""
+    def __call__(self, x: Tensor) -> Drawn:
+        """(B, C, H, W) float32 -> float32, the caller's own; threads may call at the same time."""
 
 
 class TorchBackend:
@@ -40,9 +42,8 @@ class TorchBackend:
 
     name = "torch fp32"
 
-    def __init__(self, network: nn.Module, device: torch.device = CPU, reason: str = "the reference") -> None:
+    def __init__(self, network: UNet, device: torch.device = CPU, reason: str = "the reference") -> None:
         self.device, self.reason, self._network = device, reason, network
 
-    def __call__(self, x: Tensor) -> Tensor:
-        drawn: Tensor = self._network(x)
-        return drawn
+    def __call__(self, x: Tensor) -> Drawn:
+        return self._network.drawn(x)

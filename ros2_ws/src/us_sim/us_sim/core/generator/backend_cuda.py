@@ -18,9 +18,10 @@ import threading
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from us_sim.core.compute.graphs import recording
+from us_sim.core.generator.unet import Drawn, UNet
 
 WARM_UPS = 3  # runs before a capture, in which cuDNN and cuBLAS set themselves up
 GRAPHS = 16  # shapes that get a graph; each keeps its activations, so rarer ones run without
@@ -32,7 +33,7 @@ class Captured:
 
     graph: torch.cuda.CUDAGraph
     read: Tensor
-    drawn: Tensor
+    drawn: Drawn
 
 
 class CudaBackend:
@@ -40,7 +41,7 @@ class CudaBackend:
 
     name = "cuda half"
 
-    def __init__(self, network: nn.Module, device: torch.device, reason: str) -> None:
+    def __init__(self, network: UNet, device: torch.device, reason: str) -> None:
         self.device, self.reason = device, reason
         moved = copy.deepcopy(network).to(device, torch.float16)
         self._network = moved.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -48,33 +49,36 @@ class CudaBackend:
         self._lock = threading.Lock()  # a graph has one input
 
     @torch.inference_mode()
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor) -> Drawn:
         if recording.get():
-            drawn: Tensor = self._network(x.to(torch.float16, memory_format=torch.channels_last))
-            return drawn.float()
+            return _single(self._network.drawn(x.to(torch.float16, memory_format=torch.channels_last)))
         with self._lock:
             if x.shape not in self._captured:
                 read = x.to(torch.float16, memory_format=torch.channels_last)
                 if len(self._captured) == GRAPHS:
-                    drawn = self._network(read)
-                    return drawn.float()
+                    return _single(self._network.drawn(read))
                 self._captured[x.shape] = capture(self._network, read)
             run = self._captured[x.shape]
             run.read.copy_(x)
             run.graph.replay()
-            return run.drawn.float()  # another type: always a copy
+            return Drawn(*(one.clone() for one in _single(run.drawn)))  # the graph keeps its own
 
 
-def capture(network: nn.Module, read: Tensor) -> Captured:
+def _single(drawn: Drawn) -> Drawn:
+    """In single precision."""
+    return Drawn(*(one.float() for one in drawn))
+
+
+def capture(network: UNet, read: Tensor) -> Captured:
     """Record a run on (B, C, H, W) half precision input, whose memory becomes the graph's own."""
     current, side = torch.cuda.current_stream(read.device), torch.cuda.Stream(read.device)
     side.wait_stream(current)
     with torch.cuda.stream(side):
         for _ in range(WARM_UPS):
-            network(read)
+            network.drawn(read)
     current.wait_stream(side)
     graph = torch.cuda.CUDAGraph()
     # Frames of a batch and frames of the stream come from different threads: the others' launches are none of ours.
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        drawn = network(read)
+        drawn = network.drawn(read)
     return Captured(graph, read, drawn)

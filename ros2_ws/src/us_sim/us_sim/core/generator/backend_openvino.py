@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from us_sim.core.compute.cores import cores
 from us_sim.core.generator.backend import CPU
+from us_sim.core.generator.unet import Drawn, UNet
 
 BATCH = 2  # frames to a core from which on each frame has a core of its own
 
@@ -30,7 +31,7 @@ class OpenVinoBackend:
     A frame is the same in a batch and alone, to the last bit: the cores share its arithmetic, not a sum.
 
     Args:
-        model: (1, C, H, W) -> (1, 3, H, W).
+        model: from `converted`, (1, C, H, W) -> `Drawn` of one frame.
         kind: what it was made for, `bf16` or `int8`.
         reason: why it was chosen.
     """
@@ -50,21 +51,22 @@ class OpenVinoBackend:
         self._request = compiled.create_infer_request()
         # Passing arrays with each call costs more than to copy them into its own.
         with torch.inference_mode(mode=False):
-            self._read, self._drawn = (torch.empty(*end(0).shape) for end in (compiled.input, compiled.output))
-        self._request.set_input_tensor(ov.Tensor(self._read.numpy(), shared_memory=True))
-        self._request.set_output_tensor(ov.Tensor(self._drawn.numpy(), shared_memory=True))
+            self._read = torch.empty(*compiled.input().shape)
+            self._drawn = Drawn(*(torch.empty(*one.shape) for one in compiled.outputs))
+        _connect(self._request, self._read, self._drawn)
         self._lock = threading.Lock()  # a request has one input
 
-    def __call__(self, x: Tensor) -> Tensor:
-        drawn = torch.empty(len(x), *self._drawn.shape[1:])
+    def __call__(self, x: Tensor) -> Drawn:
+        drawn = Drawn(*(torch.empty(len(x), *one.shape[1:]) for one in self._drawn))
         with self._lock:
             if len(x) >= BATCH * cores() > BATCH:
                 self._by_streams(x.detach().contiguous(), drawn)
                 return drawn
-            for one, into in zip(x.split(1), drawn.split(1), strict=True):
-                self._read.copy_(one.detach())
+            for n in range(len(x)):
+                self._read.copy_(x[n : n + 1].detach())
                 self._request.infer()
-                into.copy_(self._drawn)
+                for into, one in zip(drawn, self._drawn, strict=True):
+                    into[n : n + 1] = one
         return drawn
 
     def _compiled(self, **options: str | int) -> ov.CompiledModel:
@@ -76,24 +78,41 @@ class OpenVinoBackend:
         compiled = self._compiled(PERFORMANCE_HINT="THROUGHPUT", NUM_STREAMS=cores())
         return [compiled.create_infer_request() for _ in range(cores())]
 
-    def _by_streams(self, x: Tensor, drawn: Tensor) -> None:
-        """Draw (B, C, H, W) into (B, 3, H, W), each frame on one core, without copies."""
+    def _by_streams(self, x: Tensor, drawn: Drawn) -> None:
+        """Draw (B, C, H, W), each frame on one core, without copies."""
         requests = self._requests
         for n in range(len(x)):
             request = requests[n % len(requests)]
             request.wait()  # at once, for its first frame
-            request.set_input_tensor(ov.Tensor(x[n : n + 1].numpy(), shared_memory=True))
-            request.set_output_tensor(ov.Tensor(drawn[n : n + 1].numpy(), shared_memory=True))
+            _connect(request, x[n : n + 1], Drawn(*(one[n : n + 1] for one in drawn)))
             request.start_async()
         for request in requests:
             request.wait()
 
 
-def converted(network: nn.Module, shape: tuple[int, ...]) -> ov.Model:
+def _connect(request: ov.InferRequest, read: Tensor, drawn: Drawn) -> None:
+    """Let a request read and write tensors of one frame, contiguous and on the CPU."""
+    request.set_input_tensor(ov.Tensor(read.numpy(), shared_memory=True))
+    for n, one in enumerate(drawn):
+        request.set_output_tensor(n, ov.Tensor(one.numpy(), shared_memory=True))
+
+
+class _Traced(nn.Module):
+    """A network as the tracer takes it, by `forward`."""
+
+    def __init__(self, network: UNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.network.drawn(x))
+
+
+def converted(network: UNet, shape: tuple[int, ...]) -> ov.Model:
     """Return the model of a network for one frame of (C, H, W)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the tracer, about itself
-        model = ov.convert_model(network, example_input=torch.zeros(1, *shape), input=[(1, *shape)])
+        model = ov.convert_model(_Traced(network), example_input=torch.zeros(1, *shape), input=[(1, *shape)])
     # The tracer keeps the classes that it has seen, with their weights: 7 MiB of every generator.
     torch._C._jit_clear_class_registry()
     torch.jit._state._clear_class_state()

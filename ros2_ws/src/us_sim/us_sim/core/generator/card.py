@@ -48,8 +48,6 @@ class Card:
         width, norm, architecture: of the U-Net.
         training_data: name and licence of every source.
         metrics, git_commit: what was measured, and the code that trained it.
-        training_statistics: of the slices it was trained on, from `out_of_distribution.TrainingStatistics`; empty if
-            they were not computed.
         kind: `generator`; or `segmenter`, which reads the frame alone: encoding, source and windows are idle. Two more
             are for research and not for the simulator: `us2ct`, which reads a frame and its labels and draws the CT
             through the windows, and `ct_segmenter`, which reads such a CT.
@@ -72,7 +70,6 @@ class Card:
     git_commit: str = ""
     format_version: int = FORMAT_VERSION
     kind: str = "generator"
-    training_statistics: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():

@@ -76,6 +76,11 @@ class Composition:
         shown = scan_convert_by_tensors(grey, self._drawn, self._fan)
         return shown * share + bare * (1 - share)
 
+    def placed(self, drawn: Tensor, coupling: Tensor) -> Tensor:
+        """Return (B, h, w) of what the generator draws on the frame, (B, H, W): 0 where coupling, (B, L), is lost."""
+        share = scan_convert_by_tensors(coupling[..., None], self._lines, self._fan)
+        return scan_convert_by_tensors(drawn, self._drawn, self._fan) * share
+
     def _at(self, settings: ImageSettings, grey: Tensor) -> tuple[Tensor, Tensor]:
         """What was drawn, (B, h, w), and the frame in air, (H, W), at a gain, TGC and dynamic range."""
         if is_trained(settings):

@@ -8,23 +8,25 @@
 
 """Whether a slice that a generator is fed is unlike its training: a distance in the bottleneck of its network.
 
-The network's encoder reads the input at a quarter of its resolution, which tells anatomy and takes a thirtieth of the
-work of a frame. Mean and standard deviation of its deepest features over the slice are compared with those of the
-slices it was trained on, each in units of its own spread there (Lee et al. 2018, NeurIPS, with a diagonal covariance).
+Mean and standard deviation over the slice of the deepest features, which the network finds as it draws, are compared
+with those of the slices it was trained on, by their Mahalanobis distance (Lee et al. 2018, NeurIPS). The covariance is
+that of probabilistic PCA: exact along the axes on which the training varies most, the same along all others (Tipping &
+Bishop 1999, J. R. Stat. Soc. B, eq. 7 and 8).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from us_sim.core.errors import ArtifactError
 
-COARSE = 4  # pixels that are averaged along both axes
 FLOOR = 0.05  # least spread, as a share of the mean spread: a feature that hardly varies tells little
+AXES = 32  # at most
+LEAST_REST = 0.1  # spreads off the axes that count as none: half precision moves a feature by a fortieth of its spread
 USUAL = 0.99  # share of slices of other patients, unlike those learned from, that lie within the limit
 
 
@@ -34,70 +36,68 @@ class TrainingStatistics:
 
     Attributes:
         mean, spread: (F,) of the features.
-        limit: distance within which USUAL of held-out slices lie.
+        axes: (K, F) orthonormal, in spreads: those along which the slices vary most.
+        along: (K,) standard deviations on the axes, spreads.
+        rest: () standard deviation in every direction across them, spreads.
+        limit: () distance within which USUAL of held-out slices lie.
     """
 
     mean: Tensor
     spread: Tensor
-    limit: float
+    axes: Tensor
+    along: Tensor
+    rest: Tensor
+    limit: Tensor
 
-    def ood_score(self, encoder: nn.ModuleList, read: Tensor) -> Tensor:
-        """Return the distance over the limit, (B,): above 1 a slice is unlike training.
+    def ood_score(self, bottleneck: Tensor) -> Tensor:
+        """Return the distance over the limit, (B,), of `Drawn.bottleneck`: above 1 a slice is unlike training."""
+        return self.distance(bottleneck) / self.limit
 
-        Args:
-            encoder: of the generator's network, `UNet.down`, where the rest lies.
-            read: (B, C, H, W), what it is fed.
-        """
-        return self._distance(features(encoder, read)) / self.limit
+    def distance(self, bottleneck: Tensor) -> Tensor:
+        """Return the Mahalanobis distance, (B,), of (B, F) features, over the root of their number."""
+        off = (bottleneck - self.mean) / self.spread
+        on_axes = off @ self.axes.T
+        across = (off.square().sum(dim=1) - on_axes.square().sum(dim=1)).clamp(min=0)
+        square = (on_axes / self.along).square().sum(dim=1) + across / self.rest.square()
+        return (square / len(self.mean)).sqrt()
 
     def to(self, device: torch.device) -> TrainingStatistics:
         """Return the same on a device."""
-        return TrainingStatistics(self.mean.to(device), self.spread.to(device), self.limit)
-
-    def _distance(self, found: Tensor) -> Tensor:
-        return ((found - self.mean) / self.spread).square().mean(dim=1).sqrt()
-
-    def to_card(self) -> dict[str, Any]:
-        """Return what the card keeps, as numbers and lists."""
-        return {"mean": self.mean.tolist(), "spread": self.spread.tolist(), "limit": self.limit}
-
-
-@torch.inference_mode()
-def features(encoder: nn.ModuleList, read: Tensor) -> Tensor:
-    """Return (B, F) of (B, C, H, W) input: mean and standard deviation over the slice of each deepest feature."""
-    x = nn.functional.avg_pool2d(read, COARSE).float()
-    for level, block in enumerate(encoder):
-        x = block(x if level == 0 else nn.functional.max_pool2d(x, 2))
-    flat = x.flatten(2).float()
-    return torch.cat([flat.mean(dim=2), flat.std(dim=2, correction=0)], dim=1)
+        return TrainingStatistics(*(value.to(device) for value in vars(self).values()))
 
 
 def learned(training: Tensor, held_out: Tensor) -> TrainingStatistics:
-    """Return what is usual, from the features of slices: (N, F) of training, (M, F) of patients held out."""
-    spread = training.std(dim=0)
-    found = TrainingStatistics(training.mean(dim=0), spread.clamp(min=FLOOR * float(spread.mean())), 1.0)
-    return TrainingStatistics(found.mean, found.spread, float(found._distance(held_out).quantile(USUAL)))
+    """Return what is usual, from `Drawn.bottleneck` of N slices of training and M of patients held out."""
+    mean, spread = training.mean(dim=0), training.std(dim=0)
+    spread = spread.clamp(min=FLOOR * float(spread.mean()))
+    off = (training - mean) / spread
+    _, lengths, axes = torch.linalg.svd(off, full_matrices=False)
+    variances = lengths.square() / (len(off) - 1)
+    count = min(AXES, len(variances) - 1)
+    rest = (variances[count:].sum() / (off.shape[1] - count)).sqrt().clamp(min=LEAST_REST)
+    along = variances[:count].sqrt().clamp(min=float(rest))
+    found = TrainingStatistics(mean, spread, axes[:count], along, rest, torch.tensor(1.0))
+    return TrainingStatistics(mean, spread, axes[:count], along, rest, found.distance(held_out).quantile(USUAL))
 
 
-def from_card(kept: dict[str, Any]) -> TrainingStatistics | None:
-    """Read what `to_card` gave; None for a card that keeps nothing.
+def from_tensors(kept: Mapping[str, Tensor]) -> TrainingStatistics:
+    """Return statistics of tensors by the names of the attributes, as `vars` gives them.
 
     Raises:
-        ArtifactError: not what `to_card` gives.
+        ArtifactError: they are no such statistics.
     """
-    if not kept:
-        return None
-    try:
-        mean, spread = (torch.tensor(kept[name], dtype=torch.float32) for name in ("mean", "spread"))
-        limit = float(kept["limit"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ArtifactError(
-            f"card: training_statistics lacks mean, spread, limit as numbers ({error}); export again"
-        ) from error
-    good = mean.ndim == 1 and mean.shape == spread.shape and bool(mean.isfinite().all() and spread.isfinite().all())
-    if not (good and len(mean) > 0 and float(spread.min()) > 0 and 0 < limit < float("inf")):
-        raise ArtifactError(
-            f"card: training_statistics has means {tuple(mean.shape)}, spreads {tuple(spread.shape)}, limit {limit}; "
-            "expected as many finite means as positive spreads, and a positive limit"
-        )
-    return TrainingStatistics(mean, spread, limit)
+    names = [field.name for field in fields(TrainingStatistics)]
+    if set(kept) != set(names):
+        raise ArtifactError(f"training statistics {sorted(kept)}; expected {sorted(names)}: learn them again")
+    found = TrainingStatistics(*(kept[name].float() for name in names))
+    features, axes = found.mean.numel(), found.along.numel()
+    expected = {"mean": (features,), "spread": (features,), "axes": (axes, features), "along": (axes,)}
+    for name, value in vars(found).items():
+        if tuple(value.shape) != expected.get(name, ()) or not bool(value.isfinite().all()):
+            raise ArtifactError(
+                f"training statistics: {name} of shape {tuple(value.shape)}; expected finite numbers of shape "
+                f"{expected.get(name, ())}: learn them again"
+            )
+        if name not in ("mean", "axes") and not bool((value > 0).all()):
+            raise ArtifactError(f"training statistics: {name} down to {float(value.min())}; expected above 0")
+    return found

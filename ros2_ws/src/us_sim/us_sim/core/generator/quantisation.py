@@ -18,7 +18,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import redirect_stdout, suppress
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -34,11 +34,11 @@ from us_sim.core.patient.patient import builtin_patient
 from us_sim.core.robot.motion import MOTIONS, motion
 from us_sim.core.sampling.reslice import elevation_beam
 from us_sim.core.sampling.sampler import sampler_on
+from us_sim.core.user_files import cache_folder
 
 SLICES = 64  # that the ranges of activations are taken from
-RECIPE = 1  # raised whenever the model that is made changes: files of older recipes are not read
+RECIPE = 2  # raised whenever the model that is made changes: files of older recipes are not read
 PARTS = ("model.xml", "model.bin")
-CACHE = Path("~/.cache/us_sim")
 
 
 def calibration_slices(generator: Generator, count: int = SLICES) -> NDArray[np.float32]:
@@ -106,8 +106,9 @@ def _places(generator: Generator) -> Iterator[Path]:
     name = f"{generator.name}.{generator.sha256}.int8-{RECIPE}.zip"
     if generator.file is not None:
         yield generator.file.parent / name
-    with suppress(RuntimeError):  # no home
-        yield CACHE.expanduser() / name
+    folder = cache_folder()
+    if folder is not None:
+        yield folder / name
 
 
 def _keep(generator: Generator, model: ov.Model) -> str:

@@ -20,7 +20,6 @@ from us_sim.core.config import ImageSettings
 from us_sim.core.generator.artifact import Generator
 from us_sim.core.generator.composition import Composition
 from us_sim.core.generator.encoding import encode
-from us_sim.core.generator.out_of_distribution import from_card
 from us_sim.core.generator.tone import noise_floor
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.physics import speckle
@@ -54,11 +53,11 @@ class LearnedRenderer:
         self._card_grid = conversion_grid(grid, device)
         # The physics frame of the two-stage pipeline is the one the generator was trained on.
         self._training = formation(grid, ImageSettings(), seed, device)
-        statistics = from_card(card.training_statistics)
-        self._statistics = statistics.to(device) if statistics else None
-        self._encoder = generator.network.down  # on a GPU the network stays on the CPU, for when that fails
-        if statistics and device.type != "cpu":
-            self._encoder = deepcopy(self._encoder).to(device)
+        self._statistics = generator.statistics.to(device) if generator.statistics else None
+        self._heads = generator.heads.to(device) if generator.heads else None
+        self._network = generator.network
+        if self._heads and device.type != "cpu":  # the generator's own stays on the CPU, for when the GPU fails
+            self._network = deepcopy(generator.network).to(device)
         self._compose = Composition(card, probe, uncoupled(self._training), noise_floor(self._training))
 
     def with_settings(self, settings: ImageSettings) -> LearnedRenderer:
@@ -69,15 +68,31 @@ class LearnedRenderer:
 
     def draw(self, sampler: Sampler, poses: Poses, coupling: Tensor, beam: Beam, frame: Slice | None = None) -> Tensor:
         """Return (B, H, W) grey levels, 0 to 255, for (B, 4, 4) poses and (B, L) coupling; `frame` as for `read`."""
-        return self.shown(self.read(sampler, poses, beam, frame), coupling)
+        return self.shown(self.read(sampler, poses, beam, frame), coupling)[0]
 
-    def shown(self, read: Tensor, coupling: Tensor) -> Tensor:
-        """Return (B, H, W) grey levels, 0 to 255, for what `read` returned and (B, L) coupling."""
-        return self._compose(self._generator.backend(read), coupling, self._settings)
+    def shown(self, read: Tensor, coupling: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return grey levels and how unlike training the slices are, for what `read` returned and (B, L) coupling.
 
-    def ood_score(self, read: Tensor) -> Tensor | None:
-        """Return how unlike training what `read` returned is, (B,): above 1 out of distribution; None: not known."""
-        return self._statistics.ood_score(self._encoder, read) if self._statistics else None
+        Returns:
+            (B, H, W), 0 to 255, and the (B,) out-of-distribution score, above 1 out of distribution; None: not known.
+        """
+        drawn = self._generator.backend(read)
+        score = self._statistics.ood_score(drawn.bottleneck) if self._statistics else None
+        return self._compose(drawn.image, coupling, self._settings), score
+
+    def uncertainty(self, read: Tensor, coupling: Tensor) -> Tensor | None:
+        """Return the error to expect of the image at the training's settings, for what `read` returned.
+
+        Returns:
+            (B, H, W) grey levels, 0 outside the fan and without coupling; None: not known.
+        """
+        if self._heads is None:
+            return None
+        return self._compose.placed(self._heads.told(self._network.last_features(read)), coupling)
+
+    def reference(self, sampler: Sampler, poses: Poses, beam: Beam) -> Tensor:
+        """Return the physics frame that it was trained on, (B, *card.size) grey levels, of a probe that is coupled."""
+        return self._physics_view(sampler.anatomy(self._lines, poses, beam))
 
     def read(self, sampler: Sampler, poses: Poses, beam: Beam, frame: Slice | None = None) -> Tensor:
         """Return what the generator is fed, (B, C, H, W), for (B, 4, 4) poses.

@@ -14,7 +14,7 @@ filters. Source: Song & Chong, S-CycleGAN, section III-B; Ronneberger et al. 201
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,18 @@ from torch import Tensor, nn
 Norm = Literal["instance", "batch"]
 FILTERS = (64, 128, 256, 512)
 STRIDE = 2 ** (len(FILTERS) - 1)  # height and width must be its multiples
+
+
+class Drawn(NamedTuple):
+    """What a generator draws of B inputs, and how it saw them.
+
+    Attributes:
+        image: (B, out, H, W).
+        bottleneck: (B, 2 F): mean, then standard deviation, over the slice of each of the F deepest features.
+    """
+
+    image: Tensor
+    bottleneck: Tensor
 
 
 class UNet(nn.Module):
@@ -49,14 +61,36 @@ class UNet(nn.Module):
         self.bounded = bounded
 
     def forward(self, x: Tensor) -> Tensor:
-        skips = []
+        return self._decoded(self._encoded(x))
+
+    def drawn(self, x: Tensor) -> Drawn:
+        """Return what `forward` returns, and the statistics of the bottleneck."""
+        levels = self._encoded(x)
+        deepest = levels[-1].flatten(2).float()
+        mean = deepest.mean(dim=2)
+        spread = (deepest - mean[..., None]).square().mean(dim=2).sqrt()
+        return Drawn(self._decoded(levels), torch.cat([mean, spread], dim=1))
+
+    def _encoded(self, x: Tensor) -> list[Tensor]:
+        levels = []
         for level, block in enumerate(self.down):
             x = block(x if level == 0 else nn.functional.max_pool2d(x, 2))
-            skips.append(x)
-        for up, merge, skip in zip(self.up, self.merge, skips[-2::-1], strict=True):
-            x = merge(torch.cat([skip, up(x)], dim=1))
-        x = self.head(x)
+            levels.append(x)
+        return levels
+
+    def last_features(self, x: Tensor) -> Tensor:
+        """Return what the last convolution reads, (B, F, H, W), for an input as of `forward`."""
+        return self._merged(self._encoded(x))
+
+    def _decoded(self, levels: list[Tensor]) -> Tensor:
+        x = self.head(self._merged(levels))
         return torch.tanh(x) if self.bounded else x
+
+    def _merged(self, levels: list[Tensor]) -> Tensor:
+        x = levels[-1]
+        for up, merge, skip in zip(self.up, self.merge, levels[-2::-1], strict=True):
+            x = merge(torch.cat([skip, up(x)], dim=1))
+        return x
 
     def flop(self, height: int, width: int) -> int:
         """Return the multiplications and additions in the convolutions for one image of (height, width)."""

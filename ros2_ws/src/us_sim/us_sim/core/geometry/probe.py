@@ -60,6 +60,7 @@ class ProbeGeometry:
         scan_lines, samples: the polar grid; samples are a multiple of 16, the number of depth zones.
         slice_thickness: full width of the elevational beam, mm.
         elevation_planes: planes averaged over the thickness, odd.
+        sector: share of the scan lines, around the middle, that the frame shows; the others stay black.
         given_spacing: size of a pixel (x, z) in mm; None: the frame is the box around the fan.
         given_first_pixel: centre (x, z) of the first pixel in mm; None: the frame is centred under the face.
 
@@ -78,6 +79,7 @@ class ProbeGeometry:
     samples: int = 512
     slice_thickness: float = 3.0
     elevation_planes: int = 1
+    sector: float = 1.0
     given_spacing: tuple[float, float] | None = None
     given_first_pixel: tuple[float, float] | None = None
 
@@ -124,6 +126,12 @@ class ProbeGeometry:
         """(L, 3) unit direction of each scan line in `probe`."""
         angles = self.line_angles
         return _fixed(np.stack([np.sin(angles), np.zeros_like(angles), np.cos(angles)], axis=-1))
+
+    @property
+    def drawn_lines(self) -> slice:
+        """The scan lines that the frame shows, whole ones around the middle."""
+        beside = round(0.5 * (1.0 - self.sector) * self.scan_lines)
+        return slice(beside, self.scan_lines - beside)
 
     @property
     def fan_size(self) -> tuple[float, float, float, float]:
@@ -210,10 +218,11 @@ class ProbeGeometry:
 
     @cached_property
     def fan_mask(self) -> NDArray[np.bool_]:
-        """(H, W) true where a pixel's centre lies in the fan."""
+        """(H, W) true where a pixel's centre lies in the part of the fan that is shown."""
         line, sample = np.moveaxis(self.polar_of_pixel.astype(np.float64), -1, 0)
         off_centre = np.abs(line + 0.5 - 0.5 * self.scan_lines)
-        inside = (off_centre <= 0.5 * self.scan_lines + _ROUNDING) & (sample >= -0.5 - _ROUNDING)
+        half = 0.5 * self.scan_lines - self.drawn_lines.start
+        inside = (off_centre <= half + _ROUNDING) & (sample >= -0.5 - _ROUNDING)
         if self.kind is not ProbeKind.PHASED:
             return _fixed(inside & (sample <= self.samples - 0.5))
         # A flat face under an arc: the outer lines are shorter than the central one.
@@ -278,6 +287,7 @@ def _check(probe: ProbeGeometry) -> None:
         )
     demand("slice_thickness", 0 <= probe.slice_thickness <= 20, "0 to 20 mm")
     demand("elevation_planes", probe.elevation_planes in range(1, 22, 2), "an odd number from 1 to 21")
+    demand("sector", 0.2 <= probe.sector <= 1, "0.2 to 1 of the scan lines")
     for name in ("given_spacing", "given_first_pixel"):
         pair = getattr(probe, name)
         demand(name, pair is None or (isinstance(pair, tuple) and len(pair) == 2), "two numbers, mm")

@@ -127,7 +127,7 @@ def _breathe(share, m, motion, points, out):  # type: ignore[no-untyped-def]
     for r in numba.prange(points.shape[0] * points.shape[1]):
         n, p = r // points.shape[1], r % points.shape[1]
         x, y, z = points[n, p, 0], points[n, p, 1], points[n, p, 2]
-        a, b, c = mapped(m[n], x, y, z)
+        a, b, c = mapped(m, n, x, y, z)
         weight = trilinear(share, a, b, c, np.float64) if inside(share, a, b, c) else 0.0
         out[n, p, 0] = x - weight * motion[n, 0]
         out[n, p, 1] = y - weight * motion[n, 1]

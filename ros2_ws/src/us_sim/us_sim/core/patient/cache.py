@@ -18,9 +18,11 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock
 
 from us_sim.core.errors import PatientError
 from us_sim.core.files import PARTIAL
@@ -45,24 +47,58 @@ def through_cache(digest: Callable[[], str | None], make: Callable[[], Parts]) -
     """
     start, folder = time.perf_counter(), cache_folder()
     key = None if folder is None else digest()
-    place = None if folder is None or key is None else folder / "patients" / key
-    found = ""
-    if place is not None and (place / ABOUT).exists():
-        try:
-            parts = mapped(place, verify=True)
-            _touch(place)
-            return parts, f"read from {place} in {time.perf_counter() - start:.1f} s"
-        except PatientError:
-            found = " anew, for what was kept is damaged"
+    if folder is None or key is None:
+        parts, why = make(), "US_SIM_CACHE is off" if folder is None else "not one file or folder"
+        return parts, f"prepared in {time.perf_counter() - start:.1f} s, not kept: {why}"
+    place = folder / "patients" / key
+    parts_there = _read(place)
+    if parts_there is None:
+        with _one_at_a_time(place):  # of the processes of a launch one prepares the patient, the others wait for it
+            parts_there = _read(place)
+            if parts_there is None:
+                return _made(digest, make, place, start)
+    return parts_there, f"read from {place} in {time.perf_counter() - start:.1f} s"
+
+
+def _made(digest: Callable[[], str | None], make: Callable[[], Parts], place: Path, start: float) -> tuple[Parts, str]:
+    """Prepare a patient and keep it in its place."""
+    damaged = " anew, for what was kept is damaged" if (place / ABOUT).exists() else ""
     parts = make()
-    made = f"prepared{found} in {time.perf_counter() - start:.1f} s"
-    if place is None:
-        return parts, f"{made}, not kept: " + ("US_SIM_CACHE is off" if folder is None else "not one file or folder")
+    made = f"prepared{damaged} in {time.perf_counter() - start:.1f} s"
     if parts[0].hu.size < LEAST_VOXELS:
         return parts, f"{made}, too small to be kept"
-    if digest() != key:
+    if digest() != place.name:
         return parts, f"{made}, not kept: its files changed meanwhile"
     return parts, f"{made}, {_keep(parts, place)}"
+
+
+def _read(place: Path) -> Parts | None:
+    """Return the patient that is kept in a place; None if there is none, or a damaged one."""
+    if not (place / ABOUT).exists():
+        return None
+    try:
+        parts = mapped(place, verify=True)
+    except PatientError:
+        return None
+    _touch(place)
+    return parts
+
+
+@contextmanager
+def _one_at_a_time(place: Path) -> Iterator[None]:
+    """Let one process after the other; all at once where nothing can be written."""
+    lock = FileLock(place.with_name(f".{place.name}.lock"))
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
+        with suppress(OSError):
+            Path(lock.lock_file).unlink()
 
 
 def _touch(place: Path) -> None:

@@ -27,7 +27,7 @@ from us_sim.core.physics.gel import NEPER, with_gel
 from us_sim.core.physics.imaging import Formation
 from us_sim.core.physics.interfaces import FAINT, interface_echo
 from us_sim.core.physics.loops import received_by_loops
-from us_sim.core.physics.reverberation import FILLED, first_solid, ghosts, ring_down, wall
+from us_sim.core.physics.reverberation import FILLED, first_solid, ghosts, repeated, ring_down, wall
 from us_sim.core.physics.speckle import blur_laterally, compound, fascia, pulsed
 from us_sim.core.sampling.anatomy import Anatomy
 
@@ -53,9 +53,10 @@ def received(anatomy: Anatomy, coupling: Tensor, form: Formation) -> Tensor:
     impedance, attenuation = with_gel(anatomy, form)
     energy = transmission(impedance, attenuation, form)
     mirror, rough = interface_echo(anatomy, impedance, form)
-    behind = wall(impedance, energy, form)
+    behind = wall(impedance, energy, anatomy.strand, form)
     coherent = mirror + fascia(anatomy)
     coherent = energy * coherent + behind.mirror * coherent.gather(-1, behind.source)
+    coherent = repeated(coherent, behind, form)
     coherent = ring_down(coherent + ghosts(coherent, form), form)
     grain = 10 ** (form.scanner.speckle_level / 20) + rough / power(scatter).clamp(min=FAINT**2).sqrt()
     echoes = scatter * grain[..., None]

@@ -13,8 +13,6 @@ A loop ends where the next step needs its neighbours' results.
 
 from __future__ import annotations
 
-import math
-
 import numba
 import numpy as np
 import torch
@@ -52,6 +50,7 @@ def received_by_loops(anatomy: Anatomy, coupling: Tensor, form: Formation) -> Te
     levels = _levels(form)
     _echo(
         anatomy.scatter.contiguous().numpy(), anatomy.specularity.contiguous().numpy(), fascia(anatomy).numpy(),
+        anatomy.strand.contiguous().numpy(),
         impedance, energy, near, even, form.line_spacing.numpy(), depths, tail, levels, looks, echoes, haze, level,
     )  # fmt: skip
     reach = max(1, round(scanner.side_lobe_width / form.step))
@@ -157,7 +156,7 @@ def _slopes(field, b, line, s, per_sample, spacing):  # type: ignore[no-untyped-
 
 @kernel
 def _echo(  # type: ignore[no-untyped-def]
-    scatter, specularity, sheets, impedance, energy, fine, even, spacing, depths, tail, levels, looks,
+    scatter, specularity, sheets, strand, impedance, energy, fine, even, spacing, depths, tail, levels, looks,
     echoes, haze, level,
 ):  # fmt: skip
     """What comes back down each line, its mean level, and the haze behind gas."""
@@ -179,12 +178,18 @@ def _echo(  # type: ignore[no-untyped-def]
             rough = echo * (ONE - mirror) * np.float32(i.ROUGH) * square
             grain[s] = levels[0] + rough / max(np.sqrt(own / np.float32(2 * looks)), FAINT)
         first, airy = _wall(impedance[b, line])
+        gas = airy and impedance[b, line, min(first + reverberation.EDGE, samples - 1)] < np.float32(
+            reverberation.GASEOUS
+        )
+        strength = _strength(strand[b, line], first) if gas else ONE
         image = np.empty(samples, np.float32)
-        _behind(first, airy, energy[b, line], per_sample, levels, image, haze[b, line])
+        _behind(first, airy, strength, energy[b, line], per_sample, levels, image, haze[b, line])
         sent = np.empty(samples, np.float32)
         for s in range(samples):
             source = min(max(2 * first - s, 0), samples - 1)
             sent[s] = energy[b, line, s] * coherent[s] + image[s] * coherent[source]
+        if gas:
+            _repeat(first, strength, per_sample, sent)
         _reverberate(sent, depths, levels, tail, coherent)
         for s in range(samples):
             source = min(max(2 * first - s, 0), samples - 1)
@@ -208,21 +213,39 @@ def _wall(impedance):  # type: ignore[no-untyped-def]
 
 
 @numba.njit
-def _behind(first, airy, left, per_sample, levels, image, haze):  # type: ignore[no-untyped-def]
+def _strength(strand, first):  # type: ignore[no-untyped-def]
+    """Of the echo of gas and of all that follows from it."""
+    most = np.float32(reverberation.MOST_RAGGED)
+    folds = min(max(strand[max(first - reverberation.WITHIN, 0)], -most), most)
+    return np.exp(np.float32(gel.NEPER * reverberation.RAGGED) * folds)
+
+
+@numba.njit
+def _repeat(first, strength, per_sample, sent):  # type: ignore[no-untyped-def]
+    """Break up the echo of gas, and repeat it behind."""
+    start, stop = max(first - reverberation.EDGE, 0), min(first + reverberation.EDGE + 1, len(sent))
+    sent[start:stop] *= strength
+    edge = sent[start:stop].copy()
+    step = max(1, int(np.rint(np.float32(reverberation.APART) / per_sample)))
+    for line in range(reverberation.LINES):
+        level = np.float32(10 ** ((reverberation.LINE + line * reverberation.FAINTER) / 20))
+        for s in range(start, stop):
+            if s + (line + 1) * step < len(sent):
+                sent[s + (line + 1) * step] += level * edge[s - start]
+
+
+@numba.njit
+def _behind(first, airy, strength, left, per_sample, levels, image, haze):  # type: ignore[no-untyped-def]
     """Amplitudes of the mirror image and of the haze at each sample of a line."""
     image[:], haze[:] = 0, 0
     if first == 0:
         return
     met = left[first - reverberation.BACK]
-    share = levels[3] * met * (ONE if airy else np.float32(reverberation.BONE_SHARE))
+    share = levels[3] * met * (strength if airy else np.float32(reverberation.BONE_SHARE))
     for s in range(first + 1, len(left)):
         behind = s - first
         beyond = np.float32(behind) * per_sample
-        bars = ONE
-        if airy:
-            swing = np.float32(reverberation.BAR_SHARE) * np.exp(-beyond / np.float32(reverberation.BAR_LENGTH))
-            bars += swing * np.cos(np.float32(2 * math.pi / reverberation.BARS) * beyond)
-        haze[s] = share * np.exp(-beyond / levels[6]) * bars
+        haze[s] = share * np.exp(-beyond / levels[6])
         if airy and behind < first:
             fading = ONE - np.float32(behind) / np.float32(first)
             image[s] = levels[2] * met * met / max(left[first - behind], np.float32(1e-6)) * fading

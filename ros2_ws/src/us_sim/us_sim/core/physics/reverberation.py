@@ -6,16 +6,16 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the License for the
 # specific language governing permissions and limitations under the License.
 
-"""Reverberation: ghosts of near layers, ring-down of the pulse, mirror images, and haze behind gas."""
+"""Reverberation: ghosts of near layers, ring-down of the pulse, mirror images, haze and lines behind gas."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from us_sim.core.physics.gel import NEPER
 from us_sim.core.physics.imaging import Formation
 
 GHOST = -30.0  # dB lost at each further round trip between face and a near layer
@@ -24,8 +24,13 @@ TAIL = 8  # samples of a pulse's tail
 BACK = 8  # samples before gas or bone where sound has not yet met it
 FILLED = 40.0  # mm behind gas or bone at which all of a wide aperture looks round it
 BONE_SHARE = 0.2  # haze behind bone to that behind gas
-BARS, BAR_SHARE, BAR_LENGTH = 6.7, 0.6, 20.0  # reverberation lines in haze: mm apart, share of it, mm until they fade
+LINES, APART = 4, 6.7  # reverberation lines behind gas, and mm between them
+LINE, FAINTER = -24.0, -6.0  # dB of the first line to the echo of the gas, and of each further one to that before
+EDGE = 3  # samples on either side of where gas begins that its echo covers
+RAGGED, MOST_RAGGED = 4.0, 2.0  # dB by which the wall of a gut makes gas louder for each SD of its strands; most SD
+WITHIN = 2  # samples before gas that lie in that wall
 AIRY, BONY = 0.8, 3.5  # MRayl, below and above which sound does not pass
+GASEOUS = 0.1  # MRayl, below which it is gas and not lung
 
 
 def ring_down(coherent: Tensor, form: Formation) -> Tensor:
@@ -51,11 +56,15 @@ class Wall:
         source: (B, L, S) int64, the sample that a mirror image shows at each sample.
         mirror: (B, L, S) amplitude of that image, attenuation included, 0 where there is none.
         haze: (B, L, S) amplitude of the multiple echoes that trail behind.
+        edge: (B, L, S) bool, where the echo of gas itself lies; lung has a smooth skin and gives none of its lines.
+        strength: (B, L, 1) of that echo and of all that follows from it: the wall of a gut is folded and wet.
     """
 
     source: Tensor
     mirror: Tensor
     haze: Tensor
+    edge: Tensor
+    strength: Tensor
 
 
 def first_solid(impedance: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,7 +74,7 @@ def first_solid(impedance: Tensor) -> tuple[Tensor, Tensor]:
     return first, solid.any(dim=-1, keepdim=True) & (first > BACK)
 
 
-def wall(impedance: Tensor, left: Tensor, form: Formation) -> Wall:
+def wall(impedance: Tensor, left: Tensor, strand: Tensor, form: Formation) -> Wall:
     """Find the first gas, lung or bone of each scan line.
 
     Sound that turns at sample m and meets tissue at 2m − s on its way back shows it at s, having passed m twice: gas
@@ -75,6 +84,7 @@ def wall(impedance: Tensor, left: Tensor, form: Formation) -> Wall:
     Args:
         impedance: (B, L, S) MRayl, without air at the skin.
         left: (B, L, S) amplitude that is left of the sound.
+        strand: (B, L, S) noise in layered tissue, of `Anatomy`.
     """
     scanner, samples = form.scanner, torch.arange(left.shape[-1], device=left.device)
     first, ends = first_solid(impedance)
@@ -85,7 +95,21 @@ def wall(impedance: Tensor, left: Tensor, form: Formation) -> Wall:
     seen = airy & (behind > 0) & (behind < first)
     mirror = met.square() / left.gather(-1, source).clamp(min=1e-6) * (1 - behind / first.clamp(min=1)) * seen
     beyond = behind.clamp(min=0) * form.step
-    bars = 1 + airy * BAR_SHARE * torch.exp(-beyond / BAR_LENGTH) * torch.cos(2 * math.pi / BARS * beyond)
-    haze = torch.exp(-beyond / scanner.shadow_length) * bars * torch.where(airy, 1.0, BONE_SHARE) * ends * (behind > 0)
+    folds = strand.gather(-1, (first - WITHIN).clamp(min=0)).clamp(-MOST_RAGGED, MOST_RAGGED)
+    deeper = impedance.gather(-1, (first + EDGE).clamp(max=left.shape[-1] - 1))
+    gas = airy & (deeper < GASEOUS)
+    strength = torch.where(gas, torch.exp(NEPER * RAGGED * folds), 1.0)
+    haze = torch.exp(-beyond / scanner.shadow_length) * torch.where(airy, strength, BONE_SHARE) * ends * (behind > 0)
     lost, level = 10 ** (scanner.mirror_level / 20), 10 ** (scanner.shadow_level / 20)
-    return Wall(source, mirror * lost, met * haze * level)
+    return Wall(source, mirror * lost, met * haze * level, gas & (behind.abs() <= EDGE), strength)
+
+
+def repeated(coherent: Tensor, behind: Wall, form: Formation) -> Tensor:
+    """Break up the echo of gas, and repeat it behind: sound goes to and fro between it and the layers before."""
+    edge = torch.where(behind.edge, coherent * behind.strength, 0.0)
+    out = torch.where(behind.edge, edge, coherent)
+    for line in range(LINES):
+        shift = (line + 1) * max(1, round(APART / form.step))
+        level = 10 ** ((LINE + line * FAINTER) / 20)
+        out = out + level * torch.nn.functional.pad(edge, (shift, 0))[..., : edge.shape[-1]]
+    return out

@@ -203,62 +203,50 @@ def _sample(  # type: ignore[no-untyped-def]
 ):
     size = points.shape[1]
     for r in numba.prange(len(voxel_from_probe) * blocks(size)):
-        pose, start, stop = block_of(r, size)
-        matrices = voxel_from_probe[pose], tile_from_probe[pose], grid_from_probe[pose]
-        here = points[pose if len(points) > 1 else 0, start:stop]
-        start, stop = pose * size + start, pose * size + stop
-        made = out[:, start:stop], amplitudes[:, start:stop], classes[start:stop]
-        _sample_block(hu, tissue, echo, spacing, table, tile, distance, matrices, here, offsets, weights, made)
-
-
-@numba.njit
-def _sample_block(  # type: ignore[no-untyped-def]
-    hu, tissue, echo, spacing, table, tile, distance, matrices, here, offsets, weights, made
-):
-    to_voxel, to_tile, to_grid = matrices
-    maps, loud, found = made
-    for p in range(len(here)):
-        x, height, z = here[p, 0], here[p, 1], here[p, 2]
-        impedance = attenuation = specularity = layering = warp = strand = mean_hu = layered = ZERO
-        a, b, c = mapped(to_grid, x, height, z)
-        a, b, c = clamped(distance, a, b, c)
-        skin_distance = trilinear(distance, a, b, c, np.float32)
-        in_skin = min(max(-skin_distance / SKIN_RAMP, ZERO), ONE)
-        for plane in range(len(offsets)):
-            y, share = height + offsets[plane], weights[plane]
-            a, b, c = mapped(to_voxel, x, y, z)
-            within = inside(hu, a, b, c)
-            present = share * in_skin * (ONE if within else _fading(hu, a, b, c, spacing))
-            a, b, c = clamped(hu, a, b, c)
-            value = trilinear(hu, a, b, c, np.float32)
-            at = _properties(tissue, table, a, b, c)
-            level = ECHO_STEP * trilinear(echo, a, b, c, np.float32) if len(echo) else ZERO
-            firm = ONE + FIRM * max(level, ZERO)
-            a, b, c = mapped(to_tile, x, y, z)
-            if at.heterogeneity > 0 and present > 0:
-                level += at.heterogeneity * _noise(tile, 0, a * PATCH, b * PATCH, c * PATCH)
-            if at.organ > 0 and present > 0:
-                cluster = _noise(tile, 1, a * CLUSTER, b * CLUSTER, c * CLUSTER)
-                lesion = HU_TEXTURE * min(max(value - at.hu, -TEXTURE_SPAN), TEXTURE_SPAN)
-                level += at.organ * (CLUSTER_GAIN * max(cluster - CLUSTER_ONSET, ZERO) + lesion)
-            impedance += share * at.impedance * firm
-            attenuation += share * at.attenuation
-            specularity += share * at.specularity
-            layering += share * at.layering
-            mean_hu += share * (value if within else np.float32(AIR_HU))
-            if at.layering > 0 and present > 0:
-                layered += share
-                warp += share * _noise(tile, 2, a * WARP, b * WARP, c * WARP)
-                strand += share * _noise(tile, 3, a * STRAND, b * STRAND, c * STRAND)
-            amplitude = present * at.amplitude
-            loud[plane, p] = amplitude * np.exp(level * NEPER) if amplitude > 0 else ZERO
-        if layered > 0:
-            warp, strand = warp / layered, strand / layered
-        maps[IMPEDANCE, p], maps[ATTENUATION, p] = impedance, attenuation
-        maps[SPECULARITY, p], maps[LAYERING, p], maps[DISTANCE, p] = specularity, layering, skin_distance
-        maps[WARPED, p], maps[STRANDED, p], maps[VALUE, p] = warp, strand, mean_hu
-        a, b, c = mapped(to_voxel, x, height, z)
-        found[p] = nearest(tissue, a, b, c)
+        n, start, stop = block_of(r, size)
+        own = n if len(points) > 1 else 0
+        for p in range(start, stop):
+            at, x, height, z = n * size + p, points[own, p, 0], points[own, p, 1], points[own, p, 2]
+            impedance = attenuation = specularity = layering = warp = strand = mean_hu = layered = ZERO
+            a, b, c = mapped(grid_from_probe, n, x, height, z)
+            a, b, c = clamped(distance, a, b, c)
+            skin_distance = trilinear(distance, a, b, c, np.float32)
+            in_skin = min(max(-skin_distance / SKIN_RAMP, ZERO), ONE)
+            for plane in range(len(offsets)):
+                y, share = height + offsets[plane], weights[plane]
+                a, b, c = mapped(voxel_from_probe, n, x, y, z)
+                within = inside(hu, a, b, c)
+                present = share * in_skin * (ONE if within else _fading(hu, a, b, c, spacing))
+                a, b, c = clamped(hu, a, b, c)
+                value = trilinear(hu, a, b, c, np.float32)
+                has = _properties(tissue, table, a, b, c)
+                level = ECHO_STEP * trilinear(echo, a, b, c, np.float32) if len(echo) else ZERO
+                firm = ONE + FIRM * max(level, ZERO)
+                a, b, c = mapped(tile_from_probe, n, x, y, z)
+                if has.heterogeneity > 0 and present > 0:
+                    level += has.heterogeneity * _noise(tile, 0, a * PATCH, b * PATCH, c * PATCH)
+                if has.organ > 0 and present > 0:
+                    cluster = _noise(tile, 1, a * CLUSTER, b * CLUSTER, c * CLUSTER)
+                    lesion = HU_TEXTURE * min(max(value - has.hu, -TEXTURE_SPAN), TEXTURE_SPAN)
+                    level += has.organ * (CLUSTER_GAIN * max(cluster - CLUSTER_ONSET, ZERO) + lesion)
+                impedance += share * has.impedance * firm
+                attenuation += share * has.attenuation
+                specularity += share * has.specularity
+                layering += share * has.layering
+                mean_hu += share * (value if within else np.float32(AIR_HU))
+                if has.layering > 0 and present > 0:
+                    layered += share
+                    warp += share * _noise(tile, 2, a * WARP, b * WARP, c * WARP)
+                    strand += share * _noise(tile, 3, a * STRAND, b * STRAND, c * STRAND)
+                amplitude = present * has.amplitude
+                amplitudes[plane, at] = amplitude * np.exp(level * NEPER) if amplitude > 0 else ZERO
+            if layered > 0:
+                warp, strand = warp / layered, strand / layered
+            out[IMPEDANCE, at], out[ATTENUATION, at] = impedance, attenuation
+            out[SPECULARITY, at], out[LAYERING, at], out[DISTANCE, at] = specularity, layering, skin_distance
+            out[WARPED, at], out[STRANDED, at], out[VALUE, at] = warp, strand, mean_hu
+            a, b, c = mapped(voxel_from_probe, n, x, height, z)
+            classes[at] = nearest(tissue, a, b, c)
 
 
 @numba.njit(inline="always")

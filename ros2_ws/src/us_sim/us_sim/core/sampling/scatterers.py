@@ -55,21 +55,16 @@ def sample_scatterers(tile, tile_from_probe, points, offsets, amplitudes, scatte
     """
     size = points.shape[1]
     for r in numba.prange(len(tile_from_probe) * blocks(size)):
-        pose, start, stop = block_of(r, size)
-        here = points[pose if len(points) > 1 else 0, start:stop]
-        start, stop = pose * size + start, pose * size + stop
-        _scatter_block(tile, tile_from_probe[pose], here, offsets, amplitudes[:, start:stop], scatter[start:stop])
-
-
-@numba.njit
-def _scatter_block(tile, matrix, here, offsets, loud, out):  # type: ignore[no-untyped-def]
-    for p in range(len(here)):
-        for q in range(2 * LOOKS):
-            out[p, q] = 0
-        for plane in range(len(offsets)):
-            a, b, c = mapped(matrix, here[p, 0], here[p, 1] + offsets[plane], here[p, 2])
-            if loud[plane, p] > 0:
-                _add_scatter(tile, a, b, c, loud[plane, p], out, p)
+        n, start, stop = block_of(r, size)
+        own = n if len(points) > 1 else 0
+        for p in range(start, stop):
+            at, x, y, z = n * size + p, points[own, p, 0], points[own, p, 1], points[own, p, 2]
+            for q in range(2 * LOOKS):
+                scatter[at, q] = 0
+            for plane in range(len(offsets)):
+                a, b, c = mapped(tile_from_probe, n, x, y + offsets[plane], z)
+                if amplitudes[plane, at] > 0:
+                    _add_scatter(tile, a, b, c, amplitudes[plane, at], scatter, at)
 
 
 @numba.njit(inline="always")

@@ -26,11 +26,11 @@ from us_sim.core.files import check_replaceable
 from us_sim.core.geometry.fans import read_fan
 from us_sim.core.physics.scanner_file import ScannerPreset, save_scanner, tissues_of
 from us_sim.core.tissue import TISSUES
-from us_sim.offline.fit.fitting import EVALUATIONS, Fit, fit
+from us_sim.offline.fit.fitting import EVALUATIONS, FIRST, LAST, Fit, fit
 from us_sim.offline.fit.frames import FEW, Scanned, read_frames
-from us_sim.offline.fit.knobs import WALL, Guess
+from us_sim.offline.fit.knobs import SPANS, WALL, Guess
 from us_sim.offline.fit.report import picture, verdict, written
-from us_sim.offline.fit.scenes import scenes_of
+from us_sim.offline.fit.scenes import FORMED, scenes_of
 from us_sim.offline.sheet import marked
 
 MARK = "us_sim_fit"  # in all that the command writes, so that it replaces nothing else
@@ -63,7 +63,7 @@ def _run(options: argparse.Namespace, console: Console) -> None:
         console.print(f"us_sim_fit: {note}", soft_wrap=True, highlight=False)
     out.parent.mkdir(parents=True, exist_ok=True)
     with console.status("building the phantoms"):
-        scenes, unseen = (scenes_of(scanned.probe, seeds, options.seed) for seeds in (PHANTOMS, UNSEEN))
+        scenes, unseen = (scenes_of(scanned.probe, scanned.pixel, seeds, options.seed) for seeds in (PHANTOMS, UNSEEN))
     journal = out.with_suffix(".journal")
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
@@ -85,7 +85,7 @@ def _run(options: argparse.Namespace, console: Console) -> None:
 def preset_of(guess: Guess, scanned: Scanned, name: str, source: str) -> ScannerPreset:
     """Return the scanner to write: grids as usual, the probe of the frames, the depth that most of them have."""
     depth = max(set(scanned.depths), key=scanned.depths.count)
-    probe = replace(scanned.probe, depth=round(depth, 1), scan_lines=192, samples=512)
+    probe = replace(scanned.probe, depth=round(depth, 1), scan_lines=FORMED[0], samples=FORMED[1])
     louder = {one.name.lower(): {"backscatter": round(TISSUES[one].backscatter + guess.wall, 2)} for one in WALL}
     return ScannerPreset(name, source, probe, guess.settings, guess.scanner, tissues_of(louder))
 
@@ -93,7 +93,7 @@ def preset_of(guess: Guess, scanned: Scanned, name: str, source: str) -> Scanner
 def _key(scanned: Scanned, seed: int) -> str:
     """What a journal belongs to."""
     digest = hashlib.sha256(scanned.grey.numpy().tobytes())
-    digest.update(repr((scanned.probe, seed)).encode())
+    digest.update(repr((scanned.probe, scanned.pixel, seed, SPANS, FIRST, LAST)).encode())
     return digest.hexdigest()
 
 

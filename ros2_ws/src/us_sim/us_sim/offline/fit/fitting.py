@@ -16,9 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from us_sim.core.errors import DataError
 from us_sim.offline.fit.frames import Scanned
@@ -96,7 +94,7 @@ def residuals_against(
     They are the differences of all measures in units of SCALE, and a weak pull towards the start; each measure weighs
     one in all. Where a side has nothing to measure the residual is 0.
     """
-    home, everywhere = to_unit(start), torch.ones(scenes.anatomy.tissue.shape, dtype=torch.bool)
+    home, everywhere = to_unit(start), scenes.all_valid
     counts = [max(1, int((~target[name].isnan()).sum())) for name in SCALE]
     sizes = [target[name].numel() for name in SCALE]
     weights = np.repeat([*np.sqrt(1 / np.array(counts)), math.sqrt(PULL / len(home))], [*sizes, len(home)])
@@ -166,5 +164,4 @@ def cost_of(weights: Vector) -> Callable[[Vector], float]:
 
 def shown(scenes: Scenes, guess: Guess, ruler: Ruler) -> Measures:
     """Return the measures of simulated frames."""
-    frames: Tensor = scenes.frames(guess)
-    return ruler.measure(frames, torch.ones(frames.shape, dtype=torch.bool))
+    return ruler.measure(scenes.frames(guess), scenes.all_valid)

@@ -45,6 +45,7 @@ class Scanned:
         names: (N,) files, in their order.
         depths: (N,) mm to which each frame looks.
         notes: what was assumed or left out, a sentence each.
+        pixel: mm, of the frames.
     """
 
     grey: Tensor
@@ -53,6 +54,7 @@ class Scanned:
     names: tuple[str, ...]
     depths: tuple[float, ...]
     notes: tuple[str, ...] = ()
+    pixel: float = 0.3
 
     def at(self, places: Sequence[int]) -> Scanned:
         """Return some of the frames."""
@@ -89,7 +91,9 @@ def read_frames(
     parts = [_on_lines([pictures[i] for i in group], one, probe) for group, one in zip(groups, fans, strict=True)]
     reach = [_depth(one) for group, one in zip(groups, fans, strict=True) for _ in group]
     grey, valid = (torch.cat(part) for part in zip(*parts, strict=True))
-    scanned = Scanned(grey, valid, probe, tuple(pictures[i][0] for i in order), tuple(reach), tuple(notes))
+    names = tuple(pictures[i][0] for i in order)
+    pixel = float(np.median([one.spacing for one in fans]))
+    scanned = Scanned(grey, valid, probe, names, tuple(reach), tuple(notes), pixel)
     return scanned.at(np.argsort(order).tolist())
 
 

@@ -1,5 +1,6 @@
 // The scanner's screen: shows what the viewer sends, and sends what the user does. All measuring is the viewer's.
 import { KEYS, wish } from "./keys.js";
+import { follow } from "./pad.js";
 
 const $ = (id) => document.getElementById(id);
 const body = document.body, image = $("image"), marks = $("marks"), stage = $("stage"), scrub = $("scrub");
@@ -231,5 +232,6 @@ $("save").addEventListener("change", (event) => {
   event.target.value = "";
   event.target.blur();
 });
+follow(send);
 new ResizeObserver(() => draw(state)).observe(stage);
 connect();

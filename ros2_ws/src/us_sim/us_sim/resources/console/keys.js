@@ -41,6 +41,8 @@ export const KEYS = [
   { key: "]", does: "after" },
   { key: "k", shown: "K", words: "copy a link to this pose and these settings", does: "link" },
   { key: "b", shown: "B", words: "light or dark", does: "light" },
+  { shown: "Game pad", words: "left stick slides, right one rotates and tilts, shoulders press, ◂ ▸ rock, A freezes" },
+  { shown: "SpaceMouse", words: "slides, presses and turns the probe as it is moved; its first button freezes" },
   { key: "?", shown: "?", words: "this sheet", does: "help" },
 ];
 

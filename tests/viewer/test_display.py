@@ -1,0 +1,56 @@
+"""What is brought to the page, and how often."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from std_msgs.msg import Header
+from us_sim_msgs.msg import FrameInfo
+
+from us_sim.ros.conversions import image_message, pose_message
+from us_sim.viewer import display as display_module
+from us_sim.viewer.display import SPACE, Display
+from us_sim.viewer.screen import Frame, Screen
+
+
+class Shown:
+    """A page without a browser: keeps what the 3-D view is given."""
+
+    def __init__(self) -> None:
+        self.panel: Any = SimpleNamespace(settings={})
+        self.scene, self.pictures, self.places = self, list[int](), list[float]()
+
+    def show_frame(self, image: Any) -> None:
+        self.pictures.append(int(image[0, 0]))
+
+    def place(self, pose: Any) -> None:
+        self.places.append(float(pose[0, 3]))
+
+    def place_plane(self, pose: Any) -> None:
+        assert pose[0, 3] == self.places[-1]
+
+
+def frame(number: int) -> Frame:
+    info = FrameInfo(ct_from_probe=pose_message(np.eye(4) + np.eye(4, k=3) * number))
+    return {"image": image_message(np.full((4, 4), number, np.uint8), Header()), "frame_info": info}
+
+
+def test_the_3d_view_follows_no_faster_than_it_can_be_drawn_and_ends_at_the_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ten frames in 0.9 s, every 0.1 s, then nothing more for a second: the first, every second one, the last."""
+    page: Any = Shown()
+    nothing: Any = None
+    shown = Display(page, Screen(), nothing, nothing)
+    for look in range(20):
+        monkeypatch.setattr(display_module.time, "monotonic", lambda now=100.0 + 0.1 * look: now)
+        shown._show_in_space(FRAMES[min(look, 9)], None)
+    assert page.pictures == [0, 2, 4, 6, 8, 9]
+    assert page.places == pytest.approx(page.pictures)
+    assert 0.1 < SPACE < 0.2
+
+
+FRAMES = [frame(number) for number in range(10)]
