@@ -30,7 +30,7 @@ FLOORS = (
     ("us_sim.core.analysis",),
     ("us_sim.core.faults", "us_sim.core.frame", "us_sim.core.pipeline"),
     ("us_sim.core.simulator",),
-    ("us_sim.core.differentiable", "us_sim.core.faulty_simulator"),
+    ("us_sim.core.differentiable", "us_sim.core.faulty_simulator", "us_sim.core.registration"),
     ("us_sim.core.assembly",),
     LAWS,
     ("us_sim.poses",),

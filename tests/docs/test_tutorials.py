@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 from tests.docs.torso import write_torso
 
+import us_sim
+
 TUTORIALS = Path(__file__).resolve().parents[2] / "docs" / "tutorials"
 
 
@@ -39,3 +41,12 @@ def test_the_generator_of_the_second_draws_a_frame(tmp_path: Path, monkeypatch: 
     frame = np.asarray(Image.open(tmp_path / "generated.png"))
     assert frame.shape == (256, 256)
     assert frame.std() > 0
+
+
+def test_the_descent_of_the_third_comes_nearer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_torso(tmp_path / "ct.nii.gz", tmp_path / "segmentation.nii.gz")
+    torso = us_sim.load_patient(tmp_path / "ct.nii.gz", tmp_path / "segmentation.nii.gz", detail=False)
+    monkeypatch.setattr(us_sim, "builtin_patient", lambda seed: torso)
+    monkeypatch.setattr("sys.argv", ["register_to_ct.py", "1", "2", "6"])
+    made = runpy.run_path(str(TUTORIALS / "register_to_ct.py"))
+    assert made["errors"][0] < 0.8 * made["error"](made["start"], made["truth"])

@@ -53,4 +53,25 @@ def test_the_3d_view_follows_no_faster_than_it_can_be_drawn_and_ends_at_the_last
     assert 0.1 < SPACE < 0.2
 
 
+def test_one_request_for_another_renderer_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A simulator that takes 2 s for an answer is not asked again meanwhile; one that does not answer, after 10 s."""
+    page, asked = Shown(), list[Any]()
+    page.panel.compare = SimpleNamespace(value="physics")
+    remote: Any = SimpleNamespace(draw=lambda pose, ct_frame, renderer, then: asked.append(then))
+    nothing: Any = None
+    screen = Screen()
+    shown = Display(page, screen, nothing, remote)  # type: ignore[arg-type]
+    page.show_other = lambda image, probe: None  # type: ignore[attr-defined]
+
+    def look(seconds: float) -> int:
+        monkeypatch.setattr(display_module.time, "monotonic", lambda: 100.0 + seconds)
+        shown._show_other(frame(round(10 * seconds)), nothing)
+        return len(asked)
+
+    assert [look(0.1 * step) for step in range(20)] == [1] * 20
+    asked[0](np.zeros((4, 4), np.uint8))  # answered at 1.9 s
+    assert [look(2.0), look(2.2), look(2.4)] == [1, 1, 2]
+    assert [look(12.3), look(12.5)] == [2, 3]
+
+
 FRAMES = [frame(number) for number in range(10)]

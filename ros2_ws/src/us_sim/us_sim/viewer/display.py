@@ -39,6 +39,7 @@ from us_sim.viewer.skin_mesh import SkinMesh
 from us_sim.viewer.status import STILL, Facts, status
 
 OFTEN = 0.4  # s between two pictures of what is compared
+PATIENCE = 10.0  # s for the answer to one request, before the next
 SPACE = (
     0.19  # s between two frames in the 3-D view: each has it drawn anew, which without a GPU is the page's most work
 )
@@ -77,6 +78,7 @@ class Display:
         self._compared: Frame | None = None  # the frame that another renderer was asked for
         self._other = ""  # that renderer
         self._asked = 0.0  # s, monotonic: when
+        self._waiting = False  # for the answer
         self._bars = self._link_text = ""
         self._mark: BodyMark | None = None
         self._newest_at = 0.0  # s, monotonic: when the last live frame came
@@ -160,13 +162,15 @@ class Display:
     def _show_other(self, frame: Frame, probe: ProbeGeometry) -> None:
         """Ask for what the frame is compared with; one request at a time, and the next no sooner than OFTEN."""
         renderer, now = self._page.panel.compare.value, time.monotonic()
-        if renderer == OFF or (frame is self._compared and renderer == self._other) or now - self._asked < OFTEN:
+        if renderer == OFF or (frame is self._compared and renderer == self._other):
             return
-        self._compared, self._other, self._asked = frame, renderer, now
+        if now - self._asked < (PATIENCE if self._waiting else OFTEN):
+            return
+        self._compared, self._other, self._asked, self._waiting = frame, renderer, now, True
         told = frame["frame_info"]
 
         def drawn(image: pictures.Pixels) -> None:
-            self._asked = time.monotonic()
+            self._asked, self._waiting = time.monotonic(), False
             if self._screen.probe == probe:
                 self._page.show_other(image, probe)
 

@@ -116,7 +116,7 @@ def marked(picture: Pixels, marks: Sequence[Mark], probe: ProbeGeometry) -> Pixe
     for number, mark in enumerate(marks, 1):
         points = [tuple(np.multiply(share((x, z), probe), image.size)) for x, z in line(mark)]
         draw.line(points, CALLIPER, 2)
-        for u, v in (share(point, probe) for point in mark.points):
+        for u, v in (share(point, probe) for point in mark.points if mark.kind != "text"):
             x, y = u * image.width, v * image.height
             draw.line([(x - 5, y), (x + 5, y)], CALLIPER)
             draw.line([(x, y - 5), (x, y + 5)], CALLIPER)

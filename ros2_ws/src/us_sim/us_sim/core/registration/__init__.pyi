@@ -1,0 +1,2 @@
+from .expected_frame import ExpectedFrame as ExpectedFrame
+from .similarity import LocalCorrelation as LocalCorrelation
