@@ -92,6 +92,9 @@ def test_the_controllers_wait_until_they_are_started() -> None:
     assert sorted(commands["us_sim_scan"][3:]) == sorted([*clock, 'recordings:="/r"'])
     assert sorted(commands["us_sim_servo"][3:]) == sorted([*clock, "autostart:=false"])
     assert "autostart:=false" not in commands["us_sim"]
+    for module in ("us_sim.control.scan", "us_sim.control.servo"):
+        assert any(f"import {module}" in code or f"from {module}" in code for _, _, code, *_ in commands.values())
+        assert callable(pytest.importorskip(module).main)
 
 
 def test_without_motion_the_probe_is_left_to_others() -> None:

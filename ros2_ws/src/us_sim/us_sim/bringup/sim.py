@@ -75,7 +75,7 @@ def processes(values: dict[str, Value]) -> dict[str, list[str]]:
     if values.get("controllers"):
         waiting = {**values, "autostart": False}  # until the user starts it
         commands["us_sim_scan"] = command("us_sim.control.scan", values, SCAN)
-        commands["us_sim_servo"] = command("us_sim.control.visual_servo", waiting, SERVO)
+        commands["us_sim_servo"] = command("us_sim.control.servo", waiting, SERVO)
     if values.get("igtl"):
         commands["us_sim_igtl"] = command("us_sim.client.igtl", values, IGTL)
     return commands

@@ -189,8 +189,8 @@ class Viewer(Node):
 
     def _go_home(self) -> None:
         """Where nobody moves the probe and there is no frame yet, put it on the skin, without taking control."""
-        info = self._info
-        if self._home is not None and info is not None and self.screen.frame is None and not self._link.publishers():
+        info, moved = self._info, self._link.mover(False, self._remote.demo_held)  # a servo that waits moves nothing
+        if self._home is not None and info is not None and self.screen.frame is None and not moved:
             self._remote.send(self._home, info.ct_frame)
 
     def _listen(self, wanted: bool) -> None:
