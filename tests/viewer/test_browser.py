@@ -125,8 +125,8 @@ def test_a_newcomer_measures_the_right_kidney_and_saves_it_as_dicom(
     world.until(lambda: said(browser, "badge") in ("LIVE", "STILL"))  # it begins on the skin
     assert said(browser, "mover") == "moved by nobody"
     world.until(lambda: browser.evaluate(VIEW_BUTTON % ("Right kidney", "long")))
+    world.until(lambda: said(browser, "mover") == "moved by you")
     world.until(lambda: said(browser, "badge") == "LIVE" and not said(browser, "note"))
-    assert said(browser, "mover") == "moved by you"
     assert console.steering.placement().point[0] > 40.0  # type: ignore[union-attr]
     press(browser, "d")
     world.until(lambda: said(browser, "badge") == "FROZEN" and said(browser, "rate") == "")

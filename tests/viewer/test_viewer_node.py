@@ -16,6 +16,7 @@ from us_sim_msgs.srv import LoadPatient
 
 from us_sim.core.patient.listing import Listed
 from us_sim.ros import patient_list
+from us_sim.ros.conversions import pose_matrix
 from us_sim.viewer import search
 from us_sim.viewer.channel import B_MODE, OTHER, STRIP
 from us_sim.viewer.node import Viewer
@@ -283,6 +284,8 @@ def test_frozen_plane_contact_and_cine_loop_stay_while_the_probe_moves_on(world:
     world.until(lambda: said(page, "badge") == "LIVE" and len(page.screen.cine) >= 3 and said(page, "rate"))
     page.hear({"do": "freeze"})
     world.until(lambda: said(page, "badge") == "FROZEN" and not said(page, "rate"))
+    frozen = pose_matrix(page.screen.frame["frame_info"].ct_from_probe)[:3, 3]
+    world.until(lambda: np.allclose(page.page.scene._plane.position, frozen))  # the 3-D view follows a moment later
     plane, contact = tuple(page.page.scene._plane.position), said(page, "contact")
     by_user(page.page.panel.turns["press"], 20.0)
     world.until(lambda: page.page.scene.probe.position[1] < plane[1] - 10.0)

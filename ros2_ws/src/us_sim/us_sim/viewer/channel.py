@@ -42,6 +42,7 @@ PAGE = {
     "/console.js": "console.js",
     "/keys.js": "keys.js",
     "/pad.js": "pad.js",
+    "/sparing.js": "sparing.js",
     "/console.css": "console.css",
 }
 LONGEST = 2000  # bytes of a message from the page

@@ -46,6 +46,9 @@ class Scene:
         self._server = server
         server.scene.set_up_direction("+z")
         server.scene.world_axes.visible = False
+        # Shadows and a lit room would cost seconds of a picture where no graphics card draws it.
+        server.scene.configure_default_lights(cast_shadow=False)
+        server.scene.configure_environment_map(None)
         self._patient: dict[str, viser.GlbHandle] = {}
         self._visible = dict.fromkeys(OPACITY, True)
         self.probe = server.scene.add_frame("/probe", show_axes=False, visible=False)

@@ -1,6 +1,7 @@
 // The scanner's screen: shows what the viewer sends, and sends what the user does. All measuring is the viewer's.
 import { KEYS, wish } from "./keys.js";
 import { follow } from "./pad.js";
+import { inSoftware, spare } from "./sparing.js";
 
 const $ = (id) => document.getElementById(id);
 const body = document.body, image = $("image"), marks = $("marks"), stage = $("stage"), scrub = $("scrub");
@@ -29,10 +30,28 @@ function connect() {
 
 const PICTURES = [image, $("strip"), $("other")];  // by the first byte: B-mode, M-mode, what it is compared with
 
+const newest = new Map(), painting = new Set();
+
+// The newest picture replaces those that came while the one before was being painted.
 function picture(data) {
   const target = PICTURES[new Uint8Array(data, 0, 1)[0]];
+  newest.set(target, data);
+  if (!painting.has(target)) paint(target);
+}
+
+function paint(target) {
+  const data = newest.get(target);
+  newest.delete(target);
+  if (!data) {
+    painting.delete(target);
+    return;
+  }
+  painting.add(target);
   const url = URL.createObjectURL(new Blob([new Uint8Array(data, 1)], { type: "image/jpeg" }));
-  target.onload = () => URL.revokeObjectURL(url);
+  target.onload = target.onerror = () => {
+    URL.revokeObjectURL(url);
+    paint(target);
+  };
   target.src = url;
 }
 
@@ -210,7 +229,15 @@ $("help").querySelector("table").append(...KEYS.filter((item) => item.words).map
   return row;
 }));
 document.addEventListener("keydown", pressed);
-$("view").addEventListener("load", () => $("view").contentDocument.addEventListener("keydown", pressed));
+const slow = inSoftware();
+
+function loaded() {
+  $("view").contentDocument.addEventListener("keydown", pressed);
+  if (slow) spare($("view").contentWindow);
+}
+
+$("view").addEventListener("load", loaded);
+if ($("view").contentDocument.readyState === "complete") loaded();  // before this script ran
 for (const button of document.querySelectorAll("button[data-do]"))
   button.addEventListener("click", () => send({ do: button.dataset.do, ...(button.dataset.name && { name: button.dataset.name }) }));
 for (const button of document.querySelectorAll("button[data-key]")) button.addEventListener("click", () => own[button.dataset.key]());
