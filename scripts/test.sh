@@ -8,7 +8,8 @@ unset MAKEFLAGS MFLAGS MAKELEVEL   # tests call make themselves
 export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
 export ROS_DOMAIN_ID=$(($$ % 100 + 1))   # apart from every other ROS system on this machine
 ros=(tests/bringup tests/client tests/control tests/e2e tests/ros tests/viewer)
-side_by_side=(-m "not alone" --numprocesses auto --maxprocesses 4 --dist loadfile)
+# In the order of the files: by number of tests, as xdist would have it, the longest single test comes last, alone.
+side_by_side=(-m "not alone" --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder)
 worst=0
 times=()
 
