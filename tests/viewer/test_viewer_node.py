@@ -284,7 +284,9 @@ def test_frozen_plane_contact_and_cine_loop_stay_while_the_probe_moves_on(world:
     world.until(lambda: said(page, "badge") == "LIVE" and len(page.screen.cine) >= 3 and said(page, "rate"))
     page.hear({"do": "freeze"})
     world.until(lambda: said(page, "badge") == "FROZEN" and not said(page, "rate"))
-    frozen = pose_matrix(page.screen.frame["frame_info"].ct_from_probe)[:3, 3]
+    still = page.screen.frame
+    assert still is not None
+    frozen = pose_matrix(still["frame_info"].ct_from_probe)[:3, 3]
     world.until(lambda: np.allclose(page.page.scene._plane.position, frozen))  # the 3-D view follows a moment later
     plane, contact = tuple(page.page.scene._plane.position), said(page, "contact")
     by_user(page.page.panel.turns["press"], 20.0)
