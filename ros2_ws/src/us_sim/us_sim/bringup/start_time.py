@@ -17,7 +17,6 @@ import argparse
 import os
 import signal
 import subprocess
-import sys
 import time
 from typing import Any
 
@@ -26,7 +25,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image
 
-from us_sim.bringup.processes import own_domain
+from us_sim.bringup.processes import own_domain, python_main
 from us_sim.core.command import as_command
 from us_sim.ros.outputs import stream_qos
 
@@ -46,10 +45,8 @@ def seconds_to_first_frame(arguments: list[str]) -> float:
     executor.add_node(node)
     node.create_subscription(Image, "/us_sim/image", seen.append, stream_qos())
     start = time.monotonic()
-    code = "import sys; from us_sim.bringup.sim import main; raise SystemExit(main(sys.argv[1:]))"
-    simulator = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], stdout=subprocess.DEVNULL, start_new_session=True
-    )
+    command = [*python_main("us_sim.bringup.sim"), *arguments]
+    simulator = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         while not seen:
             if time.monotonic() - start > PATIENCE or simulator.poll() is not None:

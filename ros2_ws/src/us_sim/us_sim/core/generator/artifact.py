@@ -101,9 +101,9 @@ def load_generator(path: str | Path, device: torch.device | str = "cpu") -> Gene
             weights that do not fit the card.
     """
     file = home(path)
-    network, card, digest = load_network(file, "generator")
+    network, card, digest, told = _loaded(file, "generator")
     backend = TorchBackend(network.to(device), torch.device(device))
-    return Generator(network, card, file.stem, digest, backend, file, *_told(file, network))
+    return Generator(network, card, file.stem, digest, backend, file, *_read_told(file, told, network))
 
 
 def load_network(file: Path, kind: str) -> tuple[UNet, Card, str]:
@@ -112,22 +112,28 @@ def load_network(file: Path, kind: str) -> tuple[UNet, Card, str]:
     Raises:
         ArtifactError: as `load_generator`, or the file holds a network of another kind.
     """
-    weights, card = _read(file, kind)
+    return _loaded(file, kind)[:3]
+
+
+def _loaded(file: Path, kind: str) -> tuple[UNet, Card, str, dict[str, Tensor]]:
+    """The same, and the tensors that are no weights."""
+    tensors, card = _read(file, kind)
     if card.kind != kind:
         raise ArtifactError(f"{file}: holds a {card.kind}; expected a {kind}, as the trainer's export writes it")
     network = build(card)
-    weights = {name: value for name, value in weights.items() if not name.startswith((STATISTICS, HEADS))}
-    _check_weights(file, weights, network.state_dict())
-    network.load_state_dict(weights)
+    told = {name: tensors.pop(name) for name in list(tensors) if name.startswith((STATISTICS, HEADS))}
+    _check_weights(file, tensors, network.state_dict())
+    network.load_state_dict(tensors)
     network.eval().requires_grad_(False)
-    return network, card, hashlib.sha256(file.read_bytes()).hexdigest()
+    return network, card, hashlib.sha256(file.read_bytes()).hexdigest(), told
 
 
-def _told(file: Path, network: UNet) -> tuple[TrainingStatistics | None, ErrorHeads | None]:
+def _read_told(
+    file: Path, told: dict[str, Tensor], network: UNet
+) -> tuple[TrainingStatistics | None, ErrorHeads | None]:
     """What a generator's file tells besides the weights."""
-    tensors = _read(file, "generator")[0]
     statistics, heads = (
-        {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
+        {name.removeprefix(start): value for name, value in told.items() if name.startswith(start)}
         for start in (STATISTICS, HEADS)
     )
     try:
