@@ -40,6 +40,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from us_sim.core.compute.grids import by_axis
 from us_sim.core.compute.kernels import kernel, serial
 from us_sim.core.contact import indentation
 from us_sim.core.contact.indentation import LATERAL_MARGIN, Indentation
@@ -100,10 +101,9 @@ def sources(nodes: tuple[float, float], tables: Tensor, points: Tensor) -> Tenso
     """
     if points.device.type != "cpu":
         return move(*nodes, tables, points)
-    flat = points.reshape(-1, 3).contiguous()
-    out = torch.empty(len(tables), *points.shape)
-    _move(*nodes, tables.numpy(), flat.numpy(), out.view(len(tables), -1, 3).numpy())
-    return out
+    out = torch.empty(len(tables), 3, *points.shape[:-1])
+    _move(*nodes, tables.numpy(), by_axis(points.numpy())[0], out.numpy().reshape(len(tables), 3, -1))
+    return out.movedim(1, -1)
 
 
 def displacement(state: Indentation, probe: ProbeGeometry) -> Displacement | None:
@@ -215,7 +215,7 @@ def _slope(values, step):  # type: ignore[no-untyped-def]
 
 def ready() -> None:
     """Compile the loops that a first touch would wait for."""
-    points, nodes = np.zeros((1, 3), np.float32), np.linspace(-200, 200, NODES)
+    points, nodes = np.zeros((3, 1), np.float32), np.linspace(-200, 200, NODES)
     _move(0.0, 1.0, np.zeros((1, 2, 7), np.float32), points, points[None])
     indentation.ready()
     still = np.zeros(2)
@@ -228,31 +228,33 @@ def ready() -> None:
 @kernel
 def _move(left, step, tables, points, out):  # type: ignore[no-untyped-def]
     last, scale = np.float32(tables.shape[1] - 1.001), np.float32(1 / step)
-    first, one, six = np.float32(left), np.float32(1), np.float32(6)
-    blocks = (len(points) + BLOCK - 1) // BLOCK
+    first, zero, one, six = np.float32(left), np.float32(0), np.float32(1), np.float32(6)
+    size = points.shape[1]
+    blocks = (size + BLOCK - 1) // BLOCK
+    # What forbids vectors in this loop: a view of the table, an index with a sign, a branch.
     for r in numba.prange(len(tables) * blocks):
         b, start = r // blocks, r % blocks * BLOCK
-        table = tables[b]
-        for p in range(start, min(start + BLOCK, len(points))):
-            x, z = points[p, 0], points[p, 2]
+        for p in range(np.uintp(start), np.uintp(min(start + BLOCK, size))):
+            x, z = points[0, p], points[2, p]
             place = (x - first) * scale
-            place = min(place, last) if place > 0 else np.float32(0)  # 0 for NaN, whose index would lie anywhere
-            i = int(place)
-            w = place - np.float32(i)
-            v = one - w
-            g = v * table[i, 0] + w * table[i + 1, 0]
-            flow = v * table[i, 1] + w * table[i + 1, 1]
-            thinness = v * table[i, 4] + w * table[i + 1, 4]
-            zeta = (z - (v * table[i, 2] + w * table[i + 1, 2])) * thinness
-            zeta = min(max(zeta, np.float32(0)), one)
+            place = min(place if place > zero else zero, last)  # 0 for NaN, whose index would lie anywhere
+            node = np.int32(place)
+            w = place - np.float32(node)
+            v, i = one - w, np.uintp(np.uint32(node))
+            j = i + np.uintp(1)
+            g = v * tables[b, i, 0] + w * tables[b, j, 0]
+            flow = v * tables[b, i, 1] + w * tables[b, j, 1]
+            thinness = v * tables[b, i, 4] + w * tables[b, j, 4]
+            zeta = (z - (v * tables[b, i, 2] + w * tables[b, j, 2])) * thinness
+            zeta = min(max(zeta, zero), one)
             fall = (one - zeta) * (one - zeta) * (one + zeta + zeta)
             slope = six * zeta * (one - zeta)
-            top_slope = v * table[i, 3] + w * table[i + 1, 3]
-            widening = v * table[i, 5] + w * table[i + 1, 5]
+            top_slope = v * tables[b, i, 3] + w * tables[b, j, 3]
+            widening = v * tables[b, i, 5] + w * tables[b, j, 5]
             shear = slope * flow
-            out[b, p, 0] = x - shear * thinness
-            out[b, p, 1] = points[p, 1] * (one - slope * thinness * (v * table[i, 6] + w * table[i + 1, 6]))
-            out[b, p, 2] = z - g * fall - shear * (top_slope * thinness + zeta * widening)
+            out[b, 0, p] = x - shear * thinness
+            out[b, 1, p] = points[1, p] * (one - slope * thinness * (v * tables[b, i, 6] + w * tables[b, j, 6]))
+            out[b, 2, p] = z - g * fall - shear * (top_slope * thinness + zeta * widening)
 
 
 def move(left: float, step: float, tables: Tensor, points: Tensor) -> Tensor:
