@@ -24,7 +24,7 @@ from us_sim.core.contact.contact import Contact, contact
 from us_sim.core.contact.deformation import displacements, ready, tables_of
 from us_sim.core.contact.indentation import Indentation, face_of, indentation
 from us_sim.core.contact.mechanics import RIGID, MechanicsSettings
-from us_sim.core.contact.touch import Touch, touch_at, touches_at
+from us_sim.core.contact.touch import Touch, touches_at
 from us_sim.core.errors import ConfigError, PoseError, UnfitError
 from us_sim.core.frame import Frame, RenderOptions
 from us_sim.core.generator.artifact import Generator
@@ -187,7 +187,15 @@ class Simulator:
         Raises:
             PoseError: the pose is not finite and rigid.
         """
-        return touch_at(self.patient, self.probe, self.mechanics, check_pose(ct_from_probe).copy())
+        return self.touches(np.asarray(ct_from_probe)[None])[0]
+
+    def touches(self, ct_from_probe: ArrayLike) -> list[Touch]:
+        """Return the same at each of (B, 4, 4) poses, in one pass.
+
+        Raises:
+            PoseError: a pose is not finite and rigid.
+        """
+        return touches_at(self.patient, self.probe, self.mechanics, check_pose(ct_from_probe).copy())
 
     def render(self, ct_from_probe: ArrayLike, **options: Unpack[RenderOptions]) -> Frame:
         """Return the frame of one (4, 4) pose; keywords as for `render_batch`."""
