@@ -71,6 +71,8 @@ class GridRenderer:
         self.tissues = preset.tissues
         settings = [_settings(rng, preset.image) if randomised else preset.image for _ in range(NOISES)]
         self._forms = [formation(self.probe, s, seed + i, device, preset.constants) for i, s in enumerate(settings)]
+        # A generator is fed the texture that our own scanner gives, with the noise of the frame that it learns.
+        self._fed = [formation(self.probe, ImageSettings(), seed + i, device) for i in range(NOISES)]
 
     def coupling(self, patient: Patient, poses: Matrix) -> Tensor:
         """(B, L) coupling of the scan lines."""
@@ -93,12 +95,12 @@ class GridRenderer:
         coupling = self.coupling(patient, poses)
         valid = self._valid(coupling)
         penetrated = self._on_grid(_penetrated(anatomy, self._forms[0]).float()) > 0.5
-        twin = torch.cat([
-            polar_frame(one, torch.ones_like(coupling[:1]), self._forms[draw % NOISES])
-            for one, draw in zip(_singles(anatomy), draws, strict=True)
-        ])  # fmt: skip
-        scatter = self._on_grid(speckle.texture(anatomy, self._forms[0]))
-        return CtBatch(hu, tissue, valid, valid & penetrated, scatter, self._on_grid(twin))
+        twins, textures = [], []
+        for one, draw in zip(_singles(anatomy), draws, strict=True):
+            twins.append(polar_frame(one, torch.ones_like(coupling[:1]), self._forms[draw % NOISES]))
+            textures.append(speckle.texture(one, self._fed[draw % NOISES]))
+        twin, scatter = self._on_grid(torch.cat(twins)), self._on_grid(torch.cat(textures))
+        return CtBatch(hu, tissue, valid, valid & penetrated, scatter, twin)
 
     @torch.no_grad()
     def plain(self, scanned: Sampler, poses: Matrix, scale: float = 1.0) -> CtBatch:
@@ -111,7 +113,7 @@ class GridRenderer:
         if self.card.encoding == "paper":
             return CtBatch(hu, tissue, valid, valid)
         anatomy = scanned.anatomy(self._lines * scale, poses, self._beam)
-        return CtBatch(hu, tissue, valid, valid, self._on_grid(speckle.texture(anatomy, self._forms[0])))
+        return CtBatch(hu, tissue, valid, valid, self._on_grid(speckle.texture(anatomy, self._fed[0])))
 
     @torch.no_grad()
     def us(self, body: Sampler, patient: Patient, poses: Matrix, draws: Sequence[int]) -> UsBatch:
