@@ -184,8 +184,9 @@ class Page:
         self, hu: NDArray[np.int16], labels: Pixels, probe: ProbeGeometry, colors: Pixels, sides: tuple[str, str]
     ) -> None:
         """Show CT slice and classes of a frame, (H, W), with the letters of its sides."""
-        shown = pictures.windowed(hu, WINDOWS[self.panel.window.value])
-        self.panel.show_slices(pictures.side_by_side(shown, labels, probe, colors, sides))
+        step = max(1, round(2 * probe.width / pictures.PAIR))  # no more pixels than are shown
+        shown = pictures.windowed(hu[::step, ::step], WINDOWS[self.panel.window.value])
+        self.panel.show_slices(pictures.side_by_side(shown, labels[::step, ::step], probe, colors, sides))
 
     @property
     def look(self) -> Pixels:

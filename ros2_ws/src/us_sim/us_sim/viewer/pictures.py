@@ -83,8 +83,8 @@ def side_by_side(
     """Return the CT slice, left, and its classes in their colours, right; dark outside the fan.
 
     Args:
-        ct_slice: (H, W) grey levels, from `windowed`.
-        labels: (H, W).
+        ct_slice: grey levels of the frame, from `windowed`, in any number of pixels.
+        labels: the same of its classes.
         probe: whose frame it is.
         colors: (256, 3) RGB of the classes.
         sides: letters of the slice's left and right edge.
@@ -92,12 +92,11 @@ def side_by_side(
     size = scaled(probe, PAIR // 2 - 4)
     slice_ = np.asarray(Image.fromarray(ct_slice).resize(size, Image.Resampling.BILINEAR))
     classes = np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
-    outside = ~_enlarged_fan(probe, size)
-    pictures = [np.repeat(slice_[..., None], 3, axis=2), colors[classes]]
-    for picture in pictures:
-        picture[outside] //= 3
+    fan = _enlarged_fan(probe, size)
+    grey = np.where(fan, slice_, slice_ // 3)
+    dark = np.concatenate([colors // 3, colors])[classes + 256 * fan]
     gap = np.full((size[1], 8, 3), 18, dtype=np.uint8)
-    pair = Image.fromarray(np.concatenate([pictures[0], gap, pictures[1]], axis=1))
+    pair = Image.fromarray(np.concatenate([np.repeat(grey[..., None], 3, axis=2), gap, dark], axis=1))
     draw = ImageDraw.Draw(pair)
     draw.text((6, 4), "CT slice", RULER, font(13))
     draw.text((size[0] + 14, 4), "tissue", RULER, font(13))
