@@ -51,6 +51,7 @@ def test_the_console_is_served_and_viser_beside_it(served: Served) -> None:
         ("/pad.js", "text/javascript"),
         ("/sparing.js", "text/javascript"),
         ("/console.css", "text/css"),
+        ("/body.json", "application/json"),
     ):
         answer = get(port, path)
         assert (answer.status, answer.getheader("Content-Type", "")[: len(kind)]) == (200, kind)

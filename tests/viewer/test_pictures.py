@@ -104,6 +104,7 @@ def test_bars_and_words() -> None:
     shown = readout.contact([1.0, 0.0], 3.04, 5.25)
     assert all(word in shown for word in ("coupling 50 %", "indentation 3.0 mm", "force 5.2 N"))
     assert "coupling 0 %" in readout.contact([], 0.0, None)
+    assert "force 0.0 N" in readout.contact([], 0.0, -0.04)
 
 
 def test_what_lies_behind_bone_is_not_seen() -> None:

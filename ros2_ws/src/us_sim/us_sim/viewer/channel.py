@@ -32,6 +32,7 @@ TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
+    ".json": "application/json",
     ".png": "image/png",
     ".gif": "image/gif",
     ".mp4": "video/mp4",
@@ -44,6 +45,7 @@ PAGE = {
     "/pad.js": "pad.js",
     "/sparing.js": "sparing.js",
     "/console.css": "console.css",
+    "/body.json": "body.json",
 }
 NEXT = "next"  # what a page does when it has drawn a B-mode picture: it asks for another
 SPARING = "sparing"  # what a page without a graphics card adds to the socket's address

@@ -337,7 +337,7 @@ class Viewer(Node):
         """Scan from where the probe is towards the feet: N, mm, mm/s."""
         placement, info = self.steering.placement(), self._info
         if placement is None or info is None:
-            self._tell("Scan", "there is no pose to begin at; put the probe on the skin first")
+            self._tell("Scan", "the patient's skin has not come yet, on which to scan; try again in a moment")
             return
         poses = path(placement, self._meshes["skin"][0], length)
         self.steering.release()

@@ -119,9 +119,21 @@ def marked(picture: Pixels, marks: Sequence[Mark], probe: ProbeGeometry) -> Pixe
         place = (8.0, float(image.height - LINE * (len(marks) - number + 1)))
         if mark.kind in WORDED:
             place = (x + 8, y + 4)
-        words = mark.text or f"{number}  " + "  ".join(value.text for value in values(mark))
-        draw.text(place, words, CALLIPER, font(15))
+        else:
+            draw.text((x + 8, y + 4), str(number), CALLIPER, font(13))
+        _write(draw, place, mark.text or f"{number}  " + "  ".join(value.text for value in values(mark)))
     return np.asarray(image)
+
+
+def _write(draw: ImageDraw.ImageDraw, place: tuple[float, float], words: str) -> None:
+    """Write in the colour of callipers; a raised 2 is put together, for Pillow's letters have none."""
+    x, y = place
+    for number, part in enumerate(words.split("²")):
+        if number:
+            draw.text((x, y), "2", CALLIPER, font(10))
+            x += draw.textlength("2", font(10))
+        draw.text((x, y), part, CALLIPER, font(15))
+        x += draw.textlength(part, font(15))
 
 
 def see_through(image: Pixels) -> Pixels:

@@ -79,11 +79,21 @@ function show(next) {
   if (drawn(before) !== drawn(state)) draw(before);
 }
 
+const figure = await (await fetch("body.json")).json();  // what saved pictures are drawn with, too
+
+function showBody() {
+  const { size, torso, inside, half, dot } = figure, probe = shape("g", { id: "probe" });
+  probe.append(shape("polyline", { points: `${-half},0 ${half},0` }), shape("circle", { cx: -half, r: dot }));
+  $("body").setAttribute("viewBox", `0 0 ${size.join(" ")}`);
+  $("body").append(...[torso, ...inside].map((line) => shape("polyline", { points: line.join(" ") })), probe);
+}
+
 function showProbe(at) {  // on the body mark: its place, and a dot at the image's left
   $("body").style.display = at ? "" : "none";
   if (!at) return;
-  const [u, v, angle] = at, turned = 180 + (angle * 180) / Math.PI;
-  $("probe").setAttribute("transform", `translate(${6 + 48 * u} ${16 + 64 * v}) rotate(${turned})`);
+  const [u, v, angle] = at, [x, y] = figure.place, [width, height] = figure.extent;
+  const turned = 180 + (angle * 180) / Math.PI;
+  $("probe").setAttribute("transform", `translate(${x + width * u} ${y + height * v}) rotate(${turned})`);
 }
 
 // -- callipers --------------------------------------------------------------------------------------------------
@@ -258,5 +268,6 @@ $("save").addEventListener("change", (event) => {
   event.target.blur();
 });
 follow(send);
+showBody();
 new ResizeObserver(() => draw(state)).observe(stage);
 connect();

@@ -1,6 +1,7 @@
-// Where no graphics card draws the 3-D view, the cores that the simulator needs do: it is drawn every two seconds,
+// Where no graphics card draws the 3-D view, the cores that the simulator needs do: it is drawn every other second,
 // and at once while somebody works with it.
-const REST = 2000, BUSY = 80, AFTER = 1500;  // ms between two pictures; while it is used, and for how long after that
+const REST = 1500, BUSY = 80, AFTER = 1500;  // ms between two pictures; while it is used, and for how long after that
+const SETTLE = 200;  // ms from the wish for a picture to it: textures are decoded meanwhile
 const SOFTWARE = /swiftshader|llvmpipe|softpipe|software|basic render/i;
 
 export function inSoftware() {
@@ -18,8 +19,8 @@ export function spare(view) {
   const draw = view.requestAnimationFrame.bind(view), waiting = new Map();
   let number = 0, timer = null, last = -REST, until = 0;
   const arm = () => {
-    const now = performance.now();
-    if (timer === null && waiting.size) timer = setTimeout(run, Math.max(0, last + (now < until ? BUSY : REST) - now));
+    const now = performance.now(), wait = now < until ? last + BUSY - now : Math.max(SETTLE, last + REST - now);
+    if (timer === null && waiting.size) timer = setTimeout(run, wait);
   };
   const run = () => draw((time) => {
     const steps = [...waiting.values()];
