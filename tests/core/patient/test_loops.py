@@ -8,9 +8,19 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from us_sim.core.patient.grid import ball_element, coarsen, grow
-from us_sim.core.patient.loops import counts_along, mean_below, transposed, values_by_class, within
-from us_sim.core.patient.signed_distance import share_of_blocks
+from us_sim.core.patient.grid import ball, ball_element, ball_runs, coarsen, grow, refine
+from us_sim.core.patient.loops import (
+    count_values,
+    counts_along,
+    lay_labels,
+    mean_below,
+    renamed,
+    rows_with,
+    transposed,
+    values_by_class,
+    within,
+)
+from us_sim.core.patient.signed_distance import redistance, share_of_blocks
 
 SHAPE = (13, 17, 22)
 AFFINE = np.diag([1.0, 1.5, 0.8, 1.0])
@@ -49,6 +59,21 @@ def test_a_grown_mask_is_a_dilation(hu: np.ndarray, radius: float) -> None:
     )
 
 
+def test_a_ball_is_the_sum_of_its_runs() -> None:
+    oblique = np.array([[1.0, 0.3, 0, 0], [-0.2, 0.8, 0.4, 0], [0, 0.1, 0.7, 0], [0, 0, 0, 1]])
+    found = [(i, j, k) for i, j, first, last in ball_runs(oblique, 2.5) for k in range(first, last + 1)]
+    assert sorted(found) == sorted(map(tuple, ball(oblique, 2.5).tolist()))
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.float32])
+def test_voxels_take_the_value_of_their_block(dtype: type) -> None:
+    blocks: np.ndarray = np.random.default_rng(0).integers(0, 2, (4, 5, 6)).astype(dtype)
+    found = refine(blocks, (4, 4, 4), SHAPE)
+    i, j, k = np.indices(SHAPE) // 4
+    np.testing.assert_array_equal(found, blocks[i, j, k])
+    assert found.dtype == dtype
+
+
 @pytest.mark.parametrize("dtype", ["i2", "u1", "f4", "f8", "u4"])
 def test_planes_of_a_file_come_to_their_place(dtype: str) -> None:
     volume = np.random.default_rng(0).integers(0, 200, SHAPE).astype(dtype)
@@ -61,11 +86,12 @@ def test_planes_of_a_file_come_to_their_place(dtype: str) -> None:
 
 def test_voxels_are_counted(hu: np.ndarray) -> None:
     classes = np.random.default_rng(1).integers(0, 4, SHAPE).astype(np.uint8)
-    counts = np.zeros((4, 3), dtype=np.int64)
-    values_by_class(hu, classes, np.array([0, 10, -200, 300]), counts)
+    counts, body = np.zeros((4, 4), dtype=np.int64), hu > 500
+    values_by_class(hu, classes, body, np.array([0, 10, -200, 300]), counts)
     for tissue, limit in ((1, 10), (2, -200), (3, 300)):
         of_class = hu[classes == tissue]
-        assert counts[tissue].tolist() == [len(of_class), (of_class < limit).sum(), (of_class > limit).sum()]
+        expected = [len(of_class), (of_class < limit).sum(), (of_class > limit).sum(), body[classes == tissue].sum()]
+        assert counts[tissue].tolist() == expected
     along = [np.zeros(size, dtype=np.int64) for size in SHAPE]
     counts_along(classes, 2, *along)
     for axis, found in enumerate(along):
@@ -73,6 +99,67 @@ def test_voxels_are_counted(hu: np.ndarray) -> None:
     between = np.zeros(2, dtype=np.int64)
     within(hu, np.array([(-40_000, -300), (-200, 300)]), between)
     assert between.tolist() == [(hu < -300).sum(), ((hu > -200) & (hu < 300)).sum()]
+
+
+def test_label_values_are_counted_and_renamed() -> None:
+    plane = np.random.default_rng(2).integers(0, 3, (30, 40)).repeat(2, axis=1).astype(np.uint16)
+    plane[0, :3] = 65535
+    counts, out = np.zeros(2**16, dtype=np.int64), np.empty(plane.shape, np.uint8)
+    count_values(plane, counts)
+    np.testing.assert_array_equal(counts, np.bincount(plane.ravel(), minlength=2**16))
+    table = (np.arange(2**16) * 7 % 251).astype(np.uint8)
+    renamed(plane, table, out)
+    np.testing.assert_array_equal(out, table[plane])
+
+
+def test_labels_are_laid_over_tissue_inside_the_body(hu: np.ndarray) -> None:
+    rng = np.random.default_rng(4)
+    tissue, classes = (rng.integers(0, 5, SHAPE).astype(np.uint8) for _ in range(2))
+    body = rng.random(SHAPE) > 0.3
+    expected = np.where(body & (classes > 0), classes, tissue)
+    expected[body & (classes == 3) & (hu < -400)] = 9
+    lay_labels(tissue, classes, hu, body, np.uint8(3), np.uint8(9), np.int16(-400))
+    np.testing.assert_array_equal(tissue, expected)
+
+
+def test_the_first_and_last_of_a_value_in_each_row() -> None:
+    values = np.zeros((2, 2, 300), dtype=np.uint8)
+    values[0, 1, 7:290:3] = 5
+    values[1, 0, [0, 299]] = 5
+    found = np.empty((2, 2, 2), dtype=np.intp)
+    rows_with(values, np.uint8(5), found)
+    assert found.tolist() == [[[300, -1], [7, 289]], [[0, 299], [300, -1]]]
+
+
+def test_distances_are_those_of_sweeps_node_by_node() -> None:
+    shape = (7, 19, 9)
+    away = np.linalg.norm(np.indices(shape).T - [3.2, 8.7, 4.4], axis=-1).T - 2.2
+    found = redistance((-away / 2).astype(np.float32))
+    padded, inside = np.pad(away, 1, mode="edge") < 0, away < 0
+    beside = [np.roll(padded, by, axis)[1:-1, 1:-1, 1:-1] for axis in range(3) for by in (-1, 1)]
+    near = np.any([neighbour != inside for neighbour in beside], axis=0)
+    expected = np.pad(np.where(near, np.abs(found), np.inf), 1, constant_values=np.inf)
+    for signs in itertools.product((1, -1), repeat=3):
+        for i, j, k in itertools.product(*(range(n)[::sign] for n, sign in zip(shape, signs, strict=True))):
+            if not near[i, j, k]:
+                box = expected[i : i + 3, j : j + 3, k : k + 3]
+                axes = sorted([min(box[0, 1, 1], box[2, 1, 1]), min(box[1, 0, 1], box[1, 2, 1]), min(box[1, 1, ::2])])
+                box[1, 1, 1] = min(box[1, 1, 1], upwind(axes))
+    np.testing.assert_allclose(np.abs(found), expected[1:-1, 1:-1, 1:-1], rtol=1e-5)
+
+
+def upwind(axes: list[float]) -> float:
+    """Return the d of Σ max(0, d - a)² = 1 over the axes' nearest distances, by bisection."""
+    low, high = axes[0], axes[0] + 1
+    if not np.isfinite(low):
+        return np.inf
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        if sum(max(0.0, middle - a) ** 2 for a in axes) < 1:
+            low = middle
+        else:
+            high = middle
+    return high
 
 
 def test_the_share_of_body_is_counted_where_it_does_not_lie_at_a_border() -> None:

@@ -88,9 +88,11 @@ def test_distance_to_a_tube_in_an_oblique_grid() -> None:
 
 
 def test_noise_has_unit_variance_and_belongs_to_the_place() -> None:
-    whole = noise((60, 60, 60), np.eye(4), 8.0, 1)
+    whole = noise(np.ones((60, 60, 60), dtype=bool), np.eye(4), 8.0, 1)
     assert abs(whole.mean()) < 0.1
     assert whole.std() == pytest.approx(1, abs=0.12)
     shifted = np.eye(4)
     shifted[:3, 3] = 10, 20, 30
-    np.testing.assert_allclose(noise((5, 5, 5), shifted, 8.0, 1), whole[10:15, 20:25, 30:35], atol=1e-4)
+    part = noise(np.ones((5, 5, 5), dtype=bool), shifted, 8.0, 1)
+    np.testing.assert_allclose(part, whole[10:15, 20:25, 30:35], atol=1e-4)
+    assert not noise(np.zeros((5, 5, 5), dtype=bool), shifted, 8.0, 1).any()

@@ -44,7 +44,11 @@ def body_mask(hu: NDArray[np.int16], ct_from_voxel: Matrix) -> NDArray[np.bool_]
         blocks |= _beside_air(means, ct_from_block)
     core = ndimage.binary_erosion(blocks, border_value=1)
     reach = ndimage.binary_dilation(blocks)
-    return refine(core, steps, hu.shape) | (refine(reach, steps, hu.shape) & (hu > _SURFACE))
+    body, within = refine(reach, steps, hu.shape), refine(core, steps, hu.shape)
+    for i, out in enumerate(body):  # plane by plane: a mask takes as much memory as the classes
+        out &= hu[i] > _SURFACE
+        out |= within[i]
+    return body
 
 
 def _coarse_body(dense: NDArray[np.bool_], ct_from_block: Matrix) -> NDArray[np.bool_]:
@@ -98,4 +102,6 @@ def outer_layer(body: NDArray[np.bool_], ct_from_voxel: Matrix, depth: float) ->
     Where the border of the volume cuts the body there is no air, hence no layer.
     """
     half_voxel = np.linalg.norm(ct_from_voxel[:3, :3], axis=0).min() / 2  # from an air voxel's centre to the body
-    return body & grow(~body, ct_from_voxel, depth + half_voxel)
+    layer = grow(~body, ct_from_voxel, depth + half_voxel)
+    layer &= body
+    return layer

@@ -19,7 +19,7 @@ from scipy import ndimage
 
 from us_sim.core.errors import PatientError
 from us_sim.core.geometry.transforms import Matrix
-from us_sim.core.patient.loops import block_sums, spread
+from us_sim.core.patient.loops import block_sums, of_blocks, spread
 
 MAX_VOXELS = 2**29  # 512 × 512 × 2048; HU and tissue of it take 1.5 GiB
 _REACH = 6.0  # blocks that a radius takes at the least before they are merged to larger ones
@@ -92,9 +92,9 @@ def coarsen(
 
 def refine(blocks: NDArray[Any], steps: tuple[int, int, int], shape: tuple[int, ...]) -> NDArray[Any]:
     """Return the (I, J, K) array in which every voxel takes its block's value: undoes `coarsen`."""
-    for axis, step in enumerate(steps):
-        blocks = np.repeat(blocks, step, axis=axis)
-    return np.ascontiguousarray(blocks[: shape[0], : shape[1], : shape[2]])
+    out = np.empty(shape, dtype=blocks.dtype)
+    of_blocks(np.ascontiguousarray(blocks), np.array(steps), out)
+    return out
 
 
 def ball(ct_from_voxel: Matrix, radius: float) -> NDArray[np.intp]:
@@ -139,5 +139,13 @@ def grow(mask: NDArray[np.bool_], ct_from_voxel: Matrix, radius: float) -> NDArr
         ct_from_block = ct_from_voxel @ np.diag([*steps, 1.0])
         return mask | refine(grow(blocks, ct_from_block, radius), steps, mask.shape)
     grown = np.array(mask, order="C")
-    spread(np.ascontiguousarray(mask), ball(ct_from_voxel, radius), grown)
+    spread(np.ascontiguousarray(mask).view(np.uint8), ball_runs(ct_from_voxel, radius), grown)
     return grown
+
+
+def ball_runs(ct_from_voxel: Matrix, radius: float) -> NDArray[np.intp]:
+    """Return `ball` as (N, 4) runs along k: offset along i and j, first and last one along k."""
+    rows: dict[tuple[int, int], list[int]] = {}
+    for i, j, k in ball(ct_from_voxel, radius).tolist():
+        rows.setdefault((i, j), []).append(k)
+    return np.array([(i, j, min(along), max(along)) for (i, j), along in rows.items()], dtype=np.intp)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from scipy import ndimage
 
 from us_sim.core.errors import PatientError
 from us_sim.core.geometry.transforms import Matrix, inverse
+from us_sim.core.patient.loops import count_values, lay_labels, renamed
 from us_sim.core.patient.masks import Merged, read_masks, whole_numbers
 from us_sim.core.patient.naming.choice import Reading, choose
 from us_sim.core.patient.naming.own_map import OwnMap, read_own_map
@@ -124,19 +126,26 @@ def _check_overlap(
 def _read_map(path: Path, scan: Scan, scheme: str | None, own: OwnMap | None) -> tuple[Merged, Matrix]:
     labels, soft = whole_numbers(path, scan.voxels)
     total = np.zeros(2**16, dtype=np.int64)
-    for plane in labels:  # `bincount` makes numbers of 8 bytes of all that it is given
-        total += np.bincount(plane.ravel(), minlength=len(total))
-    counts = {value: int(number) for value, number in enumerate(total) if value and number}
+    for plane in labels:
+        count_values(_as_rows(plane), total)
+    counts = {int(value): int(total[value]) for value in np.flatnonzero(total) if value}
     if not counts:
         raise PatientError(f"{path}: all labels are 0; give the label map of this CT, or none")
     table = Table(scan.names, scan.source) if scan.names else None
     reading = choose(path, counts, table, scheme, own)
-    class_of_value = np.zeros(max(counts) + 1, dtype=np.uint8)
+    class_of_value, classes = np.zeros(len(total), dtype=np.uint8), np.empty(labels.shape, dtype=np.uint8)
     for value, tissue in reading.classes.items():
         class_of_value[value] = tissue
+    for plane, out in zip(labels, classes, strict=True):
+        renamed(_as_rows(plane), class_of_value, out)
     warnings = (*scan.warnings, *reading.warnings, *soft)
     voxels = _voxels(reading, counts)
-    return Merged(class_of_value[labels], reading.scheme, voxels, warnings, reading.certain), scan.ct_from_voxel
+    return Merged(classes, reading.scheme, voxels, warnings, reading.certain), scan.ct_from_voxel
+
+
+def _as_rows(plane: NDArray[Any]) -> NDArray[np.uint16]:
+    """Return a plane of label values as the compiled loops take them."""
+    return np.ascontiguousarray(plane, dtype=np.uint16)
 
 
 def _voxels(reading: Reading, counts: Mapping[int, int]) -> list[tuple[str, TissueClass, int]]:
@@ -178,7 +187,6 @@ def lay_over(
     if complete:
         return classes
     merged = tissue.copy()
-    for out, labels, values, inside in zip(merged, classes, hu, body, strict=True):
-        np.copyto(out, labels, where=(labels > 0) & inside)
-        out[(labels == TissueClass.SOFT) & (values < GAS_BELOW) & inside] = TissueClass.GAS
+    hollow, gas = np.uint8(TissueClass.SOFT), np.uint8(TissueClass.GAS)
+    lay_labels(merged, np.ascontiguousarray(classes), hu, body, hollow, gas, np.int16(GAS_BELOW))
     return merged

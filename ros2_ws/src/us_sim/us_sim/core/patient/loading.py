@@ -28,7 +28,7 @@ from us_sim.core.patient.loops import within
 from us_sim.core.patient.naming.own_map import own_map_of
 from us_sim.core.patient.naming.said import stem
 from us_sim.core.patient.naming.schemes import check_scheme
-from us_sim.core.patient.plausible import doubts
+from us_sim.core.patient.plausible import counted, doubts
 from us_sim.core.patient.reading import read_scan
 from us_sim.core.patient.tissue_hu import METAL_ABOVE, tissue_from_hu
 from us_sim.core.patient.volume import AIR_HU, CtVolume, content_hash
@@ -92,7 +92,7 @@ def load_volume(
         del read
     else:
         warnings += ("no labels: tissue comes from HU alone and organs are absent",)
-    if np.logical_and(hu > METAL_ABOVE, body).any():
+    if hu.max() > METAL_ABOVE and np.logical_and(hu > METAL_ABOVE, body).any():
         warnings += (f"metal above {METAL_ABOVE} HU: tissue near it is uncertain",)
     del body  # each of these masks takes as much memory as the classes
     name = stem(source.resolve())
@@ -112,7 +112,8 @@ def _check_labels(
     path: Path, read: Labels, hu: NDArray[np.int16], body: NDArray[np.bool_], ct_from_voxel: NDArray[np.float64]
 ) -> tuple[str, ...]:
     """Return what speaks against the labels; where nothing but their values said what they mean, that refuses them."""
-    if np.count_nonzero(np.logical_and(read.classes, body)) < 0.5 * np.count_nonzero(read.classes):
+    labelled, _, _, inside = counted(read.classes, hu, body).sum(axis=0).tolist()
+    if inside < 0.5 * labelled:
         raise PatientError(
             f"{path}: most labels lie outside the body, they seem to be of another patient; "
             "give the label map of this CT, or none"

@@ -15,39 +15,92 @@ import numpy as np
 
 from us_sim.core.compute.kernels import kernel, serial
 
+# What is done with a row lies in a function of its own, which becomes vector instructions: in a parallel loop the
+# compiler does not know that rows do not overlap.
+
 
 @kernel
 def block_sums(values, steps, low, high, out):  # type: ignore[no-untyped-def]
     """Add the values, cut to low and high, to the block of `steps` voxels that each lies in; out (A, B, C) int32, 0."""
     ni, nj, nk = values.shape
+    low, high = np.int32(low), np.int32(high)
     for a in numba.prange(out.shape[0]):
-        for i in range(a * steps[0], min(ni, (a + 1) * steps[0])):
-            for j in range(nj):
-                b = j // steps[1]
-                for c in range(out.shape[2]):
-                    total = np.int32(0)
-                    for k in range(c * steps[2], min(nk, (c + 1) * steps[2])):
-                        total += np.int32(min(max(values[i, j, k], low), high))
-                    out[a, b, c] += total
+        sums = np.empty(nk, np.int32)
+        for b in range(out.shape[1]):
+            sums[:] = 0
+            for i in range(a * steps[0], min(ni, (a + 1) * steps[0])):
+                for j in range(b * steps[1], min(nj, (b + 1) * steps[1])):
+                    _add_cut(values[i, j], low, high, sums)
+            for c in range(out.shape[2]):
+                total = np.int32(0)
+                for k in range(c * steps[2], min(nk, (c + 1) * steps[2])):
+                    total += sums[k]
+                out[a, b, c] += total
+
+
+@numba.njit
+def _add_cut(row, low, high, total):  # type: ignore[no-untyped-def]
+    for k in range(len(row)):
+        total[k] += min(max(np.int32(row[k]), low), high)
+
+
+@serial
+def of_blocks(blocks, steps, out):  # type: ignore[no-untyped-def]
+    """Set every voxel of (I, J, K) `out` to the value of the block of `steps` voxels that it lies in."""
+    ni, nj, nk = out.shape
+    for a in range((ni + steps[0] - 1) // steps[0]):
+        row = np.empty(nk, blocks.dtype)
+        for b in range((nj + steps[1] - 1) // steps[1]):
+            for k in range(nk):
+                row[k] = blocks[a, b, k // steps[2]]
+            for i in range(a * steps[0], min(ni, (a + 1) * steps[0])):
+                for j in range(b * steps[1], min(nj, (b + 1) * steps[1])):
+                    _copy(row, out[i, j])
+
+
+@numba.njit
+def _copy(row, out):  # type: ignore[no-untyped-def]
+    for k in range(len(row)):
+        out[k] = row[k]
 
 
 @kernel
-def spread(mask, offsets, out):  # type: ignore[no-untyped-def]
-    """Set `out` at the offsets, (N, 3), from each voxel of the mask that shares a face with one outside it."""
+def spread(mask, runs, out):  # type: ignore[no-untyped-def]
+    """Set `out` at the offsets from each voxel of the uint8 mask that shares a face with one outside it.
+
+    The offsets are runs, (N, 4): offsets along i and j, and the first and last one along k.
+    """
     ni, nj, nk = mask.shape
     for i in numba.prange(ni):  # several threads may set a voxel, all of them to the same
+        border = np.empty(nk, np.uint8)
+        before, after = max(i - 1, 0), min(i + 1, ni - 1)
         for j in range(nj):
-            for k in range(nk):
-                if not mask[i, j, k] or (
-                    (i == 0 or mask[i - 1, j, k]) and (i == ni - 1 or mask[i + 1, j, k])
-                    and (j == 0 or mask[i, j - 1, k]) and (j == nj - 1 or mask[i, j + 1, k])
-                    and (k == 0 or mask[i, j, k - 1]) and (k == nk - 1 or mask[i, j, k + 1])
-                ):  # fmt: skip
-                    continue
-                for n in range(len(offsets)):
-                    a, b, c = i + offsets[n, 0], j + offsets[n, 1], k + offsets[n, 2]
-                    if 0 <= a < ni and 0 <= b < nj and 0 <= c < nk:
-                        out[a, b, c] = True
+            left, right = max(j - 1, 0), min(j + 1, nj - 1)
+            _at_border(mask[i, j], mask[before, j], mask[after, j], mask[i, left], mask[i, right], border)
+            stop = 0
+            while stop < nk:
+                start = stop
+                while start < nk and not border[start]:
+                    start += 1
+                stop = start
+                while stop < nk and border[stop]:
+                    stop += 1
+                for n in range(len(runs) if stop > start else 0):
+                    a, b = i + runs[n, 0], j + runs[n, 1]
+                    if 0 <= a < ni and 0 <= b < nj:
+                        for c in range(max(0, start + runs[n, 2]), min(nk, stop + runs[n, 3])):
+                            out[a, b, c] = True
+
+
+@numba.njit
+def _at_border(row, before, after, left, right, out):  # type: ignore[no-untyped-def]
+    """Tell which voxels of a row lie in the mask and have a neighbour that does not."""
+    last = len(row) - 1
+    for k in range(1, last):
+        out[k] = row[k] & ((before[k] & after[k] & left[k] & right[k] & row[k - 1] & row[k + 1]) ^ 1)
+    for k in (0, last):
+        beside = row[max(k - 1, 0)] & row[min(k + 1, last)]
+        out[k] = row[k] & ((before[k] & after[k] & left[k] & right[k] & beside) ^ 1)
 
 
 @kernel
@@ -58,33 +111,42 @@ def mean_below(hu, size, low, high, limit, out):  # type: ignore[no-untyped-def]
     """
     ni, nj, nk = hu.shape
     ri, rj, rk = size[0] // 2, size[1] // 2, size[2] // 2
+    si, sj, sk = np.float32(size[0]), np.float32(size[1]), np.float32(size[2])
+    low, high, limit = np.int32(low), np.int32(high), np.float32(limit)
     for i in numba.prange(ni):
-        first, second = np.empty((nj, nk), np.float32), np.empty((nj, nk), np.float32)
+        first, total = np.zeros((nj, nk), np.float32), np.empty(nk, np.float32)
+        second = np.empty(rk + nk + rk, np.float32)
+        middle = second[rk : rk + nk]
         for j in range(nj):
-            first[j] = np.float32(0)
             for d in range(-ri, ri + 1):
-                a = mirrored(i + d, ni)
-                for k in range(nk):
-                    first[j, k] += np.float32(min(max(hu[a, j, k], low), high))
-            for k in range(nk):
-                first[j, k] = np.trunc(first[j, k] / np.float32(size[0]))
+                _add_cut(hu[mirrored(i + d, ni), j], low, high, first[j])
+            _whole(first[j], si)
         for j in range(nj):
-            second[j] = np.float32(0)
+            second[:] = 0
             for d in range(-rj, rj + 1):
-                b = mirrored(j + d, nj)
-                for k in range(nk):
-                    second[j, k] += first[b, k]
-            for k in range(nk):
-                second[j, k] = np.trunc(second[j, k] / np.float32(size[1]))
-            for k in range(nk):
-                total = np.float32(0)
-                if rk <= k < nk - rk:
-                    for d in range(-rk, rk + 1):
-                        total += second[j, k + d]
-                else:
-                    for d in range(-rk, rk + 1):
-                        total += second[j, mirrored(k + d, nk)]
-                out[i, j, k] = np.trunc(total / np.float32(size[2])) < limit
+                _add(first[mirrored(j + d, nj)], middle)
+            _whole(middle, sj)
+            for k in range(rk):
+                second[rk - 1 - k] = middle[mirrored(-1 - k, nk)]
+                second[rk + nk + k] = middle[mirrored(nk + k, nk)]
+            total[:] = 0
+            for d in range(2 * rk + 1):
+                _add(second[d : d + nk], total)
+            _whole(total, sk)
+            out[i, j] = total < limit
+
+
+@numba.njit
+def _add(row, total):  # type: ignore[no-untyped-def]
+    for k in range(len(row)):
+        total[k] += row[k]
+
+
+@numba.njit
+def _whole(row, size):  # type: ignore[no-untyped-def]
+    """Divide a row and cut it to whole numbers."""
+    for k in range(len(row)):
+        row[k] = np.int32(row[k] / size)
 
 
 @serial
@@ -95,8 +157,8 @@ def mirrored(index, count):  # type: ignore[no-untyped-def]
 
 
 @serial
-def values_by_class(hu, classes, limits, counts):  # type: ignore[no-untyped-def]
-    """Count (C, 3) the voxels of each class, those below its limit and those above it."""
+def values_by_class(hu, classes, body, limits, counts):  # type: ignore[no-untyped-def]
+    """Count (C, 4) the voxels of each class but 0, those below its limit, those above it, and those in the body."""
     for i in range(hu.shape[0]):
         for j in range(hu.shape[1]):
             for k in range(hu.shape[2]):
@@ -105,6 +167,7 @@ def values_by_class(hu, classes, limits, counts):  # type: ignore[no-untyped-def
                     counts[c, 0] += 1
                     counts[c, 1] += hu[i, j, k] < limits[c]
                     counts[c, 2] += hu[i, j, k] > limits[c]
+                    counts[c, 3] += body[i, j, k]
 
 
 @serial
@@ -119,6 +182,67 @@ def counts_along(values, wanted, along_i, along_j, along_k):  # type: ignore[no-
                 row += one
             along_i[i] += row
             along_j[j] += row
+
+
+@serial
+def count_values(plane, counts):  # type: ignore[no-untyped-def]
+    """Add to (2**16,) counts how often each value of a uint16 plane occurs; most of them are as the one before."""
+    for i in range(plane.shape[0]):
+        value, run = plane[i, 0], 0
+        for k in range(plane.shape[1]):
+            if plane[i, k] != value:
+                counts[value] += run
+                value, run = plane[i, k], 0
+            run += 1
+        counts[value] += run
+
+
+@serial
+def renamed(plane, table, out):  # type: ignore[no-untyped-def]
+    """Set `out` to the entry of a table for each value of a uint16 plane."""
+    for i in range(plane.shape[0]):
+        for k in range(plane.shape[1]):
+            out[i, k] = table[plane[i, k]]
+
+
+@serial
+def lay_labels(tissue, classes, hu, body, hollow, gas, gas_below):  # type: ignore[no-untyped-def]
+    """Set (I, J, K) tissue to the classes that are not 0, in the body; a `hollow` one below a limit is `gas`."""
+    for i in range(tissue.shape[0]):
+        for j in range(tissue.shape[1]):
+            _lay_row(tissue[i, j], classes[i, j], hu[i, j], body[i, j], hollow, gas, gas_below)
+
+
+@numba.njit
+def _lay_row(tissue, classes, hu, body, hollow, gas, gas_below):  # type: ignore[no-untyped-def]
+    for k in range(len(tissue)):
+        label = gas if (classes[k] == hollow) & (hu[k] < gas_below) else classes[k]
+        tissue[k] = label if (classes[k] != 0) & body[k] else tissue[k]
+
+
+@serial
+def rows_with(values, wanted, found):  # type: ignore[no-untyped-def]
+    """Set (I, J, 2) `found` to the first and last k of a value in each row of (I, J, K); (K, -1) in a row without."""
+    last = values.shape[2] - 1
+    for i in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            found[i, j, 0], found[i, j, 1] = last + 1, -1
+            if _count(values[i, j], wanted):
+                first = 0
+                while values[i, j, first] != wanted:
+                    first += 1
+                k = last
+                while values[i, j, k] != wanted:
+                    k -= 1
+                found[i, j, 0], found[i, j, 1] = first, k
+
+
+@numba.njit
+def _count(row, wanted):  # type: ignore[no-untyped-def]
+    count = 0
+    for k in range(len(row)):
+        count += row[k] == wanted
+    return count
 
 
 @serial

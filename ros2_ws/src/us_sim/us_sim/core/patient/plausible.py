@@ -49,22 +49,29 @@ def doubts(
         body: (I, J, K) as from `body_mask`.
         ct_from_voxel: (4, 4), voxel index to mm in `ct`.
     """
-    found = [*_by_hounsfield(classes, hu), *_by_side(classes, body, ct_from_voxel)]
-    labelled = np.count_nonzero(classes)
-    outside = labelled - np.count_nonzero(np.logical_and(classes, body))
+    counts = counted(classes, hu, body)
+    found = [*_by_hounsfield(counts), *_by_side(classes, counts, body, ct_from_voxel)]
+    labelled = int(counts[:, 0].sum())
+    outside = labelled - int(counts[:, 3].sum())
     if labelled and outside > _OUTSIDE * labelled:
         found.append(f"{100 * outside / labelled:.0f} % of the labels lie outside the body")
     return tuple(f"{finding}: {_CAUSE}" for finding in found)
 
 
-def _by_hounsfield(classes: NDArray[np.uint8], hu: NDArray[np.int16]) -> list[str]:
-    found, limits = [], np.zeros(len(TissueClass), dtype=np.int64)
-    counts = np.zeros((len(limits), 3), dtype=np.int64)
+def counted(classes: NDArray[np.uint8], hu: NDArray[np.int16], body: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return (C, 4) voxels of each class but 0: all, those below and above its HU limit, those in the body."""
+    limits = np.zeros(len(TissueClass), dtype=np.int64)
+    counts = np.zeros((len(limits), 4), dtype=np.int64)
     for tissue, limit, _, _ in _LIMITS:
         limits[tissue] = limit
-    values_by_class(hu, classes, limits, counts)
+    values_by_class(hu, classes, body, limits, counts)
+    return counts
+
+
+def _by_hounsfield(counts: NDArray[np.int64]) -> list[str]:
+    found = []
     for tissue, limit, above, allowed in _LIMITS:
-        size, below, over = counts[tissue].tolist()
+        size, below, over, _ = counts[tissue].tolist()
         if size < _LEAST:
             continue
         share = (below if above else over) / size
@@ -76,11 +83,13 @@ def _by_hounsfield(classes: NDArray[np.uint8], hu: NDArray[np.int16]) -> list[st
     return found
 
 
-def _by_side(classes: NDArray[np.uint8], body: NDArray[np.bool_], ct_from_voxel: Matrix) -> list[str]:
+def _by_side(
+    classes: NDArray[np.uint8], counts: NDArray[np.int64], body: NDArray[np.bool_], ct_from_voxel: Matrix
+) -> list[str]:
     middle = _centre(body.view(np.uint8), 1, ct_from_voxel)
     found = []
     for tissue, side, sign in ((TissueClass.LIVER, "left", -1), (TissueClass.SPLEEN, "right", 1)):
-        place = _centre(classes, tissue, ct_from_voxel)
+        place = _centre(classes, tissue, ct_from_voxel) if counts[tissue, 0] else None
         if middle is not None and place is not None and sign * (place - middle) > _MIDDLE:
             found.append(f"{tissue.name.lower()}: lies {abs(place - middle):.0f} mm to the {side} of the body's middle")
     return found

@@ -23,6 +23,8 @@ import numpy as np
 from us_sim.core.compute.grids import clamped, trilinear
 from us_sim.core.compute.kernels import kernel, serial
 
+ROWS = 8  # swept side by side
+
 
 @kernel
 def share_of_blocks(hu, tissue, block_i, block_j, block_k, out):  # type: ignore[no-untyped-def]
@@ -34,24 +36,39 @@ def share_of_blocks(hu, tissue, block_i, block_j, block_k, out):  # type: ignore
     ni, nj, nk = tissue.shape
     for a in numba.prange(out.shape[0] - 2):
         bodies = np.empty(nk, np.uint8)  # of a voxel and its neighbours
-        shares = np.empty(nk, np.float64)
         for i in range(a * block_i, min(ni, (a + 1) * block_i)):
             before, after = max(i - 1, 0), min(i + 1, ni - 1)
             for j in range(nj):
                 left, right = max(j - 1, 0), min(j + 1, nj - 1)
-                for k in range(nk):
-                    bodies[k] = np.uint8(tissue[i, j, k] != 0) + np.uint8(tissue[before, j, k] != 0)
-                    bodies[k] += np.uint8(tissue[after, j, k] != 0) + np.uint8(tissue[i, left, k] != 0)
-                    bodies[k] += np.uint8(tissue[i, right, k] != 0)
-                for k in range(nk):
-                    count = bodies[k] + (tissue[i, j, max(k - 1, 0)] != 0) + (tissue[i, j, min(k + 1, nk - 1)] != 0)
-                    share = (hu[i, j, k] + 1000.0) / 1000.0
-                    border = min(1.0, max(0.5, share)) if tissue[i, j, k] != 0 else min(0.5, max(0.0, share))
-                    shares[k] = 1.0 if count == 7 else (0.0 if count == 0 else border)
+                _bodies(tissue[i, j], tissue[before, j], tissue[after, j], tissue[i, left], tissue[i, right], bodies)
                 for c in range(out.shape[2] - 2):
+                    total = out[a + 1, j // block_j + 1, c + 1]
                     for k in range(c * block_k, min(nk, (c + 1) * block_k)):
-                        out[a + 1, j // block_j + 1, c + 1] += shares[k]
+                        if bodies[k] == 7:
+                            total += np.float32(1)
+                        elif bodies[k]:
+                            share = (hu[i, j, k] + 1000.0) / 1000.0
+                            if tissue[i, j, k] != 0:
+                                total = np.float32(total + min(1.0, max(0.5, share)))
+                            else:
+                                total = np.float32(total + min(0.5, max(0.0, share)))
+                    out[a + 1, j // block_j + 1, c + 1] = total
     out /= np.float32(block_i * block_j * block_k)
+
+
+@numba.njit
+def _bodies(row, before, after, left, right, out):  # type: ignore[no-untyped-def]
+    """Count the body voxels among each of a row and its six neighbours; beyond the border it counts again itself."""
+    last = len(row) - 1
+    for k in range(len(row)):
+        out[k] = np.uint8(row[k] != 0) + np.uint8(before[k] != 0) + np.uint8(after[k] != 0)
+        out[k] += np.uint8(left[k] != 0) + np.uint8(right[k] != 0)
+    for k in range(last):
+        out[k] += np.uint8(row[k + 1] != 0)
+    for k in range(1, last + 1):
+        out[k] += np.uint8(row[k - 1] != 0)
+    out[0] += np.uint8(row[0] != 0)
+    out[last] += np.uint8(row[last] != 0)
 
 
 @serial
@@ -87,33 +104,35 @@ def redistance(u):  # type: ignore[no-untyped-def]
 
 @serial
 def _sweep(d, fixed, back_x, back_y, back_z):  # type: ignore[no-untyped-def]
-    """One Gauss-Seidel pass of |∇d| = 1 with Godunov's upwind differences, unit cells."""
+    """One Gauss-Seidel pass of |∇d| = 1 with Godunov's upwind differences, unit cells.
+
+    Rows are swept side by side, each a node behind the one before it: what a node needs is there, and the processor
+    computes several at a time.
+    """
     nx, ny, nz = d.shape
-    far = np.float32(np.inf)
     for ix in range(nx):
         x = nx - 1 - ix if back_x else ix
-        for iy in range(ny):
-            y = ny - 1 - iy if back_y else iy
-            for iz in range(nz):
-                z = nz - 1 - iz if back_z else iz
-                if fixed[x, y, z]:
-                    continue
-                a = min(d[x - 1, y, z] if x else far, d[x + 1, y, z] if x < nx - 1 else far)
-                b = min(d[x, y - 1, z] if y else far, d[x, y + 1, z] if y < ny - 1 else far)
-                c = min(d[x, y, z - 1] if z else far, d[x, y, z + 1] if z < nz - 1 else far)
-                a, b, c = min(a, b, c), max(min(a, b), min(max(a, b), c)), max(a, b, c)
-                new = a + 1
-                if new > b:
-                    new = 0.5 * (a + b + math.sqrt(2 - (b - a) ** 2))
-                    if new > c:
-                        total = a + b + c
-                        new = (total + math.sqrt(max(0.0, total**2 - 3 * (a * a + b * b + c * c - 1)))) / 3
-                if new < d[x, y, z]:
-                    d[x, y, z] = new
+        x0, x1 = max(x - 1, 0), min(x + 1, nx - 1)  # at the border a node stands for the neighbour that is missing
+        for first in range(0, ny, ROWS):
+            rows = min(ROWS, ny - first)
+            for step in range(nz + rows - 1):
+                for r in range(max(0, step - nz + 1), min(rows, step + 1)):
+                    y = ny - 1 - first - r if back_y else first + r
+                    z = nz - 1 - step + r if back_z else step - r
+                    y0, y1, z0, z1 = max(y - 1, 0), min(y + 1, ny - 1), max(z - 1, 0), min(z + 1, nz - 1)
+                    a, b = min(d[x0, y, z], d[x1, y, z]), min(d[x, y0, z], d[x, y1, z])
+                    c = min(d[x, y, z0], d[x, y, z1])
+                    a, b, c = min(a, b, c), max(min(a, b), min(max(a, b), c)), max(a, b, c)
+                    one, total = a + 1, a + b + c  # all three cases at once: branches would be guessed wrong
+                    two = 0.5 * (a + b + math.sqrt(max(0.0, 2 - (b - a) ** 2)))
+                    three = (total + math.sqrt(max(0.0, total**2 - 3 * (a * a + b * b + c * c - 1)))) / 3
+                    new = (three if two > c else two) if one > b else one
+                    new = d[x, y, z] if fixed[x, y, z] else np.float32(new)
+                    d[x, y, z] = min(new, d[x, y, z])
 
 
 @serial
-def _at(distance, ct_from_grid, px, py, pz):  # type: ignore[no-untyped-def]
+def value_at(distance, ct_from_grid, px, py, pz):  # type: ignore[no-untyped-def]
     """Trilinear value at one point in `ct`, mm; outside the grid, the way to it is added."""
     spacing = ct_from_grid[0, 0]
     x = (px - ct_from_grid[0, 3]) / spacing
@@ -125,23 +144,28 @@ def _at(distance, ct_from_grid, px, py, pz):  # type: ignore[no-untyped-def]
 
 
 @serial
+def outward_at(distance, ct_from_grid, x, y, z):  # type: ignore[no-untyped-def]
+    """Unit gradient at one point in `ct`, mm; 0 where there is none."""
+    step = ct_from_grid[0, 0]
+    gx = value_at(distance, ct_from_grid, x + step, y, z) - value_at(distance, ct_from_grid, x - step, y, z)
+    gy = value_at(distance, ct_from_grid, x, y + step, z) - value_at(distance, ct_from_grid, x, y - step, z)
+    gz = value_at(distance, ct_from_grid, x, y, z + step) - value_at(distance, ct_from_grid, x, y, z - step)
+    length = math.sqrt(gx * gx + gy * gy + gz * gz)
+    scale = 1 / length if length > 1e-9 or math.isnan(length) else 0.0
+    return gx * scale, gy * scale, gz * scale
+
+
+@serial
 def distance_at(distance, ct_from_grid, points):  # type: ignore[no-untyped-def]
     out = np.empty(len(points))
     for n in range(len(points)):
-        out[n] = _at(distance, ct_from_grid, points[n, 0], points[n, 1], points[n, 2])
+        out[n] = value_at(distance, ct_from_grid, points[n, 0], points[n, 1], points[n, 2])
     return out
 
 
 @serial
 def normal_at(distance, ct_from_grid, points):  # type: ignore[no-untyped-def]
-    step = ct_from_grid[0, 0]
     out = np.empty((len(points), 3))
     for n in range(len(points)):
-        x, y, z = points[n, 0], points[n, 1], points[n, 2]
-        gx = _at(distance, ct_from_grid, x + step, y, z) - _at(distance, ct_from_grid, x - step, y, z)
-        gy = _at(distance, ct_from_grid, x, y + step, z) - _at(distance, ct_from_grid, x, y - step, z)
-        gz = _at(distance, ct_from_grid, x, y, z + step) - _at(distance, ct_from_grid, x, y, z - step)
-        length = math.sqrt(gx * gx + gy * gy + gz * gz)
-        scale = 1 / length if length > 1e-9 or math.isnan(length) else 0.0
-        out[n, 0], out[n, 1], out[n, 2] = gx * scale, gy * scale, gz * scale
+        out[n, 0], out[n, 1], out[n, 2] = outward_at(distance, ct_from_grid, points[n, 0], points[n, 1], points[n, 2])
     return out

@@ -47,35 +47,42 @@ def tissue_from_hu(hu: NDArray[np.int16], body: NDArray[np.bool_], ct_from_voxel
         ct_from_voxel: (4, 4), voxel index to mm in `ct`.
     """
     tissue = np.full(hu.shape, TissueClass.SOFT, dtype=np.uint8)
-    low = (hu < GAS_BELOW) & body
+    low = hu < GAS_BELOW
+    low &= body
     rim = max(_RIM, 1.01 * float(np.linalg.norm(ct_from_voxel[:3, :3], axis=0).min()))
-    # Masks take as much memory as classes: each goes before the next comes.
-    _put(tissue, TissueClass.FAT, _fatty(hu, ct_from_voxel), hu > FAT[0], ~grow(low, ct_from_voxel, rim))
-    _put(tissue, TissueClass.BONE, hu > BONE_RIM_ABOVE, grow(hu > BONE_ABOVE, ct_from_voxel, rim))
+    # Masks take as much memory as classes: each goes before the next comes, and what joins them goes plane by plane.
+    _put_denser(tissue, TissueClass.FAT, hu, FAT[0], _fatty(hu, ct_from_voxel), grow(low, ct_from_voxel, rim))
+    _put_denser(tissue, TissueClass.BONE, hu, BONE_RIM_ABOVE, grow(hu > BONE_ABOVE, ct_from_voxel, rim))
     blood = blood_with_contrast(hu, ct_from_voxel)
     if blood is not None:
-        _put(tissue, TissueClass.VESSEL, blood, body)
+        blood &= body
+        _put(tissue, TissueClass.VESSEL, blood)
         del blood
     lung = _lung_region(hu, body, ct_from_voxel)
     lung &= low
-    low &= ~lung
-    metal = hu > METAL_ABOVE
-    if metal.any():
-        metal &= body
-        low &= ~_near(metal, ct_from_voxel, _STREAKS)
+    low ^= lung
+    if hu.max() > METAL_ABOVE:
+        low &= ~_near((hu > METAL_ABOVE) & body, ct_from_voxel, _STREAKS)
     _put(tissue, TissueClass.GAS, low)
     _put(tissue, TissueClass.LUNG, lung)
-    del low, lung, metal
+    del low, lung
     _put(tissue, TissueClass.SKIN, outer_layer(body, ct_from_voxel, SKIN_DEPTH))
-    _put(tissue, TissueClass.BACKGROUND, ~body)
+    tissue *= body
     return tissue
 
 
-def _put(tissue: NDArray[np.uint8], value: TissueClass, mask: NDArray[np.bool_], *others: NDArray[np.bool_]) -> None:
-    """Set a class where all masks say so; the first of them is changed where there are others."""
-    for other in others:
-        mask &= other
+def _put(tissue: NDArray[np.uint8], value: TissueClass, mask: NDArray[np.bool_]) -> None:
     np.copyto(tissue, np.uint8(value), where=mask)
+
+
+def _put_denser(
+    tissue: NDArray[np.uint8], value: TissueClass, hu: NDArray[np.int16], above: int, mask: NDArray[np.bool_],
+    other: NDArray[np.bool_] | None = None,
+) -> None:  # fmt: skip
+    """Set a class in a mask where HU lie above a limit, but for what another mask holds."""
+    for i, out in enumerate(tissue):
+        where = mask[i] & (hu[i] > above)
+        np.copyto(out, np.uint8(value), where=where if other is None else where & ~other[i])
 
 
 def _fatty(hu: NDArray[np.int16], ct_from_voxel: Matrix) -> NDArray[np.bool_]:

@@ -55,14 +55,15 @@ def detailed(
     """
     split = split or factors(hu.shape, np.linalg.norm(ct_from_voxel[:3, :3], axis=0))
     fine = tissue.copy()
-    if gut is not None:
-        fine[gut & (tissue == T.SOFT)] = _GUT
-        fine[gut & (tissue == T.GAS)] = _GUT_GAS
+    hollow = gut
     if max(split) > 1:
+        if gut is not None:
+            fine[gut & (tissue == T.SOFT)] = _GUT
+            fine[gut & (tissue == T.GAS)] = _GUT_GAS
         fine = refined_tissue(fine, split)
-    hollow = fine >= _GUT if max(split) > 1 or gut is None else gut
-    fine[fine == _GUT] = T.SOFT
-    fine[fine == _GUT_GAS] = T.GAS
+        hollow = fine >= _GUT
+        fine[fine == _GUT] = T.SOFT
+        fine[fine == _GUT_GAS] = T.GAS
     affine = refined_affine(ct_from_voxel, split)
     whole = Region(
         refined_hu(hu, split) if max(split) > 1 else hu, fine, _refined_echo(echo, fine.shape, split), affine
@@ -71,7 +72,8 @@ def detailed(
     paint_liver(whole, rng, courses)
     paint_kidneys(whole, rng)
     paint_spleen(whole, rng)
-    paint_gut(whole, hollow, seed)
+    if hollow is not None:
+        paint_gut(whole, hollow, seed)
     paint_diaphragm(whole)
     paint_fat_and_pancreas(whole, seed)
     return Detailed(whole.hu, whole.tissue, whole.echo, affine)

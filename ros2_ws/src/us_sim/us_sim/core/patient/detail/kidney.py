@@ -48,6 +48,8 @@ class Frame(NamedTuple):
 
 def paint_kidneys(whole: Region, rng: np.random.Generator) -> None:
     """Paint each kidney that the volume holds, in place."""
+    if whole.of_class(T.KIDNEY, 0.0) is None:
+        return
     parts, _ = ndimage.label(whole.tissue[::2, ::2, ::2] == T.KIDNEY)
     voxel = 8 * float(np.prod(whole.spacing)) / 1000
     for part, box in enumerate(ndimage.find_objects(parts), start=1):
@@ -96,7 +98,7 @@ def _sinus(region: Region, places: NDArray[np.float32], frame: Frame) -> NDArray
     centre = frame.middle + 0.32 * frame.half[1] * frame.axes[:, 1]
     size = np.array(SINUS_SIZE) * frame.half
     scaled = ((places - centre.astype(np.float32)) @ frame.axes.astype(np.float32)) / size.astype(np.float32)
-    ragged = 0.16 * noise(places.shape[:3], region.ct_from_voxel, 11.0, 5)
+    ragged = 0.16 * noise(np.ones(places.shape[:3], dtype=bool), region.ct_from_voxel, 11.0, 5)
     return ((np.linalg.norm(scaled, axis=-1) - 1 + ragged) * size.min()).astype(np.float32)
 
 
@@ -126,7 +128,7 @@ def _paint_parenchyma(
 
 def noise_at_points(region: Region, where: Mask) -> NDArray[np.float32]:
     """Return (N,) noise of 4 mm at the chosen voxels."""
-    return noise(where.shape, region.ct_from_voxel, 4.0, 7)[where]
+    return noise(where, region.ct_from_voxel, 4.0, 7)[where]
 
 
 def _spread(points: Points, count: int, rng: np.random.Generator) -> Points:
@@ -149,7 +151,7 @@ def _paint_sinus(
     if drawn:
         region.tissue[inside & kidney] = T.FAT
     fat = inside & (region.tissue == T.FAT)
-    region.add_echo(fat, SINUS + 6.0 * noise(sinus.shape, region.ct_from_voxel, 5.0, 9))
+    region.add_echo(fat, SINUS + 6.0 * noise(fat, region.ct_from_voxel, 5.0, 9))
     if not drawn:
         return
     along, hilum, across = frame.axes.T

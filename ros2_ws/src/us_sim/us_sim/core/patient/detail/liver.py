@@ -141,8 +141,9 @@ def _paint_trees(region: Region, veins: Tree, portal: Tree) -> None:
     from_sheath = tube_distance(liver.shape, region.ct_from_voxel, sheathed, 1.0)
     # A sheath is uneven: bright in places, hardly there in others.
     wall = np.clip(0.5 - from_sheath / (2 * half_voxel), 0, 1)
-    wall *= np.clip(0.9 + 0.4 * noise(liver.shape, region.ct_from_voxel, 10.0, 3), 0.25, 1.6)
-    region.add_echo(liver & (wall > 0.05) & (from_vein > 0.5), WALL[0] * wall)
+    near = liver & (wall > 0) & (from_vein > 0.5)
+    wall *= np.clip(0.9 + 0.4 * noise(near, region.ct_from_voxel, 10.0, 3), 0.25, 1.6)
+    region.add_echo(near & (wall > 0.05), WALL[0] * wall)
     del wall
     thin = np.clip(1 - np.abs(from_vein) / (2 * half_voxel), 0, 1)
     region.add_echo(liver & (thin > 0) & (from_sheath > 0), WALL[1] * thin)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from us_sim.core.geometry.transforms import Matrix, apply, inverse
+from us_sim.core.patient.loops import rows_with
 
 Points = NDArray[np.float64]
 ECHO_LIMIT = 60  # half dB
@@ -54,14 +55,14 @@ class Region:
 
     def of_class(self, tissue: int, margin: float) -> Region | None:
         """Return the part that holds a class, and `margin` mm around it; None without such voxels."""
-        return self.of_mask(self.tissue == tissue, margin)
-
-    def of_mask(self, mask: NDArray[np.bool_], margin: float) -> Region | None:
-        """Return the part that holds the mask's voxels, and `margin` mm around it; None without any."""
-        along = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-        if not len(along[0]):
+        found = np.empty((*self.tissue.shape[:2], 2), dtype=np.intp)
+        rows_with(self.tissue, np.uint8(tissue), found)
+        held = found[..., 1] >= 0
+        if not held.any():
             return None
-        return self.around(np.array([a[0] for a in along]), np.array([a[-1] for a in along]), margin)
+        i, j = np.flatnonzero(held.any(axis=1)), np.flatnonzero(held.any(axis=0))
+        low, high = (i[0], j[0], found[..., 0].min()), (i[-1], j[-1], found[..., 1].max())
+        return self.around(np.array(low), np.array(high), margin)
 
     def add_echo(self, where: NDArray[np.bool_], half_db: NDArray | float) -> None:
         """Raise the echo of the chosen voxels; `half_db` is a number, or an array over all voxels."""

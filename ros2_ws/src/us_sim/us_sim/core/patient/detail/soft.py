@@ -15,7 +15,7 @@ import numpy as np
 from us_sim.core.compute.kernels import serial
 from us_sim.core.patient.detail.region import Region
 from us_sim.core.patient.detail.tubes import noise_at, noise_tile, row
-from us_sim.core.patient.grid import ball
+from us_sim.core.patient.grid import ball_runs
 from us_sim.core.patient.loops import spread
 from us_sim.core.tissue import TissueClass as T
 
@@ -33,10 +33,14 @@ def paint_fat_and_pancreas(whole: Region, seed: int) -> None:
 
 def paint_diaphragm(whole: Region) -> None:
     """Put muscle where liver or spleen touches lung, in place."""
-    near = np.zeros(whole.tissue.shape, dtype=bool)
-    spread(whole.tissue == T.LUNG, ball(whole.ct_from_voxel, DIAPHRAGM), near)
-    for tissue, mask in zip(whole.tissue, near, strict=True):
-        tissue[mask & np.isin(tissue, (T.LIVER, T.SPLEEN))] = T.MUSCLE
+    region = whole.of_class(T.LUNG, DIAPHRAGM)
+    if region is None:
+        return
+    near = np.zeros(region.tissue.shape, dtype=bool)
+    lung = np.ascontiguousarray(region.tissue) == T.LUNG
+    spread(lung.view(np.uint8), ball_runs(whole.ct_from_voxel, DIAPHRAGM), near)
+    for tissue, mask in zip(region.tissue, near, strict=True):
+        tissue[mask & ((tissue == T.LIVER) | (tissue == T.SPLEEN))] = T.MUSCLE
 
 
 @serial

@@ -81,11 +81,14 @@ def noise_tile(seed: int) -> NDArray[np.float32]:
     return np.random.default_rng(seed).standard_normal((TILE, TILE, TILE), dtype=np.float32)
 
 
-def noise(shape: tuple[int, ...], ct_from_voxel: Matrix, wavelength: float, seed: int) -> NDArray[np.float32]:
-    """Return (I, J, K) smooth noise of mean 0 and SD about 1, fixed in `ct`, that varies over `wavelength` mm."""
+def noise(where: NDArray[np.bool_], ct_from_voxel: Matrix, wavelength: float, seed: int) -> NDArray[np.float32]:
+    """Return smooth noise of mean 0 and SD about 1, fixed in `ct`, that varies over `wavelength` mm.
+
+    It is (I, J, K), 0 but at the chosen voxels of (I, J, K) `where`.
+    """
     tile_from_voxel = _oblique() @ ct_from_voxel / (wavelength / 2)
-    out = np.empty(shape, dtype=np.float32)
-    _fill_noise(noise_tile(seed), np.ascontiguousarray(tile_from_voxel), out)
+    out = np.zeros(where.shape, dtype=np.float32)
+    _fill_noise(noise_tile(seed), np.ascontiguousarray(tile_from_voxel), where, out)
     return out
 
 
@@ -97,11 +100,12 @@ def _oblique() -> Matrix:
 
 
 @serial
-def _fill_noise(tile, m, out):  # type: ignore[no-untyped-def]
+def _fill_noise(tile, m, where, out):  # type: ignore[no-untyped-def]
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             for k in range(out.shape[2]):
-                out[i, j, k] = noise_at(tile, row(m, 0, i, j, k), row(m, 1, i, j, k), row(m, 2, i, j, k))
+                if where[i, j, k]:
+                    out[i, j, k] = noise_at(tile, row(m, 0, i, j, k), row(m, 1, i, j, k), row(m, 2, i, j, k))
 
 
 @njit(inline="always")
