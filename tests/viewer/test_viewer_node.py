@@ -185,7 +185,7 @@ def test_values_that_no_slider_can_have_reach_nobody(world: World, viewer: Start
 
 
 @pytest.mark.usefixtures("watched")
-def test_the_demo_yields_to_the_hand_and_goes_on_after_it(world: World, viewer: Start) -> None:
+def test_the_demo_yields_to_the_hand_and_to_another_patient(world: World, viewer: Start) -> None:
     runs: list[bool] = []
 
     def run(request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
@@ -194,15 +194,20 @@ def test_the_demo_yields_to_the_hand_and_goes_on_after_it(world: World, viewer: 
         return response
 
     world.client.create_service(SetBool, "probe_motion/run", run)
-    world.start()
+    node = world.start()
     page = viewer()
     ready(world, page)
     world.until(lambda: page._remote.demo_there)
     by_user(page.page.panel.mouse_control, True)
     world.until(lambda: runs == [False])
+    page.steering.slide((0.0, 200.0, 0.0))
+    world.until(lambda: place_of(node)() is not None and place_of(node)()[1] > 50.0)  # the home pose lies lower
     by_user(page.page.panel.mouse_control, False)
     world.until(lambda: runs[-1:] == [True])
     assert not page.steering.in_control
+    page.load_patient("phantom:3", "")  # the demo was made for the one before
+    world.until(lambda: said(page, "patient") == "phantom-3, physics" and runs[-1:] == [False])
+    world.until(lambda: place_of(node)() is not None and place_of(node)()[1] < 50.0)
 
 
 @pytest.mark.usefixtures("watched")

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from scyclegan_train.method.augmentation import gained
 
+LINE_GAIN, DEPTH_GAIN = 8.0, 10.0  # dB: what lies deep is dark because it is deep, not because it is fluid
 GAMMA = 0.5  # largest logarithm of the exponent on the grey map
 NOISE = 0.1  # largest standard deviation of grain that is added, of the grey scale
 WRITTEN = 0.4  # share of the frames with something burnt in
@@ -34,7 +35,9 @@ def appearance(image: Tensor, random: torch.Generator) -> Tensor:
     def uniform(low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand((count, 1, 1, 1), generator=random)
 
-    grey = ((gained(image[:, :1], random) + 1) / 2).clamp(0, 1) ** torch.exp(uniform(-GAMMA, GAMMA))
+    grey = ((gained(image[:, :1], random, LINE_GAIN, DEPTH_GAIN) + 1) / 2).clamp(0, 1) ** torch.exp(
+        uniform(-GAMMA, GAMMA)
+    )
     soft = F.avg_pool2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), 3, 1)
     grey = torch.lerp(grey, soft, uniform(-0.5, 1.0))
     grey = grey + uniform(0, NOISE) * torch.randn(grey.shape, generator=random)

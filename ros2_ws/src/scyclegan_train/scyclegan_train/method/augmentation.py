@@ -28,8 +28,11 @@ def augmented(image: Tensor, where: Tensor, random: torch.Generator) -> tuple[Te
     return image, torch.where(flip[:, None, None], where.flip(-1), where)
 
 
-def gained(image: Tensor, random: torch.Generator) -> Tensor:
-    """Draw a gain that changes smoothly across the lines and over the depth of (B, C, H, W) images in [−1, 1]."""
+def gained(
+    image: Tensor, random: torch.Generator, line_gain: float = LINE_GAIN, depth_gain: float = DEPTH_GAIN
+) -> Tensor:
+    """Draw a gain, up to so many dB, that changes smoothly across the lines and over the depth of (B, C, H, W) images
+    in [−1, 1]."""
     count, size, device = len(image), image.shape[-2:], image.device
 
     def drawn(rows: int, columns: int, gain: float) -> Tensor:
@@ -37,4 +40,4 @@ def gained(image: Tensor, random: torch.Generator) -> Tensor:
         return F.interpolate(gain * knots, size, mode="bilinear", align_corners=True)
 
     level = 2 / ImageSettings().dynamic_range  # of the image to a dB
-    return image + level * (drawn(1, LINES, LINE_GAIN) + drawn(DEPTHS, 1, DEPTH_GAIN))
+    return image + level * (drawn(1, LINES, line_gain) + drawn(DEPTHS, 1, depth_gain))

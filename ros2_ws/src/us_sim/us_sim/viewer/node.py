@@ -21,6 +21,7 @@ from collections import OrderedDict
 from functools import partial
 from typing import Any
 
+import numpy as np
 from geometry_msgs.msg import PoseStamped, WrenchStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
@@ -82,6 +83,8 @@ class Viewer(Node):
         self._meshes: dict[str, tuple[SkinMesh, RGB]] = {}
         self._contacts: OrderedDict[int, Contact] = OrderedDict()  # by stamp
         self._home: Matrix | None = None  # ct_from_probe to start from, mm
+        self._astray = False  # the probe's pose is of the patient before
+        self._loads = False  # the page has asked for another patient
         self._looks = 0
         self._arm = ArmView()
         self._collector = Collector(tuple(FRAME), self._complete)
@@ -123,6 +126,8 @@ class Viewer(Node):
         before, self._info = self._info, info
         if before is None or before.patient_sha256 != info.patient_sha256:
             self._patient_since = info.config_id
+            if before is not None:
+                self._lose_place()
             if self.page.watched:
                 self.list_scans()  # the first time, it may have been too early
         self._display.inform(info, probe)
@@ -138,6 +143,13 @@ class Viewer(Node):
             self._display.meshes = meshes
             self._display.redraw()  # with the organs' areas and outlines: its frame may have come first
 
+    def _lose_place(self) -> None:
+        """The patient is another one: nobody's pose is of it. One that the page has loaded is not the demo's."""
+        self._home, self._astray = None, True
+        if self._loads:
+            self._remote.hold_demo()
+        self._loads = False
+
     def _take_home(self, home: PoseStamped) -> None:
         self._home = pose_matrix(home.pose)
 
@@ -150,6 +162,8 @@ class Viewer(Node):
         stamp = nanoseconds(told.header.stamp)
         newest = next(reversed(self._contacts.values()), None)
         frame["contact"] = self._contacts.get(stamp, newest)
+        if self._home is not None and np.allclose(pose, self._home, atol=1e-3):
+            self._astray = False
         self.steering.follow(pose)
         self._display.take(frame)
         self._bench.see(pose)
@@ -177,6 +191,7 @@ class Viewer(Node):
         self._looks += 1
         slowly = self._looks % (SPARED if self.page.channel.sparing else SLOW) == 0
         if self.steering.in_control:
+            self._astray = False
             self._send()
         elif slowly:
             self._go_home()
@@ -189,9 +204,9 @@ class Viewer(Node):
             self.page.show_state(self._recorder, not self.steering.in_control)
 
     def _go_home(self) -> None:
-        """Where nobody moves the probe and there is no frame yet, put it on the skin, without taking control."""
+        """Where nobody moves the probe, and it has no place on this patient yet, put it on the skin."""
         info, moved = self._info, self._link.mover(False, self._remote.demo_held)  # a servo that waits moves nothing
-        if self._home is not None and info is not None and self.screen.frame is None and not moved:
+        if self._home is not None and info is not None and not moved and (self._astray or self.screen.frame is None):
             self._remote.send(self._home, info.ct_frame)
 
     def _listen(self, wanted: bool) -> None:
@@ -327,6 +342,7 @@ class Viewer(Node):
     def load_patient(self, ct: str, labels: str) -> None:
         """Replace the patient."""
         self._display.report("Loading …")
+        self._loads = True
         self._remote.load_patient(ct.strip(), labels.strip(), self._display.loaded)
 
     def list_scans(self) -> None:
