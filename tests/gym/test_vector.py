@@ -8,7 +8,10 @@ import gymnasium
 import numpy as np
 import pytest
 
+from us_sim.core.contact.touch import Touch
 from us_sim.core.errors import ConfigError
+from us_sim.core.faulty_simulator import FaultySimulator
+from us_sim.core.geometry.transforms import Matrix
 from us_sim.gym.vector import UsSimVectorEnv, worker_envs
 
 NAME, COUNT = "UsSim/Reach-v0", 3
@@ -62,6 +65,21 @@ def test_episodes_begin_anew_after_their_last_step(folder: str) -> None:
     for ended in (done, cut, rewards):
         assert not ended.any()
     assert all(inner.probe is not probe for inner, probe in zip(env.envs, before, strict=True))
+
+
+def test_the_touches_of_all_probes_are_found_in_one_pass(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A period of 0.1 s holds two steps of a law of 25 Hz."""
+    env = UsSimVectorEnv(NAME, COUNT, patients=(folder,), **SMALL)
+    env.reset(seed=0)
+    found, asked = FaultySimulator.touches, list[int]()
+
+    def counted(simulator: FaultySimulator, nominal: Matrix) -> list[Touch]:
+        asked.append(len(nominal))
+        return found(simulator, nominal)
+
+    monkeypatch.setattr(FaultySimulator, "touches", counted)
+    env.step(actions(1)[0])
+    assert asked == [COUNT, COUNT]
 
 
 def test_equal_draws_share_one_simulator(folder: str) -> None:

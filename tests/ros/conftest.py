@@ -181,6 +181,9 @@ def _load_generator(path: str) -> Any:
     )
 
 
+Running = tuple[Node, SingleThreadedExecutor, threading.Thread]
+
+
 class World:
     """Nodes under test, each with its executor in a thread, and a client that spins in the test's thread."""
 
@@ -190,7 +193,7 @@ class World:
         self.client = Node("client", context=self.context)
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.client)
-        self._nodes: list[tuple[Node, SingleThreadedExecutor, threading.Thread]] = []
+        self._nodes: list[Running] = []
         self._clients: dict[str, Client] = {}
         self.failures: list[BaseException] = []
 
@@ -212,6 +215,15 @@ class World:
         thread = threading.Thread(target=spin)
         thread.start()
         self._nodes.append((node, executor, thread))
+
+    @staticmethod
+    def _stop(nodes: list[Running]) -> None:
+        for _, executor, _ in nodes:
+            executor.shutdown()
+        for node, executor, thread in nodes:
+            executor.wake()
+            thread.join(10)
+            node.destroy_node()
 
     def start(self, namespace: str = "", **parameters: Any) -> Any:
         """Return a started `UsSim`; untyped, for its simulator is the fake."""
@@ -278,13 +290,14 @@ class World:
         self.until(future.done, seconds)
         return future.result()
 
+    def stop(self, node: Node) -> None:
+        """End a node that has been added: it is destroyed when its executor's thread has let go of it."""
+        (running,) = (one for one in self._nodes if one[0] is node)
+        self._nodes.remove(running)
+        self._stop([running])
+
     def close(self) -> None:
-        for _, executor, _ in self._nodes:
-            executor.shutdown()
-        for node, executor, thread in self._nodes:
-            executor.wake()
-            thread.join(10)
-            node.destroy_node()
+        self._stop(self._nodes)
         self.client.destroy_node()
         self._nodes.clear()
         rclpy.try_shutdown(context=self.context)

@@ -64,10 +64,11 @@ def test_the_two_stage_pipeline_is_fed_physics_frames() -> None:
 
 
 def test_values_on_the_command_line_win_over_the_file() -> None:
-    changes = ["schedule.batch=4", "method.cycle_us=2", "generator.classes=[background, liver]"]
+    changes = ["schedule.batch=4", "method.cycle_us=2", "schedule.rate=1e-4", "generator.classes=[background, liver]"]
     config = load_config("paper.yaml", changes)
     assert config.schedule.batch == 4
     assert config.method.cycle_us == 2.0
+    assert config.schedule.rate == 1e-4  # which YAML 1.1 takes for text
     assert config.generator.card().classes == (0, 1)
 
 
@@ -79,6 +80,7 @@ def test_values_on_the_command_line_win_over_the_file() -> None:
         ("method: {cycle_ct: -1}", r"method: cycle_ct is -1.0; expected 0 to 1000"),
         ("method: {adversarial: wgan}", r"adversarial is 'wgan'; expected one of vanilla, lsgan"),
         ("method: {cycle_ct: ten}", r"cycle_ct is 'ten'; expected a value of type float"),
+        ("method: {cycle_ct: nan}", r"cycle_ct is 'nan'; expected a value of type float"),
         ("method: {mask_input: 1}", r"mask_input is 1; expected a value of type bool"),
         ("schedule: {batch: true}", r"batch is True; expected a value of type int"),
         ("schedule: {batch: 0}", r"batch is 0; expected 1 to 1024"),

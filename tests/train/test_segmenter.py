@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from scyclegan_train import segmenter as command
-from scyclegan_train.evaluation import reference_segmenter
+from scyclegan_train.evaluation import reference_segmenter, segmenter_scores
 from scyclegan_train.method.networks import segmenter
 from us_sim.core.analysis.segmenter import Segmenter, load_segmenter, segment
 from us_sim.core.generator.unet import UNet
@@ -26,8 +26,8 @@ def square(row: int, column: int, size: int) -> NDArray[np.uint8]:
     return labels
 
 
-def view(found: NDArray[np.uint8], true: NDArray[np.uint8]) -> command._View:
-    return command._View(found, true, np.array([1.0, 2.0]))
+def view(found: NDArray[np.uint8], true: NDArray[np.uint8]) -> segmenter_scores._View:
+    return segmenter_scores._View(found, true, np.array([1.0, 2.0]))
 
 
 def test_scores_by_hand() -> None:
@@ -38,22 +38,22 @@ def test_scores_by_hand() -> None:
         view(square(0, 0, 0), square(10, 10, 20)),  # missed
         view(square(0, 0, 0), square(30, 30, 10)),  # 200 mm²
     ]
-    found = command._found(KIDNEY, views)
+    found = segmenter_scores._found(KIDNEY, views)
     assert (found.frames, found.found) == (3, 2)
     np.testing.assert_allclose(found.off, [0.0, 5.0])
     assert found.dice == pytest.approx(2 * (400 + 17 * 18) / (800 + 800 + 400 + 100))
-    nowhere = command._found(TissueClass.LIVER, views)
+    nowhere = segmenter_scores._found(TissueClass.LIVER, views)
     assert (nowhere.dice, nowhere.frames, nowhere.found, nowhere.off.size) == (0, 0, 0, 0)
 
 
 def test_the_table_says_what_was_found() -> None:
-    text = command.table({KIDNEY: command.Found(0.825, 29, 28, np.array([4.0, 4.5, 9.0])),
-                          TissueClass.SPLEEN: command.Found(0.0, 7, 0, np.array([]))})  # fmt: skip
+    text = segmenter_scores.table({KIDNEY: segmenter_scores.Found(0.825, 29, 28, np.array([4.0, 4.5, 9.0])),
+                          TissueClass.SPLEEN: segmenter_scores.Found(0.0, 7, 0, np.array([]))})  # fmt: skip
     assert "| kidney | 0.82 | 28 of 29 | 4.5 |" in text
     assert "| spleen | 0.00 | 0 of 7 | - |" in text
 
 
-def untrained(steps: int, frames: int, say: object = None) -> UNet:
+def untrained(steps: int, frames: int, scans: object) -> UNet:
     torch.manual_seed(steps)
     return segmenter(reference_segmenter.LINES, reference_segmenter.WIDTH).eval()
 
@@ -61,7 +61,7 @@ def untrained(steps: int, frames: int, say: object = None) -> UNet:
 def test_the_command_writes_what_the_node_loads_and_scores_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(reference_segmenter, "trained", untrained)
+    monkeypatch.setattr(command, "train", untrained)
     target = tmp_path / "s_us.safetensors"
     assert command.main([str(target), "--steps", "3", "--seeds", "0", "--count", "1"]) == 0
     assert "| liver | " in capsys.readouterr().out
@@ -74,8 +74,8 @@ def test_the_command_writes_what_the_node_loads_and_scores_it(
     )
     assert loaded.card.training_data[0]["licence"] == "Apache-2.0"
     assert 0 <= loaded.card.metrics["Dice of liver"] <= 1
-    monkeypatch.setattr(reference_segmenter, "trained", None)  # what is there is scored, not written again
-    monkeypatch.setattr(command, "_views", lambda *given: [])
+    monkeypatch.setattr(command, "train", None)  # what is there is scored, not written again
+    monkeypatch.setattr(segmenter_scores, "_views", lambda *given: [])
     assert command.main([str(target), "--seeds", "0", "--count", "1"]) == 0
     assert target.read_bytes() == written
 
@@ -89,7 +89,7 @@ def test_its_cells_are_the_training_blocks() -> None:
 
 def test_the_node_finds_what_the_reference_segmenter_finds() -> None:
     """A frame of wide bands of grey: the same network by both ways, but for borders."""
-    network, probe = untrained(0, 0), preset("c5_2")
+    network, probe = untrained(0, 0, []), preset("c5_2")
     line, sample = np.moveaxis(probe.polar_of_pixel, -1, 0)
     image = np.where(probe.fan_mask, 40 + 40 * (sample // 128), 0).astype(np.uint8)
     ready = Segmenter(network, command.CARD, "untrained", "")

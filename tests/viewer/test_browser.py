@@ -17,10 +17,10 @@ import pytest
 from geometry_msgs.msg import PoseStamped
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
-from tests.viewer.browser import PROGRAM, Browser
 from tests.viewer.phantoms import LENGTH, torso
 from us_sim_msgs.msg import Contact, FrameInfo
 
+from us_sim.bringup.browser import PROGRAM, Browser
 from us_sim.core import assembly, patient_source
 from us_sim.core.geometry.transforms import rotation_from_quaternion
 from us_sim.core.simulator import Simulator

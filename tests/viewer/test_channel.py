@@ -15,7 +15,7 @@ from websockets.sync.client import connect
 pytest.importorskip("rclpy")
 import viser
 
-from us_sim.viewer.channel import LONGEST, Channel, Message, read
+from us_sim.viewer.channel import LONGEST, STRIP, Channel, Message, read
 from us_sim.viewer.guard import Guard, guarded
 
 KINDS = {"/console.js": "text/javascript", "/keys.js": "text/javascript", "/console.css": "text/css"}
@@ -44,13 +44,14 @@ def test_the_console_is_served_and_viser_beside_it(served: Served) -> None:
     _, port, *_ = served
     page = get(port, "/")
     assert (page.status, page.getheader("X-Frame-Options")) == (200, "SAMEORIGIN")
-    assert b'<iframe id="view" src="view"' in page.read()
+    assert b'<iframe id="view"' in page.read()
     for path, kind in (
         ("/console.js", "text/javascript"),
         ("/keys.js", "text/javascript"),
         ("/pad.js", "text/javascript"),
         ("/sparing.js", "text/javascript"),
         ("/console.css", "text/css"),
+        ("/body.json", "application/json"),
     ):
         answer = get(port, path)
         assert (answer.status, answer.getheader("Content-Type", "")[: len(kind)]) == (200, kind)
@@ -87,6 +88,29 @@ def test_a_page_is_told_the_newest_state_and_picture_and_is_heard(served: Served
         page.send('{"do": "freeze"}')
         assert heard.get(timeout=20) == {"do": "freeze"}
     assert told[-1].startswith("a message of the page cannot be read: ")
+
+
+def test_the_next_picture_waits_until_the_page_has_drawn_the_last(served: Served) -> None:
+    channel, port, heard, _ = served
+    assert not channel.asked
+    with connect(f"ws://127.0.0.1:{port}/screen?sparing") as page:
+        assert page.recv(20)[:1] != b"\x00"  # the state
+        assert page.recv(20) == b"\x00jpeg"
+        assert (channel.asked, channel.sparing) == (False, True)
+        channel.show(b"replaced")
+        channel.show(b"newest")
+        channel.show(b"strip", STRIP)  # nobody waits for that
+        assert page.recv(20) == b"\x01strip"
+        page.send('{"do": "next"}')
+        assert page.recv(20) == b"\x00newest"
+        assert heard.get(timeout=20) == {"do": "next"}
+        assert not channel.asked
+        page.send('{"do": "next"}')
+        heard.get(timeout=20)
+        assert channel.asked
+        with connect(f"ws://127.0.0.1:{port}/screen") as other:
+            assert other.recv(20)
+            assert not channel.sparing
 
 
 def test_other_sites_may_not_talk_to_it(served: Served) -> None:

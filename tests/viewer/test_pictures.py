@@ -34,14 +34,16 @@ def test_depth_marks_lie_at_their_depth() -> None:
     np.testing.assert_allclose(rows, np.arange(0, 6)[: len(rows)] * 180.0, atol=1)  # 18 pixels to the mm
     assert picture[180, -8:].any()
     assert tuple(picture[13, 13]) == pictures.MARKER
+    expected = [(0.0, "cm"), (0.2, ""), (0.4, ""), (0.6, ""), (0.8, ""), (1.0, "5")]  # 5 cm deep
+    for (share, word), (wanted, words) in zip(pictures.ticks(LINEAR), expected, strict=True):
+        assert (share, word) == (pytest.approx(wanted, abs=1e-6), words)
 
 
 def test_outlines_run_along_borders_alone() -> None:
     labels = np.zeros((160, 64), np.uint8)
     labels[40:120, 16:48] = 1
-    plain = pictures.b_mode(np.full((160, 64), 50, np.uint8), LINEAR)
-    drawn = pictures.b_mode(np.full((160, 64), 50, np.uint8), LINEAR, labels, COLORS)
-    changed = (drawn != plain).any(axis=-1)
+    drawn = pictures.outlined(np.full((160, 64), 50, np.uint8), LINEAR, labels, COLORS)
+    changed = (drawn != 50).any(axis=-1)
     rows, columns = np.nonzero(changed)
     assert abs(rows.min() - 225) <= 1  # row 40 of 160 on 900
     assert abs(columns.max() - 539) <= 1
@@ -102,6 +104,7 @@ def test_bars_and_words() -> None:
     shown = readout.contact([1.0, 0.0], 3.04, 5.25)
     assert all(word in shown for word in ("coupling 50 %", "indentation 3.0 mm", "force 5.2 N"))
     assert "coupling 0 %" in readout.contact([], 0.0, None)
+    assert "force 0.0 N" in readout.contact([], 0.0, -0.04)
 
 
 def test_what_lies_behind_bone_is_not_seen() -> None:

@@ -129,6 +129,9 @@ def test_marks_have_an_end_and_need_a_tool(screen: Screen) -> None:
     assert screen.marks[0].points[1][1] == pytest.approx(50.0)
     screen.choose("distance")
     assert screen.tool == ""
+    screen.choose("distance")
+    screen.take(frame(6))  # live again: what moves is not measured
+    assert (screen.tool, screen.marks) == ("", [])
 
 
 def test_what_is_saved_is_the_loop_and_the_marks_of_the_shown_frame(screen: Screen) -> None:

@@ -18,7 +18,7 @@ from us_sim.core.patient.listing import Listed
 from us_sim.ros import patient_list
 from us_sim.ros.conversions import pose_matrix
 from us_sim.viewer import search
-from us_sim.viewer.channel import B_MODE, OTHER, STRIP
+from us_sim.viewer.channel import B_MODE, OTHER, STRIP, Channel
 from us_sim.viewer.node import Viewer
 from us_sim.viewer.page import Page
 from us_sim.viewer.placement import Placement
@@ -33,8 +33,9 @@ TOP = np.array([0.0, 60.0, 0.0])  # of the ball that is the patient, mm
 
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody looks at every page; no folders are searched for scans."""
+    """Somebody looks at every page, and has drawn the last picture; no folders are searched for scans."""
     monkeypatch.setattr(Page, "watched", True)
+    monkeypatch.setattr(Channel, "asked", True)
     monkeypatch.setattr(patient_list, "_scans_below", lambda folders: ([], False))
 
 
@@ -215,7 +216,7 @@ def test_it_outlives_the_simulator(world: World, viewer: Start, told: list[str])
     ready(world, page)
     page.steering.slide((0.0, 200.0, 0.0))
     world.until(lambda: said(page, "badge") == "LIVE")
-    first.destroy_node()
+    world.stop(first)
     world.until(lambda: (said(page, "badge"), said(page, "mover")) == ("CONNECTION LOST", ""))
     second = world.start(seed=3)
     world.until(lambda: said(page, "patient") == "phantom-3, physics")

@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 
 NAME = "us_sim"
 EXTRAS = ("int8", "viewer", "train", "cluster", "onnx", "sweep", "gym", "export", "igtl", "bench", "test")
-RESOURCES = ("safetensors", "urdf", "xml", "yaml", "html", "js", "css")
+RESOURCES = ("safetensors", "urdf", "xml", "yaml", "html", "js", "css", "json")
 HERE = Path(__file__).resolve().parent  # colcon runs a link to this file in its build folder
 XML = ElementTree.parse(HERE / "package.xml")  # single source of version, description and the like
 

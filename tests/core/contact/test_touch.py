@@ -7,11 +7,12 @@ import pytest
 from tests.core.patients import box_patient, on_the_box
 
 from us_sim.core.contact import touch as module
-from us_sim.core.contact.contact import contact
+from us_sim.core.contact.contact import Contact, contact
+from us_sim.core.contact.deformation import displacement, displacements
 from us_sim.core.contact.force import wrench
-from us_sim.core.contact.indentation import Face, Indentation, face_of, indentation
+from us_sim.core.contact.indentation import Face, Indentation, face_of, indentation, indentations
 from us_sim.core.contact.mechanics import MechanicsSettings
-from us_sim.core.contact.touch import touch_at
+from us_sim.core.contact.touch import touch_at, touches_at
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.core.patient.patient import Patient
@@ -53,11 +54,11 @@ def test_a_frame_is_worked_out_once_and_carries_the_force(patient: Patient, monk
     simulator = Simulator(patient, LINEAR, device="cpu", mechanics=DAMPED)
     poses: list[Matrix] = []
 
-    def counted(patient: Patient, face: Face, pose: Matrix) -> Indentation:
-        poses.append(pose)
-        return indentation(patient, face, pose)
+    def counted(patient: Patient, face: Face, given: Matrix) -> list[Indentation]:
+        poses.extend(given)
+        return indentations(patient, face, given)
 
-    monkeypatch.setattr(module, "indentation", counted)
+    monkeypatch.setattr(module, "indentations", counted)
     frame = simulator.render(on_the_box(pressed=4.0))
     assert len(poses) == 1
     assert frame.deformed
@@ -69,3 +70,23 @@ def test_a_frame_is_worked_out_once_and_carries_the_force(patient: Patient, monk
     assert moving.contact is known.contact
     np.testing.assert_array_equal(moving.wrench.force, known.wrench.force)
     np.testing.assert_array_equal(moving.image, simulator.render(on_the_box(pressed=5.0)).image)
+
+
+def test_in_a_batch_each_pose_is_met_as_it_is_alone(patient: Patient) -> None:
+    """Pressed in, tilted, in the gel, in the air and turned away: to the last bit."""
+    turned = on_the_box(pressed=3.0) @ np.diag([1.0, -1.0, -1.0, 1.0])
+    poses = [on_the_box(pressed=depth) for depth in (6.0, 0.5, -3.0, -80.0)] + [on_the_box(20.0, 3.0), turned]
+    together = touches_at(patient, LINEAR, DAMPED, np.stack(poses))
+    fields = displacements([one.indentation for one in together], LINEAR)
+    for pose, one, field in zip(poses, together, fields, strict=True):
+        alone = touch_at(patient, LINEAR, DAMPED, pose)
+        for name in Contact.__annotations__:
+            np.testing.assert_array_equal(getattr(one.contact, name), getattr(alone.contact, name))
+        for name in ("ct_from_probe", "skin", "penetration", "bone", "stiffness"):
+            np.testing.assert_array_equal(getattr(one.indentation, name), getattr(alone.indentation, name))
+        np.testing.assert_array_equal(one.wrench.torque, alone.wrench.torque)
+        expected = displacement(alone.indentation, LINEAR)
+        assert (field is None) == (expected is None)
+        if field is not None and expected is not None:
+            np.testing.assert_array_equal(field.table, expected.table)
+    assert [field is not None for field in fields] == [True, True, False, False, True, False]

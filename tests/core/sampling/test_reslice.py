@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 from tests.core.patients import ANTERIOR, LEFT, affine, rotation, volume_of
 
+from us_sim.core.compute.grids import by_axis, classes_at, placed_by_axis
 from us_sim.core.errors import PoseError
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
 from us_sim.core.geometry.transforms import pose_on_skin, rigid
 from us_sim.core.patient.volume import CtVolume
-from us_sim.core.sampling.reslice import THIN, elevation_beam, reslice
+from us_sim.core.sampling.reslice import THIN, elevation_beam, nearest_classes, reslice
 from us_sim.core.tissue import TissueClass
 
 Random = np.random.Generator
@@ -218,13 +219,31 @@ def test_elevation_beam() -> None:
 
 def test_a_frame_copies_nothing_of_the_volume() -> None:
     volume = volume_of(np.zeros((200, 200, 100)))  # 8 MB of HU
-    points = ProbeGeometry(ProbeKind.LINEAR, 50.0, aperture=40.0, width=64, height=64).pixel_points
+    probe = ProbeGeometry(ProbeKind.LINEAR, 50.0, aperture=40.0, width=64, height=64)
+    points = placed_by_axis(probe.pixel_points)
     reslice(volume, points, np.eye(4))
     tracemalloc.start()
     reslice(volume, points, np.eye(4))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 64 * 64 * 5 + 20_000  # float32 and uint8 of the frame, and little else
+
+
+def test_classes_alone_are_those_of_each_place_wherever_it_lies() -> None:
+    tissue = np.random.default_rng(0).integers(0, 14, (7, 5, 6)).astype(np.uint8)
+    points = np.random.default_rng(1).uniform(-3, 9, (40, 30, 3)).astype(np.float32)
+    points[0, :7, 0] = [np.nan, np.inf, -np.inf, 1e30, 6.0, 6.0001, -1e-6]
+    found = nearest_classes(volume_of(np.zeros(tissue.shape), tissue), points, np.eye(4))
+    np.testing.assert_array_equal(found, classes_at(tissue, points.astype(np.float64)))
+
+
+def test_points_that_lie_by_axis_are_not_copied() -> None:
+    points = np.random.default_rng(0).random((2, 4, 5, 3), np.float32)
+    laid = np.stack([placed_by_axis(one) for one in points])
+    np.testing.assert_array_equal(laid, points)
+    np.testing.assert_array_equal(by_axis(laid, of_each=True), points.reshape(2, -1, 3).transpose(0, 2, 1))
+    one = placed_by_axis(points[0])
+    assert np.shares_memory(by_axis(one), one)
 
 
 # -- refusals --------------------------------------------------------------------------------------------

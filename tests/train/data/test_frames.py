@@ -224,8 +224,8 @@ def test_frames_without_a_fan_are_refused(tmp_path: Path, pixels: NDArray[np.uin
 @pytest.mark.parametrize(
     ("colour", "expected"),
     [
-        (LIVER, 1), (KIDNEY, 2), (SPLEEN, 3), ((0, 0, 255), 4), ((255, 0, 0), 0), ((0, 255, 255), 0),
-        ((0, 255, 0), 0), ((255, 255, 255), 0), (UNLABELLED, 0), ((0, 0, 0), 0),
+        (LIVER, T.LIVER), (KIDNEY, T.KIDNEY), (SPLEEN, T.SPLEEN), ((0, 0, 255), T.PANCREAS), ((255, 0, 0), T.VESSEL),
+        ((0, 255, 255), 0), ((0, 255, 0), T.FLUID), ((255, 255, 255), T.BONE), (UNLABELLED, 0), ((0, 0, 0), 0),
     ],
 )  # fmt: skip
 def test_colours_of_the_table(colour: tuple[int, int, int], expected: int) -> None:
@@ -408,11 +408,49 @@ def test_the_data_sets_parts_and_splits_are_read(dataset: Path) -> None:
     assert test.batch([0, 1, 2]).has_mask.sum() == 1
     assert (aus.batch([0]).source.item(), rus.batch([0]).source.item()) == (PHYSICS, REAL)
     tissue = aus.batch([0]).tissue[0]
-    assert set(tissue.unique().tolist()) == {0, T.LIVER}
+    assert set(tissue.unique().tolist()) == {0, T.LIVER, T.VESSEL}
     # 100 of 200 pixels below the face, whatever the spacing: half way down.
     rows, lines = torch.nonzero(tissue == T.LIVER, as_tuple=True)
     assert rows.float().mean() + 0.5 == pytest.approx(32, abs=1)
     assert lines.float().mean() + 0.5 == pytest.approx(16, abs=1)
+
+
+def test_frames_of_several_depths_in_one_size_get_their_own_fans(tmp_path: Path) -> None:
+    """Nearer and wider: the same probe looks less deep, and its face lies lower in the frame."""
+    near = FanGeometry((150.0, -60.0), (100.0, 280.0), math.radians(30), 0.6)
+    for n in range(3):
+        grey = np.random.default_rng(n).integers(40, 90, SHAPE)
+        save(tmp_path / f"far{n}.png", frame(n))
+        save(tmp_path / f"near{n}.png", np.where(fan_in_frame(near, SHAPE), grey, 0).astype(np.uint8))
+    frames = FrameFolder(tmp_path, tiny_card(), None)
+    assert [item.image.stem for item in frames.items] == ["far0", "far1", "far2", "near0", "near1", "near2"]
+    assert not frames.faults.found
+    means = frames.in_order(range(6)).image[:, 4:60, 3:29].mean(dim=(1, 2))
+    assert means.tolist() == pytest.approx([64.5] * 6, abs=4)  # speckle fills the grid, whatever the depth
+
+
+def test_too_few_frames_of_a_depth_are_named(tmp_path: Path) -> None:
+    near = FanGeometry((150.0, -60.0), (100.0, 280.0), math.radians(30), 0.6)
+    for n in range(3):
+        save(tmp_path / f"far{n}.png", frame(n))
+    save(tmp_path / "near.png", np.where(fan_in_frame(near, SHAPE), 70, 0).astype(np.uint8))
+    frames = FrameFolder(tmp_path, tiny_card(), None)
+    assert len(frames) == 3
+    assert [(str(path), text) for path, text in frames.faults.found] == [
+        (str(tmp_path / "near.png"), "its depth is that of 1 of 4 frames; expected 3 or more of each depth to find its "
+         "fan, or a fan.json")
+    ]  # fmt: skip
+
+
+def test_the_data_sets_fan_may_lie_beside_its_frames(dataset: Path) -> None:
+    part = dataset / "abdominal_US" / "abdominal_US" / "RUS"
+    (part / "fan.json").write_text(json.dumps({"centre": [150, -30], "radii": [50, 150], "half_angle": 0.5}))
+    whole = AusRus(dataset, "test", tiny_card(), part="RUS", fan=FAN).in_order([0]).image
+    half = AusRus(dataset, "test", tiny_card(), part="RUS").in_order([0]).image
+    assert (half - whole).abs().mean() > 5
+    (part / "images" / "fan.json").write_text("{}")
+    with pytest.raises(DataError, match="no fan geometry"):
+        AusRus(dataset, "test", tiny_card(), part="RUS")
 
 
 def test_frames_of_two_machines_get_their_own_fans(dataset: Path) -> None:

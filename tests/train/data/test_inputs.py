@@ -63,6 +63,18 @@ def test_phantoms_give_both_domains() -> None:
     assert inputs.steps_of_epoch() == 2
 
 
+def test_frames_are_of_the_scanner_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "black.yaml").write_text("constants: {sensitivity: -40.0, black: 0.0}")
+    monkeypatch.setenv("SCANNERS", str(tmp_path))
+    mean = [
+        float(opened([{**CT, "scanner": name}], [{**US, "scanner": name}]).at(0)[1].image.mean())
+        for name in ("", "${SCANNERS}/black.yaml")
+    ]
+    assert mean[1] < 5 < mean[0]
+    with pytest.raises(ConfigError, match="unknown scanner 'none'; expected one of generic_abdominal"):
+        opened([CT], [{**US, "scanner": "none"}])
+
+
 def test_a_folder_of_frames_is_resampled_by_its_fan_and_cut_to_a_range(frames: Path) -> None:
     inputs = opened([CT], [{"kind": "frames", "path": str(frames), "frames": [2, 4]}])
     us = inputs.us.batch(range(2))
@@ -213,7 +225,11 @@ REAL_FRAMES = {"kind": "frames", "path": "x"}
     ("ct", "us", "message"),
     [
         ({**CT, "kind": "frames"}, US, r"kind 'frames' gives no CT; expected phantoms, patient or prepared"),
-        (CT, {**US, "kind": "patient"}, r"kind 'patient' gives no ultrasound; expected phantoms, frames, aus or rus"),
+        (
+            CT,
+            {"kind": "prepared"},
+            r"kind 'prepared' gives no ultrasound; expected phantoms, patient, frames, aus",
+        ),
         ({"kind": "nothing"}, US, r"kind is 'nothing'; expected one of phantoms, patient"),
         ({**CT, "weight": -1}, US, r"weight is -1.0; expected 0 to 1e\+06"),
         (

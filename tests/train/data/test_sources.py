@@ -104,6 +104,28 @@ def test_randomisation_changes_grey_levels_but_not_masks(box: Patient) -> None:
     assert (plain.image - drawn.image).abs().mean() > 1
 
 
+@pytest.mark.parametrize("grid", ["polar", "cartesian"])
+def test_every_frame_is_of_another_invented_scanner(grid: str, box: Patient) -> None:
+    sampler, view = sampler_on(CPU, box, 0), GridRenderer(tiny_card(grid), CPU, scanner="drawn")
+    poses = np.stack([on_the_box()] * 3)
+    batch, again = view.us(sampler, box, poses, [7, 8, 7]), view.us(sampler, box, poses[:1], [8])
+    assert torch.equal(batch.image[0], batch.image[2])
+    assert torch.equal(batch.image[1], again.image[0])
+    assert not torch.equal(batch.tissue[0], batch.tissue[1])  # another fan and depth
+    assert batch.image.shape == batch.tissue.shape == (3, *tiny_card(grid).size)
+    fan = torch.ones(tiny_card().size) > 0 if grid == "polar" else torch.tensor(tiny_card(grid).probe.fan_mask)
+    assert not batch.tissue[:, ~fan].any()
+
+
+def test_masks_of_invented_scanners_lie_on_their_frames(phantom: Patient) -> None:
+    """Blood is darker than what surrounds it, whatever the scanner's fan: its mask lies where it is drawn."""
+    rng, where, view = np.random.default_rng(1), aims(phantom, T.LIVER), GridRenderer(tiny_card(), CPU, scanner="drawn")
+    poses = np.stack([draw_pose(rng, where, tiny_card().probe, True) for _ in range(12)])
+    batch = view.us(sampler_on(CPU, phantom, 0), phantom, poses, range(12))
+    vessel, liver = (batch.image[(batch.tissue == tissue) & batch.valid].mean() for tissue in (T.VESSEL, T.LIVER))
+    assert vessel < 0.8 * liver
+
+
 def test_every_draw_has_its_own_noise(box: Patient) -> None:
     sampler, view = sampler_on(CPU, box, 0), GridRenderer(tiny_card(), CPU)
     images = view.us(sampler, box, np.stack([on_the_box()] * 2), [0, 1]).image

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from scyclegan_train.data.faults import DataError
-from scyclegan_train.data.splits import check_apart, held_out_frames, split_of
+from scyclegan_train.data.splits import check_apart, held_out_frames, series_of, split_of
 
 
 def test_the_liver_sweep_keeps_a_gap_before_its_held_out_frames() -> None:
@@ -41,3 +41,11 @@ def test_a_patient_keeps_the_split_and_the_shares_are_met() -> None:
     assert abs(splits.count("val") / 4000 - 0.1) < 0.019
     assert abs(splits.count("test") / 4000 - 0.1) < 0.019
     assert splits != [split_of(name, seed=1) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("name", "series"),
+    [("a12", "a"), ("12-a", "a"), ("ct3-104", "ct3"), ("liver_03", "liver"), ("left (7)", "left"), ("17", "")],
+)
+def test_a_frames_name_tells_its_series(name: str, series: str) -> None:
+    assert series_of(name) == series

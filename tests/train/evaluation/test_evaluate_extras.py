@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +17,15 @@ from tests.train.synthetic import config
 from scyclegan_train import evaluate
 from scyclegan_train.config_file import to_yaml
 from scyclegan_train.data.faults import DataError
-from scyclegan_train.evaluation import criteria, cycle, downstream, reference_segmenter, report
-from scyclegan_train.evaluation.downstream import Masked
+from scyclegan_train.evaluation import criteria, cycle, downstream, masked, report
 from scyclegan_train.evaluation.fid import Inception, fid_table
+from scyclegan_train.evaluation.intervals import Interval
+from scyclegan_train.evaluation.masked import Masked
 from scyclegan_train.evaluation.measure import Findings
 from scyclegan_train.method.scyclegan import SCycleGan
 from scyclegan_train.run.checkpoint import CheckpointError, save_checkpoint
 from us_sim.core.errors import ConfigError
+from us_sim.core.tissue import TissueClass as T
 
 # -- cycles of a run ---------------------------------------------------------------------------------------
 
@@ -103,61 +108,96 @@ def test_other_files_than_an_inception_network_are_refused(tmp_path: Path) -> No
 
 
 def blocks(seed: int, count: int = 12) -> Masked:
-    """Bright liver of a drawn place in dark frames, as the reference segmenter reads them."""
+    """Bright liver of a drawn place in dark frames of four people, as the reference segmenter reads them."""
     rng, size = np.random.default_rng(seed), (32, 24)
-    grey, tissue = np.full((count, *size), -0.9, np.float32), np.zeros((count, *size), np.int64)
+    grey, tissue = np.full((count, *size), -0.9, np.float32), np.zeros((count, *size), np.uint8)
     for k in range(count):
         row, column = rng.integers(0, 16), rng.integers(0, 10)
-        grey[k, row : row + 14, column : column + 12], tissue[k, row : row + 14, column : column + 12] = 0.5, 1
-    mask = (
-        torch.nn.functional.one_hot(torch.from_numpy(tissue), len(reference_segmenter.CLASSES))
-        .permute(0, 3, 1, 2)
-        .float()
-    )
+        grey[k, row : row + 14, column : column + 12], tissue[k, row : row + 14, column : column + 12] = 0.5, T.LIVER
     image = torch.from_numpy(grey)[:, None].expand(-1, 3, -1, -1).contiguous()
-    return Masked(image, mask, torch.ones(count, *size, dtype=torch.bool))
+    people = tuple("abcd"[k % 4] for k in range(count))
+    return Masked(image, torch.from_numpy(tissue), torch.ones(count, *size, dtype=torch.bool), people)
 
 
 def test_frames_like_the_real_ones_teach_a_segmenter_and_others_do_not() -> None:
     like, empty = blocks(1), blocks(2)
-    empty = Masked(empty.image, torch.roll(empty.mask, 1, dims=1), empty.where)  # all labels are wrong
-    found = downstream.experiment((blocks(3), blocks(4)), {"good": like, "bad": empty}, 40, say=lambda line: None)
-    assert found["real frames alone"] > 0.8
-    assert found["good: synthetic alone"] > 0.8 > 0.2 > found["bad: synthetic alone"]
-    assert found["good: synthetic, then real"] > 0.8
-    assert list(found)[1:] == [f"{name}: {how}" for name in ("good", "bad")
-                               for how in ("synthetic alone", "synthetic, then real")]  # fmt: skip
+    empty = replace(empty, tissue=torch.where(empty.tissue == T.LIVER, T.KIDNEY, T.LIVER).to(torch.uint8))
+    found = downstream.experiment(blocks(3), {"good": like, "bad": empty}, 80, say=lambda line: None)
+    liver = {name: of[T.LIVER] for name, of in found.dice.items()}
+    assert list(liver) == ["real frames alone", *(f"{name}: {how}" for name in ("good", "bad")
+                                                  for how in ("synthetic alone", "synthetic, then real"))]  # fmt: skip
+    assert liver["real frames alone"].value > 0.8
+    assert liver["good: synthetic alone"].value > 0.8 > 0.2 > liver["bad: synthetic alone"].value
+    assert liver["good: synthetic, then real"].value > 0.8
+    assert (found.people, found.frames[T.LIVER], liver["real frames alone"].clusters) == (4, 12, 4)
+    assert found.absent == [T.KIDNEY, T.SPLEEN, T.PANCREAS, T.VESSEL, T.FLUID]
+
+
+def test_nobody_is_in_two_folds_and_folds_are_about_as_large() -> None:
+    people = ("a",) * 5 + ("b",) * 3 + ("c",) * 3 + ("d",) * 1
+    np.testing.assert_array_equal(downstream.fold_of(people), [0] * 5 + [1] * 3 + [2] * 3 + [1])
+
+
+def test_a_segmenter_is_tested_on_people_whom_it_has_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, trained = blocks(3), []
+
+    def remembered(start: object, frames: Masked, steps: int, say: object) -> set[str]:
+        trained.append((set(frames.people), steps))
+        return set(frames.people)
+
+    def seen(known: set[str], frames: Masked) -> np.ndarray:
+        assert not known & set(frames.people)
+        return np.asarray(frames.tissue.numpy())
+
+    monkeypatch.setattr(downstream, "_trained", remembered)
+    monkeypatch.setattr(downstream, "_seen", seen)
+    synthetic = replace(blocks(1), people=("",) * 12)
+    found = downstream.experiment(real, {"physics": synthetic}, 100)
+    assert {of[T.LIVER].value for of in found.dice.values()} == {1.0}
+    others = [{"b", "c"}, {"a", "c", "d"}, {"a", "b", "d"}]
+    assert trained == [*((o, 100) for o in others), ({""}, 100), ({""}, 50), *((o, 50) for o in others)]
 
 
 def test_synthetic_frames_come_with_their_masks() -> None:
-    found = downstream.synthetic_frames(None, 2, seeds=[2000])
+    found = masked.synthetic_frames(None, 2, seeds=[2000])
     assert found.image.shape == (2, 3, 128, 96)
-    assert found.mask.shape == (2, len(reference_segmenter.CLASSES), 128, 96)
-    assert (found.mask.sum(dim=1) == 1).all()
-    assert found.mask[:, 1].sum() > 100  # the first is a liver view
-    assert not found.mask[:, 5:].any()  # the paper's organs only, as in the real masks
+    assert found.tissue.shape == found.where.shape == (2, 128, 96)
+    assert (found.tissue == T.LIVER).sum() > 100  # the first is a liver view
+    assert set(found.tissue.unique().tolist()) <= {0, *masked.ORGANS}  # what annotations name, nothing else
 
 
-def dataset(root: Path, masked: int) -> Path:
-    for split, count in (("train", 2), ("test", 4)):
-        for n in range(count):
-            save(root / "RUS" / "images" / split / f"{split}{n}.png", frame(10 * n + len(split)))
-        for n in range(masked if split == "test" else 0):
-            save(root / "RUS" / "annotations" / split / f"{split}{n}.png", annotation(liver=(LIVER, disc(150, 0))))
+def test_frames_of_invented_scanners_come_with_their_masks() -> None:
+    found = masked.drawn_frames(3, seeds=[2000])
+    assert found.image.shape == (3, 3, 128, 96)
+    assert set(found.tissue.unique().tolist()) <= {0, *masked.ORGANS}
+    assert not torch.equal(found.tissue[0], found.tissue[1])
+
+
+def dataset(root: Path, names: Sequence[str], *, train: Sequence[str] = ()) -> Path:
+    """Frames with a liver each; those of one name's letter are of one person."""
+    for split, some in (("train", train), ("test", names)):
+        for name in some:
+            grey = frame(int.from_bytes(name.encode(), "big"))
+            save(root / "RUS" / "images" / split / f"{name}.png", grey)
+            save(root / "RUS" / "annotations" / split / f"{name}.png", annotation(liver=(LIVER, disc(150, 0))))
+    save(root / "RUS" / "images" / "test" / "z9.png", frame(99))  # without a mask
     return root
 
 
-def test_real_frames_with_masks_are_parted(tmp_path: Path) -> None:
-    train, test = downstream.masked_frames(dataset(tmp_path, 3))
-    assert (len(train), len(test)) == (2, 1)
-    assert train.mask[:, 1].flatten(1).any(dim=1).all()
+def test_real_frames_of_both_splits_are_read_once_by_person(tmp_path: Path) -> None:
+    root = dataset(tmp_path, ["a1", "a2", "b1"], train=["c7"])
+    save(root / "RUS" / "images" / "test" / "d1.png", frame(int.from_bytes(b"b1", "big")))  # the frame b1 again
+    save(root / "RUS" / "annotations" / "test" / "d1.png", annotation(liver=(LIVER, disc(150, 0))))
+    found = masked.masked_frames(root)
+    assert found.people == ("c", "a", "a", "b")
+    assert (found.tissue == T.LIVER).flatten(1).any(dim=1).all()
 
 
-def test_too_few_masks_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="RUS has 1 frames with masks; expected 3 or more to train and test"):
-        downstream.masked_frames(dataset(tmp_path, 1))
+def test_too_few_people_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="RUS has 3 frames with masks, by their names of 2 people or series"):
+        masked.masked_frames(dataset(tmp_path, ["a1", "a2", "b1"]))
     with pytest.raises(DataError, match="no folder RUS/images"):
-        downstream.masked_frames(tmp_path / "none")
+        masked.masked_frames(tmp_path / "none")
 
 
 # -- in the report -----------------------------------------------------------------------------------------
@@ -177,10 +217,15 @@ def test_the_report_says_what_the_extras_found(tmp_path: Path) -> None:
         "Realism against real frames",
     ]  # fmt: skip
     evaluate.add_run(found, "own", run_of(tmp_path), [2000], 2)
-    found.fid, found.use = {"own": 12.34}, {"real frames alone": 0.5}
+    dice = {T.LIVER: Interval(0.5, 0.4, 0.6, 3), T.PANCREAS: Interval(math.nan, math.nan, math.nan, 0)}
+    found.use = downstream.Use({"real frames alone": dice}, {T.LIVER: 7, T.PANCREAS: 0}, 3)
+    found.fid = {"own": 12.34}
     text = report.markdown(found)
     assert "| own | 600 |" in text
     assert "| own | 12.3 |" in text
-    assert "| real frames alone | 0.5 |" in text
+    assert "|  | liver, 7 frames |" in text
+    assert "| real frames alone | 0.5 (0.4 to 0.6) |" in text
+    assert "No real frame shows: pancreas." in text
+    assert report.as_json(found)["use"]["frames"] == {"liver": 7, "pancreas": 0}
     assert "| cycle CT, HU | — |" in text  # physics has none
     assert len(report.untested(found)) == len(before) - 3

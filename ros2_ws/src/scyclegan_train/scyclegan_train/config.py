@@ -193,6 +193,11 @@ class SourceConfig(Checked):
     randomised: bool = setting(
         False, "domain randomisation: gain, dynamic range, TGC, focus and looks of physics frames"
     )
+    scanner: str = setting(
+        "",
+        "of physics frames: scanner preset, or a YAML file from us_sim_fit; drawn: an invented one for each frame of "
+        "ultrasound, fan and depth too; empty: the simulator's own",
+    )
     teacher: str = setting(
         "", "generator artifact to distil from: renders the paired frames instead of the physics renderer"
     )

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -91,11 +92,22 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         return from_mapping(typing.cast(type, hint), value, where)
     if typing.get_origin(hint) is tuple:
         return _tuple(typing.get_args(hint), value, where)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if hint is float:
+        value = _number(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ConfigError(f"{where} is {value!r}; expected a value of type {hint.__name__}")
     return value
+
+
+def _number(value: Any) -> Any:
+    """A whole number as a float, and what YAML 1.1 reads as text: 1e-4, a number without its point."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return value
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    return number if math.isfinite(number) else value
 
 
 def _tuple(hints: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:

@@ -30,13 +30,16 @@ from scyclegan_train.evaluation.fid import Inception, fid_table
 from scyclegan_train.evaluation.held_out import Scene
 from scyclegan_train.evaluation.intervals import frd, kid_interval
 from scyclegan_train.evaluation.likeness import blocks_of, even_half, grey_distance, pooled
+from scyclegan_train.evaluation.masked import Masked, drawn_frames, masked_frames, synthetic_frames
 from scyclegan_train.evaluation.measure import Findings
 from scyclegan_train.evaluation.reference_segmenter import LINES, ReferenceSegmenter, open_reference
 from scyclegan_train.run.export import export
 from scyclegan_train.run.panels import tiled
+from us_sim.core.analysis.segmenter import load_segmenter
 from us_sim.core.command import as_command
 from us_sim.core.errors import ConfigError
 from us_sim.core.generator.artifact import Generator, load_generator
+from us_sim.core.generator.shipped import segmenter_of
 from us_sim.core.physics.scan_conversion import conversion_grid, scan_convert
 from us_sim.core.robot.motion import motion
 from us_sim.core.simulator import Simulator
@@ -58,7 +61,7 @@ class Extras:
         seen: other real frames, for the distance of real from real.
         runs: folders of the runs that generators come from, by the generator's name.
         inception: features for the FID.
-        masked: real frames with masks, to train on and to test on.
+        masked: real frames with masks.
         use_steps, use_frames: of the segmenters that are trained on them, and how many synthetic frames there are.
     """
 
@@ -66,7 +69,7 @@ class Extras:
     seen: UsBatch | None = None
     runs: Mapping[str, Path] = field(default_factory=dict)
     inception: Inception | None = None
-    masked: tuple[downstream.Masked, downstream.Masked] | None = None
+    masked: Masked | None = None
     use_steps: int = 1000
     use_frames: int = 256
 
@@ -111,10 +114,16 @@ def evaluate(
             views = {name: found.liver_views for name, found in result.findings.items()}
             result.fid = fid_table(extras.inception, on_pixels(real), views)
     if extras.masked is not None:
-        synthetic = {measure.name_of(g): downstream.synthetic_frames(g, extras.use_frames) for g in renderers}
-        result.use = downstream.experiment(extras.masked, synthetic, extras.use_steps)
+        synthetic = {measure.name_of(g): synthetic_frames(g, extras.use_frames) for g in renderers}
+        synthetic["physics, invented scanners"] = drawn_frames(extras.use_frames)
+        result.use = downstream.experiment(extras.masked, synthetic, extras.use_steps, shipped_organs())
     report.write(result, folder, tiled(rows))
     return result
+
+
+def shipped_organs() -> ReferenceSegmenter:
+    """The segmenter of ~/analysis, which has seen no real frame; its grid is that of the reference segmenter."""
+    return ReferenceSegmenter(load_segmenter(segmenter_of("organs")).network.float())
 
 
 def on_pixels(real: UsBatch) -> NDArray[np.float64]:
@@ -253,7 +262,7 @@ def run(given: argparse.Namespace) -> None:
         seen = real_frames(given.frames, given.seen, SEEN_STEP, fan)
     extras = Extras(
         real, seen, runs, Inception(given.inception) if given.inception is not None else None,
-        downstream.masked_frames(given.masked) if given.masked is not None else None, given.use_steps,
+        masked_frames(given.masked) if given.masked is not None else None, given.use_steps,
         given.use_frames,
     )  # fmt: skip
     torch.manual_seed(0)

@@ -6,37 +6,41 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the License for the
 # specific language governing permissions and limitations under the License.
 
-"""`scyclegan_train segmenter`: a segmenter of ultrasound alone, on physics frames of phantoms, as an artifact for
-~/analysis; and its accuracy on frames of held-out phantoms, through the node's own code path."""
+"""`scyclegan_train segmenter`: a segmenter of ultrasound alone, on physics frames of invented scanners, as an artifact
+for ~/analysis; and its accuracy on frames of held-out phantoms, through the node's own code path."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
 
-from scyclegan_train.data.patient_source import phantom_cases
-from scyclegan_train.data.poses import aims, draw_pose
+from scyclegan_train.data.grid_renderer import DRAWN
+from scyclegan_train.data.patient_source import Case, PatientUs, phantom_cases
+from scyclegan_train.data.samples import UsBatch, joined
 from scyclegan_train.evaluation import reference_segmenter
 from scyclegan_train.evaluation.held_out import PROBE
+from scyclegan_train.evaluation.segmenter_scores import Found, score, table
+from scyclegan_train.method.appearance import appearance
+from scyclegan_train.method.networks import segmenter
 from scyclegan_train.run.export import commit
-from us_sim.core.analysis.organ_views import shadow
-from us_sim.core.analysis.segmenter import Segmenter, load_segmenter, segment
+from us_sim.core.analysis.segmenter import load_segmenter
 from us_sim.core.assembly import open_generator
 from us_sim.core.command import as_command
 from us_sim.core.errors import ConfigError
-from us_sim.core.generator.artifact import Generator, save_generator
+from us_sim.core.generator.artifact import save_generator
 from us_sim.core.generator.unet import UNet
-from us_sim.core.simulator import Simulator
+from us_sim.core.patient.patient import load_patient
 from us_sim.core.tissue import TissueClass
 
 HELD_OUT = range(2000, 2006)  # phantoms that no generator and no segmenter is trained on
-SHOWS = 250.0  # mm²: a frame with less of an organ does not count as showing it
-AIMS = (None, TissueClass.KIDNEY, TissueClass.LIVER)  # what the poses look at, in turn; None: any organ
+SEEDS = range(3000, 3032)  # phantoms to train on; generators never see them
+AT_ONCE = 4  # patients that are kept
+FROM_SCANS = 0.25  # share of the frames that are of real scans, where there are any
 # One cell of its grid for each block of samples and scan lines that the training averages.
 _SAMPLES, _LINES = reference_segmenter.SHRUNK
 _COARSE = replace(
@@ -46,91 +50,44 @@ CARD = replace(reference_segmenter.LINES, probe=_COARSE, kind="segmenter")
 DATA = ({"name": "procedural phantoms, physics frames", "licence": "Apache-2.0"},)
 
 
-@dataclass(frozen=True, eq=False)
-class Found:
-    """Accuracy for one class; frames are those that show it.
-
-    Attributes:
-        dice: over all pixels of all frames, in the fan and not in shadow.
-        frames: how many show it.
-        found: in how many of these something was found.
-        off: (found,) distance of the found centroid from the true one, mm.
-    """
-
-    dice: float
-    frames: int
-    found: int
-    off: NDArray[np.float64]
-
-
 def save(target: Path, network: UNet, scores: dict[TissueClass, Found] | None = None) -> None:
     """Write a segmenter in half precision, its scores on the card."""
     metrics = {f"Dice of {tissue.name.lower()}": round(found.dice, 3) for tissue, found in (scores or {}).items()}
     save_generator(target, network.half(), replace(CARD, training_data=DATA, metrics=metrics, git_commit=commit()))
 
 
-def score(
-    segmenter: Segmenter, seeds: Sequence[int], count: int, generator: Generator | None = None
-) -> dict[TissueClass, Found]:
-    """Return how well each class of the card is found in frames of phantoms, `count` poses on each.
+def train(steps: int, frames: int, scans: Sequence[Case], say: Callable[[str], None] = print) -> UNet:
+    """Return a network trained on frames of invented scanners, altered anew whenever they are seen.
 
-    The physics renderer draws the frames, or a generator.
+    Args:
+        steps: of the training.
+        frames: different ones, half of them of invented scanners, half of ours with other settings.
+        scans: patients with labels for a quarter of the frames; none: phantoms only.
+        say: called with lines of progress.
     """
-    views = [view for seed in seeds for view in _views(segmenter, seed, count, generator)]
-    return {TissueClass(c): _found(c, views) for c in segmenter.card.classes[1:]}
+    of_scans = round(FROM_SCANS * frames) if scans else 0
+    parts = [
+        _frames(cases, count // 2, scanner, say)
+        for cases, count in ((phantom_cases(SEEDS), frames - of_scans), (scans, of_scans))
+        for scanner in (DRAWN, "")
+        if count > 1
+    ]
+    batch = joined(parts)
+    torch.manual_seed(0)
+    network = segmenter(reference_segmenter.LINES, reference_segmenter.WIDTH)
+    reference_segmenter.train(network, *reference_segmenter.prepared(batch), steps, say, appearance)
+    return network
 
 
-@dataclass(frozen=True, eq=False)
-class _View:
-    """Classes of one frame, (H, W) uint8, background where nothing counts; `pixel`: height and width, mm."""
-
-    found: NDArray[np.uint8]
-    true: NDArray[np.uint8]
-    pixel: NDArray[np.float64]
-
-
-def _views(segmenter: Segmenter, seed: int, count: int, generator: Generator | None) -> Iterator[_View]:
-    """Render poses on the phantom of a seed, and look for organs as the node does."""
-    patient, rng = phantom_cases([seed])[0](), np.random.default_rng(seed)
-    renderer = "physics" if generator is None else "generator"
-    simulator = Simulator(patient, renderer=renderer, generator=generator, device="cpu")
-    probe, frequency = simulator.probe, simulator.settings.frequency
-    wanted = [aims(patient, aim) for aim in AIMS]
-    for place in range(count):
-        frame = simulator.render(draw_pose(rng, wanted[place % len(AIMS)], probe), ct_slice=False)
-        assert frame.image is not None
-        assert frame.labels is not None
-        coupling = frame.contact.line_coupling
-        counts = probe.fan_mask & ~shadow(frame.labels, coupling, probe, frequency)
-        found = segment(segmenter, frame.image, coupling, probe)
-        yield _View(found * counts, frame.labels * counts, np.array(probe.pixel_spacing[::-1]))
-
-
-def _found(number: int, views: Sequence[_View]) -> Found:
-    both = total = frames = 0
-    off = []
-    for view in views:
-        found, true = view.found == number, view.true == number
-        both += np.count_nonzero(found & true)
-        total += np.count_nonzero(found) + np.count_nonzero(true)
-        if np.count_nonzero(true) * view.pixel.prod() >= SHOWS:
-            frames += 1
-            if found.any():
-                off.append(np.linalg.norm((_middle(found) - _middle(true)) * view.pixel))
-    return Found(2 * both / max(1, total), frames, len(off), np.array(off))
-
-
-def _middle(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    return np.argwhere(mask).mean(axis=0)
-
-
-def table(scores: dict[TissueClass, Found]) -> str:
-    """Return the scores as a table."""
-    lines = ["| class | Dice | detected | median centroid error, mm |", "|---|---|---|---|"]
-    for tissue, found in scores.items():
-        off = f"{np.median(found.off):.1f}" if found.found else "-"
-        lines.append(f"| {tissue.name.lower()} | {found.dice:.2f} | {found.found} of {found.frames} | {off} |")
-    return "\n".join(lines)
+def _frames(cases: Sequence[Case], count: int, scanner: str, say: Callable[[str], None]) -> UsBatch:
+    """`count` frames, as many of each patient as of any other."""
+    say(f"segmenter: {count} frames of {len(cases)} patients, {scanner or 'default'} scanner")
+    at_once = min(AT_ONCE, len(cases))
+    source = PatientUs(cases, reference_segmenter.LINES, length=count, at_once=at_once, fresh=at_once, degrade=False,
+                       prefetch=False, randomised=not scanner, scanner=scanner)  # fmt: skip
+    epochs = -(-len(cases) // at_once)
+    share = -(-count // epochs)
+    return joined([source.batch(range(share), epoch) for epoch in range(epochs)])
 
 
 @as_command("scyclegan_train segmenter")
@@ -138,8 +95,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 2 for a user error."""
     parser = argparse.ArgumentParser(prog="scyclegan_train segmenter", description=__doc__)
     parser.add_argument("artifact", type=Path, help="to write, or if it exists to score, .safetensors")
-    parser.add_argument("--steps", type=int, default=2000, help="of the training; default 2000")
-    parser.add_argument("--frames", type=int, default=384, help="different frames to train on; default 384")
+    parser.add_argument("--steps", type=int, default=6000, help="of the training; default 6000")
+    parser.add_argument("--frames", type=int, default=1200, help="different frames to train on; default 1200")
+    parser.add_argument("--scan", nargs=2, action="append", default=[], metavar=("CT", "LABELS"),
+                        help="a CT with labels to take a quarter of the frames from; may be repeated")  # fmt: skip
     parser.add_argument("--seeds", type=int, nargs="+", default=list(HELD_OUT), help="held-out phantoms")
     parser.add_argument("--count", type=int, default=9, help="poses on each; default 9")
     parser.add_argument("--generator", help="score on frames of a generator (artifact or shipped) instead of physics")
@@ -150,7 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     generator = open_generator(given.generator, "cpu") if given.generator else None
     if new:
         given.artifact.parent.mkdir(parents=True, exist_ok=True)  # rather than after the training
-        save(given.artifact, reference_segmenter.trained(given.steps, given.frames))
+        scans = [partial(load_patient, ct, labels) for ct, labels in given.scan]
+        save(given.artifact, train(given.steps, given.frames, scans))
     segmenter = load_segmenter(given.artifact)
     scores = score(segmenter, given.seeds, given.count, generator)
     if new and generator is None:

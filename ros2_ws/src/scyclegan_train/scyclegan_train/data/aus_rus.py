@@ -10,14 +10,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import torch
 
-from scyclegan_train.data.fans import FanGeometry
+from scyclegan_train.data.fans import FanGeometry, fan_beside
 from scyclegan_train.data.faults import DataError, Faults
-from scyclegan_train.data.frame_files import Item, images_in, paired, read_grey
+from scyclegan_train.data.frame_files import Item, digest, images_in, paired
 from scyclegan_train.data.frames import WEAK, Frames
 from scyclegan_train.data.samples import PHYSICS, REAL
 from us_sim.core.generator.card import Card
@@ -34,7 +33,8 @@ class AusRus(Frames):
         split: `train` or `test`.
         card: the grid.
         part: `AUS` or `RUS`.
-        fan: of the frames; found in them, for each size by itself, if not given.
+        fan: of the frames; if not given, that of a `fan.json` in the images' folder or one above it, up to the part's;
+            or found in them, for each size and depth by itself.
         faults, seed, whole, device: as for Frames.
 
     Raises:
@@ -56,10 +56,12 @@ class AusRus(Frames):
     ) -> None:
         if part not in PARTS or split not in ("train", "test"):
             raise DataError(f"part {part!r}, split {split!r}; expected AUS or RUS, and train or test")
-        folder, faults = _folder_of(Path(root), part), faults or Faults()
+        folder, faults = folder_of(Path(root), part), faults or Faults()
         items = paired(images_in(folder / "images" / split), folder / "annotations" / split, faults)
         if split == "train":
             items = _apart(items, folder / "images" / "test", faults)
+        if fan is None:
+            fan = fan_beside(folder / "images" / split, folder)
         # Simulated frames have no lines without contact: a dark line is a shadow there.
         weak = WEAK if part == "RUS" else 0.0
         super().__init__(
@@ -75,7 +77,12 @@ class AusRus(Frames):
         )
 
 
-def _folder_of(root: Path, part: str) -> Path:
+def folder_of(root: Path, part: str) -> Path:
+    """Return the folder of AUS or RUS in a data set.
+
+    Raises:
+        DataError: it has none.
+    """
     for inside in _INSIDE:
         if (root / inside / part / "images").is_dir():
             return root / inside / part
@@ -84,21 +91,12 @@ def _folder_of(root: Path, part: str) -> Path:
 
 def _apart(items: list[Item], test: Path, faults: Faults) -> list[Item]:
     """Leave out training frames that are test frames too."""
-    held = {_digest(path): path for path in images_in(test)} if test.is_dir() and any(test.iterdir()) else {}
+    held = {digest(path): path for path in images_in(test)} if test.is_dir() and any(test.iterdir()) else {}
     kept = []
     for item in items:
-        twin = held.get(_digest(item.image))
+        twin = held.get(digest(item.image))
         if twin is None:
             kept.append(item)
         else:
             faults.add(item.image, f"is in two splits: the same image as test/{twin.name}")
     return kept
-
-
-def _digest(path: Path) -> str:
-    """Of an image's grey levels, whatever its file format; of the bytes of a file that is no image."""
-    try:
-        grey = read_grey(path)
-    except DataError:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    return hashlib.sha256(str(grey.shape).encode() + grey.tobytes()).hexdigest()

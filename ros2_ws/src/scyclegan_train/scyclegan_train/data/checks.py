@@ -16,18 +16,26 @@ from scyclegan_train.config import Config, MethodConfig, SourceConfig
 from us_sim.core.errors import ConfigError
 
 _ALWAYS = {"kind", "weight", "repeat", "augment"}
-_PHANTOMS = {"seeds", "samples", "at_once", "liver_view"}
+_PHANTOMS = {"seeds", "samples", "at_once", "liver_view", "scanner"}
+_PATIENT = {"path", "labels", "samples", "liver_view", "scanner"}
 READ = {
     "ct": {
-        "phantoms": _PHANTOMS | {"teacher"}, "patient": {"path", "labels", "samples", "liver_view", "teacher"},
+        "phantoms": _PHANTOMS | {"teacher"}, "patient": _PATIENT | {"teacher"},
         "prepared": {"path", "split", "fold"},
     },
     "us": {
-        "phantoms": _PHANTOMS | {"randomised"}, "frames": {"path", "masks", "frames", "fit"},
+        "phantoms": _PHANTOMS | {"randomised"}, "patient": _PATIENT | {"randomised"},
+        "frames": {"path", "masks", "frames", "fit"},
         "aus": {"path", "split", "fit"}, "rus": {"path", "split", "fit"},
     },
 }  # fmt: skip
-GIVES = {"phantoms": "physics", "aus": "physics", "frames": "real", "rus": "real"}  # kinds of ultrasound
+GIVES = {
+    "phantoms": "physics",
+    "patient": "physics",
+    "aus": "physics",
+    "frames": "real",
+    "rus": "real",
+}  # kinds of ultrasound
 
 
 def check_sources(config: Config) -> None:

@@ -10,11 +10,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scyclegan_train.data.faults import Faults
+from scyclegan_train.data.faults import DataError, Faults
 from us_sim.core.geometry.frame_files import SUFFIXES as SUFFIXES
 from us_sim.core.geometry.frame_files import images_in as images_in
 from us_sim.core.geometry.frame_files import read_grey as read_grey
@@ -44,3 +45,12 @@ def paired(images: Sequence[Path], masks: Path | None, faults: Faults) -> list[I
     for mask in by_stem.values():
         faults.note(mask, "is a mask without an image: not used")
     return items
+
+
+def digest(path: Path) -> str:
+    """Of an image's grey levels, whatever its file format; of the bytes of a file that is no image."""
+    try:
+        grey = read_grey(path)
+    except DataError:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(str(grey.shape).encode() + grey.tobytes()).hexdigest()

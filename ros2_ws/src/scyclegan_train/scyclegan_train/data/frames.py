@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scyclegan_train.data.fan_fit import fan_of
+from scyclegan_train.data.fan_fit import ALIKE, alike, fan_of
 from scyclegan_train.data.fans import FanGeometry, Resampler, fan_in_frame
 from scyclegan_train.data.faults import DataError, Faults
 from scyclegan_train.data.frame_files import Item, images_in, paired, read_grey, size_of, size_text
@@ -41,7 +41,7 @@ class Frames:
     Args:
         items: files.
         card: the grid.
-        fan: of the frames, in their pixels; None to find it, for each size of frames by itself.
+        fan: of the frames, in their pixels; None to find it, for each size and depth of frames by itself.
         source: PHYSICS or REAL.
         seed: of the order.
         faults: takes files that cannot be used.
@@ -69,7 +69,7 @@ class Frames:
         self.faults = faults or Faults()
         sized = self._sized(items)
         loaders = self._loaders(sized, card, fan, weak_lines, whole)
-        jobs = [(item, loaders[size]) for item, size in sized if size in loaders]
+        jobs = [(item, loaders[item.image]) for item, _ in sized if item.image in loaders]
         with ThreadPoolExecutor() as pool:
             cells = list(pool.map(lambda job: _try(job[1], job[0]), jobs))
         kept: list[tuple[Item, Cell]] = []
@@ -115,21 +115,38 @@ class Frames:
 
     def _loaders(
         self, sized: Sequence[tuple[Item, Size]], card: Card, fan: FanGeometry | None, weak: float, whole: bool
-    ) -> dict[Size, Loader]:
-        """What loads frames of each size. A fan that is given fits one size only: that of most frames."""
+    ) -> dict[Path, Loader]:
+        """What loads each frame. A fan that is given fits one size only: that of most frames."""
         sizes = [size for _, size in sized]
         usual = max(sorted(set(sizes)), key=sizes.count, default=None)
-        loaders: dict[Size, Loader] = {}
+        loaders: dict[Path, Loader] = {}
         for size in dict.fromkeys(sizes):
             members = [item.image for item, other in sized if other == size]
-            try:
-                if fan is not None and size != usual:
-                    raise DataError(f"its size {size_text(size)} is not that of the others")
-                loaders[size] = Loader(card, fan or fan_of(members), weak, whole)
-            except DataError as error:
-                for path in members:
-                    self.faults.add(path, str(error))
+            for paths in [members] if fan is not None else self._of_one_depth(members):
+                try:
+                    if fan is not None and size != usual:
+                        raise DataError(f"its size {size_text(size)} is not that of the others")
+                    loaders |= dict.fromkeys(paths, Loader(card, fan or fan_of(paths), weak, whole))
+                except DataError as error:
+                    for path in paths:
+                        self.faults.add(path, str(error))
         return loaders
+
+    def _of_one_depth(self, paths: Sequence[Path]) -> list[list[Path]]:
+        """Frames of one size by depth; of several depths, those with too few frames to find their fan are faults."""
+        read: dict[Path, NDArray[np.uint8]] = {}
+        for path in paths:
+            try:
+                read[path] = read_grey(path)
+            except DataError as error:
+                self.faults.add(path, str(error))
+        groups = [[list(read)[place] for place in places] for places in alike(list(read.values()))]
+        large = groups if len(groups) == 1 else [group for group in groups if len(group) >= ALIKE]
+        for group in groups:
+            for path in group if group not in large else ():
+                self.faults.add(path, f"its depth is that of {len(group)} of {len(paths)} frames; expected {ALIKE} or "
+                                      "more of each depth to find its fan, or a fan.json")  # fmt: skip
+        return large
 
 
 class FrameFolder(Frames):

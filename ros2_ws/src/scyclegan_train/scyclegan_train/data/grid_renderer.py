@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scyclegan_train.data.samples import PHYSICS, CtBatch, UsBatch
+from scyclegan_train.data.drawn_scanner import altered, draw_scanner
+from scyclegan_train.data.samples import PHYSICS, CtBatch, UsBatch, joined
 from us_sim.core.config import ImageSettings
 from us_sim.core.contact.contact import contact
 from us_sim.core.generator.card import Card
@@ -28,11 +29,13 @@ from us_sim.core.physics.b_mode import polar_frame, transmission
 from us_sim.core.physics.gel import with_gel
 from us_sim.core.physics.imaging import Formation, formation
 from us_sim.core.physics.scan_conversion import conversion_grid, scan_convert
+from us_sim.core.physics.scanner_file import ScannerPreset, load_scanner
 from us_sim.core.sampling.anatomy import Anatomy
 from us_sim.core.sampling.reslice import elevation_beam
 from us_sim.core.sampling.sampler import Sampler
 
 PENETRATED = -20.0  # dB below the TGC-compensated level, down to which tissue is visible
+DRAWN = "drawn"  # in place of a scanner's name: another scanner for each frame
 NOISES = 8  # different electronic noises: one alone would be a pattern that stays with the screen
 
 
@@ -45,9 +48,16 @@ class GridRenderer:
         randomised: ultrasound with drawn focus, frequency, gain, dynamic range, TGC and number of looks, for
             segmenters that should not depend on them; otherwise the settings that the node starts with.
         seed: of noise and settings.
+        scanner: preset or YAML file whose settings, constants and acoustic table the frames have; `drawn`: frames of
+            ultrasound are each from an invented one, fan and depth too; empty: the simulator's own.
+
+    Raises:
+        ConfigError: an unknown scanner.
     """
 
-    def __init__(self, card: Card, device: torch.device, randomised: bool = False, seed: int = 0) -> None:
+    def __init__(
+        self, card: Card, device: torch.device, randomised: bool = False, seed: int = 0, scanner: str = ""
+    ) -> None:
         self.card, self.probe, self.device, self.randomised = card, card.probe, device, randomised
         self._polar = card.grid == "polar"
         self._lines = torch.tensor(self.probe.polar_points).to(device)
@@ -56,9 +66,13 @@ class GridRenderer:
         self._grid, fan = conversion_grid(self.probe, device)
         self.fan = torch.ones(card.size, dtype=torch.bool, device=device) if self._polar else fan
         self._beam = elevation_beam(self.probe.slice_thickness, self.probe.elevation_planes)
-        rng = np.random.default_rng(seed)
-        settings = [_settings(rng) if randomised else ImageSettings() for _ in range(NOISES)]
-        self._forms = [formation(self.probe, s, seed + i, device) for i, s in enumerate(settings)]
+        rng, self._drawn = np.random.default_rng(seed), scanner == DRAWN
+        preset = load_scanner(scanner) if scanner and not self._drawn else ScannerPreset()
+        self.tissues = preset.tissues
+        settings = [_settings(rng, preset.image) if randomised else preset.image for _ in range(NOISES)]
+        self._forms = [formation(self.probe, s, seed + i, device, preset.constants) for i, s in enumerate(settings)]
+        # A generator is fed the texture that our own scanner gives, with the noise of the frame that it learns.
+        self._fed = [formation(self.probe, ImageSettings(), seed + i, device) for i in range(NOISES)]
 
     def coupling(self, patient: Patient, poses: Matrix) -> Tensor:
         """(B, L) coupling of the scan lines."""
@@ -81,12 +95,12 @@ class GridRenderer:
         coupling = self.coupling(patient, poses)
         valid = self._valid(coupling)
         penetrated = self._on_grid(_penetrated(anatomy, self._forms[0]).float()) > 0.5
-        twin = torch.cat([
-            polar_frame(one, torch.ones_like(coupling[:1]), self._forms[draw % NOISES])
-            for one, draw in zip(_singles(anatomy), draws, strict=True)
-        ])  # fmt: skip
-        scatter = self._on_grid(speckle.texture(anatomy, self._forms[0]))
-        return CtBatch(hu, tissue, valid, valid & penetrated, scatter, self._on_grid(twin))
+        twins, textures = [], []
+        for one, draw in zip(_singles(anatomy), draws, strict=True):
+            twins.append(polar_frame(one, torch.ones_like(coupling[:1]), self._forms[draw % NOISES]))
+            textures.append(speckle.texture(one, self._fed[draw % NOISES]))
+        twin, scatter = self._on_grid(torch.cat(twins)), self._on_grid(torch.cat(textures))
+        return CtBatch(hu, tissue, valid, valid & penetrated, scatter, twin)
 
     @torch.no_grad()
     def plain(self, scanned: Sampler, poses: Matrix, scale: float = 1.0) -> CtBatch:
@@ -99,11 +113,13 @@ class GridRenderer:
         if self.card.encoding == "paper":
             return CtBatch(hu, tissue, valid, valid)
         anatomy = scanned.anatomy(self._lines * scale, poses, self._beam)
-        return CtBatch(hu, tissue, valid, valid, self._on_grid(speckle.texture(anatomy, self._forms[0])))
+        return CtBatch(hu, tissue, valid, valid, self._on_grid(speckle.texture(anatomy, self._fed[0])))
 
     @torch.no_grad()
     def us(self, body: Sampler, patient: Patient, poses: Matrix, draws: Sequence[int]) -> UsBatch:
         """Frames of the physics renderer with their masks; arguments as for `ct`."""
+        if self._drawn:
+            return joined([self._by_drawn_scanner(body, patient, *one) for one in zip(poses, draws, strict=True)])
         _, tissue = body.slice(self._points, poses, self._beam)
         anatomy = body.anatomy(self._lines, poses, self._beam)
         coupling = self.coupling(patient, poses)
@@ -113,10 +129,32 @@ class GridRenderer:
             if self.randomised:
                 form = _randomised(form, draw)
             frames.append(polar_frame(one, line_coupling[None], form))
-        image, count = self._on_grid(torch.cat(frames)), len(poses)
-        known = torch.ones(count, dtype=torch.bool, device=self.device)
-        source = torch.full((count,), PHYSICS, device=self.device)
-        return UsBatch(image, tissue * self.fan, known, self._valid(coupling), source)
+        return self._with_masks(torch.cat(frames), tissue, coupling)
+
+    def _by_drawn_scanner(self, body: Sampler, patient: Patient, pose: Matrix, draw: int) -> UsBatch:
+        """One frame; its outermost scan lines and its depth become those of the grid, as those of real frames do."""
+        rng = np.random.default_rng(draw)
+        scanner = draw_scanner(rng, self.probe)
+        beam = elevation_beam(scanner.probe.slice_thickness, scanner.probe.elevation_planes)
+        anatomy = body.anatomy(torch.tensor(scanner.probe.polar_points).to(self.device), pose[None], beam)
+        line_coupling = contact(patient.skin, scanner.probe, pose).line_coupling
+        coupling = torch.from_numpy(line_coupling[None]).to(self.device)
+        form = formation(scanner.probe, scanner.image, draw % NOISES, self.device, scanner.constants)
+        polar = polar_frame(altered(anatomy, rng), coupling, form)
+        return self._with_masks(polar, self._classes_on_grid(anatomy.tissue), coupling)
+
+    def _with_masks(self, polar: Tensor, tissue: Tensor, coupling: Tensor) -> UsBatch:
+        known = torch.ones(len(polar), dtype=torch.bool, device=self.device)
+        source = torch.full((len(polar),), PHYSICS, device=self.device)
+        return UsBatch(self._on_grid(polar), tissue * self.fan, known, self._valid(coupling), source)
+
+    def _classes_on_grid(self, polar: Tensor) -> Tensor:
+        """(B, L, S) classes on the card's grid, nearest neighbour."""
+        if self._polar:
+            return polar.transpose(1, 2).contiguous()
+        most = self.probe.scan_lines - 1, self.probe.samples - 1
+        line, sample = np.clip(np.rint(self.probe.polar_of_pixel), 0, most).astype(np.int64).transpose(2, 0, 1)
+        return polar[:, torch.from_numpy(line).to(self.device), torch.from_numpy(sample).to(self.device)]
 
     def _on_grid(self, polar: Tensor) -> Tensor:
         """(B, L, S) on the card's grid."""
@@ -139,8 +177,8 @@ def _singles(anatomy: Anatomy) -> list[Anatomy]:
     return [Anatomy(*(part[b : b + 1] for part in parts)) for b in range(len(parts[0]))]
 
 
-def _settings(rng: np.random.Generator) -> ImageSettings:
-    return ImageSettings(frequency=float(rng.uniform(3.0, 4.2)), focus=float(rng.uniform(45, 110)))
+def _settings(rng: np.random.Generator, usual: ImageSettings) -> ImageSettings:
+    return replace(usual, frequency=float(rng.uniform(3.0, 4.2)), focus=float(rng.uniform(45, 110)))
 
 
 def _randomised(form: Formation, draw: int) -> Formation:

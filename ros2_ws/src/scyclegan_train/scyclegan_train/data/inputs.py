@@ -23,11 +23,11 @@ import torch
 from scyclegan_train.config import DataConfig, SourceConfig
 from scyclegan_train.data.augment import Augmented
 from scyclegan_train.data.aus_rus import AusRus
-from scyclegan_train.data.fans import LIVER_SWEEP, FanGeometry, read_fan
+from scyclegan_train.data.fans import LIVER_SWEEP, FanGeometry, fan_beside
 from scyclegan_train.data.faults import DataError, Faults
 from scyclegan_train.data.frame_files import images_in
 from scyclegan_train.data.frames import FrameFolder, Frames
-from scyclegan_train.data.patient_source import PatientCt
+from scyclegan_train.data.patient_source import Case, PatientCt, PatientUs
 from scyclegan_train.data.phantom_source import PhantomCt
 from scyclegan_train.data.physics_source import PhysicsUs
 from scyclegan_train.data.repeated import Repeated
@@ -156,9 +156,7 @@ class _Opener:
         if source.kind == "phantoms":
             return self._distilled(PhantomCt(range(*source.seeds), self._card, **self._drawn(source)), source)
         if source.kind == "patient":
-            path, labels = expanded(source.path), expanded(source.labels) if source.labels else None
-            cases = [lambda: load_patient(path, labels)]
-            return self._distilled(PatientCt(cases, self._card, degrade=False, **self._drawn(source)), source)
+            return self._distilled(PatientCt(_cases(source), self._card, degrade=False, **self._drawn(source)), source)
         if source.kind == "prepared":
             folder = expanded(source.path)
             return PreparedCt(
@@ -168,8 +166,10 @@ class _Opener:
 
     def us(self, source: SourceConfig) -> UsSource:
         if source.kind == "phantoms":
-            options = self._drawn(source) | {"randomised": source.randomised}
-            return PhysicsUs(range(*source.seeds), self._card, **options)
+            return PhysicsUs(range(*source.seeds), self._card, randomised=source.randomised, **self._drawn(source))
+        if source.kind == "patient":
+            return PatientUs(_cases(source), self._card, degrade=False, randomised=source.randomised,
+                             **self._drawn(source))  # fmt: skip
         if source.kind == "frames":
             folder = expanded(source.path)
             places = _places(source.frames, len(images_in(folder)), folder)
@@ -192,8 +192,18 @@ class _Opener:
     def _drawn(self, source: SourceConfig) -> dict[str, Any]:
         return {
             "length": source.samples, "at_once": source.at_once, "liver_view": source.liver_view,
-            "device": self._device, "seed": self._seed,
+            "device": self._device, "seed": self._seed, "scanner": _scanner(source.scanner),
         }  # fmt: skip
+
+
+def _cases(source: SourceConfig) -> list[Case]:
+    """The one patient of a source."""
+    path, labels = expanded(source.path), expanded(source.labels) if source.labels else None
+    return [lambda: load_patient(path, labels)]
+
+
+def _scanner(name: str) -> str:
+    return str(expanded(name)) if name.endswith((".yaml", ".yml")) else name
 
 
 def _places(frames: tuple[int, int], count: int, folder: Path) -> range:
@@ -213,10 +223,7 @@ def _shaped(source: Source[Given], config: SourceConfig, card: Card, seed: int) 
 
 def known_fan(folder: Path) -> FanGeometry | None:
     """The fan of a folder of frames: `fan.json` in it or beside it; the public liver sweep's; None: found in them."""
-    for candidate in (folder / "fan.json", folder.parent / "fan.json"):
-        if candidate.is_file():
-            return read_fan(candidate)
-    return LIVER_SWEEP if folder.parent.name == "us_liver_sweep" else None
+    return fan_beside(folder, folder.parent) or (LIVER_SWEEP if folder.parent.name == "us_liver_sweep" else None)
 
 
 def expanded(path: str) -> Path:

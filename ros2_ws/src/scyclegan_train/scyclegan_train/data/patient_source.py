@@ -71,6 +71,7 @@ class PatientSource:
         liver_view: poses of the real frames' kind only.
         degrade: feed the CT at clinical resolution and noise; for phantoms.
         prefetch: make the next epoch's patients in a background thread.
+        randomised, scanner: of the physics frames, as for `GridRenderer`.
     """
 
     stream: ClassVar[int]
@@ -89,6 +90,7 @@ class PatientSource:
         degrade: bool = True,
         prefetch: bool = True,
         randomised: bool = False,
+        scanner: str = "",
     ) -> None:
         if not cases:
             raise ValueError("a source needs at least one patient")
@@ -97,7 +99,7 @@ class PatientSource:
         self._at_once = min(at_once, len(self._cases))
         self._fresh = min(fresh, self._at_once) if self._at_once < len(self._cases) else 0
         self._order = np.random.default_rng(seed).permutation(len(self._cases))
-        self._renderer = GridRenderer(card, self._device, randomised, seed)
+        self._renderer = GridRenderer(card, self._device, randomised, seed, scanner)
         self._pool = PatientPool(self._ready, self._at_once + self._fresh, prefetch)
 
     def __len__(self) -> int:
@@ -111,7 +113,7 @@ class PatientSource:
     def _ready(self, number: int) -> _Ready:
         patient = self._cases[number]()
         only = T.LIVER if self._liver_view else None
-        body = sampler_on(self._device, patient, 0)
+        body = sampler_on(self._device, patient, 0, self._renderer.tissues)
         scanned = body
         if self._degrade:
             rng = np.random.default_rng([self._seed, number])

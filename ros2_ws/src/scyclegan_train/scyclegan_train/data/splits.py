@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 
 from scyclegan_train.data.faults import DataError
@@ -29,6 +30,14 @@ def split_of(patient: str, shares: tuple[float, float] = (0.1, 0.1), seed: int =
     digest = hashlib.sha256(f"{seed}:{patient}".encode()).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64
     return "val" if place < shares[0] else "test" if place < sum(shares) else "train"
+
+
+def series_of(name: str) -> str:
+    """Return whom or which series a frame is of: its name without its last number, a for a12 or 12-a, ct3 for ct3-104.
+
+    Frames that are only numbered are all of one series, without a name.
+    """
+    return re.sub(r"\d+(?=\D*$)", "", name).strip("-_. ()")
 
 
 def refolded(split: str, patient: str, fold: tuple[int, int]) -> str:

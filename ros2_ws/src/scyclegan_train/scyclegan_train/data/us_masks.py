@@ -20,14 +20,13 @@ from scipy.ndimage import distance_transform_edt, maximum_filter, minimum_filter
 from scyclegan_train.data.faults import DataError
 from us_sim.core.tissue import CLASS_COUNT, TISSUES, TissueClass
 
-# The four organs of Table I; what else the data set marks counts as background.
-_ORGANS = (TissueClass.LIVER, TissueClass.KIDNEY, TissueClass.SPLEEN, TissueClass.PANCREAS)
-_OTHERS = {
-    "outside the fan": (0, 0, 0), "unlabelled": (10, 10, 10), "vessels": (255, 0, 0), "adrenals": (0, 255, 255),
-    "gallbladder": (0, 255, 0), "bones": (255, 255, 255),
-}  # fmt: skip
-COLOURS = np.array([TISSUES[c].color for c in _ORGANS] + list(_OTHERS.values()), dtype=np.int32)
-CLASSES = np.array([*_ORGANS, *[0] * len(_OTHERS)], dtype=np.uint8)
+# Ours are the colours of the data set. The paper's Table I has the first four; a card without the others takes them
+# for background.
+_CLASSES = (TissueClass.LIVER, TissueClass.KIDNEY, TissueClass.SPLEEN, TissueClass.PANCREAS, TissueClass.VESSEL,
+            TissueClass.FLUID, TissueClass.BONE)  # fmt: skip
+_BACKGROUND = {"outside the fan": (0, 0, 0), "unlabelled": (10, 10, 10), "adrenals": (0, 255, 255)}
+COLOURS = np.array([TISSUES[c].color for c in _CLASSES] + list(_BACKGROUND.values()), dtype=np.int32)
+CLASSES = np.array([*_CLASSES, *[0] * len(_BACKGROUND)], dtype=np.uint8)
 
 NEAR = 45.0  # distance in RGB within which a colour of the table is meant: JPEG noise
 FLAT = 40  # range of a channel over 3 × 3 pixels up to which a pixel lies inside an area, not on its edge

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from scyclegan_train.evaluation.downstream import Use
 from scyclegan_train.evaluation.held_out import PHYSICS
 from scyclegan_train.evaluation.intervals import Interval, clustered
 from scyclegan_train.evaluation.likeness import Blocks, compared
@@ -36,7 +37,7 @@ class Report:
         deterministic: by renderer.
         milliseconds, step: of a frame and of a step of its training, median, by renderer.
         fid: of each renderer's liver views to the held-out real frames.
-        use: Dice of segmenters on real frames, by their training data.
+        use: Dice of segmenters on real frames; None without real masks.
         about: seeds, poses, files, segmenter.
     """
 
@@ -51,7 +52,7 @@ class Report:
     milliseconds: dict[str, float] = field(default_factory=dict)
     step: dict[str, float] = field(default_factory=dict)
     fid: dict[str, float] = field(default_factory=dict)
-    use: dict[str, float] = field(default_factory=dict)
+    use: Use | None = None
 
 
 def means(findings: Findings) -> dict[str, Interval]:

@@ -9,119 +9,114 @@
 """Downstream task: segmenters of real ultrasound trained on synthetic frames (the experiment of CT2US).
 
 One segmenter learns from real frames alone, one from synthetic frames alone, one from synthetic frames and then from
-real ones; all are tested on unseen real frames. CT2US: Song et al. 2022, Ultrasonics 122, 106706.
+real ones, all in as many steps; each is tested on people whom it has not seen: the people are parted into folds, and
+those of one fold after the other are held out. CT2US: Song et al. 2022, Ultrasonics 122, 106706.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from scyclegan_train.data.aus_rus import AusRus
-from scyclegan_train.data.faults import DataError
-from scyclegan_train.evaluation import held_out, metrics, reference_segmenter
-from scyclegan_train.evaluation.held_out import ORGANS
-from scyclegan_train.evaluation.reference_segmenter import LINES, SEEDS, ReferenceSegmenter
-from scyclegan_train.method import feeding
+from scyclegan_train.evaluation import metrics, reference_segmenter
+from scyclegan_train.evaluation.intervals import Interval, clustered
+from scyclegan_train.evaluation.masked import ORGANS, Masked
+from scyclegan_train.evaluation.reference_segmenter import CLASSES, LINES, ReferenceSegmenter
+from scyclegan_train.method.appearance import appearance
 from scyclegan_train.method.networks import segmenter
-from us_sim.core.generator.artifact import Generator
+from us_sim.core.tissue import TissueClass
 
 REAL_ALONE, SYNTHETIC, TUNED = "real frames alone", "synthetic alone", "synthetic, then real"
+FOLDS = 3
+
+Classes = NDArray[np.uint8]
+Say = Callable[[str], None]
 
 
-@dataclass(frozen=True, eq=False)
-class Masked:
-    """(N, 3, h, w) images as the reference segmenter reads them, (N, n, h, w) one-hot masks, (N, h, w) what counts."""
+@dataclass(frozen=True)
+class Use:
+    """What segmenters reach on real frames of people whom they have not seen.
 
-    image: Tensor
-    mask: Tensor
-    where: Tensor
-
-    def __len__(self) -> int:
-        return len(self.image)
-
-    def part(self, rows: slice) -> Masked:
-        """Return some of the frames."""
-        return Masked(self.image[rows], self.mask[rows], self.where[rows])
-
-
-def masked_frames(root: Path) -> tuple[Masked, Masked]:
-    """Read the real frames that have masks, RUS: those to train on and those to test on.
-
-    As published, only test frames have masks: two thirds of them, drawn at random, are then used for training.
-
-    Raises:
-        DataError: no such data set, or fewer than 3 real frames with masks.
+    Attributes:
+        dice: mean over the frames that show an organ, by what the segmenter was trained on and by organ; its
+            interval is over people.
+        frames: how many real frames show each organ.
+        people: how many people or series the frames are of.
     """
-    parts = []
-    for split in ("train", "test"):
-        source = AusRus(root, split, LINES, part="RUS")
-        batch = source.batch(range(len(source)))
-        parts.append(_shrunk(*(x[batch.has_mask] for x in (batch.image, batch.tissue, batch.valid))))
-    train, test = parts
-    if not len(train):
-        cut = 2 * len(test) // 3
-        train, test = test.part(slice(None, cut)), test.part(slice(cut, None))
-    if not len(train) or not len(test):
-        raise DataError(f"{root}: RUS has {len(train) + len(test)} frames with masks; expected 3 or more to train and "
-                        "test segmenters")  # fmt: skip
-    return train, test
 
+    dice: Mapping[str, Mapping[TissueClass, Interval]]
+    frames: Mapping[TissueClass, int]
+    people: int
 
-def _shrunk(grey: Tensor, tissue: Tensor, where: Tensor) -> Masked:
-    classes, counts = (torch.from_numpy(reference_segmenter.shrunk(part.numpy()).copy()) for part in (tissue, where))
-    paper = torch.where(torch.isin(classes, torch.tensor([int(o) for o in ORGANS])), classes, 0)
-    mask = feeding.one_hot(LINES, paper, torch.ones(paper.shape[1:], dtype=torch.bool))
-    return Masked(reference_segmenter.seen(grey), mask, counts)
-
-
-def synthetic_frames(generator: Generator | None, count: int, seeds: Sequence[int] = SEEDS) -> Masked:
-    """`count` frames of phantoms by a generator, or with None by the physics renderer, and their masks."""
-    parts = []
-    for number in range(-(-count // 8)):
-        one = held_out.phantom_scene(seeds[number % len(seeds)], min(8, count - 8 * number))
-        grey = held_out.along_lines(held_out.drawn(one.simulator, one.poses, generator))
-        parts.append(_shrunk(torch.from_numpy(grey), torch.from_numpy(one.line_tissue),
-                             torch.from_numpy(one.line_visible)))  # fmt: skip
-    return Masked(*(torch.cat([getattr(p, name) for p in parts]) for name in ("image", "mask", "where")))
+    @property
+    def absent(self) -> list[TissueClass]:
+        """Organs that no real frame shows: nothing is known of them."""
+        return [organ for organ, count in self.frames.items() if not count]
 
 
 def experiment(
-    real: tuple[Masked, Masked], synthetic: dict[str, Masked], steps: int, say: Callable[[str], None] = print
-) -> dict[str, float]:
-    """Mean Dice of organs on the real test frames, by training data.
+    real: Masked, synthetic: Mapping[str, Masked], steps: int, trained: ReferenceSegmenter | None = None,
+    say: Say = print,
+) -> Use:  # fmt: skip
+    """Train the segmenters, and test them on all real frames.
 
     Args:
-        real: training and test frames.
+        real: frames of three people or more.
         synthetic: frames by renderer.
-        steps: of each training; a fine-tuned segmenter gets as many again on real frames.
+        steps: of the training of each segmenter; half of them on either kind where there are two.
+        trained: a segmenter that is tested as it is: the shipped one.
+        say: called with lines of progress.
     """
-    train, test = real
-    found = {REAL_ALONE: _dice(_trained(None, train, steps, say), test)}
+    where = fold_of(real.people)
+    found: dict[str, Classes] = {} if trained is None else {"organs, as shipped": _seen(trained, real)}
+    found[REAL_ALONE] = _across(real, where, lambda fold: _trained(None, fold, steps, say))
     for name, frames in synthetic.items():
-        alone = _trained(None, frames, steps, say)
-        found[f"{name}: {SYNTHETIC}"] = _dice(alone, test)
-        found[f"{name}: {TUNED}"] = _dice(_trained(alone, train, steps, say), test)
+        found[f"{name}: {SYNTHETIC}"] = _seen(_trained(None, frames, steps, say), real)
+        half = _trained(None, frames, steps // 2, say)
+        found[f"{name}: {TUNED}"] = _across(real, where, lambda fold, half=half: _trained(half, fold, steps // 2, say))  # type: ignore[misc]
+    shows = {organ: int((real.tissue * real.where == organ).flatten(1).any(dim=1).sum()) for organ in ORGANS}
+    return Use({name: _dice(classes, real) for name, classes in found.items()}, shows, len(set(real.people)))
+
+
+def fold_of(people: tuple[str, ...]) -> NDArray[np.int64]:
+    """(N,) fold of each frame: no person is in two; whoever has more frames comes first, to the smallest fold."""
+    names = sorted(set(people), key=lambda name: (-people.count(name), name))
+    sizes, chosen = np.zeros(min(FOLDS, len(names)), dtype=np.int64), {}
+    for name in names:
+        chosen[name] = int(sizes.argmin())
+        sizes[chosen[name]] += people.count(name)
+    return np.array([chosen[name] for name in people])
+
+
+def _across(real: Masked, where: NDArray[np.int64], train: Callable[[Masked], ReferenceSegmenter]) -> Classes:
+    """(N, h, w) what segmenters find that were each trained without the fold of the frame."""
+    found = np.zeros(real.tissue.shape, np.uint8)
+    for fold in range(int(where.max()) + 1):
+        found[where == fold] = _seen(train(real.rows(where != fold)), real.rows(where == fold))
     return found
 
 
-def _trained(
-    start: ReferenceSegmenter | None, frames: Masked, steps: int, say: Callable[[str], None]
-) -> ReferenceSegmenter:
+def _trained(start: ReferenceSegmenter | None, frames: Masked, steps: int, say: Say) -> ReferenceSegmenter:
     torch.manual_seed(0)
-    network = start.network.requires_grad_(True) if start is not None else segmenter(LINES, reference_segmenter.WIDTH)
-    reference_segmenter.train(network, frames.image, frames.mask, frames.where, steps, say)
+    network = segmenter(LINES, reference_segmenter.WIDTH)
+    if start is not None:
+        network.load_state_dict(start.network.state_dict())
+    reference_segmenter.train(network, frames.image, frames.tissue, frames.where, steps, say, appearance)
     return ReferenceSegmenter(network)
 
 
 @torch.no_grad()
-def _dice(segmenter: ReferenceSegmenter, test: Masked) -> float:
-    place = {int(organ): reference_segmenter.CLASSES.index(int(organ)) for organ in ORGANS}
-    seen = segmenter.network(test.image).argmax(dim=1).numpy().astype(np.uint8)
-    wanted, where = test.mask.argmax(dim=1).numpy().astype(np.uint8), test.where.numpy()
-    return float(np.nanmean([metrics.dice(seen, wanted, where, index) for index in place.values()]))
+def _seen(segmenter: ReferenceSegmenter, real: Masked) -> Classes:
+    """(N, h, w) classes."""
+    index = torch.cat([segmenter.network(image[None]).argmax(dim=1) for image in real.image])
+    return np.array(CLASSES, np.uint8)[index.numpy()]
+
+
+def _dice(found: Classes, real: Masked) -> dict[TissueClass, Interval]:
+    frames = zip(found, real.tissue.numpy(), real.where.numpy(), strict=True)
+    each = [[metrics.dice(*frame, organ) for organ in ORGANS] for frame in frames]
+    return {organ: clustered([row[i] for row in each], real.people) for i, organ in enumerate(ORGANS)}

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scyclegan_train.data.patient_source import PatientUs, phantom_cases
+from scyclegan_train.data.samples import UsBatch, joined
 from scyclegan_train.evaluation.held_out import PROBE
 from scyclegan_train.method import feeding, losses
 from scyclegan_train.method.networks import segmenter
@@ -39,6 +40,7 @@ CELLS = (4, 3)  # cells of a frame whose features are averaged
 FULL = 0.75  # share of a cell that has to count
 
 Kind = TypeVar("Kind", bound=np.generic)
+Altering = Callable[[Tensor, torch.Generator], Tensor]
 
 
 class ReferenceSegmenter:
@@ -103,17 +105,21 @@ def trained(steps: int, frames: int, say: Callable[[str], None] = print) -> UNet
 
 
 def train(
-    network: UNet, image: Tensor, mask: Tensor, where: Tensor, steps: int, say: Callable[[str], None] = print
-) -> None:
-    """Fit (N, 3, h, w) images to (N, n, h, w) one-hot masks where (N, h, w) counts."""
+    network: UNet, image: Tensor, tissue: Tensor, where: Tensor, steps: int, say: Callable[[str], None] = print,
+    alter: Altering | None = None,
+) -> None:  # fmt: skip
+    """Fit (N, 3, h, w) images to (N, h, w) classes where (N, h, w) counts; `alter` changes each batch before."""
     optimizer = torch.optim.AdamW(network.parameters(), RATE, fused=True)
     falling = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, max(2, steps))
-    rng = np.random.default_rng(0)
+    rng, random = np.random.default_rng(0), torch.Generator().manual_seed(0)
+    fan = torch.ones(tissue.shape[1:], dtype=torch.bool)
     network.train()
     for step in range(steps):
         rows = torch.from_numpy(rng.integers(len(image), size=BATCH))
-        batch = [x[rows].flip(-1) if step % 2 else x[rows] for x in (image, mask, where)]
-        loss = losses.segmentation(network(batch[0]), batch[1], batch[2])
+        seen, classes, counts = (x[rows].flip(-1) if step % 2 else x[rows] for x in (image, tissue, where))
+        if alter is not None:
+            seen = alter(seen, random)
+        loss = losses.segmentation(network(seen), feeding.one_hot(LINES, classes, fan), counts)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -129,10 +135,13 @@ def _training_frames(count: int) -> tuple[Tensor, Tensor, Tensor]:
     epochs = len(SEEDS) // 4
     share = max(1, count // epochs)
     parts = [source.batch([i], epoch) for epoch in range(epochs) for i in range(share)]
-    tissue = torch.from_numpy(shrunk(torch.cat([p.tissue for p in parts]).numpy()).copy())
-    where = torch.from_numpy(shrunk(torch.cat([p.valid for p in parts]).numpy()).copy())
-    image = torch.cat([seen(p.image) for p in parts])
-    return image, feeding.one_hot(LINES, tissue, torch.ones(tissue.shape[1:], dtype=torch.bool)), where
+    return prepared(joined(parts))
+
+
+def prepared(batch: UsBatch) -> tuple[Tensor, Tensor, Tensor]:
+    """Images, classes and what counts, on the segmenter's grid, of frames along LINES."""
+    tissue, where = (torch.from_numpy(shrunk(part.numpy()).copy()) for part in (batch.tissue, batch.valid))
+    return seen(batch.image), tissue, where
 
 
 def seen(grey: Tensor) -> Tensor:

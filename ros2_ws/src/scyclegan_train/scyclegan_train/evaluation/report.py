@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from scyclegan_train.evaluation.by_method import cell, methods, spread
 from scyclegan_train.evaluation.criteria import Report, criteria, difference, is_within, means
+from scyclegan_train.evaluation.downstream import Use
 from scyclegan_train.evaluation.held_out import PHYSICS
 from scyclegan_train.evaluation.intervals import Interval
 from scyclegan_train.evaluation.likeness import NAKAGAMI, STATISTICS, compared
@@ -51,7 +52,7 @@ def untested(report: Report) -> list[str]:
         lines.append("Cycle L1 and the time of a training step: an artifact holds one direction only; give --run.")
     if not report.fid:
         lines.append("FID: needs real frames and, by --inception, an Inception network, which is not shipped.")
-    if not report.use:
+    if report.use is None:
         lines.append("Segmenters trained on real and on synthetic frames: needs real masks, by --masked.")
     if not report.real_blocks:
         lines.append("Realism against real frames: no folder of frames was given.")
@@ -77,10 +78,11 @@ def markdown(report: Report) -> str:
     for title, head, values in (
         ("Time of a training step", "ms, median", report.step),
         ("FID of liver views to the held-out real frames", "FID", report.fid),
-        ("Downstream task: Dice on real test frames, by training data", "organ Dice", report.use),
     ):
         if values:
             lines += [f"## {title}", "", _table(["", head], [[n, f"{v:.3g}"] for n, v in values.items()]), ""]
+    if report.use is not None:
+        lines += ["## Downstream task: Dice on real frames, by training data", "", *_use_lines(report.use)]
     lines += ["## Figures", "", "![frames](frames.png)", "", "![grey by depth](depth.png)", ""]
     lines += ["## Not tested", "", *(f"- {text}" for text in untested(report))]
     return "\n".join(lines) + "\n"
@@ -125,6 +127,27 @@ def _method_lines(report: Report) -> list[str]:
                  *(spread([inside[n] for n in names]) if inside else "—" for names in columns.values())])  # fmt: skip
     heads = [f"{method}, {len(names)} seeds" if method in groups else method for method, names in columns.items()]
     return ["## By method", "", _table(["", *heads], body), ""]
+
+
+def _use_lines(use: Use) -> list[str]:
+    """Dice of segmenters by organ and training data, on people whom they have not seen."""
+    shown = [organ for organ, count in use.frames.items() if count]
+    heads = [f"{organ.name.lower()}, {use.frames[organ]} frames" for organ in shown]
+    rows = [[name, *(interval_text(of[organ]) for organ in shown)] for name, of in use.dice.items()]
+    lines = [f"Mean over the {use.people} people or series, with 95 % bootstrap intervals over them; each is tested by "
+             "segmenters that have not seen them, all trained in as many steps. A gallbladder counts as fluid.",
+             "", _table(["", *heads], rows), ""]  # fmt: skip
+    if use.absent:
+        lines += [f"No real frame shows: {', '.join(organ.name.lower() for organ in use.absent)}.", ""]
+    return lines
+
+
+def _use_json(use: Use | None) -> dict[str, Any]:
+    if use is None:
+        return {}
+    dice = {name: {organ.name.lower(): asdict(value) for organ, value in of.items()} for name, of in use.dice.items()}
+    frames = {organ.name.lower(): count for organ, count in use.frames.items()}
+    return {"dice": dice, "frames": frames, "people": use.people}
 
 
 def _kid_of(report: Report, names: Sequence[str]) -> str:
@@ -217,7 +240,7 @@ def as_json(report: Report) -> dict[str, Any]:
         },
         "kid": {name: asdict(value) for name, value in report.kid.items()},
         "frd": report.frd, "grey levels": report.grey,
-        "step milliseconds": report.step, "fid": report.fid, "use": report.use,
+        "step milliseconds": report.step, "fid": report.fid, "use": _use_json(report.use),
         "not tested": untested(report),
     }  # fmt: skip
 

@@ -22,6 +22,14 @@ LINES, DEPTHS = 8, 6  # knots across and down
 
 def augmented(image: Tensor, where: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
     """Flip (B, 3, H, W) images in [−1, 1] and their (B, H, W) pixels that count, and draw smooth gains."""
+    image = torch.where(where[:, None], gained(image, random), image)
+    flip = torch.rand(len(image), generator=random, device=random.device).to(image.device) < 0.5
+    image = torch.where(flip[:, None, None, None], image.flip(-1), image)
+    return image, torch.where(flip[:, None, None], where.flip(-1), where)
+
+
+def gained(image: Tensor, random: torch.Generator) -> Tensor:
+    """Draw a gain that changes smoothly across the lines and over the depth of (B, C, H, W) images in [−1, 1]."""
     count, size, device = len(image), image.shape[-2:], image.device
 
     def drawn(rows: int, columns: int, gain: float) -> Tensor:
@@ -29,8 +37,4 @@ def augmented(image: Tensor, where: Tensor, random: torch.Generator) -> tuple[Te
         return F.interpolate(gain * knots, size, mode="bilinear", align_corners=True)
 
     level = 2 / ImageSettings().dynamic_range  # of the image to a dB
-    gained = image + level * (drawn(1, LINES, LINE_GAIN) + drawn(DEPTHS, 1, DEPTH_GAIN))
-    flip = torch.rand(count, generator=random, device=random.device).to(device) < 0.5
-    image = torch.where(where[:, None], gained, image)
-    image = torch.where(flip[:, None, None, None], image.flip(-1), image)
-    return image, torch.where(flip[:, None, None], where.flip(-1), where)
+    return image + level * (drawn(1, LINES, LINE_GAIN) + drawn(DEPTHS, 1, DEPTH_GAIN))

@@ -32,10 +32,10 @@ from us_sim.bench.timing import machine, milliseconds
 from us_sim.core.assembly import open_generator
 from us_sim.core.command import as_command
 from us_sim.core.compute.device import on_host
-from us_sim.core.contact.deformation import sources, tables_of
+from us_sim.core.contact.deformation import displacements, sources, tables_of
 from us_sim.core.contact.force import wrench
 from us_sim.core.contact.mechanics import MechanicsSettings
-from us_sim.core.contact.touch import touch_at
+from us_sim.core.contact.touch import touches_at
 from us_sim.core.frame import Views
 from us_sim.core.generator.artifact import Generator
 from us_sim.core.generator.composition import Composition
@@ -56,8 +56,8 @@ SAMPLE = 8 * 2 + 1 + 3 * 4 + 4 + 1  # bytes a pixel of the slice: 8 HU and a cla
 def stages(generator: Generator) -> dict[str, list[Callable[..., Any]]]:
     """Return the functions whose times make up each stage; none of them calls another one's."""
     return {
-        "contact and force": [touch_at, wrench],
-        "deformation": [Simulator._displacement, tables_of, sources, Mobility.sources],
+        "contact and force": [touches_at, wrench],
+        "deformation": [displacements, tables_of, sources, Mobility.sources],
         "slice: HU and classes": [CpuSampler.slice, TensorSampler.slice],
         "acoustic properties, scatterers": [CpuSampler.anatomy, TensorSampler.anatomy],
         "speckle channel": [speckle.texture],

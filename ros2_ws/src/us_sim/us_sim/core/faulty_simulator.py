@@ -57,8 +57,19 @@ class FaultySimulator:
         Raises:
             PoseError: the pose is not finite and rigid.
         """
-        touch = self.simulator.touch(self._actual(nominal))
-        return replace(touch, contact=without_gel(touch.contact, self.faults, self.simulator.seed))
+        return self.touches(np.asarray(nominal)[None])[0]
+
+    def touches(self, nominal: Matrix) -> list[Touch]:
+        """Return the same at each of (B, 4, 4) nominal poses, in one pass.
+
+        Raises:
+            PoseError: a pose is not finite and rigid.
+        """
+        found = self.simulator.touches(np.stack([self._actual(pose) for pose in nominal]))
+        if self.faults.fault_gel == 0:
+            return found
+        seed = self.simulator.seed
+        return [replace(one, contact=without_gel(one.contact, self.faults, seed)) for one in found]
 
     def render(self, nominal: Matrix, stamp: int, *, touch: Touch | None = None, **views: Unpack[Views]) -> Frame:
         """Return the frame of one pose; arguments as for `render_batch`."""
@@ -80,7 +91,7 @@ class FaultySimulator:
             PoseError, ConfigError, DeviceError: as `Simulator.render_batch`.
         """
         if touches is None:
-            touches = [self.touch(pose) for pose in nominal]
+            touches = self.touches(nominal)
         simulator = self.simulator
         frames = simulator.render_batch(
             np.stack([self._actual(pose) for pose in nominal]),

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from us_sim.core.compute.device import Device, on_host
 from us_sim.core.compute.graphs import Graphs
+from us_sim.core.compute.grids import placed_by_axis
 from us_sim.core.config import SOFT_WINDOW, ImageSettings
 from us_sim.core.contact.deformation import nodes_of, sources
 from us_sim.core.generator.artifact import Generator
@@ -98,8 +99,8 @@ class Pipeline:
         else:
             self.sampler = sampler_on(on, patient, seed, acoustics.tissues)
         self._beam = elevation_beam(probe.slice_thickness, probe.elevation_planes)
-        self._pixels = torch.tensor(probe.pixel_points).to(on)
-        self._lines = torch.tensor(probe.polar_points).to(on)
+        self._pixels = torch.from_numpy(placed_by_axis(probe.pixel_points)).to(on)
+        self._lines = torch.from_numpy(placed_by_axis(probe.polar_points)).to(on)
         self._nodes = nodes_of(probe)
         self._grid, self._fan = conversion_grid(probe, on)
         self._formation = formation(probe, settings, seed, on, acoustics.constants)

@@ -21,10 +21,10 @@ from numpy.typing import ArrayLike, NDArray
 from us_sim.core.compute.device import Device, choose_device
 from us_sim.core.config import RENDERERS, ImageSettings
 from us_sim.core.contact.contact import Contact, contact
-from us_sim.core.contact.deformation import Displacement, displacement, ready, tables_of
+from us_sim.core.contact.deformation import displacements, ready, tables_of
 from us_sim.core.contact.indentation import Indentation, face_of, indentation
 from us_sim.core.contact.mechanics import RIGID, MechanicsSettings
-from us_sim.core.contact.touch import Touch, touch_at
+from us_sim.core.contact.touch import Touch, touches_at
 from us_sim.core.errors import ConfigError, PoseError, UnfitError
 from us_sim.core.frame import Frame, RenderOptions
 from us_sim.core.generator.artifact import Generator
@@ -187,7 +187,15 @@ class Simulator:
         Raises:
             PoseError: the pose is not finite and rigid.
         """
-        return touch_at(self.patient, self.probe, self.mechanics, check_pose(ct_from_probe).copy())
+        return self.touches(np.asarray(ct_from_probe)[None])[0]
+
+    def touches(self, ct_from_probe: ArrayLike) -> list[Touch]:
+        """Return the same at each of (B, 4, 4) poses, in one pass.
+
+        Raises:
+            PoseError: a pose is not finite and rigid.
+        """
+        return touches_at(self.patient, self.probe, self.mechanics, check_pose(ct_from_probe).copy())
 
     def render(self, ct_from_probe: ArrayLike, **options: Unpack[RenderOptions]) -> Frame:
         """Return the frame of one (4, 4) pose; keywords as for `render_batch`."""
@@ -240,21 +248,24 @@ class Simulator:
                 )  # fmt: skip
             return frames
         if touches is None:
-            touches = [touch_at(self.patient, self.probe, self.mechanics, pose) for pose in poses]
+            touches = touches_at(self.patient, self.probe, self.mechanics, poses)
         lines = np.stack([one.contact.line_coupling for one in touches])
         if coupling is not None:
             lines *= coupling
-        fields = [self._displacement(one) for one in touches]
+        states = [one.indentation for one in touches]
+        fields = displacements(states, self.probe) if self.mechanics.deformation else [None] * len(poses)
         phases = [self._phase(seconds) for seconds in ([0.0] * len(poses) if times is None else times)]
         wanted = Wanted(renderer, image, ct_slice, labels, uncertainty)
         with self.device.failures():
             made = self._pipeline.render(wanted, poses, lines, tables_of(fields), self._caudal(phases))
         return [
             Frame(
-                *shown[:3], one.contact, one.wrench, pose, renderer, field is not None, phase, self._unknown(pose),
+                *shown[:3], one.contact, one.wrench, pose, renderer, field is not None, phase, float(unknown),
                 ood_score=None if shown[4] is None else float(shown[4]), uncertainty=shown[3],
             )
-            for shown, one, pose, field, phase in zip(made, touches, poses, fields, phases, strict=True)
+            for shown, one, pose, field, (phase, unknown) in zip(
+                made, touches, poses, fields, zip(phases, self._unknown(poses), strict=True), strict=True
+            )
         ]  # fmt: skip
 
     def _at_once(self) -> int:
@@ -262,14 +273,10 @@ class Simulator:
         probe = self.probe
         return max(1, MOST_SAMPLES // max(probe.scan_lines * probe.samples, probe.width * probe.height))
 
-    def _unknown(self, ct_from_probe: Matrix) -> float:
-        """Share of the fan beyond the CT at one pose."""
-        volume = self.patient.volume
-        return unknown_fraction(volume.hu.shape, volume.ct_from_voxel, apply(ct_from_probe, self._sparse))
-
-    def _displacement(self, touch: Touch) -> Displacement | None:
-        """Tissue deformation under the probe at one pose; None without any."""
-        return displacement(touch.indentation, self.probe) if self.mechanics.deformation else None
+    def _unknown(self, ct_from_probe: Matrix) -> NDArray[np.float64]:
+        """(B,) share of the fan beyond the CT at each of (B, 4, 4) poses."""
+        volume, points = self.patient.volume, np.stack([apply(pose, self._sparse) for pose in ct_from_probe])
+        return unknown_fraction(volume.hu.shape, volume.ct_from_voxel, points)
 
     def _phase(self, seconds: float) -> float:
         return phase_at(seconds, self.mechanics.breathing_period) if self.mechanics.breathing_amplitude else 0.0

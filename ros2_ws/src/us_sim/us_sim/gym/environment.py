@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -31,7 +32,7 @@ from us_sim.gym.config import EpisodeConfig
 from us_sim.gym.observing import Observation, observed, picture_of, space_of
 from us_sim.gym.patients import open_patient
 from us_sim.gym.randomisation import Randomisation, simulator_of
-from us_sim.gym.skin_probe import SkinProbe
+from us_sim.gym.skin_probe import Motion, SkinProbe, moved_together
 from us_sim.gym.window import Window
 
 FAILED = -1.0  # reward on top, when force or contact end an episode
@@ -116,6 +117,7 @@ class ProbeEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         moved = 6 if config.action == "pose" else len(config.axes)
         self.action_space = spaces.Box(-1.0, 1.0, (moved,), np.float32)
         self.simulator: FaultySimulator | None = None
+        self._why = ""  # the episode ended
         self._window = Window() if render_mode == "human" else None
 
     # -- Gymnasium's interface -------------------------------------------------------------------------------
@@ -125,12 +127,12 @@ class ProbeEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     ) -> tuple[Observation, dict[str, Any]]:
         """Begin an episode; it follows from the seed alone."""
         super().reset(seed=seed)
-        self.begin()
+        self.move_together([self], [self.begin()])
         return self.shown(self.rendered())
 
     def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Act for one period."""
-        self.act(action)
+        self.move_together([self], [self.act(action)])
         return self.outcome(self.rendered())
 
     def render(self) -> NDArray[np.uint8] | None:
@@ -151,20 +153,27 @@ class ProbeEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         labels = "labels" in self.config.views or not image
         return Views(image=image, ct_slice=False, labels=labels)
 
-    def begin(self) -> None:
-        """Draw an episode, and put the probe where it starts."""
+    @staticmethod
+    def move_together(envs: Sequence[ProbeEnv], motions: Sequence[Motion]) -> None:
+        """Carry out what `begin` or `act` of each environment has returned, the probes in step."""
+        simulators = [env.simulator for env in envs if env.simulator is not None]
+        for env, why in zip(envs, moved_together(simulators, motions), strict=True):
+            env._why = why
+
+    def begin(self) -> Motion:
+        """Draw an episode; return how the probe comes to stand where it starts."""
         self.drawn = self.randomisation.draw(self.np_random)
         self.simulator = _simulator_of(self.config, self.randomisation.detail, tuple(self.drawn.items()))
         start = self.task.begin(self.simulator, self.np_random)
-        self.probe = SkinProbe(self.simulator, self.config, start)
-        self._why = ""
+        self.probe = SkinProbe(self.config, start)
         self._kept: Frame | None = None
+        return self.probe.settle()
 
-    def act(self, action: NDArray[np.float32]) -> None:
-        """Move the probe for one period."""
+    def act(self, action: NDArray[np.float32]) -> Motion:
+        """Return how the probe moves for one period."""
         if self.simulator is None or not self.action_space.shape == np.shape(action):
             raise ConfigError(f"action of shape {np.shape(action)}; expected {self.action_space.shape}, after reset()")
-        self._why = self.probe.act(np.clip(np.asarray(action, dtype=np.float64), -1.0, 1.0))
+        return self.probe.act(np.clip(np.asarray(action, dtype=np.float64), -1.0, 1.0))
 
     def rendered(self) -> Frame:
         """Return the frame at the probe's pose; one that a fault loses is the frame before it."""

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ REACH, MOST_ANGLE = 100.0, 0.8  # mm, rad off the start's pose at an action of 1
 SETTLE = 2.0  # s at the start until the force has settled
 
 Array = NDArray[np.float64]
+Motion = Generator[Matrix, Touch, str]  # asks at each pose how the probe touches there; returns why the episode ends
 
 
 class SkinProbe:
@@ -35,21 +36,18 @@ class SkinProbe:
 
     Attributes:
         pose: (4, 4) mm, as it is told; faults may put the probe elsewhere.
-        touch: of the probe with the patient there.
+        touch: of the probe with the patient there, once it has settled.
         seconds: since the start.
     """
 
-    def __init__(self, simulator: FaultySimulator, config: EpisodeConfig, pose: Matrix) -> None:
-        self._simulator, self._config = simulator, config
+    touch: Touch
+
+    def __init__(self, config: EpisodeConfig, pose: Matrix) -> None:
+        self._config = config
         self._guard = Guard(config.force, config.force_limit, config.force_limit)  # any force below the limit holds
         self._tilt = np.zeros(2)
         self._dt = 1.0 / config.control_rate
         self.pose, self.seconds = pose, 0.0
-        self.touch: Touch = simulator.touch(pose)
-        if config.action == "twist":
-            for _ in range(round(SETTLE * config.control_rate)):
-                self._comply(np.zeros(2), 0.0)
-        self.start, self.seconds = self.pose, 0.0
 
     @property
     def force(self) -> float:
@@ -61,43 +59,71 @@ class SkinProbe:
         """ns since the start: what breath and faults follow."""
         return round(self.seconds * 1e9)
 
-    def act(self, action: Array) -> str:
-        """Move for one period; return why the episode ends, or nothing."""
+    def settle(self) -> Motion:
+        """Stand on the skin, for the force to settle before the first action."""
+        self.touch = yield self.pose
+        if self._config.action == "twist":
+            for _ in range(round(SETTLE * self._config.control_rate)):
+                yield from self._comply(np.zeros(2), 0.0)
+        self.start, self.seconds = self.pose, 0.0
+        return ""
+
+    def act(self, action: Array) -> Motion:
+        """Move for one period."""
         steps = max(1, round(self._config.period * self._config.control_rate))
         twist = dict(zip(self._config.axes, action, strict=False))
         for _ in range(steps):
-            if self._config.action == "pose":
-                self._towards(action)
-            else:
-                self._twist(twist)
+            yield from self._towards(action) if self._config.action == "pose" else self._twist(twist)
             if wrong := self._guard.update(self._sensed(), self._dt):
                 return wrong
         return ""
 
-    def _twist(self, twist: Mapping[str, float]) -> None:
+    def _twist(self, twist: Mapping[str, float]) -> Motion:
         slide = SLIDE * np.array([twist.get("x", 0.0), twist.get("y", 0.0)])
         rate = TILT * np.array([twist.get("tilt_x", 0.0), twist.get("tilt_y", 0.0)])
         self._tilt = np.clip(self._tilt + rate * self._dt, -MOST_TILT, MOST_TILT)
-        self._comply(slide, TURN * twist.get("turn", 0.0))
+        return self._comply(slide, TURN * twist.get("turn", 0.0))
 
-    def _comply(self, slide: Array, turn: float) -> None:
+    def _comply(self, slide: Array, turn: float) -> Motion:
         """One step of the law; the turn about the beam is asked for as a lateral direction ahead."""
         ahead = turn / ALIGN
         lateral = self.pose[:3, :3] @ np.array([np.cos(ahead), np.sin(ahead), 0.0])
         sensed = self._sensed()
         tilted = rotation_from_vector(np.array([*self._tilt, 0.0])) @ sensed.normal
         seen = ContactState(sensed.force, sensed.in_contact, tilted)
-        self._go(admittance_step(self.pose, seen, slide, self._config.force, self._dt, lateral))
+        return self._go(admittance_step(self.pose, seen, slide, self._config.force, self._dt, lateral))
 
-    def _towards(self, action: Array) -> None:
+    def _towards(self, action: Array) -> Motion:
         target = self.start @ rigid(rotation_from_vector(MOST_ANGLE * action[3:]), REACH * action[:3])
-        self._go(moved_towards(self.pose, target, SLIDE * self._dt, TURN * self._dt))
+        return self._go(moved_towards(self.pose, target, SLIDE * self._dt, TURN * self._dt))
 
-    def _go(self, pose: Matrix) -> None:
+    def _go(self, pose: Matrix) -> Motion:
         before, self.pose = self.touch, pose
-        self.touch = self._simulator.touch(pose).after(before, self._dt)
+        self.touch = (yield pose).after(before, self._dt)
         self.seconds += self._dt
+        return ""
 
     def _sensed(self) -> ContactState:
         contact = self.touch.contact
         return ContactState(self.force, contact.in_contact, contact.normal)
+
+
+def moved_together(simulators: Sequence[FaultySimulator], motions: Sequence[Motion]) -> list[str]:
+    """Let probes move, each on its simulator, until all are through; return what each motion returns.
+
+    They go in step: the touches of all that share a simulator are found in one pass.
+    """
+    said = [""] * len(motions)
+    touches: dict[int, Touch | None] = dict.fromkeys(range(len(motions)))  # of those that still move
+    while touches:
+        asked: dict[FaultySimulator, dict[int, Matrix]] = {}
+        for n, touch in touches.items():
+            try:
+                pose = next(motions[n]) if touch is None else motions[n].send(touch)
+                asked.setdefault(simulators[n], {})[n] = pose
+            except StopIteration as end:
+                said[n] = end.value
+        touches = {}
+        for simulator, poses in asked.items():
+            touches |= zip(poses, simulator.touches(np.stack(list(poses.values()))), strict=True)
+    return said

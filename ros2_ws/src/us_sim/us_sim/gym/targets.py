@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ PRESSED = 6.0  # mm into the skin at the start
 ENDS = 30.0  # mm at either end of the CT where a probe would stand on the cut
 
 
+@lru_cache(maxsize=16)  # of each patient and organ that episodes take turns with; nobody writes to it
 def organ_points(patient: Patient, organ: str) -> Array:
     """Return (N, 3) mm in `ct` of the voxels of an organ, by its class's name; of the kidneys, the right one.
 

@@ -68,7 +68,7 @@ class UsSimVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
             seed, Sequence) else list(seed)  # fmt: skip
         for env, own in zip(self.envs, seeds, strict=True):
             gymnasium.Env.reset(env, seed=own)  # the random numbers alone
-            env.begin()
+        ProbeEnv.move_together(self.envs, [env.begin() for env in self.envs])
         self._over[:], self._count[:] = False, 0
         shown = [env.shown(frame) for env, frame in zip(self.envs, self._frames(), strict=True)]
         return self._joined([seen for seen, _ in shown]), self._infos([info for _, info in shown])
@@ -78,11 +78,8 @@ class UsSimVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
     ) -> tuple[Observation, NDArray[np.float64], Flags, Flags, dict[str, Any]]:
         """Act in all of them, render once, and judge."""
         begun, self._over = self._over, np.zeros(self.num_envs, dtype=bool)
-        for env, action, new in zip(self.envs, actions, begun, strict=True):
-            if new:
-                env.begin()
-            else:
-                env.act(action)
+        acted = zip(self.envs, actions, begun, strict=True)
+        ProbeEnv.move_together(self.envs, [env.begin() if new else env.act(action) for env, action, new in acted])
         rows = []
         for env, frame, new in zip(self.envs, self._frames(), begun, strict=True):
             if new:

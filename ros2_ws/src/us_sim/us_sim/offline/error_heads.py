@@ -25,15 +25,11 @@ from rich.table import Table
 from torch import Tensor
 
 from us_sim.core.command import as_command
-from us_sim.core.config import ImageSettings
 from us_sim.core.generator.artifact import Generator, load_generator, save_generator
 from us_sim.core.generator.encoding import decode
-from us_sim.core.generator.renderer import LearnedRenderer
+from us_sim.core.generator.motion_slices import motion_slices
 from us_sim.core.generator.uncertainty import WITHIN, ErrorHeads, calibrated, fitted, moments
 from us_sim.core.patient.patient import builtin_patient
-from us_sim.core.robot.motion import MOTIONS, motion
-from us_sim.core.sampling.reslice import elevation_beam
-from us_sim.core.sampling.sampler import CpuSampler
 
 FITTED, CALIBRATED, SHOWN = range(2100, 2108), range(2000, 2004), range(2004, 2008)  # seeds of phantoms
 VIEWS = 4  # poses of each motion
@@ -44,15 +40,11 @@ BINS = 5
 def seen(generator: Generator, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield last features, (1, F, h, w), and errors, (1, h, w) grey levels, NaN outside the fan, along a phantom."""
     card = generator.card
-    renderer = LearnedRenderer(generator, card.probe, ImageSettings(), seed)
     fan = torch.ones(card.size, dtype=torch.bool) if card.grid == "polar" else torch.tensor(card.probe.fan_mask)
-    beam, patient = elevation_beam(card.probe.slice_thickness, card.probe.elevation_planes), builtin_patient(seed)
-    sampler = CpuSampler(patient, seed)
-    for name in MOTIONS:
-        for pose in motion(name, patient, VIEWS):
-            read = renderer.read(sampler, pose[None], beam)
-            error = decode(generator.network(read)) - renderer.reference(sampler, pose[None], beam)
-            yield generator.network.last_features(read), torch.where(fan, error, torch.nan)
+    for one in motion_slices(generator, builtin_patient(seed), seed, VIEWS):
+        read = one.read()
+        error = decode(generator.network(read)) - one.physics()
+        yield generator.network.last_features(read), torch.where(fan, error, torch.nan)
 
 
 def told(generator: Generator, heads: ErrorHeads, seeds: range) -> tuple[Tensor, Tensor]:

@@ -22,14 +22,10 @@ import torch
 from torch import Tensor
 
 from us_sim.core.command import as_command
-from us_sim.core.config import ImageSettings
 from us_sim.core.generator.artifact import Generator, load_generator, save_generator
+from us_sim.core.generator.motion_slices import motion_slices
 from us_sim.core.generator.out_of_distribution import learned
-from us_sim.core.generator.renderer import LearnedRenderer
 from us_sim.core.patient.patient import Patient, builtin_patient, load_patient
-from us_sim.core.robot.motion import MOTIONS, motion
-from us_sim.core.sampling.reslice import elevation_beam
-from us_sim.core.sampling.sampler import CpuSampler
 
 TRAINING, HELD_OUT = range(8), range(2000, 2004)  # seeds of phantoms
 VIEWS = 12  # poses of each motion
@@ -38,15 +34,11 @@ VIEWS = 12  # poses of each motion
 @torch.inference_mode()
 def seen(generator: Generator, patients: Iterable[tuple[int, Patient]]) -> Tensor:
     """Return the bottleneck, (N, 2 F), at slices of patients, each with the seed of its scatterers."""
-    probe = generator.card.probe
-    renderer = LearnedRenderer(generator, probe, ImageSettings(), 0)
-    beam, found = elevation_beam(probe.slice_thickness, probe.elevation_planes), []
-    for seed, patient in patients:
-        sampler = CpuSampler(patient, seed)
-        for name in MOTIONS:
-            for pose in motion(name, patient, VIEWS):
-                found.append(generator.network.drawn(renderer.read(sampler, pose[None], beam)).bottleneck)
-    return torch.cat(found)
+    return torch.cat([
+        generator.network.drawn(one.read()).bottleneck
+        for seed, patient in patients
+        for one in motion_slices(generator, patient, seed, VIEWS)
+    ])  # fmt: skip
 
 
 @as_command("us_sim.offline.training_statistics")

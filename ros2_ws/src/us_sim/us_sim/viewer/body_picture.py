@@ -6,12 +6,15 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the License for the
 # specific language governing permissions and limitations under the License.
 
-
-"""The body mark as it is drawn into pictures and films; the page draws the same itself."""
+"""The body mark as it is drawn into pictures and films; the page draws the same file of lines itself."""
 
 from __future__ import annotations
 
+import json
 import math
+from functools import cache
+from importlib.resources import files
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -21,29 +24,35 @@ from us_sim.viewer.pictures import MARKER, Pixels
 
 INK = (139, 150, 161)
 SHARE = 0.17  # of the picture's height
-SIZE = (60, 84)  # of the drawing, in its own units
-TORSO = ((24, 3), (21, 11), (12, 14), (6, 18), (5, 23), (8, 45), (7, 81), (53, 81), (52, 45), (55, 23), (54, 18),
-         (48, 14), (39, 11), (36, 3))  # fmt: skip
-INSIDE = (((30, 48), (30, 52)), ((17, 26), (21, 28), (26, 26)), ((34, 26), (38, 28), (43, 26)))
-PLACE, EXTENT = (6, 16), (48, 64)  # upper left corner and size of what the shares of a mark are of
-HALF, DOT = 8.0, 2.6  # half the width of the face, and the marker's radius
+
+
+@cache
+def figure() -> dict[str, Any]:
+    """Return the drawing, in units of its own.
+
+    `size` of all; `torso` and `inside`: lines of points; `place` and `extent`: upper left corner and size of what the
+    shares of a mark are of; `half` the width of the face, and the radius of the marker's `dot`.
+    """
+    text = (files("us_sim") / "resources" / "console" / "body.json").read_text(encoding="utf-8")
+    return dict(json.loads(text))
 
 
 def with_body(picture: Pixels, mark: BodyMark, above: int = 0) -> Pixels:
     """Return an (H, W, 3) picture with a body mark at its lower left, so many pixels above its edge."""
-    image = Image.fromarray(picture)
+    image, body = Image.fromarray(picture), figure()
     draw = ImageDraw.Draw(image)
-    scale = SHARE * image.height / SIZE[1]
-    corner = np.array([10.0, image.height - 8.0 - above - scale * SIZE[1]])
+    scale = SHARE * image.height / body["size"][1]
+    corner = np.array([10.0, image.height - 8.0 - above - scale * body["size"][1]])
 
     def at(points: object) -> list[tuple[float, float]]:
         return [(float(x), float(y)) for x, y in corner + scale * np.asarray(points, dtype=np.float64)]
 
-    for line in (TORSO, *INSIDE):
+    for line in (body["torso"], *body["inside"]):
         draw.line(at(line), INK, 2)
-    middle = np.array(PLACE) + np.array(EXTENT) * (mark.u, mark.v)
-    left = HALF * np.array([math.cos(mark.angle), math.sin(mark.angle)])
+    middle = np.array(body["place"]) + np.array(body["extent"]) * (mark.u, mark.v)
+    left = body["half"] * np.array([math.cos(mark.angle), math.sin(mark.angle)])
     draw.line(at([middle - left, middle + left]), MARKER, max(2, round(3.4 * scale)))
     ((x, y),) = at([middle + left])
-    draw.ellipse([x - DOT * scale, y - DOT * scale, x + DOT * scale, y + DOT * scale], MARKER, (0, 0, 0))
+    dot = body["dot"] * scale
+    draw.ellipse([x - dot, y - dot, x + dot, y + dot], MARKER, (0, 0, 0))
     return np.asarray(image)

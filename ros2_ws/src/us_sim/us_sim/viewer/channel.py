@@ -32,6 +32,7 @@ TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
+    ".json": "application/json",
     ".png": "image/png",
     ".gif": "image/gif",
     ".mp4": "video/mp4",
@@ -44,7 +45,10 @@ PAGE = {
     "/pad.js": "pad.js",
     "/sparing.js": "sparing.js",
     "/console.css": "console.css",
+    "/body.json": "body.json",
 }
+NEXT = "next"  # what a page does when it has drawn a B-mode picture: it asks for another
+SPARING = "sparing"  # what a page without a graphics card adds to the socket's address
 LONGEST = 2000  # bytes of a message from the page
 
 Message = dict[str, Any]
@@ -72,6 +76,17 @@ class Channel:
     def watched(self) -> bool:
         """Whether a page is open."""
         return bool(self._pages)
+
+    @property
+    def asked(self) -> bool:
+        """Whether a page is ready for another B-mode picture: it has drawn the one before."""
+        return any(page.asks for page in tuple(self._pages))
+
+    @property
+    def sparing(self) -> bool:
+        """Whether pages are open that are all drawn without a graphics card."""
+        pages = tuple(self._pages)
+        return bool(pages) and all(page.sparing for page in pages)
 
     def show(self, picture: bytes, kind: int = B_MODE) -> None:
         """Show a picture, JPEG; its kind, B_MODE, STRIP or OTHER, goes ahead as one byte."""
@@ -112,7 +127,7 @@ class Channel:
     async def serve(self, connection: ServerConnection) -> None:
         """Talk to one page until it is closed."""
         self._loop = asyncio.get_running_loop()
-        page = _Page()
+        page = _Page(connection.request is not None and urlsplit(connection.request.path).query == SPARING)
         if self._state:
             page.put(self._state)
         for picture in self._pictures.values():
@@ -121,19 +136,21 @@ class Channel:
         sender = asyncio.create_task(page.send(connection))
         try:
             async for raw in connection:
-                self._take(raw)
+                self._take(raw, page)
         except ConnectionClosed:
             pass
         finally:
             self._pages.discard(page)
             sender.cancel()
 
-    def _take(self, raw: str | bytes) -> None:
+    def _take(self, raw: str | bytes, page: _Page) -> None:
         message, why = read(raw)
         if message is None:
             self._refuse(why)
-        else:
-            self._heard(message)
+            return
+        if message["do"] == NEXT:
+            page.ask()
+        self._heard(message)
 
     def _send(self, what: str | bytes) -> None:
         if self._loop is None or self._loop.is_closed():
@@ -143,23 +160,44 @@ class Channel:
 
 
 class _Page:
-    """One open page: of pictures of each kind and of states, the newest wait for it."""
+    """One open page: of pictures of each kind and of states, the newest wait for it; B-mode until the page asks.
 
-    def __init__(self) -> None:
+    Attributes:
+        sparing: it is drawn without a graphics card.
+    """
+
+    def __init__(self, sparing: bool) -> None:
+        self.sparing = sparing
         self._waiting: dict[int | str, str | bytes] = {}
         self._there = asyncio.Event()
+        self._free = True  # the last B-mode picture has been drawn
+
+    @property
+    def asks(self) -> bool:
+        return self._free and B_MODE not in self._waiting
+
+    def ask(self) -> None:
+        self._free = True
+        self._there.set()
 
     def put(self, what: str | bytes) -> None:
         self._waiting["" if isinstance(what, str) else what[0]] = what
         self._there.set()
+
+    def _due(self) -> list[str | bytes]:
+        """Take out what may be sent."""
+        held = None if self._free else self._waiting.pop(B_MODE, None)
+        if B_MODE in self._waiting:
+            self._free = False
+        due, self._waiting = list(self._waiting.values()), {} if held is None else {B_MODE: held}
+        return due
 
     async def send(self, connection: ServerConnection) -> None:
         try:
             while True:
                 await self._there.wait()
                 self._there.clear()
-                waiting, self._waiting = self._waiting, {}
-                for what in waiting.values():
+                for what in self._due():
                     await connection.send(what)
         except ConnectionClosed:
             return

@@ -40,9 +40,8 @@ from us_sim.viewer.status import STILL, Facts, status
 
 OFTEN = 0.4  # s between two pictures of what is compared
 PATIENCE = 10.0  # s for the answer to one request, before the next
-SPACE = (
-    0.19  # s between two frames in the 3-D view: each has it drawn anew, which without a GPU is the page's most work
-)
+SPACE = 0.19  # s between two frames in the 3-D view, for each has the whole scene drawn anew
+SPARED = 2.0  # s, the same without a graphics card, where that is most of the page's work
 NUMBERS = [f.name for config in (ImageSettings, MechanicsSettings, FaultSettings) for f in fields(config)]
 
 
@@ -124,13 +123,18 @@ class Display:
     # -- what is shown -----------------------------------------------------------------------------------
 
     def show_frame(self, held: Matrix | None) -> None:
-        """Show the frame on the screen, if it is another one; `held`: the user's pose of the probe, mm."""
+        """Show the frame on the screen, if it is another one and a page has drawn the last.
+
+        `held` is the pose of the probe that the user holds, mm; None while others move it.
+        """
         frame, probe = self._screen.frame, self._screen.probe
         if frame is None or probe is None:
             return
-        self._show_strip(frame)
         self._show_other(frame, probe)
         self._show_in_space(frame, held)
+        if not self._page.channel.asked:
+            return
+        self._show_strip(frame)
         if frame is self._shown:
             return
         self._shown = frame
@@ -138,9 +142,10 @@ class Display:
         self._page.show_frame(image, labels, probe, self._colors, list(self.organs().values()))
 
     def _show_in_space(self, frame: Frame, held: Matrix | None) -> None:
-        """Show a frame in the 3-D view, if it is another one, no sooner than SPACE after the last."""
+        """Show a frame in the 3-D view, if it is another one, no sooner than SPACE or SPARED after the last."""
         now = time.monotonic()
-        if frame is self._in_space or now - self._space_at < SPACE:
+        least = SPARED if self._page.channel.sparing and held is None else SPACE
+        if frame is self._in_space or now - self._space_at < least:
             return
         self._in_space, self._space_at = frame, now
         self._page.scene.show_frame(pixels_of(frame["image"]))
@@ -172,7 +177,7 @@ class Display:
         def drawn(image: pictures.Pixels) -> None:
             self._asked, self._waiting = time.monotonic(), False
             if self._screen.probe == probe:
-                self._page.show_other(image, probe)
+                self._page.show_other(image)
 
         self._remote.draw(pose_matrix(told.ct_from_probe), told.ct_frame, renderer, drawn)
 
@@ -185,7 +190,7 @@ class Display:
         state: dict[str, Any] = {**self._state(in_control), **self._screen.state(), "saved": self.saved}
         if probe is not None:
             width, height = pictures.scaled(probe, pictures.WIDTH)
-            state["shape"] = round(width / height, 4)
+            state |= {"shape": round(width / height, 4), "ruler": pictures.ticks(probe)}
         compared = self._page.panel.compare.value
         state |= {"light": self.light, "compare": "" if compared == OFF else compared}
         if frame is not None and probe is not None:

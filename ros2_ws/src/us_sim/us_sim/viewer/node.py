@@ -42,7 +42,7 @@ from us_sim.ros.outputs import latched_qos, stream_qos
 from us_sim.ros.running import run
 from us_sim.viewer.arm_view import ArmView
 from us_sim.viewer.bench import Bench
-from us_sim.viewer.channel import Message
+from us_sim.viewer.channel import NEXT, Message
 from us_sim.viewer.config import ViewerConfig
 from us_sim.viewer.console import Console
 from us_sim.viewer.display import Display
@@ -59,7 +59,7 @@ from us_sim.viewer.skin_mesh import SkinMesh
 from us_sim.viewer.steering import Steering
 
 PERIOD = 0.1  # s between two looks at what is new
-SLOW = 3  # looks between two of what need not be quick: words, bars, sliders that follow
+SLOW, SPARED = 3, 5  # looks between two of what need not be quick: words, bars, sliders that follow; see `sparing`
 FRAME = {"image": Image, "ct_slice": Image, "labels": Image, "frame_info": FrameInfo}
 CONTACTS = 64  # that may still find their frame
 
@@ -175,14 +175,15 @@ class Viewer(Node):
         if not watched:
             return
         self._looks += 1
+        slowly = self._looks % (SPARED if self.page.channel.sparing else SLOW) == 0
         if self.steering.in_control:
             self._send()
-        elif self._looks % SLOW == 0:
+        elif slowly:
             self._go_home()
         self.screen.tick()
         self._display.show_frame(self.steering.pose() if self.steering.in_control else None)
         self._arm.show(self.page.scene)
-        if self._looks % SLOW == 0:
+        if slowly:
             self._display.show_words(self.steering.in_control)
             self._display.show_bench(self._bench)
             self.page.show_state(self._recorder, not self.steering.in_control)
@@ -216,14 +217,17 @@ class Viewer(Node):
 
     def hear(self, message: Message) -> None:
         """Take a message of the console, in any thread."""
-        self._inbox.put(message)
+        if message["do"] != NEXT:
+            self._inbox.put(message)
         self._wake.trigger()
 
     def _take_messages(self) -> None:
+        done = not self._inbox.empty()
         while not self._inbox.empty():
             self._console.take(self._inbox.get())
         self._display.show_frame(self.steering.pose() if self.steering.in_control else None)
-        self._display.show_words(self.steering.in_control)
+        if done:
+            self._display.show_words(self.steering.in_control)
 
     def steered(self) -> None:
         """Send the user's pose at once; the demo yields to it."""
@@ -333,7 +337,7 @@ class Viewer(Node):
         """Scan from where the probe is towards the feet: N, mm, mm/s."""
         placement, info = self.steering.placement(), self._info
         if placement is None or info is None:
-            self._tell("Scan", "there is no pose to begin at; put the probe on the skin first")
+            self._tell("Scan", "the patient's skin has not come yet, on which to scan; try again in a moment")
             return
         poses = path(placement, self._meshes["skin"][0], length)
         self.steering.release()

@@ -152,7 +152,7 @@ class Page:
     def clear(self, probe: ProbeGeometry) -> None:
         """Take the image away: it is another patient's or another probe's."""
         nothing = np.zeros((probe.height, probe.width), np.uint8)
-        self._show_picture(pictures.b_mode(nothing, probe))
+        self._show_picture(nothing)
         self._show_picture(nothing, STRIP)
         self.scene.show_frame(nothing)
         self.panel.show_slices(pictures.side_by_side(nothing, nothing, probe, np.zeros((256, 3), np.uint8)))
@@ -166,30 +166,36 @@ class Page:
         organs: list[int],
     ) -> None:
         """Show a frame; images are (H, W), colours (256, 3), organs the classes that may be outlined."""
-        outlines = None
         if self.panel.outlines.value:
-            outlines = np.where(np.isin(labels, organs), labels, np.uint8(0))
-        self._show_picture(pictures.b_mode(image, probe, outlines, colors, self.look))
+            classes = np.where(np.isin(labels, organs), labels, np.uint8(0))
+            self._show_picture(pictures.outlined(image, probe, classes, colors, self.look))
+        else:
+            self._show_picture(self._tinted(image))
 
     def show_strip(self, strip: Pixels) -> None:
         """Show the M-mode strip, grey."""
-        self._show_picture(np.asarray(pictures.tinted(Image.fromarray(strip), self.look)), STRIP)
+        self._show_picture(self._tinted(strip), STRIP)
 
-    def show_other(self, image: Pixels, probe: ProbeGeometry) -> None:
+    def show_other(self, image: Pixels) -> None:
         """Show what the frame is compared with, (H, W)."""
-        self._show_picture(pictures.b_mode(image, probe, look=self.look), OTHER)
+        self._show_picture(self._tinted(image), OTHER)
 
     def show_slices(
         self, hu: NDArray[np.int16], labels: Pixels, probe: ProbeGeometry, colors: Pixels, sides: tuple[str, str]
     ) -> None:
         """Show CT slice and classes of a frame, (H, W), with the letters of its sides."""
-        shown = pictures.windowed(hu, WINDOWS[self.panel.window.value])
-        self.panel.show_slices(pictures.side_by_side(shown, labels, probe, colors, sides))
+        step = max(1, round(2 * probe.width / pictures.PAIR))  # no more pixels than are shown
+        shown = pictures.windowed(hu[::step, ::step], WINDOWS[self.panel.window.value])
+        self.panel.show_slices(pictures.side_by_side(shown, labels[::step, ::step], probe, colors, sides))
 
     @property
     def look(self) -> Pixels:
         """The grey map and tint that are chosen, (256, 3) RGB."""
         return table(self.panel.grey_map.value, self.panel.tint.value)
+
+    def _tinted(self, image: Pixels) -> Pixels:
+        """An (H, W) picture at its own pixels, which the page stretches to true proportions."""
+        return np.asarray(pictures.tinted(Image.fromarray(image), self.look))
 
     def _show_picture(self, picture: Pixels, kind: int = B_MODE) -> None:
         file = BytesIO()

@@ -41,31 +41,28 @@ def scaled(probe: ProbeGeometry, width: int) -> tuple[int, int]:
     return width, max(1, round(width * probe.height * dz / (probe.width * dx)))
 
 
-def b_mode(
-    image: Pixels,
-    probe: ProbeGeometry,
-    outlines: Pixels | None = None,
-    colors: Pixels | None = None,
-    look: Pixels = PLAIN,
-) -> Pixels:
-    """Return the B-mode frame in true proportions, with depth marks and, if given, the borders of labels.
+def b_mode(image: Pixels, probe: ProbeGeometry, look: Pixels = PLAIN) -> Pixels:
+    """Return the (H, W) B-mode frame in true proportions, with depth marks, its grey levels in a (256, 3) look."""
+    size = scaled(probe, WIDTH)
+    return _ruled(tinted(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC), look), probe)
+
+
+def outlined(image: Pixels, probe: ProbeGeometry, classes: Pixels, colors: Pixels, look: Pixels = PLAIN) -> Pixels:
+    """Return the B-mode frame in true proportions with the borders of labels.
 
     Args:
         image: (H, W).
         probe: whose frame it is.
-        outlines: (H, W) classes whose borders are drawn in the fan; 0 for what has none.
+        classes: (H, W) whose borders are drawn in the fan; 0 for what has none.
         colors: (256, 3) RGB of the classes.
         look: (256, 3) RGB of the grey levels.
     """
     size = scaled(probe, WIDTH)
-    shown = tinted(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC), look)
-    if outlines is not None and colors is not None:
-        large = np.asarray(Image.fromarray(outlines).resize(size, Image.Resampling.NEAREST))
-        border = _borders(large) & _enlarged_fan(probe, size)
-        picture = np.array(shown)
-        picture[border] = colors[large[border]] // 2 + 127  # liver's dark purple would drown
-        shown = Image.fromarray(picture)
-    return _ruled(shown, probe)
+    picture = np.array(tinted(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC), look))
+    large = np.asarray(Image.fromarray(classes).resize(size, Image.Resampling.NEAREST))
+    border = _borders(large) & _enlarged_fan(probe, size)
+    picture[border] = colors[large[border]] // 2 + 127  # liver's dark purple would drown
+    return picture
 
 
 def tinted(grey: Image.Image, look: Pixels) -> Image.Image:
@@ -86,8 +83,8 @@ def side_by_side(
     """Return the CT slice, left, and its classes in their colours, right; dark outside the fan.
 
     Args:
-        ct_slice: (H, W) grey levels, from `windowed`.
-        labels: (H, W).
+        ct_slice: grey levels of the frame, from `windowed`, in any number of pixels.
+        labels: the same of its classes.
         probe: whose frame it is.
         colors: (256, 3) RGB of the classes.
         sides: letters of the slice's left and right edge.
@@ -95,12 +92,11 @@ def side_by_side(
     size = scaled(probe, PAIR // 2 - 4)
     slice_ = np.asarray(Image.fromarray(ct_slice).resize(size, Image.Resampling.BILINEAR))
     classes = np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
-    outside = ~_enlarged_fan(probe, size)
-    pictures = [np.repeat(slice_[..., None], 3, axis=2), colors[classes]]
-    for picture in pictures:
-        picture[outside] //= 3
+    fan = _enlarged_fan(probe, size)
+    grey = np.where(fan, slice_, slice_ // 3)
+    dark = np.concatenate([colors // 3, colors])[classes + 256 * fan]
     gap = np.full((size[1], 8, 3), 18, dtype=np.uint8)
-    pair = Image.fromarray(np.concatenate([pictures[0], gap, pictures[1]], axis=1))
+    pair = Image.fromarray(np.concatenate([np.repeat(grey[..., None], 3, axis=2), gap, dark], axis=1))
     draw = ImageDraw.Draw(pair)
     draw.text((6, 4), "CT slice", RULER, font(13))
     draw.text((size[0] + 14, 4), "tissue", RULER, font(13))
@@ -123,9 +119,21 @@ def marked(picture: Pixels, marks: Sequence[Mark], probe: ProbeGeometry) -> Pixe
         place = (8.0, float(image.height - LINE * (len(marks) - number + 1)))
         if mark.kind in WORDED:
             place = (x + 8, y + 4)
-        words = mark.text or f"{number}  " + "  ".join(value.text for value in values(mark))
-        draw.text(place, words, CALLIPER, font(15))
+        else:
+            draw.text((x + 8, y + 4), str(number), CALLIPER, font(13))
+        _write(draw, place, mark.text or f"{number}  " + "  ".join(value.text for value in values(mark)))
     return np.asarray(image)
+
+
+def _write(draw: ImageDraw.ImageDraw, place: tuple[float, float], words: str) -> None:
+    """Write in the colour of callipers; a raised 2 is put together, for Pillow's letters have none."""
+    x, y = place
+    for number, part in enumerate(words.split("²")):
+        if number:
+            draw.text((x, y), "2", CALLIPER, font(10))
+            x += draw.textlength("2", font(10))
+        draw.text((x, y), part, CALLIPER, font(15))
+        x += draw.textlength(part, font(15))
 
 
 def see_through(image: Pixels) -> Pixels:
@@ -150,9 +158,9 @@ def areas(labels: Pixels, probe: ProbeGeometry, coupling: ArrayLike = ()) -> NDA
 def seen_pixels(labels: Pixels, probe: ProbeGeometry, coupling: ArrayLike = ()) -> NDArray[np.bool_]:
     """Return (H, W) where the fan shows tissue: arguments as for `areas`."""
     clear = coupled_samples(labels, probe, coupling)
-    line, sample = np.moveaxis(np.rint(probe.polar_of_pixel).astype(int), -1, 0)
-    line, sample = np.clip(line, 0, probe.scan_lines - 1), np.clip(sample, 0, probe.samples - 1)
-    return np.asarray(probe.fan_mask & clear[line, sample // STRIDE])
+    seen = np.zeros(labels.shape, dtype=bool)
+    seen[probe.fan_mask] = clear.ravel()[_sample_of_pixel(probe)]
+    return seen
 
 
 def coupled_samples(labels: Pixels, probe: ProbeGeometry, coupling: ArrayLike = ()) -> NDArray[np.bool_]:
@@ -167,8 +175,21 @@ def coupled_samples(labels: Pixels, probe: ProbeGeometry, coupling: ArrayLike = 
 
 def tissue_of_samples(labels: Pixels, probe: ProbeGeometry) -> Pixels:
     """Return (L, S / STRIDE) the classes along the scan lines, every STRIDE samples, of (H, W) labels."""
-    column, row = samples(probe.polar_points[:, STRIDE // 2 :: STRIDE], probe)
+    column, row = _pixel_of_sample(probe)
     return labels[row, column]
+
+
+@lru_cache(maxsize=4)
+def _sample_of_pixel(probe: ProbeGeometry) -> NDArray[np.int64]:
+    """Return (N,) of the fan's pixels the place of their scan line's sample in what `coupled_samples` returns."""
+    line, sample = np.rint(probe.polar_of_pixel[probe.fan_mask]).astype(np.int64).T
+    line, sample = np.clip(line, 0, probe.scan_lines - 1), np.clip(sample, 0, probe.samples - 1)
+    return np.asarray(line * (probe.samples // STRIDE) + sample // STRIDE)
+
+
+@lru_cache(maxsize=4)
+def _pixel_of_sample(probe: ProbeGeometry) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return samples(probe.polar_points[:, STRIDE // 2 :: STRIDE], probe)
 
 
 def samples(points: ArrayLike, probe: ProbeGeometry) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -200,18 +221,22 @@ def _borders(classes: Pixels) -> NDArray[np.bool_]:
     return border & (classes > 0)
 
 
+def ticks(probe: ProbeGeometry) -> list[tuple[float, str]]:
+    """Return where each cm of depth lies, as a share of the frame's height, with what stands there: each fifth one."""
+    dz = probe.pixel_spacing[1]
+    top, height = probe.first_pixel[1] - dz / 2, probe.height * dz
+    words = ["cm", *(str(cm) if cm % 5 == 0 else "" for cm in range(1, int(probe.depth // 10) + 1))]
+    return [((10 * cm - top) / height, word) for cm, word in enumerate(words)]
+
+
 def _ruled(image: Image.Image, probe: ProbeGeometry) -> Pixels:
     """Draw a tick for each cm of depth at the right edge, every fifth one numbered, and the marker's side."""
     draw = ImageDraw.Draw(image)
-    dz = probe.pixel_spacing[1]
-    top, per_mm = probe.first_pixel[1] - dz / 2, image.height / (probe.height * dz)
     right = image.width - 1
-    for centimetre in range(int(probe.depth // 10) + 1):
-        y = round((10 * centimetre - top) * per_mm)
-        numbered = centimetre % 5 == 0
-        draw.line([(right - (10 if numbered else 5), y), (right, y)], RULER)
-        if numbered and centimetre:
-            draw.text((right - 14, y), str(centimetre), RULER, font(13), anchor="rm")
-    draw.text((right - 14, round(-top * per_mm)), "cm", RULER, font(13), anchor="rm")
+    for share_of_height, word in ticks(probe):
+        y = round(share_of_height * image.height)
+        draw.line([(right - (10 if word else 5), y), (right, y)], RULER)
+        if word:
+            draw.text((right - 14, y), word, RULER, font(13), anchor="rm")
     draw.ellipse([(8, 8), (18, 18)], fill=MARKER)
     return np.asarray(image)

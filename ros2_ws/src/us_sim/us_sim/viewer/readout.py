@@ -60,7 +60,7 @@ def contact(coupling: ArrayLike, penetration: float, force: float | None) -> str
     strip = "".join(f'<span style="flex:1;background:{_traffic(cell)}"></span>' for cell in cells)
     words = [f"coupling {100 * float(lines.mean()) if len(lines) else 0:.0f} %", f"indentation {penetration:.1f} mm"]
     if force is not None:
-        words.append(f"force {force:.1f} N")
+        words.append(f"force {round(force, 1) + 0.0:.1f} N")  # no minus before zero
     return (
         f'<div style="{_BOX}"><div style="display:flex;height:7px;border-radius:3px;overflow:hidden" '
         f'title="coupling of the scan lines">{strip}</div>{_row(words)}</div>'

@@ -76,7 +76,7 @@ class Screen:
         """Take a frame from the simulator."""
         frozen = bool(frame["frame_info"].frozen)
         if self.frozen and not frozen:
-            self._place, self.playing = None, False
+            self._place, self.playing, self.tool = None, False, ""
             self.wipe()
         self.frozen, self._newest = frozen, frame
         if not frozen:

@@ -77,6 +77,32 @@ def nearest(classes, a, b, c):  # type: ignore[no-untyped-def]
     return np.uint8(0)
 
 
+@numba.njit(inline="always")
+def nearest_place(classes, a, b, c):  # type: ignore[no-untyped-def]
+    """Where `nearest` reads in the grid as one run of memory, −1 for outside; without branches, for vectors."""
+    # 32 bits hold any place: `check_grid` refuses a CT of that many voxels.
+    ni, nj, nk = classes.shape
+    low = (a >= 0) & (b >= 0) & (c >= 0)
+    within = low & (a <= ni - 1) & (b <= nj - 1) & (c <= nk - 1)
+    i, j, k = np.int32(a + 0.5), np.int32(b + 0.5), np.int32(c + 0.5)
+    return (i * np.int32(nj) + j) * np.int32(nk) + k if within else np.int32(-1)
+
+
+def by_axis(points: NDArray[np.float32], *, of_each: bool = False) -> NDArray[np.float32]:
+    """Return (..., 3) points, or (B, ..., 3) those of each pose, as contiguous (1 or B, 3, N).
+
+    Loops over one coordinate then run on vectors. Nothing is copied where they lie so in memory, as `placed_by_axis`
+    lays them.
+    """
+    apart = np.moveaxis(points, -1, 1 if of_each else 0)
+    return np.ascontiguousarray(apart, dtype=np.float32).reshape(len(points) if of_each else 1, 3, -1)
+
+
+def placed_by_axis(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the same (..., 3) points, each coordinate in one piece of memory."""
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(points, -1, 0)), 0, -1)
+
+
 def classes_at(classes: NDArray[np.uint8], index: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Return the (...) class of the sample of an (I, J, K) grid nearest to (..., 3) fractional indices, 0 outside."""
     flat = np.ascontiguousarray(index, dtype=np.float64).reshape(-1, 3)

@@ -45,6 +45,25 @@ def kernel(function: Function) -> Function:
     return run  # type: ignore[return-value]
 
 
+def kernel_of_poses(function: Function) -> Function:
+    """`kernel` for a loop along its last argument: where that is of one pose, no thread is waked or waited for."""
+    loop = kernel(function)
+
+    @functools.wraps(function)
+    def run(*arguments: Any) -> Any:
+        if len(arguments[-1]) > 1:
+            return loop(*arguments)
+        _start()
+        most = numba.get_num_threads()
+        numba.set_num_threads(1)  # of this thread alone
+        try:
+            return loop(*arguments)
+        finally:
+            numba.set_num_threads(most)
+
+    return run  # type: ignore[return-value]
+
+
 def serial(function: Function) -> Function:
     """Compile a function that runs in the thread of its caller, without the GIL."""
     compiled: Function = numba.njit(nogil=True, cache=True)(function)

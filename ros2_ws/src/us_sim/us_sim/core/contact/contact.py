@@ -12,11 +12,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from us_sim.core.compute.grids import mapped
+from us_sim.core.compute.kernels import kernel_of_poses
 from us_sim.core.geometry.probe import ProbeGeometry
-from us_sim.core.geometry.transforms import apply
+from us_sim.core.geometry.transforms import Matrix
+from us_sim.core.patient.signed_distance import outward_at, value_at
 from us_sim.core.patient.surface import Skin
 
 COUPLED_GAP = 2.0  # mm of gap that gel fills: a scan line crosses it without loss
@@ -55,22 +59,55 @@ def contact(skin: Skin, probe: ProbeGeometry, ct_from_probe: ArrayLike) -> Conta
     that points out of the body is not coupled, however deep its origin lies. So every pose has an answer: far
     away nothing is coupled, and deep inside the body the lines that run away from the nearest skin are.
     """
-    pose = np.asarray(ct_from_probe, dtype=np.float64)
-    origins = apply(pose, probe.line_origins)
-    distance = skin.distance_at(origins)
-    normals = skin.normal_at(origins) @ pose[:3, :3]  # rows in probe
-    inward = (normals * probe.line_directions).sum(axis=-1) < 0
-    by_gap = np.clip((AIR_GAP - distance) / (AIR_GAP - COUPLED_GAP), 0.0, 1.0)
-    line_coupling = np.where(inward, by_gap, 0.0).astype(np.float32)
-    nearest = int(distance.argmin())
-    in_contact = bool(line_coupling.any())
-    mean = np.where(inward, np.clip(AIR_GAP - distance, 0.0, None), 0.0) @ normals
-    return Contact(
-        in_contact=in_contact,
-        coupling=float(line_coupling.mean(dtype=np.float64)),
-        line_coupling=line_coupling,
-        line_distance=distance,
-        penetration=max(0.0, -float(distance[nearest])),
-        point=probe.line_origins[nearest].copy(),
-        normal=mean / max(float(np.linalg.norm(mean)), 1e-12) if in_contact else np.full(3, np.nan),
-    )
+    return contacts(skin, probe, np.asarray(ct_from_probe, dtype=np.float64)[None])[0]
+
+
+def contacts(skin: Skin, probe: ProbeGeometry, ct_from_probe: Matrix) -> list[Contact]:
+    """Return the contact of a probe at each of (B, 4, 4) poses, the same as alone to the bit."""
+    shape = len(ct_from_probe), len(probe.line_origins)
+    distance, coupling = np.empty(shape), np.empty(shape, np.float32)
+    normals = np.empty((len(ct_from_probe), 3))  # summed over the lines
+    poses = np.ascontiguousarray(ct_from_probe)
+    lines = probe.line_origins, probe.line_directions
+    _lines(skin.distance, skin.ct_from_grid, *lines, distance, coupling, normals, poses)
+    nearest, mean = distance.argmin(axis=1), coupling.mean(axis=1, dtype=np.float64)
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    return [
+        Contact(
+            in_contact=(touches := bool(coupling[n].any())),
+            coupling=float(mean[n]),
+            line_coupling=coupling[n],
+            line_distance=distance[n],
+            penetration=max(0.0, -float(distance[n, at])),
+            point=probe.line_origins[at].copy(),
+            normal=normals[n] if touches else np.full(3, np.nan),
+        )
+        for n, at in enumerate(nearest)
+    ]
+
+
+def ready() -> None:
+    """Compile the loop that a first touch would wait for."""
+    none, poses = np.zeros((0, 3)), np.eye(4)[None]
+    none.flags.writeable = False  # as a probe's are
+    nothing = np.zeros((1, 0)), np.zeros((1, 0), np.float32)
+    _lines(np.zeros((2, 2, 2), np.float32), np.eye(4), none, none, *nothing, np.zeros((1, 3)), poses)
+
+
+@kernel_of_poses
+def _lines(skin, ct_from_grid, origins, directions, distance, coupling, normals, poses):  # type: ignore[no-untyped-def]
+    for n in numba.prange(len(poses)):
+        normals[n] = 0.0
+        for line in range(len(origins)):
+            x, y, z = mapped(poses, n, origins[line, 0], origins[line, 1], origins[line, 2])
+            gap = value_at(skin, ct_from_grid, x, y, z)
+            a, b, c = outward_at(skin, ct_from_grid, x, y, z)
+            out_x = a * poses[n, 0, 0] + b * poses[n, 1, 0] + c * poses[n, 2, 0]  # in `probe`
+            out_y = a * poses[n, 0, 1] + b * poses[n, 1, 1] + c * poses[n, 2, 1]
+            out_z = a * poses[n, 0, 2] + b * poses[n, 1, 2] + c * poses[n, 2, 2]
+            along = out_x * directions[line, 0] + out_y * directions[line, 1] + out_z * directions[line, 2]
+            weight = AIR_GAP - gap if along < 0 and gap < AIR_GAP else 0.0
+            distance[n, line], coupling[n, line] = gap, min(weight / (AIR_GAP - COUPLED_GAP), 1.0)
+            normals[n, 0] += weight * out_x
+            normals[n, 1] += weight * out_y
+            normals[n, 2] += weight * out_z

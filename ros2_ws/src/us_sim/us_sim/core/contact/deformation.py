@@ -40,8 +40,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from us_sim.core.compute.kernels import kernel, serial
-from us_sim.core.contact import indentation
+from us_sim.core.compute.grids import by_axis
+from us_sim.core.compute.kernels import kernel, kernel_of_poses, serial
+from us_sim.core.contact import contact, force, indentation
 from us_sim.core.contact.indentation import LATERAL_MARGIN, Indentation
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
 
@@ -100,23 +101,28 @@ def sources(nodes: tuple[float, float], tables: Tensor, points: Tensor) -> Tenso
     """
     if points.device.type != "cpu":
         return move(*nodes, tables, points)
-    flat = points.reshape(-1, 3).contiguous()
-    out = torch.empty(len(tables), *points.shape)
-    _move(*nodes, tables.numpy(), flat.numpy(), out.view(len(tables), -1, 3).numpy())
-    return out
+    out = torch.empty(len(tables), 3, *points.shape[:-1])
+    _move(*nodes, tables.numpy(), by_axis(points.numpy())[0], out.numpy().reshape(len(tables), 3, -1))
+    return out.movedim(1, -1)
 
 
 def displacement(state: Indentation, probe: ProbeGeometry) -> Displacement | None:
     """Return the field of an indentation of `face_of(probe)`; None where nothing is pressed in."""
-    plane = state.face.plane
-    if not state.penetration[plane].any():
-        return None
-    x, face, outside = _profile(probe)
+    return displacements([state], probe)[0]
+
+
+def displacements(states: Sequence[Indentation], probe: ProbeGeometry) -> list[Displacement | None]:
+    """Return the field of each of some indentations of one face, the same as alone to the bit."""
     left, step = nodes_of(probe)
-    starts = state.face.points[plane]
-    skin, bone = starts[:, 2] + state.skin[plane], starts[:, 2] + state.bone[plane]
-    table = _table(x, face, outside, np.ascontiguousarray(starts[:, 0]), skin, bone, state.penetration[plane])
-    return Displacement(left, step, table) if len(table) else None
+    plane = states[0].face.plane
+    starts = states[0].face.points[plane]
+    skin, bone, pressed = (
+        np.stack([getattr(state, name)[plane] for state in states]) for name in ("skin", "bone", "penetration")
+    )
+    tables, moves = np.empty((len(states), NODES, 7), np.float32), np.empty(len(states), bool)
+    columns, top = np.ascontiguousarray(starts[:, 0]), starts[:, 2]
+    _tables(*_profile(probe), columns, top + skin, top + bone, pressed, tables, moves)
+    return [Displacement(left, step, table) if moved else None for table, moved in zip(tables, moves, strict=True)]
 
 
 @lru_cache(maxsize=8)
@@ -130,9 +136,16 @@ def _profile(probe: ProbeGeometry) -> tuple[Array, Array, Array]:
     return x, face, np.abs(x) - np.abs(inner)
 
 
-@serial
-def _table(x, face, outside, columns, skin_at, bone_at, penetration):  # type: ignore[no-untyped-def]
-    """`Displacement.table` from skin, bone and penetration at the columns of tissue; empty where nothing moves."""
+@kernel_of_poses
+def _tables(x, face, outside, columns, skin, bone, penetration, tables, moves):  # type: ignore[no-untyped-def]
+    for n in numba.prange(len(moves)):
+        given = columns, skin[n], bone[n], penetration[n]
+        moves[n] = penetration[n].any() and _into(tables[n], x, face, outside, *given)
+
+
+@numba.njit
+def _into(table, x, face, outside, columns, skin_at, bone_at, penetration):  # type: ignore[no-untyped-def]
+    """Write `Displacement.table` from skin, bone and penetration at columns of tissue; say whether anything moves."""
     step = x[1] - x[0]
     skin = _rising(np.interp(x, columns, skin_at), x)
     bone = _lowest(np.interp(x, columns, bone_at), AROUND_BONE, step) - MARGIN
@@ -144,9 +157,8 @@ def _table(x, face, outside, columns, skin_at, bone_at, penetration):  # type: i
     bulge = free * np.sin(np.pi * np.minimum(outside / LATERAL_MARGIN, 1.0)) ** 2
     passing = LEAST_SHEAR * _lowest(free, NARROW, step) ** 2
     area = _integral(pressed, step)[-1]
-    table = np.empty((len(x), 7), np.float32)
     if area <= 0 or not bulge.any():
-        return table[:0]
+        return False
     share = min(1.0, 2 * passing[pressed > 0].min() / area)  # of the tissue that stays in the plane
     bulge *= share * area / _integral(bulge, step)[-1]
     flow = np.minimum(np.maximum(_integral(share * pressed - bulge, step), -passing), passing)
@@ -156,7 +168,7 @@ def _table(x, face, outside, columns, skin_at, bone_at, penetration):  # type: i
     table[:, 0], table[:, 1], table[:, 2] = g, flow, top
     table[:, 3], table[:, 4] = _slope(top, step), 1 / thickness
     table[:, 5], table[:, 6] = _slope(thickness, step) / thickness, g - _slope(flow, step)
-    return table
+    return True
 
 
 @serial
@@ -181,18 +193,20 @@ def _rising(skin, x):  # type: ignore[no-untyped-def]
 @serial
 def _lowest(values, around, step):  # type: ignore[no-untyped-def]
     """A smooth line that nowhere lies above the values: the least within `around` mm, evened out."""
-    nodes, last = round(0.5 * around / step), len(values) - 1
-    lowest = np.empty_like(values)
-    for n in range(len(values)):
-        lowest[n] = values[max(n - 2 * nodes, 0) : n + 2 * nodes + 1].min()
+    nodes, size, lowest = round(0.5 * around / step), len(values), values.copy()
+    for _ in range(2 * nodes):  # the least of neighbours, again and again: by vectors, as the sums below
+        before = lowest.copy()
+        for n in range(1, size):
+            lowest[n] = min(lowest[n], before[n - 1])
+        for n in range(size - 1):
+            lowest[n] = min(lowest[n], before[n + 1])
+    longer = np.empty(size + 2 * nodes)
     for _ in range(2):
-        mean = np.empty_like(values)
-        for n in range(len(values)):
-            total = 0.0
-            for m in range(n - nodes, n + nodes + 1):
-                total += lowest[min(max(m, 0), last)]
-            mean[n] = total / (2 * nodes + 1)
-        lowest = mean
+        longer[:nodes], longer[nodes : nodes + size], longer[nodes + size :] = lowest[0], lowest, lowest[-1]
+        lowest = np.zeros(size)
+        for first in range(2 * nodes + 1):
+            lowest += longer[first : first + size]
+        lowest /= 2 * nodes + 1
     return lowest
 
 
@@ -215,11 +229,12 @@ def _slope(values, step):  # type: ignore[no-untyped-def]
 
 def ready() -> None:
     """Compile the loops that a first touch would wait for."""
-    points, nodes = np.zeros((1, 3), np.float32), np.linspace(-200, 200, NODES)
-    _move(0.0, 1.0, np.zeros((1, 2, 7), np.float32), points, points[None])
-    indentation.ready()
-    still = np.zeros(2)
-    _table(nodes, np.zeros(NODES), np.zeros(NODES), still, still, still, still)
+    points, nodes, still = np.zeros((3, 1), np.float32), np.linspace(-200, 200, NODES), np.zeros((1, 2))
+    tables = np.zeros((1, NODES, 7), np.float32)
+    _move(0.0, 1.0, tables, points, points[None])
+    _tables(nodes, nodes, nodes, still[0], still, still, still, tables, np.zeros(1, bool))
+    for module in (contact, force, indentation):
+        module.ready()
 
 
 # -- applied to points: compiled on the CPU, tensors elsewhere ------------------------------------------------
@@ -228,31 +243,33 @@ def ready() -> None:
 @kernel
 def _move(left, step, tables, points, out):  # type: ignore[no-untyped-def]
     last, scale = np.float32(tables.shape[1] - 1.001), np.float32(1 / step)
-    first, one, six = np.float32(left), np.float32(1), np.float32(6)
-    blocks = (len(points) + BLOCK - 1) // BLOCK
+    first, zero, one, six = np.float32(left), np.float32(0), np.float32(1), np.float32(6)
+    size = points.shape[1]
+    blocks = (size + BLOCK - 1) // BLOCK
+    # What forbids vectors in this loop: a view of the table, an index with a sign, a branch.
     for r in numba.prange(len(tables) * blocks):
         b, start = r // blocks, r % blocks * BLOCK
-        table = tables[b]
-        for p in range(start, min(start + BLOCK, len(points))):
-            x, z = points[p, 0], points[p, 2]
+        for p in range(np.uintp(start), np.uintp(min(start + BLOCK, size))):
+            x, z = points[0, p], points[2, p]
             place = (x - first) * scale
-            place = min(place, last) if place > 0 else np.float32(0)  # 0 for NaN, whose index would lie anywhere
-            i = int(place)
-            w = place - np.float32(i)
-            v = one - w
-            g = v * table[i, 0] + w * table[i + 1, 0]
-            flow = v * table[i, 1] + w * table[i + 1, 1]
-            thinness = v * table[i, 4] + w * table[i + 1, 4]
-            zeta = (z - (v * table[i, 2] + w * table[i + 1, 2])) * thinness
-            zeta = min(max(zeta, np.float32(0)), one)
+            place = min(place if place > zero else zero, last)  # 0 for NaN, whose index would lie anywhere
+            node = np.int32(place)
+            w = place - np.float32(node)
+            v, i = one - w, np.uintp(np.uint32(node))
+            j = i + np.uintp(1)
+            g = v * tables[b, i, 0] + w * tables[b, j, 0]
+            flow = v * tables[b, i, 1] + w * tables[b, j, 1]
+            thinness = v * tables[b, i, 4] + w * tables[b, j, 4]
+            zeta = (z - (v * tables[b, i, 2] + w * tables[b, j, 2])) * thinness
+            zeta = min(max(zeta, zero), one)
             fall = (one - zeta) * (one - zeta) * (one + zeta + zeta)
             slope = six * zeta * (one - zeta)
-            top_slope = v * table[i, 3] + w * table[i + 1, 3]
-            widening = v * table[i, 5] + w * table[i + 1, 5]
+            top_slope = v * tables[b, i, 3] + w * tables[b, j, 3]
+            widening = v * tables[b, i, 5] + w * tables[b, j, 5]
             shear = slope * flow
-            out[b, p, 0] = x - shear * thinness
-            out[b, p, 1] = points[p, 1] * (one - slope * thinness * (v * table[i, 6] + w * table[i + 1, 6]))
-            out[b, p, 2] = z - g * fall - shear * (top_slope * thinness + zeta * widening)
+            out[b, 0, p] = x - shear * thinness
+            out[b, 1, p] = points[1, p] * (one - slope * thinness * (v * tables[b, i, 6] + w * tables[b, j, 6]))
+            out[b, 2, p] = z - g * fall - shear * (top_slope * thinness + zeta * widening)
 
 
 def move(left: float, step: float, tables: Tensor, points: Tensor) -> Tensor:

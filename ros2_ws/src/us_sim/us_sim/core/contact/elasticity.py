@@ -16,6 +16,7 @@ to 0.4 N/mm of a curved abdominal probe on the belly of the built-in phantom.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +64,11 @@ ELASTICITIES: dict[TissueClass, Elasticity] = {
 }
 
 
+@cache
 def elasticity_table() -> NDArray[np.float64]:
-    """Return (classes, 2): effective Young's modulus at rest, kPa, and the exponent of its stiffening."""
+    """Return (classes, 2): effective Young's modulus at rest, kPa, and the exponent of its stiffening.
+
+    It is shared: nobody writes to it.
+    """
     rows = [(STIFFNESS_FACTOR * ELASTICITIES[c].modulus, ELASTICITIES[c].stiffening) for c in TissueClass]
     return np.array(rows, dtype=np.float64)

@@ -30,12 +30,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from us_sim.core.compute.grids import mapped, nearest
-from us_sim.core.compute.kernels import serial
+from us_sim.core.compute.kernels import kernel_of_poses
 from us_sim.core.contact.elasticity import elasticity_table
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
-from us_sim.core.geometry.transforms import Matrix, apply, inverse
+from us_sim.core.geometry.transforms import Matrix, inverse
 from us_sim.core.patient.patient import Patient
-from us_sim.core.patient.signed_distance import distance_at
+from us_sim.core.patient.signed_distance import value_at
 
 FACE_WIDTH = 15.0  # mm, elevational width of the face
 COLUMNS, ROWS = 16, 3  # patches of the face, lateral × elevational; odd rows: one lies in the image plane
@@ -129,86 +129,106 @@ def face_of(probe: ProbeGeometry, width: float = FACE_WIDTH, columns: int = COLU
 
 def indentation(patient: Patient, face: Face, ct_from_probe: Matrix) -> Indentation:
     """Return the indentation of a face at one pose, (4, 4) rigid, mm; for every finite pose."""
-    skin, found = _skin_along_z(patient, face, ct_from_probe)
-    on_face = face.areas > 0
-    penetration = np.where(on_face & found, np.clip(-skin, 0.0, None), 0.0)
-    bone, stiffness = np.full(len(skin), REACH), np.zeros(len(skin))
-    voxel_from_probe = (inverse(patient.volume.ct_from_voxel) @ ct_from_probe)[None]
-    _walk(
-        patient.volume.tissue, elasticity_table(), voxel_from_probe, face.points, skin, penetration,
-        np.array(face.size), bone, stiffness,
+    return indentations(patient, face, ct_from_probe[None])[0]
+
+
+def indentations(patient: Patient, face: Face, ct_from_probe: Matrix) -> list[Indentation]:
+    """Return the indentation of a face at each of (B, 4, 4) poses, the same as alone to the bit."""
+    skin, penetration, bone, stiffness = np.empty((4, len(ct_from_probe), len(face.points)))
+    volume, poses = patient.volume, np.ascontiguousarray(ct_from_probe)
+    _press(
+        patient.skin.distance, patient.skin.ct_from_grid, volume.tissue, elasticity_table(), face.points,
+        face.areas > 0, face.size, inverse(volume.ct_from_voxel) @ poses, skin, penetration, bone, stiffness, poses,
     )  # fmt: skip
-    return Indentation(face, ct_from_probe, skin, penetration, bone, stiffness)
-
-
-def _skin_along_z(patient: Patient, face: Face, ct_from_probe: Matrix) -> tuple[Array, NDArray[np.bool_]]:
-    """Distance along z from each column's start to the skin, (P,) mm in ±DEEPEST, and whether there is skin."""
-    starts, skin = apply(ct_from_probe, face.points), patient.skin
-    distance = skin.distance_at(starts)
-    if (distance[face.areas > 0] > 0).all():
-        return np.clip(distance, -DEEPEST, DEEPEST), np.zeros(len(starts), dtype=bool)
-    along = np.ascontiguousarray(ct_from_probe[:3, 2])
-    way, left = _followed(skin.distance, skin.ct_from_grid, starts, along, distance)
-    return way, np.abs(left) < 0.5
+    parts = zip(ct_from_probe, skin, penetration, bone, stiffness, strict=True)
+    return [Indentation(face, *of_pose) for of_pose in parts]
 
 
 def ready() -> None:
-    """Compile the loops that a first touch would wait for."""
-    none, nothing, eye = np.zeros((0, 3)), np.zeros(0), np.eye(4)
-    _followed(np.zeros((2, 2, 2), np.float32), eye, none, np.zeros(3), nothing)
-    tissue = np.zeros((2, 2, 2), np.uint8)
-    _walk(tissue, elasticity_table(), eye[None], none, nothing, nothing, np.ones(2), nothing, nothing)
+    """Compile the loop that a first touch would wait for."""
+    grid, tissue, poses = np.zeros((2, 2, 2), np.float32), np.zeros((2, 2, 2), np.uint8), np.eye(4)[None]
+    none, nothing, found = np.zeros((0, 3)), np.zeros(0, bool), np.zeros((1, 0))
+    given = grid, np.eye(4), tissue, elasticity_table(), none, nothing, (1.0, 1.0), poses
+    _press(*given, found, found, found, found, poses)
 
 
-@serial
-def _followed(grid, ct_from_grid, starts, along, distance):  # type: ignore[no-untyped-def]
-    """Way to the skin along each column, by the secant rule, and how far from the skin it ends, mm.
+@kernel_of_poses
+def _press(  # type: ignore[no-untyped-def]
+    distance, ct_from_grid, tissue, elasticity, points, on_face, size, voxel_from_probe,
+    skin, penetration, bone, stiffness, poses,
+):  # fmt: skip
+    for n in numba.prange(len(poses)):
+        found = _skin_along_z(distance, ct_from_grid, points, on_face, poses, n, skin[n])
+        for p in range(len(points)):
+            penetration[n, p] = -skin[n, p] if found[p] and on_face[p] and skin[n, p] < 0 else 0.0
+        _walk(tissue, elasticity, voxel_from_probe, n, points, skin[n], penetration[n], size, bone[n], stiffness[n])
 
-    Where the way in is not the way out (a face that looks away from the body) it ends off the skin.
+
+@numba.njit
+def _skin_along_z(distance, ct_from_grid, points, on_face, poses, n, skin):  # type: ignore[no-untyped-def]
+    """Distance along z from each column's start to the skin, mm in ±DEEPEST, into (P,); returns whether there is skin.
+
+    By the secant rule. Where the way in is not the way out (a face that looks away from the body) it ends off the
+    skin.
     """
-    way, slope = np.zeros(len(starts)), np.ones(len(starts))
-    for _ in range(4):
-        step = np.minimum(np.maximum(distance / slope, -DEEPEST), DEEPEST)
-        new = np.minimum(np.maximum(way + step, -DEEPEST), DEEPEST)
-        reached = distance_at(grid, ct_from_grid, starts + new.reshape(-1, 1) * along)
-        for n in range(len(way)):
-            moved = new[n] - way[n]
-            fall = (distance[n] - reached[n]) / moved if abs(moved) > 1e-3 else 1.0
-            slope[n] = min(max(fall, 0.3), 1.0)
-        way, distance = new, reached
-    return way, distance
+    away, touching = np.empty(len(points)), False
+    for p in range(len(points)):
+        x, y, z = mapped(poses, n, points[p, 0], points[p, 1], points[p, 2])
+        away[p] = value_at(distance, ct_from_grid, x, y, z)
+        touching |= on_face[p] and not away[p] > 0
+    if not touching:
+        for p in range(len(points)):
+            skin[p] = min(max(away[p], -DEEPEST), DEEPEST)
+        return np.zeros(len(points), np.bool_)
+    left = np.empty(len(points))
+    for p in range(len(points)):
+        way, slope, gap = 0.0, 1.0, away[p]
+        for _ in range(4):
+            new = min(max(way + min(max(gap / slope, -DEEPEST), DEEPEST), -DEEPEST), DEEPEST)
+            x, y, z = mapped(poses, n, points[p, 0], points[p, 1], points[p, 2] + new)
+            reached = value_at(distance, ct_from_grid, x, y, z)
+            fall = (gap - reached) / (new - way) if abs(new - way) > 1e-3 else 1.0
+            slope = min(max(fall, 0.3), 1.0)
+            way, gap = new, reached
+        skin[p], left[p] = way, gap
+    return np.abs(left) < 0.5
 
 
-@serial
-def _walk(tissue, elasticity, m, points, skin, penetration, size, bone, stiffness):  # type: ignore[no-untyped-def]
+@numba.njit
+def _walk(  # type: ignore[no-untyped-def]
+    tissue, elasticity, m, pose, points, skin, penetration, size, bone, stiffness
+):
+    """Depth of the first bone, and stiffness of the tissue before it, along the columns of one pose."""
     length, width = size
+    rigid, stiffened = np.isinf(elasticity[:, 0]), np.empty(len(elasticity))
     for p in range(len(points)):
         x, y, z = points[p]
         free = REACH - skin[p]
+        bone[p], stiffness[p] = REACH, 0.0
         for n in range(int(free / STEP)):
             t = skin[p] + n * STEP
-            if np.isinf(elasticity[_class_at(tissue, m, x, y, z + t), 0]):
+            if rigid[_class_at(tissue, m, pose, x, y, z + t)]:
                 bone[p], free = t, n * STEP
                 break
         if penetration[p] <= 0:
             continue
         free = max(free, THINNEST)
         compressed = max(1 - penetration[p] / free, LEAST_COMPRESSED)
+        for kind in range(len(elasticity)):
+            stiffened[kind] = elasticity[kind, 0] * compressed ** (-elasticity[kind, 1])
         compliance, steps = 0.0, int(free / STEP) + 1
         step = free / steps
         for n in range(steps):
             depth = (n + 0.5) * step
-            modulus, exponent = elasticity[_class_at(tissue, m, x, y, z + skin[p] + depth)]
             spread = length * width / ((length + depth) * (width + depth))
-            if not np.isinf(modulus):
-                compliance += spread * step / (modulus * compressed ** (-exponent))
+            compliance += spread * step / stiffened[_class_at(tissue, m, pose, x, y, z + skin[p] + depth)]
         shape = length * width / (2 * free * (length + width))
         compliance /= 1 + 2 * shape * shape
         stiffness[p] = 1 / (compliance + (1 / RIB_CAGE if bone[p] < REACH else 0.0))
 
 
 @numba.njit(inline="always")
-def _class_at(tissue, m, x, y, z):  # type: ignore[no-untyped-def]
+def _class_at(tissue, m, pose, x, y, z):  # type: ignore[no-untyped-def]
     """Class of the voxel nearest to a point in `probe`, mm."""
-    a, b, c = mapped(m, 0, x, y, z)
+    a, b, c = mapped(m, pose, x, y, z)
     return nearest(tissue, a, b, c)

@@ -6,16 +6,16 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the License for the
 # specific language governing permissions and limitations under the License.
 
-"""Contact, indentation and force at one pose, computed once for all users."""
+"""Contact, indentation and force at a pose, computed once for all users, and for all poses of a batch at once."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from us_sim.core.contact.contact import Contact, contact
+from us_sim.core.contact.contact import Contact, contacts
 from us_sim.core.contact.force import Wrench, wrench
-from us_sim.core.contact.indentation import Indentation, face_of, indentation
+from us_sim.core.contact.indentation import Indentation, face_of, indentations
 from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.geometry.transforms import Matrix
@@ -63,9 +63,13 @@ class Touch:
 
 def touch_at(patient: Patient, probe: ProbeGeometry, mechanics: MechanicsSettings, ct_from_probe: Matrix) -> Touch:
     """Return how a probe that rests at a pose, (4, 4) rigid, mm, touches a patient. Every finite pose has an answer."""
-    return Touch(
-        patient,
-        mechanics,
-        contact(patient.skin, probe, ct_from_probe),
-        indentation(patient, face_of(probe), ct_from_probe),
-    )
+    return touches_at(patient, probe, mechanics, ct_from_probe[None])[0]
+
+
+def touches_at(
+    patient: Patient, probe: ProbeGeometry, mechanics: MechanicsSettings, ct_from_probe: Matrix
+) -> list[Touch]:
+    """Return the same at each of (B, 4, 4) poses, as it is alone to the bit."""
+    met = contacts(patient.skin, probe, ct_from_probe)
+    states = indentations(patient, face_of(probe), ct_from_probe)
+    return [Touch(patient, mechanics, one, state) for one, state in zip(met, states, strict=True)]

@@ -166,20 +166,23 @@ def _rich(image, tissue, fan, windows, place, scatter, gain, loss, encoded):  # 
     first = views + 1 + (len(gain) > 0)  # of the label layers
     blocks = (width + BLOCK - 1) // BLOCK
     for r in numba.prange(batch * blocks):
-        b, start = r // blocks, r % blocks * BLOCK
-        end = min(start + BLOCK, width)
+        b, start = r // blocks, np.uintp(r % blocks * BLOCK)  # unsigned, as in `grids`: the loops run on vectors
+        count = min(np.uintp(BLOCK), np.uintp(width) - start)
         labels, lost = np.empty(BLOCK, np.int32), np.zeros(BLOCK)  # dB lost on the way
         for h in range(height):
-            for w in range(start, end):
-                labels[w - start] = place[tissue[b, h, w]] if fan[h, w] else 0
-                for i in range(views):
-                    encoded[b, i, h, w] = _seen(image[b, h, w], windows, i) if fan[h, w] else np.float32(-1)
-                encoded[b, views, h, w] = half * scatter[b, h, w] if fan[h, w] else zero
+            for w in range(count):
+                labels[w] = place[tissue[b, h, start + w]] if fan[h, start + w] else 0
+            for i in range(views):
+                for w in range(count):
+                    seen = _seen(image[b, h, start + w], windows, i)
+                    encoded[b, i, h, start + w] = seen if fan[h, start + w] else np.float32(-1)
+            for w in range(count):
+                encoded[b, views, h, start + w] = half * scatter[b, h, start + w] if fan[h, start + w] else zero
             if len(gain):
-                for w in range(start, end):
-                    lost[w - start] += loss[labels[w - start]]
-                    level = min(max(gain[h] - lost[w - start], LEAST_TRANSMISSION), MOST_TRANSMISSION)
-                    encoded[b, views + 1, h, w] = level / 20
+                for w in range(count):
+                    lost[w] += loss[labels[w]]
+                    level = min(max(gain[h] - lost[w], LEAST_TRANSMISSION), MOST_TRANSMISSION)
+                    encoded[b, views + 1, h, start + w] = level / 20
             for layer in range(1, len(loss)):
-                for w in range(start, end):
-                    encoded[b, first + layer - 1, h, w] = np.float32(labels[w - start] == layer)
+                for w in range(count):
+                    encoded[b, first + layer - 1, h, start + w] = np.float32(labels[w] == layer)

@@ -19,6 +19,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import redirect_stdout
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +27,11 @@ import openvino as ov
 import torch
 from numpy.typing import NDArray
 
-from us_sim.core.config import ImageSettings
 from us_sim.core.files import atomic_write
 from us_sim.core.generator.artifact import Generator
-from us_sim.core.generator.renderer import LearnedRenderer
+from us_sim.core.generator.motion_slices import motion_slices
 from us_sim.core.patient.patient import builtin_patient
-from us_sim.core.robot.motion import MOTIONS, motion
-from us_sim.core.sampling.reslice import elevation_beam
-from us_sim.core.sampling.sampler import sampler_on
+from us_sim.core.robot.motion import MOTIONS
 from us_sim.core.user_files import cache_folder
 
 SLICES = 64  # that the ranges of activations are taken from
@@ -43,13 +41,9 @@ PARTS = ("model.xml", "model.bin")
 
 def calibration_slices(generator: Generator, count: int = SLICES) -> NDArray[np.float32]:
     """Return (count, C, H, W): what the generator is fed along all motions over the built-in phantom."""
-    card, patient = generator.card, builtin_patient(0)
-    learned = LearnedRenderer(generator, card.probe, ImageSettings(), 0)
-    sampler = sampler_on(torch.device("cpu"), patient, 0)
-    beam = elevation_beam(card.probe.slice_thickness, card.probe.elevation_planes)
-    poses = np.concatenate([motion(name, patient, -(-count // len(MOTIONS))) for name in MOTIONS])[:count]
+    seen = motion_slices(generator, builtin_patient(0), 0, -(-count // len(MOTIONS)))
     with torch.inference_mode():
-        return np.concatenate([learned.read(sampler, pose[None], beam).numpy() for pose in poses])
+        return np.concatenate([one.read().numpy() for one in islice(seen, count)])
 
 
 def quantised(model: ov.Model, slices: NDArray[np.float32]) -> ov.Model:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from us_sim.core.compute.grids import placed_by_axis
 from us_sim.core.config import ImageSettings
 from us_sim.core.generator.artifact import Generator
 from us_sim.core.generator.composition import Composition
@@ -43,9 +44,9 @@ class LearnedRenderer:
         self._generator, self._settings = generator, settings
         self._polar = card.grid == "polar"
         grid = card.probe
-        self._lines = torch.tensor(grid.polar_points).to(device)
+        self._lines = torch.from_numpy(placed_by_axis(grid.polar_points)).to(device)
         points = grid.polar_points.transpose(1, 0, 2) if self._polar else grid.pixel_points
-        self._points = torch.tensor(points).to(device)
+        self._points = torch.from_numpy(placed_by_axis(points)).to(device)
         self.reads_frame = card.source == "ct" and np.array_equal(points, probe.pixel_points)
         self._fan = torch.ones(card.size, dtype=torch.bool, device=device)
         if not self._polar:

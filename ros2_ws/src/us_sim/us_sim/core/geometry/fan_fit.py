@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,9 @@ from us_sim.core.geometry.frame_files import read_grey
 SHOWN = 3.0  # mean grey level over frames above which a pixel belongs to the fan
 RAYS = 61
 ENOUGH = 60  # frames from which a fan is found
+ALIKE = 3  # frames of one depth from which their fan is found
+OTHER_DEPTH = 0.02  # of the frame's height by which the face's arc lies elsewhere at another depth
+LIT = 12  # grey level from which the arc counts as lit
 REMEDY = "give the fan's geometry"
 
 
@@ -67,6 +71,32 @@ def fan_of(images: list[Path], spacing: float | None = None) -> FanGeometry:
     if not stack:
         raise DataError("no frame can be read to find the fan in")
     return fit_fan(np.mean(stack, axis=0), spacing)
+
+
+def alike(pictures: Sequence[NDArray[np.uint8]]) -> list[list[int]]:
+    """Group frames by size and depth: at another depth the arc of the face lies elsewhere.
+
+    Returns:
+        places of the frames of each group, in their order.
+    """
+    groups: list[tuple[tuple[int, ...], NDArray[np.float64], list[int]]] = []
+    for i, grey in enumerate(pictures):
+        arc = _arc(grey)
+        for shape, other, members in groups:
+            if shape == grey.shape and np.nanmedian(np.abs(arc - other)) < OTHER_DEPTH * grey.shape[0]:
+                members.append(i)
+                break
+        else:
+            groups.append((grey.shape, arc, [i]))
+    return [members for _, _, members in groups]
+
+
+def _arc(grey: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Row of the first three lit pixels of each column in the middle half; NaN where there are none."""
+    width = grey.shape[1]
+    lit = grey[:, width // 4 : -width // 4] > LIT
+    lit = lit[:-2] & lit[1:-1] & lit[2:]
+    return np.where(lit.any(axis=0), lit.argmax(axis=0), np.nan)
 
 
 def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -83,6 +83,20 @@ def read_fan(path: Path) -> FanGeometry:
         raise DataError(f"{path}: no fan geometry ({error}); give centre, radii, half_angle and spacing") from error
 
 
+def fan_beside(frames: Path, top: Path) -> FanGeometry | None:
+    """Return the fan of the nearest `fan.json`, from the folder of the frames up to another; None if there is none.
+
+    Raises:
+        DataError: the file cannot be used.
+    """
+    for folder in (frames, *frames.parents):
+        if (folder / "fan.json").is_file():
+            return read_fan(folder / "fan.json")
+        if folder == top:
+            break
+    return None
+
+
 def fan_in_frame(fan: FanGeometry, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """(H, W) where a frame's pixels lie in its fan."""
     y, x = np.indices(shape)

@@ -69,13 +69,19 @@ def rotation_from_vector(vector: ArrayLike) -> NDArray[np.float64]:
     R = cos θ I + sin θ [a]ₓ + (1 − cos θ) a aᵀ.
     """
     v = np.asarray(vector, dtype=np.float64)
-    angle = float(np.linalg.norm(v))
+    angle = math.sqrt(v @ v)
     if angle == 0:
         return np.eye(3)
-    x, y, z = axis = v / angle
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    x, y, z = (v / angle).tolist()
     c, s = math.cos(angle), math.sin(angle)
-    return np.asarray(c * np.eye(3) + s * cross + (1 - c) * np.outer(axis, axis))
+    k = 1 - c  # numbers one by one: a law of control turns a probe many times a second, and arrays cost more to make
+    return np.array(
+        [
+            [c + k * (x * x), k * (x * y) - s * z, k * (x * z) + s * y],
+            [k * (y * x) + s * z, c + k * (y * y), k * (y * z) - s * x],
+            [k * (z * x) - s * y, k * (z * y) + s * x, c + k * (z * z)],
+        ]
+    )
 
 
 def vector_from_rotation(rotation: ArrayLike) -> NDArray[np.float64]:

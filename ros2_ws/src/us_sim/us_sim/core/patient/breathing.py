@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from us_sim.core.compute.grids import classes_at, inside, mapped, trilinear
+from us_sim.core.compute.grids import by_axis, classes_at, inside, mapped, trilinear
 from us_sim.core.compute.kernels import kernel
 from us_sim.core.compute.lattice import Lattice, blended, mapped_by
 from us_sim.core.geometry.transforms import Matrix, apply, inverse
@@ -87,14 +87,15 @@ class Mobility:
             ct_from_probe: (B, 4, 4) float64 poses, mm.
             caudal: (B,) float64 motions, mm.
         """
-        flat = points.reshape(len(caudal), -1, 3).contiguous()
         if points.device.type != "cpu":
+            flat = points.reshape(len(caudal), -1, 3).contiguous()
             return self._on(points.device).breathe(ct_from_probe, caudal, flat).reshape(points.shape)
         poses = ct_from_probe.numpy()
         motion = caudal.numpy()[:, None] * (np.array(WAY) @ poses[:, :3, :3])
-        out = torch.empty_like(flat)
-        _breathe(self.share, self.grid_from_ct @ poses, motion, flat.numpy(), out.numpy())
-        return out.reshape(points.shape)
+        still = by_axis(points.numpy(), of_each=True)
+        out = torch.empty(len(points), 3, *points.shape[1:-1])
+        _breathe(self.share, self.grid_from_ct @ poses, motion, still, out.numpy().reshape(still.shape))
+        return out.movedim(1, -1)
 
     def _on(self, device: torch.device) -> MobilityOnDevice:
         if device not in self._tensors:
@@ -124,14 +125,14 @@ def _growing(values: NDArray, low: float, high: float) -> NDArray:
 
 @kernel
 def _breathe(share, m, motion, points, out):  # type: ignore[no-untyped-def]
-    for r in numba.prange(points.shape[0] * points.shape[1]):
-        n, p = r // points.shape[1], r % points.shape[1]
-        x, y, z = points[n, p, 0], points[n, p, 1], points[n, p, 2]
+    for r in numba.prange(points.shape[0] * points.shape[2]):
+        n, p = r // points.shape[2], r % points.shape[2]
+        x, y, z = points[n, 0, p], points[n, 1, p], points[n, 2, p]
         a, b, c = mapped(m, n, x, y, z)
         weight = trilinear(share, a, b, c, np.float64) if inside(share, a, b, c) else 0.0
-        out[n, p, 0] = x - weight * motion[n, 0]
-        out[n, p, 1] = y - weight * motion[n, 1]
-        out[n, p, 2] = z - weight * motion[n, 2]
+        out[n, 0, p] = x - weight * motion[n, 0]
+        out[n, 1, p] = y - weight * motion[n, 1]
+        out[n, 2, p] = z - weight * motion[n, 2]
 
 
 class MobilityOnDevice:

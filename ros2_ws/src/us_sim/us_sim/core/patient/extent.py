@@ -31,10 +31,10 @@ def is_known(shape: tuple[int, ...], ct_from_voxel: Matrix, points_ct: ArrayLike
     return np.asarray(inside.reshape(points.shape[:-1]))
 
 
-def unknown_fraction(shape: tuple[int, ...], ct_from_voxel: Matrix, points_ct: ArrayLike) -> float:
-    """Return the share of points that lie beyond the CT; 0 for none."""
+def unknown_fraction(shape: tuple[int, ...], ct_from_voxel: Matrix, points_ct: ArrayLike) -> NDArray[np.float64]:
+    """Return the (...) share of (..., N, 3) points that lie beyond the CT; 0 where there are none."""
     known = is_known(shape, ct_from_voxel, points_ct)
-    return float(1 - known.mean()) if known.size else 0.0
+    return np.asarray(1 - known.mean(axis=-1) if known.shape[-1] else np.zeros(known.shape[:-1]))
 
 
 def cut_faces(body: NDArray[np.bool_], ct_from_voxel: Matrix) -> dict[str, float]:

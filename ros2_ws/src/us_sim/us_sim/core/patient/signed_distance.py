@@ -132,7 +132,7 @@ def _sweep(d, fixed, back_x, back_y, back_z):  # type: ignore[no-untyped-def]
 
 
 @serial
-def _at(distance, ct_from_grid, px, py, pz):  # type: ignore[no-untyped-def]
+def value_at(distance, ct_from_grid, px, py, pz):  # type: ignore[no-untyped-def]
     """Trilinear value at one point in `ct`, mm; outside the grid, the way to it is added."""
     spacing = ct_from_grid[0, 0]
     x = (px - ct_from_grid[0, 3]) / spacing
@@ -144,23 +144,28 @@ def _at(distance, ct_from_grid, px, py, pz):  # type: ignore[no-untyped-def]
 
 
 @serial
+def outward_at(distance, ct_from_grid, x, y, z):  # type: ignore[no-untyped-def]
+    """Unit gradient at one point in `ct`, mm; 0 where there is none."""
+    step = ct_from_grid[0, 0]
+    gx = value_at(distance, ct_from_grid, x + step, y, z) - value_at(distance, ct_from_grid, x - step, y, z)
+    gy = value_at(distance, ct_from_grid, x, y + step, z) - value_at(distance, ct_from_grid, x, y - step, z)
+    gz = value_at(distance, ct_from_grid, x, y, z + step) - value_at(distance, ct_from_grid, x, y, z - step)
+    length = math.sqrt(gx * gx + gy * gy + gz * gz)
+    scale = 1 / length if length > 1e-9 or math.isnan(length) else 0.0
+    return gx * scale, gy * scale, gz * scale
+
+
+@serial
 def distance_at(distance, ct_from_grid, points):  # type: ignore[no-untyped-def]
     out = np.empty(len(points))
     for n in range(len(points)):
-        out[n] = _at(distance, ct_from_grid, points[n, 0], points[n, 1], points[n, 2])
+        out[n] = value_at(distance, ct_from_grid, points[n, 0], points[n, 1], points[n, 2])
     return out
 
 
 @serial
 def normal_at(distance, ct_from_grid, points):  # type: ignore[no-untyped-def]
-    step = ct_from_grid[0, 0]
     out = np.empty((len(points), 3))
     for n in range(len(points)):
-        x, y, z = points[n, 0], points[n, 1], points[n, 2]
-        gx = _at(distance, ct_from_grid, x + step, y, z) - _at(distance, ct_from_grid, x - step, y, z)
-        gy = _at(distance, ct_from_grid, x, y + step, z) - _at(distance, ct_from_grid, x, y - step, z)
-        gz = _at(distance, ct_from_grid, x, y, z + step) - _at(distance, ct_from_grid, x, y, z - step)
-        length = math.sqrt(gx * gx + gy * gy + gz * gz)
-        scale = 1 / length if length > 1e-9 or math.isnan(length) else 0.0
-        out[n, 0], out[n, 1], out[n, 2] = gx * scale, gy * scale, gz * scale
+        out[n, 0], out[n, 1], out[n, 2] = outward_at(distance, ct_from_grid, points[n, 0], points[n, 1], points[n, 2])
     return out

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from us_sim.core.compute.kernels import kernel, serve
 from us_sim.core.physics.body_wall import fascia, fascia_by_tensors
+from us_sim.core.physics.haze import with_haze, with_haze_by_tensors
 from us_sim.core.physics.imaging import Formation
 from us_sim.core.sampling.anatomy import Anatomy
 
@@ -34,6 +35,8 @@ NEGLIGIBLE = np.float32(1e-5)  # share of a scan line in its neighbour's echo
 def texture(anatomy: Anatomy, form: Formation) -> Tensor:
     """What scatterers and fascia would show on their own, under the probe's point spread and without attenuation.
 
+    Behind gas, lung and bone it is the haze: see `with_haze`.
+
     Returns:
         (B, L, S) level over the mean echo of 0 dB tissue, in units of 6 dB, −4 (blood, water) at least.
     """
@@ -43,7 +46,7 @@ def texture(anatomy: Anatomy, form: Formation) -> Tensor:
     assert sheets.shape[1:] == form.noise.shape[:2], f"formation of another grid than {tuple(sheets.shape[1:])}"
     level = torch.empty_like(sheets)
     louder = np.float32(10 ** (-form.scanner.speckle_level / 20))
-    given = anatomy.scatter.contiguous(), sheets, form.lateral_psf.contiguous()
+    given = with_haze(anatomy, form), sheets, form.lateral_psf.contiguous()
     _texture(*[*(part.numpy() for part in given), louder, level.numpy()])
     return level
 
@@ -61,7 +64,7 @@ def blur_laterally(signal: Tensor, psf: Tensor) -> Tensor:
 
 def texture_by_tensors(anatomy: Anatomy, form: Formation) -> Tensor:
     """`texture` on any torch device."""
-    echoes = anatomy.scatter.clone()
+    echoes = with_haze_by_tensors(anatomy, form)
     echoes[..., : echoes.shape[-1] // 2] += fascia_by_tensors(anatomy)[..., None] * 10 ** (
         -form.scanner.speckle_level / 20
     )

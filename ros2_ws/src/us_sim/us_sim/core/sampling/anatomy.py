@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from us_sim.core import tissue
-from us_sim.core.compute.grids import clamped, inside, mapped, nearest, trilinear
+from us_sim.core.compute.grids import by_axis, clamped, inside, mapped, nearest, trilinear
 from us_sim.core.compute.kernels import kernel
 from us_sim.core.geometry.transforms import Matrix, inverse
 from us_sim.core.patient.surface import Skin
@@ -145,7 +145,7 @@ def sample_anatomy(
     scatter = np.empty((*shape, 2 * LOOKS), np.float32)
     of_each = points.ndim == 4
     assert not of_each or len(points) == len(ct_from_probe), f"points of {len(points)} poses for {len(ct_from_probe)}"
-    flat = np.ascontiguousarray(points).reshape(len(points) if of_each else 1, -1, 3)
+    flat = by_axis(points, of_each=of_each)
     amplitudes = np.empty((len(beam[0]), classes.size), np.float32)
     echo = NO_ECHO if volume.echo is None else volume.echo
     voxel_from_ct, grid_from_ct = inverse(volume.ct_from_voxel), inverse(skin.ct_from_grid)
@@ -201,12 +201,12 @@ def _sample(  # type: ignore[no-untyped-def]
     amplitudes,
     classes,
 ):
-    size = points.shape[1]
+    size = points.shape[2]
     for r in numba.prange(len(voxel_from_probe) * blocks(size)):
         n, start, stop = block_of(r, size)
         own = n if len(points) > 1 else 0
         for p in range(start, stop):
-            at, x, height, z = n * size + p, points[own, p, 0], points[own, p, 1], points[own, p, 2]
+            at, x, height, z = n * size + p, points[own, 0, p], points[own, 1, p], points[own, 2, p]
             impedance = attenuation = specularity = layering = warp = strand = mean_hu = layered = ZERO
             a, b, c = mapped(grid_from_probe, n, x, height, z)
             a, b, c = clamped(distance, a, b, c)

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from us_sim.core.compute.grids import inside, mapped, nearest, trilinear
+from us_sim.core.compute.grids import by_axis, inside, mapped, nearest, nearest_place, trilinear
 from us_sim.core.compute.kernels import kernel
 from us_sim.core.geometry.transforms import Matrix, check_pose, inverse
 from us_sim.core.patient.volume import AIR_HU, CtVolume
@@ -95,12 +95,11 @@ def nearest_classes(
 def _prepared(
     volume: CtVolume, points: NDArray[np.float32], ct_from_probe: ArrayLike, of_each: bool
 ) -> tuple[Matrix, NDArray[np.float32], tuple[int, ...]]:
-    """Return (B, 4, 4) matrices from mm in `probe` to voxels, (B or 1, N, 3) points, and the shape of the samples."""
+    """Return (B, 4, 4) matrices from mm in `probe` to voxels, (B or 1, 3, N) points, and the shape of the samples."""
     poses = check_pose(ct_from_probe)
     assert not of_each or len(points) == len(poses), f"points of {len(points)} poses for {len(poses)}"
-    flat = np.ascontiguousarray(points, dtype=np.float32).reshape(len(points) if of_each else 1, -1, 3)
     shape = points.shape[:-1] if of_each else poses.shape[:-2] + points.shape[:-1]
-    return inverse(volume.ct_from_voxel) @ poses.reshape(-1, 4, 4), flat, shape
+    return inverse(volume.ct_from_voxel) @ poses.reshape(-1, 4, 4), by_axis(points, of_each=of_each), shape
 
 
 # One parallel loop goes over blocks of all poses: to start the threads for each pose would take longer than a small
@@ -124,24 +123,27 @@ def block_of(r, size):  # type: ignore[no-untyped-def]
 
 @kernel
 def _nearest(tissue, voxel_from_probe, points, out):  # type: ignore[no-untyped-def]
-    size = points.shape[1]
+    size, flat = points.shape[2], tissue.reshape(-1)
     for r in numba.prange(len(voxel_from_probe) * blocks(size)):
         n, start, stop = block_of(r, size)
-        own = n if len(points) > 1 else 0
-        for p in range(start, stop):
-            a, b, c = mapped(voxel_from_probe, n, points[own, p, 0], points[own, p, 1], points[own, p, 2])
-            out[n * size + p] = nearest(tissue, a, b, c)
+        own, first, place = n if len(points) > 1 else 0, np.uintp(start), np.empty(BLOCK, np.int32)
+        for p in range(np.uintp(stop) - first):  # places first, by vectors, as reading cannot be one
+            x, y, z = points[own, 0, first + p], points[own, 1, first + p], points[own, 2, first + p]
+            a, b, c = mapped(voxel_from_probe, n, x, y, z)
+            place[p] = nearest_place(tissue, a, b, c)
+        for p in range(stop - start):
+            out[n * size + start + p] = flat[np.uintp(place[p])] if place[p] >= 0 else np.uint8(0)
 
 
 @kernel
 def _thin(hu, tissue, voxel_from_probe, points, values, classes):  # type: ignore[no-untyped-def]
-    size = points.shape[1]
+    size = points.shape[2]
     for r in numba.prange(len(voxel_from_probe) * blocks(size)):
         n, start, stop = block_of(r, size)
         own = n if len(points) > 1 else 0
         for p in range(start, stop):
             at = n * size + p
-            a, b, c = mapped(voxel_from_probe, n, points[own, p, 0], points[own, p, 1], points[own, p, 2])
+            a, b, c = mapped(voxel_from_probe, n, points[own, 0, p], points[own, 1, p], points[own, 2, p])
             values[at] = trilinear(hu, a, b, c, np.float32) if inside(hu, a, b, c) else np.float32(AIR_HU)
             classes[at] = nearest(tissue, a, b, c)
 
@@ -150,13 +152,13 @@ def _thin(hu, tissue, voxel_from_probe, points, values, classes):  # type: ignor
 def _thick(  # type: ignore[no-untyped-def]
     hu, tissue, voxel_from_probe, points, offsets, weights, values, classes
 ):
-    size = points.shape[1]
+    size = points.shape[2]
     for r in numba.prange(len(voxel_from_probe) * blocks(size)):
         n, start, stop = block_of(r, size)
         own = n if len(points) > 1 else 0
         for p in range(start, stop):
             at, value = n * size + p, np.float32(0)
-            x, y, z = points[own, p, 0], points[own, p, 1], points[own, p, 2]
+            x, y, z = points[own, 0, p], points[own, 1, p], points[own, 2, p]
             for plane in range(len(offsets)):
                 a, b, c = mapped(voxel_from_probe, n, x, y + offsets[plane], z)
                 value += weights[plane] * (

@@ -53,12 +53,12 @@ def sample_scatterers(tile, tile_from_probe, points, offsets, amplitudes, scatte
 
     Apart from the loop over the anatomy, which would be too long to be vectorised.
     """
-    size = points.shape[1]
+    size = points.shape[2]
     for r in numba.prange(len(tile_from_probe) * blocks(size)):
         n, start, stop = block_of(r, size)
         own = n if len(points) > 1 else 0
         for p in range(start, stop):
-            at, x, y, z = n * size + p, points[own, p, 0], points[own, p, 1], points[own, p, 2]
+            at, x, y, z = n * size + p, points[own, 0, p], points[own, 1, p], points[own, 2, p]
             for q in range(2 * LOOKS):
                 scatter[at, q] = 0
             for plane in range(len(offsets)):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from us_sim.core.errors import DataError
-from us_sim.core.geometry.fan_fit import fit_fan
+from us_sim.core.geometry.fan_fit import ALIKE, alike, fit_fan
 from us_sim.core.geometry.fans import FanGeometry, Resampler
 from us_sim.core.geometry.frame_files import images_in, read_grey
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
@@ -29,8 +29,6 @@ from us_sim.offline.fit import overlays
 LINES, SAMPLES = 96, 384  # of the grid on which scanners are compared
 RADIUS = 60.0  # mm, radius of curvature of most abdominal probes, where it is not given
 FEWEST, FEW = 8, 30  # frames without which nothing is fitted, and from which it is meant to work
-OTHER_DEPTH = 0.02  # of the frame's height by which the face's arc lies elsewhere at another depth
-SHOWN = 12  # grey level from which the arc counts as lit
 WEAK = 0.3  # a line whose near field is so much darker than its neighbours' has no contact
 
 
@@ -132,28 +130,10 @@ def _pictures(folder: Path) -> tuple[list[tuple[str, NDArray[np.uint8], NDArray[
 
 
 def _groups(pictures: list[NDArray[np.uint8]]) -> list[list[int]]:
-    """Frames of one size whose arc of the face lies in one place: they were taken at one depth."""
-    groups: list[tuple[tuple[int, int], NDArray[np.float64], list[int]]] = []
-    for i, grey in enumerate(pictures):
-        arc = _arc(grey)
-        for shape, other, members in groups:
-            if shape == grey.shape and np.nanmedian(np.abs(arc - other)) < OTHER_DEPTH * grey.shape[0]:
-                members.append(i)
-                break
-        else:
-            groups.append((grey.shape, arc, [i]))
-    large = [members for _, _, members in groups if len(members) >= 3]
+    large = [members for members in alike(pictures) if len(members) >= ALIKE]
     if not large:
         raise DataError("no three frames have the same fan; expected several of each depth, or state the fan")
     return large
-
-
-def _arc(grey: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Row of the first three lit pixels of each column in the middle half; NaN where there are none."""
-    width = grey.shape[1]
-    lit = grey[:, width // 4 : -width // 4] > SHOWN
-    lit = lit[:-2] & lit[1:-1] & lit[2:]
-    return np.where(lit.any(axis=0), lit.argmax(axis=0), np.nan)
 
 
 def _depth(fan: FanGeometry) -> float:

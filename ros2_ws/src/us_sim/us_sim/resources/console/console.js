@@ -12,7 +12,7 @@ function send(message) {
 }
 
 function connect() {
-  socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/screen`);
+  socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/screen${slow ? "?sparing" : ""}`);
   socket.binaryType = "arraybuffer";
   socket.onopen = () => {
     if (location.hash.length > 1 && window.confirm("Move the probe to the pose of this link, with its settings?"))
@@ -29,30 +29,20 @@ function connect() {
 }
 
 const PICTURES = [image, $("strip"), $("other")];  // by the first byte: B-mode, M-mode, what it is compared with
+const slow = inSoftware(), PACE = slow ? 110 : 0;  // ms from a picture that is drawn to the wish for the next
 
-const newest = new Map(), painting = new Set();
-
-// The newest picture replaces those that came while the one before was being painted.
-function picture(data) {
-  const target = PICTURES[new Uint8Array(data, 0, 1)[0]];
-  newest.set(target, data);
-  if (!painting.has(target)) paint(target);
-}
-
-function paint(target) {
-  const data = newest.get(target);
-  newest.delete(target);
-  if (!data) {
-    painting.delete(target);
-    return;
+// Draws a picture, and asks for the next when that is done: a page that is slow is not flooded.
+async function picture(data) {
+  const canvas = PICTURES[new Uint8Array(data, 0, 1)[0]];
+  try {
+    const drawn = await createImageBitmap(new Blob([new Uint8Array(data, 1)], { type: "image/jpeg" }));
+    if (canvas.width !== drawn.width || canvas.height !== drawn.height)
+      [canvas.width, canvas.height] = [drawn.width, drawn.height];
+    canvas.getContext("2d", { alpha: false }).drawImage(drawn, 0, 0);
+    drawn.close();
+  } finally {
+    if (canvas === image) setTimeout(() => send({ do: "next" }), PACE);
   }
-  painting.add(target);
-  const url = URL.createObjectURL(new Blob([new Uint8Array(data, 1)], { type: "image/jpeg" }));
-  target.onload = target.onerror = () => {
-    URL.revokeObjectURL(url);
-    paint(target);
-  };
-  target.src = url;
 }
 
 function flag(name, value) {
@@ -85,15 +75,25 @@ function show(next) {
     if (what !== "wipe") button.setAttribute("aria-pressed", Boolean(on));
     if (what === "play") button.disabled = !state.frozen;
   }
-  const drawn = ({ marks: some, saved, m }) => JSON.stringify([some, saved, m]);
+  const drawn = ({ marks: some, saved, m, ruler }) => JSON.stringify([some, saved, m, ruler]);
   if (drawn(before) !== drawn(state)) draw(before);
+}
+
+const figure = await (await fetch("body.json")).json();  // what saved pictures are drawn with, too
+
+function showBody() {
+  const { size, torso, inside, half, dot } = figure, probe = shape("g", { id: "probe" });
+  probe.append(shape("polyline", { points: `${-half},0 ${half},0` }), shape("circle", { cx: -half, r: dot }));
+  $("body").setAttribute("viewBox", `0 0 ${size.join(" ")}`);
+  $("body").append(...[torso, ...inside].map((line) => shape("polyline", { points: line.join(" ") })), probe);
 }
 
 function showProbe(at) {  // on the body mark: its place, and a dot at the image's left
   $("body").style.display = at ? "" : "none";
   if (!at) return;
-  const [u, v, angle] = at, turned = 180 + (angle * 180) / Math.PI;
-  $("probe").setAttribute("transform", `translate(${6 + 48 * u} ${16 + 64 * v}) rotate(${turned})`);
+  const [u, v, angle] = at, [x, y] = figure.place, [width, height] = figure.extent;
+  const turned = 180 + (angle * 180) / Math.PI;
+  $("probe").setAttribute("transform", `translate(${x + width * u} ${y + height * v}) rotate(${turned})`);
 }
 
 // -- callipers --------------------------------------------------------------------------------------------------
@@ -105,10 +105,22 @@ function shape(name, attributes, text) {
   return node;
 }
 
+function ruled(ticks, width, height) {  // each cm of depth, some with words, and the dot at the marker's side
+  const shapes = [shape("circle", { cx: 13, cy: 13, r: 5, class: "marker" })];
+  for (const [v, words] of ticks) {
+    const y = v * height;
+    shapes.push(shape("polyline", { points: `${width - (words ? 10 : 5)},${y} ${width},${y}`, class: "ruler" }));
+    const turned = `translate(${width - 14} ${y}) scale(${flip} ${upright})`;
+    if (words) shapes.push(shape("text", { transform: turned, class: "ruler", "text-anchor": flip > 0 ? "end" : "start" }, words));
+  }
+  return shapes;
+}
+
 function draw(before) {
   const width = stage.clientWidth, height = stage.clientHeight, shapes = [], lines = [];
   marks.setAttribute("viewBox", `0 0 ${width} ${height}`);
   const at = ([u, v]) => `${u * width},${v * height}`;
+  if (state.ruler) shapes.push(...ruled(state.ruler, width, height));
   if (state.m && state.m.length) shapes.push(shape("polyline", { points: state.m.map(at).join(" "), class: "m" }));
   for (const mark of state.marks || []) {
     const words = mark.kind === "arrow" || mark.kind === "text";
@@ -229,15 +241,11 @@ $("help").querySelector("table").append(...KEYS.filter((item) => item.words).map
   return row;
 }));
 document.addEventListener("keydown", pressed);
-const slow = inSoftware();
-
-function loaded() {
+$("view").addEventListener("load", () => {
   $("view").contentDocument.addEventListener("keydown", pressed);
   if (slow) spare($("view").contentWindow);
-}
-
-$("view").addEventListener("load", loaded);
-if ($("view").contentDocument.readyState === "complete") loaded();  // before this script ran
+});
+$("view").src = slow ? "view?fixedDpr=0.5" : "view";  // viser draws every second pixel
 for (const button of document.querySelectorAll("button[data-do]"))
   button.addEventListener("click", () => send({ do: button.dataset.do, ...(button.dataset.name && { name: button.dataset.name }) }));
 for (const button of document.querySelectorAll("button[data-key]")) button.addEventListener("click", () => own[button.dataset.key]());
@@ -260,5 +268,6 @@ $("save").addEventListener("change", (event) => {
   event.target.blur();
 });
 follow(send);
+showBody();
 new ResizeObserver(() => draw(state)).observe(stage);
 connect();

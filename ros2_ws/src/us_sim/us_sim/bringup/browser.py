@@ -1,4 +1,12 @@
-"""Chromium without a window, driven over the Chrome DevTools protocol."""
+# Copyright 2026 The us_sim authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License"); you may not use this file except in compliance with
+# the License. You may obtain a copy of the License at http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the License for the
+# specific language governing permissions and limitations under the License.
+
+"""Chromium without a window, driven over the Chrome DevTools protocol: for tests of the page, and for what it costs."""
 
 from __future__ import annotations
 
@@ -9,6 +17,7 @@ import subprocess
 import tempfile
 import time
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +42,30 @@ FLAGS = (
 )
 
 
+def require_browser() -> str:
+    """Return the path of Chromium, or of Chrome.
+
+    Raises:
+        FileNotFoundError: neither is installed.
+    """
+    if PROGRAM is None:
+        raise FileNotFoundError(f"no browser on the PATH: install one of {', '.join(NAMES)}")
+    return PROGRAM
+
+
 class Browser:
     """One page of a browser of its own; `close` ends it."""
 
-    def __init__(self, width: int = 1366, height: int = 700) -> None:
-        assert PROGRAM is not None
+    def __init__(self, width: int = 1366, height: int = 700, flags: Sequence[str] = ()) -> None:
+        """Start it, with more flags.
+
+        Raises:
+            FileNotFoundError: it is not installed.
+        """
+        program = require_browser()
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self._process = subprocess.Popen(
-            [PROGRAM, *FLAGS, f"--user-data-dir={self._folder.name}", "about:blank"],
+            [program, *FLAGS, *flags, f"--user-data-dir={self._folder.name}", "about:blank"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -125,6 +150,11 @@ class Browser:
     def screenshot(self, path: Path) -> None:
         """Write what the page looks like as PNG."""
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
+
+    @property
+    def pid(self) -> int:
+        """Number of its first process, whose children draw."""
+        return self._process.pid
 
     def close(self) -> None:
         """End the browser."""

@@ -1,0 +1,70 @@
+"""Behind gas, lung and bone the clutter takes the scatterers' place, at the level of the physics renderer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from us_sim.core.config import ImageSettings
+from us_sim.core.geometry.probe import preset
+from us_sim.core.physics.haze import with_haze, with_haze_by_tensors
+from us_sim.core.physics.imaging import Formation, formation
+from us_sim.core.sampling.anatomy import Anatomy
+from us_sim.core.tissue import TissueClass as T
+
+LINES, SAMPLES, FIRST = 16, 64, 20
+
+
+def form_of() -> Formation:
+    probe = replace(preset("c5_2"), scan_lines=LINES, samples=SAMPLES, width=32, height=32)
+    return formation(probe, ImageSettings(), 0, torch.device("cpu"))
+
+
+def anatomy_of(form: Formation, tissue: Tensor, strand: float = 0.0) -> Anatomy:
+    shape = tissue.shape
+    flat = torch.zeros(shape)
+    scatter = torch.randn(*shape, form.clutter.shape[-1], generator=torch.Generator().manual_seed(1))
+    return Anatomy(flat, flat, flat, flat, flat, flat, flat + strand, scatter, flat, tissue)
+
+
+def lines_of(*classes: T) -> Tensor:
+    """A line for each class, which begins at FIRST and is 2 samples thick but for gas and lung, which go on."""
+    tissue = torch.full((1, LINES, SAMPLES), int(T.LIVER), dtype=torch.uint8)
+    for line, one in enumerate(classes):
+        tissue[0, line, FIRST : SAMPLES if one in (T.GAS, T.LUNG) else FIRST + 2] = one
+    return tissue
+
+
+def test_before_gas_and_on_free_lines_the_scatterers_stay() -> None:
+    form = form_of()
+    anatomy = anatomy_of(form, lines_of(T.GAS))
+    seen = with_haze(anatomy, form)
+    assert torch.equal(seen[:, 1:], anatomy.scatter[:, 1:])
+    assert torch.equal(seen[:, 0, : FIRST + 1], anatomy.scatter[:, 0, : FIRST + 1])
+
+
+@pytest.mark.parametrize(("tissue", "share"), [(T.LUNG, 1.0), (T.BONE, 0.2), (T.GAS, 10 ** (4 * 1.5 / 20))])
+def test_behind_is_clutter_that_decays_under_the_tgc(tissue: T, share: float) -> None:
+    """Gas is louder by 4 dB for each SD of the strands of the gut's wall: 6 dB at 1.5."""
+    form = form_of()
+    seen = with_haze(anatomy_of(form, lines_of(tissue), strand=1.5), form)
+    scanner, place = form.scanner, FIRST + 12
+    level = 10 ** ((scanner.shadow_level - scanner.speckle_level + float(form.tgc[place] - form.tgc[FIRST])) / 20)
+    decay = math.exp(-float(form.depths[place] - form.depths[FIRST]) / scanner.shadow_length)
+    torch.testing.assert_close(seen[0, 0, place], form.clutter[0, place] * (level * decay * share), rtol=1e-4, atol=0)
+
+
+def test_gas_at_the_face_is_no_wall() -> None:
+    form, tissue = form_of(), torch.full((1, LINES, SAMPLES), int(T.GAS), dtype=torch.uint8)
+    anatomy = anatomy_of(form, tissue)
+    assert torch.equal(with_haze(anatomy, form), anatomy.scatter)
+
+
+def test_tensors_give_the_same() -> None:
+    form = form_of()
+    anatomy = anatomy_of(form, lines_of(T.GAS, T.LUNG, T.BONE, T.FLUID), strand=-0.7)
+    torch.testing.assert_close(with_haze(anatomy, form), with_haze_by_tensors(anatomy, form), rtol=1e-5, atol=1e-6)
