@@ -17,10 +17,10 @@ from matplotlib.colors import LightSource, to_rgb
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from us_sim.core.assembly import builtin_patient
 from us_sim.core.generator.shipped import shipped_arm
 from us_sim.core.geometry.probe import preset
 from us_sim.core.geometry.transforms import Matrix, apply
+from us_sim.core.patient.patient import builtin_patient
 from us_sim.core.robot.arm import Arm, solve
 from us_sim.core.robot.motion import motion
 from us_sim.core.robot.placement import TABLE, TABLE_ORDER, six_numbers

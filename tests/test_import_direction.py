@@ -24,7 +24,7 @@ FLOORS = (
     ("us_sim.core.config", "us_sim.core.geometry"),
     ("us_sim.core.compute",),
     ("us_sim.core.patient",),
-    ("us_sim.core.contact", "us_sim.core.sampling", "us_sim.core.robot"),
+    ("us_sim.core.contact", "us_sim.core.patient_source", "us_sim.core.sampling", "us_sim.core.robot"),
     ("us_sim.core.physics",),
     ("us_sim.core.generator",),
     ("us_sim.core.analysis",),

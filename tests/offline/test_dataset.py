@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from tests.core.patients import box_patient
 
-from us_sim.core import assembly
+from us_sim.core import patient_source
 from us_sim.core.compute.device import Device
 from us_sim.core.config import ImageSettings
 from us_sim.core.contact.force import wrench
@@ -271,7 +271,7 @@ def test_the_command_survives_a_kill(tmp_path: Path) -> None:
 def test_the_command_goes_on_and_says_so(
     patient: Patient, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(assembly, "builtin_patient", lambda seed, detail=True: patient)
+    monkeypatch.setattr(patient_source, "builtin_patient", lambda seed, detail=True: patient)
     assert render.main(arguments(tmp_path, 6)) == 0
     (tmp_path / "shard_00001.npz").unlink()
     assert render.main(arguments(tmp_path, 6)) == 0
@@ -294,7 +294,7 @@ def test_workers_fill_shard_by_shard_what_one_process_fills(
         assert (workers, scheduler) == (2, "tcp://here:1")
         return [(item, work(item)) for item in reversed(list(items))]
 
-    monkeypatch.setattr(assembly, "builtin_patient", lambda seed, detail=True: patient)
+    monkeypatch.setattr(patient_source, "builtin_patient", lambda seed, detail=True: patient)
     monkeypatch.setattr(render, "spread", spread)
     assert render.main(arguments(tmp_path / "one", 6)) == 0
     assert render.main([*arguments(tmp_path / "two", 6), "--workers", "2", "--scheduler", "tcp://here:1"]) == 0

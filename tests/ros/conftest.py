@@ -26,7 +26,7 @@ from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 
-from us_sim.core import assembly
+from us_sim.core import assembly, patient_source
 from us_sim.core.compute.device import Device
 from us_sim.core.config import ImageSettings
 from us_sim.core.contact.contact import Contact, contact
@@ -314,8 +314,8 @@ def _quick_collection() -> None:
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Nodes whose core is the fake."""
     monkeypatch.setattr(assembly, "Simulator", FakeSimulator)
-    monkeypatch.setattr(assembly, "builtin_patient", lambda seed, detail=True: ball(f"phantom-{seed}"))
-    monkeypatch.setattr(assembly, "load_patient", _load_patient)
+    monkeypatch.setattr(patient_source, "builtin_patient", lambda seed, detail=True: ball(f"phantom-{seed}"))
+    monkeypatch.setattr(patient_source, "load_patient", _load_patient)
     monkeypatch.setattr(assembly, "load_generator", _load_generator)
     monkeypatch.setattr(assembly, "accelerated", lambda generator, device: generator)
     gc.collect()  # what pytest held of the last test: a client of its own still counts as a listener

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from us_sim_msgs.srv import LoadGenerator, LoadPatient
 
-from us_sim.core import assembly
+from us_sim.core import assembly, patient_source
 from us_sim.core.generator import artifact
 from us_sim.core.generator.card import Card
 from us_sim.core.geometry.probe import preset
@@ -95,7 +95,7 @@ PATIENTS: dict[str, Callable[[Path], Path]] = {
 def test_a_bad_ct_is_named_and_the_old_patient_goes_on(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(assembly, "load_patient", patient.load_patient)
+    monkeypatch.setattr(patient_source, "load_patient", patient.load_patient)
     node = world.start()
     before, path = node.session.scene, PATIENTS[kind](tmp_path)
     answer = world.call(LoadPatient, "us_sim/load_patient", LoadPatient.Request(ct=str(path)))
@@ -106,7 +106,7 @@ def test_a_bad_ct_is_named_and_the_old_patient_goes_on(
 
 
 def test_labels_of_another_patient_are_refused(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assembly, "load_patient", patient.load_patient)
+    monkeypatch.setattr(patient_source, "load_patient", patient.load_patient)
     node = world.start()
     before, far = node.session.scene, SPACING.copy()
     far[:3, 3] = 1000.0
@@ -120,7 +120,7 @@ def test_labels_of_another_patient_are_refused(world: World, tmp_path: Path, mon
 
 
 def test_a_good_ct_is_taken(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assembly, "load_patient", patient.load_patient)
+    monkeypatch.setattr(patient_source, "load_patient", patient.load_patient)
     world.start()
     ct = nifti(tmp_path / "ct.nii.gz", body())
     answer = world.call(LoadPatient, "us_sim/load_patient", LoadPatient.Request(ct=str(ct)), 30.0)

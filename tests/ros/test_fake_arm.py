@@ -16,7 +16,7 @@ from us_sim_msgs.msg import FrameInfo
 
 from us_sim.bringup.arguments import ARM, parse
 from us_sim.bringup.sim import greeting, main, processes
-from us_sim.core import assembly
+from us_sim.core import patient_source
 from us_sim.core.errors import ArmError, ConfigError
 from us_sim.core.generator.shipped import shipped_arm
 from us_sim.core.geometry.transforms import inverse, rigid
@@ -76,7 +76,7 @@ def test_the_probe_follows_the_motion_over_the_skin(world: World) -> None:
     poses = world.listen(PoseStamped, "us_sim/probe_pose")
     start(world, rate=25.0, period=4.0)
     world.until(lambda: len(poses) > 60)
-    wanted = motion("liver_sweep", assembly.builtin_patient(0), 100)
+    wanted = motion("liver_sweep", patient_source.builtin_patient(0), 100)
     for message in poses:
         nearest = np.abs(wanted - pose_matrix(message.pose)).max(axis=(1, 2)).min()
         assert nearest < 0.02

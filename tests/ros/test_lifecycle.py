@@ -14,7 +14,7 @@ from sensor_msgs.msg import Image
 from us_sim_msgs.msg import ProbeInfo
 from us_sim_msgs.srv import LoadPatient
 
-from us_sim.core import assembly
+from us_sim.core import patient_source
 
 if TYPE_CHECKING:
     from tests.ros.conftest import World
@@ -126,7 +126,7 @@ def test_an_unforeseen_error_is_told_too(
     def explode(seed: int, detail: bool) -> None:
         raise MemoryError("no room for the phantom")
 
-    monkeypatch.setattr(assembly, "builtin_patient", explode)
+    monkeypatch.setattr(patient_source, "builtin_patient", explode)
     world.start()
     assert state(world) == State.PRIMARY_STATE_UNCONFIGURED
     assert "configure failed: MemoryError: no room for the phantom" in capfd.readouterr().err

@@ -12,7 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from std_srvs.srv import Trigger
 from us_sim_msgs.srv import LoadPatient
 
-from us_sim.core import assembly
+from us_sim.core import patient_source
 
 if TYPE_CHECKING:
     from tests.ros.conftest import World
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 @pytest.fixture
 def endless(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Patients called `endless` are loaded for ever."""
-    load, gate = assembly.load_patient, threading.Event()
+    load, gate = patient_source.load_patient, threading.Event()
 
     def slow(ct: str, *others: Any, **named: Any) -> Any:
         if "endless" in ct:
             gate.wait()
         return load(ct, *others, **named)
 
-    monkeypatch.setattr(assembly, "load_patient", slow)
+    monkeypatch.setattr(patient_source, "load_patient", slow)
     yield world
     gate.set()
 

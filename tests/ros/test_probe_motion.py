@@ -12,7 +12,7 @@ from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool
 from us_sim_msgs.msg import FrameInfo
 
-from us_sim.core import assembly
+from us_sim.core import patient_source
 from us_sim.core.errors import PatientError
 from us_sim.core.robot.motion import MOTIONS, motion
 from us_sim.ros.conversions import nanoseconds, pose_matrix
@@ -34,7 +34,7 @@ def test_poses_are_those_of_the_motion_again_and_again(world: World, name: str) 
     poses = world.listen(PoseStamped, "us_sim/probe_pose")
     start(world, motion=name, rate=100.0, period=1.0)
     world.until(lambda: len(poses) > 150)
-    expected = motion(name, assembly.builtin_patient(0), 100)
+    expected = motion(name, patient_source.builtin_patient(0), 100)
     heard = np.stack([pose_matrix(message.pose) for message in poses])
     off = [np.abs(np.roll(expected, -start, axis=0) - heard[:100]).max() for start in range(100)]
     start_of_hearing = int(np.argmin(off))
@@ -66,7 +66,7 @@ def test_it_stops_for_another_driver_and_goes_on_where_it_was(world: World) -> N
     count = len(poses)
     world.until(lambda: len(poses) > count + 5)
     assert not [pose for pose in poses if silent < nanoseconds(pose.header.stamp) < started - 20_000_000]
-    expected = motion("rotation", assembly.builtin_patient(0), 500)
+    expected = motion("rotation", patient_source.builtin_patient(0), 500)
     heard = np.stack([pose_matrix(message.pose) for message in poses])
     first = int(np.abs(expected - heard[0]).max(axis=(1, 2)).argmin())
     np.testing.assert_allclose(heard, np.roll(expected, -first, axis=0)[: len(heard)], atol=1e-6)

@@ -16,7 +16,7 @@ from sensor_msgs.msg import Image
 from tests.ros.conftest import World
 from us_sim_msgs.srv import RenderFrame
 
-from us_sim.core import assembly
+from us_sim.core import patient_source
 from us_sim.core.config import ImageSettings
 from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.faults import FaultSettings, is_lost
@@ -40,7 +40,7 @@ FAULTS = FaultSettings(
 @pytest.fixture
 def world(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A world whose core is the real one; its phantom is made once."""
-    monkeypatch.setattr(assembly, "builtin_patient", lambda seed, detail=True: patient)
+    monkeypatch.setattr(patient_source, "builtin_patient", lambda seed, detail=True: patient)
     world = World()
     yield world
     world.close()

@@ -16,7 +16,7 @@ from sensor_msgs.msg import Image
 from us_sim_msgs.msg import ProbeInfo
 from us_sim_msgs.srv import ListPatients, LoadGenerator, LoadPatient, RenderFrame
 
-from us_sim.core import assembly
+from us_sim.core import patient_source
 from us_sim.ros.services import MAX_POSES
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def test_an_unconfigured_node_renders_nothing(world: World) -> None:
 def test_the_node_answers_while_it_renders_and_loads(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     node = world.start()
     gate = threading.Event()
-    monkeypatch.setattr(assembly, "builtin_patient", lambda seed, detail=True: gate.wait(20))
+    monkeypatch.setattr(patient_source, "builtin_patient", lambda seed, detail=True: gate.wait(20))
     client = world.client.create_client(LoadPatient, "us_sim/load_patient")
     world.until(client.service_is_ready)
     loading = client.call_async(LoadPatient.Request())
@@ -223,14 +223,14 @@ def test_a_phantom_is_named_by_its_seed_and_takes_no_labels(world: World, tmp_pa
 
 def test_a_parameter_set_while_a_patient_loads_holds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     node = world.start()
-    gate, started, old = threading.Event(), threading.Event(), assembly.builtin_patient
+    gate, started, old = threading.Event(), threading.Event(), patient_source.builtin_patient
 
     def slow(seed: int, detail: bool = True) -> Any:
         started.set()
         gate.wait(20)
         return old(seed, detail)
 
-    monkeypatch.setattr(assembly, "builtin_patient", slow)
+    monkeypatch.setattr(patient_source, "builtin_patient", slow)
     client = world.client.create_client(LoadPatient, "us_sim/load_patient")
     world.until(client.service_is_ready)
     loading = client.call_async(LoadPatient.Request())

@@ -21,7 +21,7 @@ from tests.viewer.phantoms import LENGTH, torso
 from us_sim_msgs.msg import Contact, FrameInfo
 
 from us_sim.bringup.browser import PROGRAM, Browser
-from us_sim.core import assembly
+from us_sim.core import assembly, patient_source
 from us_sim.core.geometry.transforms import rotation_from_quaternion
 from us_sim.core.simulator import Simulator
 from us_sim.core.tissue import TissueClass
@@ -98,7 +98,7 @@ def console(world: World, viewer: Callable[..., Viewer], browser: Browser, monke
     """A viewer whose console a browser shows, on a patient with two kidneys."""
     monkeypatch.setattr(assembly, "Simulator", Simulator)
     monkeypatch.setattr(assembly, "open_generator", lambda name, device: None)
-    monkeypatch.setattr(assembly, "builtin_patient", lambda seed, detail=True: torso())
+    monkeypatch.setattr(patient_source, "builtin_patient", lambda seed, detail=True: torso())
     world.add(UsSim(context=world.context, parameter_overrides=[Parameter("renderer", value="physics")]))
     node = viewer()
     browser.call("Log.enable")

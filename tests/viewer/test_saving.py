@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
-from us_sim.viewer.dicom import About
+from us_sim.viewer.about import About
 from us_sim.viewer.measuring import Mark
 from us_sim.viewer.orientation import BodyMark
 from us_sim.viewer.pictures import MARKER

@@ -7,6 +7,19 @@ import subprocess
 import sys
 
 
+def printed(program: str, environment: dict[str, str]) -> str:
+    """Return what a program prints that a new process runs."""
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=280, env=environment).stdout
+
+
+LOOP = """
+import numpy as np
+from us_sim.core.patient.grid import coarsen
+coarsen(np.zeros((4, 4, 4), np.int16), (2, 2, 2))
+"""
+
+
 def test_torch_keeps_its_number_of_threads() -> None:
     """Numba's first loop would set it to that of all processors, whatever the user had asked for."""
     wished = (os.cpu_count() or 1) + 1
@@ -14,12 +27,15 @@ def test_torch_keeps_its_number_of_threads() -> None:
 import torch
 torch.set_num_threads({wished})
 torch.get_num_threads()  # takes it over now: it would hide what numba does
-from us_sim.core.sampling.reslice import nearest_classes
-from us_sim.core.patient.volume import CtVolume
-import numpy as np
-volume = CtVolume(np.zeros((4, 4, 4), np.int16), np.zeros((4, 4, 4), np.uint8), np.eye(4), "air", "0" * 64)
-nearest_classes(volume, np.zeros((9, 3), np.float32), np.eye(4))
+{LOOP}
 print(torch.get_num_threads())
 """
-    command = [sys.executable, "-c", program]
-    assert subprocess.run(command, check=True, capture_output=True, text=True, timeout=280).stdout == f"{wished}\n"
+    assert printed(program, {**os.environ}) == f"{wished}\n"
+
+
+def test_torch_is_given_the_users_number_of_threads() -> None:
+    """Also where it is loaded after the first loop, which does not load it by itself."""
+    code = f"import sys{LOOP}print('torch' in sys.modules)\nimport torch; print(torch.get_num_threads())"
+    assert printed(code, {**os.environ, "OMP_NUM_THREADS": "1"}) == "True\n1\n"
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    assert printed(f"import sys{LOOP}print('torch' in sys.modules)", environment) == "False\n"

@@ -28,11 +28,12 @@ from rich.table import Table
 from scipy.ndimage import map_coordinates
 
 from us_sim.core.analysis.realism import BANDS, grey_distance, mean_by_depth, summary
-from us_sim.core.assembly import open_generator, open_patient
+from us_sim.core.assembly import open_generator
 from us_sim.core.command import as_command
 from us_sim.core.config import SimConfig
 from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.geometry.probe import ProbeGeometry, preset
+from us_sim.core.patient_source import open_patient
 from us_sim.core.physics.scan_conversion import conversion_grid, scan_convert
 from us_sim.core.robot.motion import motion
 from us_sim.core.simulator import Simulator

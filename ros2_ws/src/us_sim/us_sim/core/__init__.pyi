@@ -1,5 +1,4 @@
 from .assembly import open_generator as open_generator
-from .assembly import open_patient as open_patient
 from .assembly import open_simulator as open_simulator
 from .config import ImageSettings as ImageSettings
 from .config import SimConfig as SimConfig
@@ -14,6 +13,7 @@ from .errors import RecordingError as RecordingError
 from .errors import UsSimError as UsSimError
 from .faults import FaultSettings as FaultSettings
 from .frame import Frame as Frame
+from .patient_source import open_patient as open_patient
 from .simulator import Simulator as Simulator
 from .tissue import CLASS_COLORS as CLASS_COLORS
 from .tissue import CLASS_COUNT as CLASS_COUNT

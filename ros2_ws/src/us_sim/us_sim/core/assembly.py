@@ -10,53 +10,22 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import fields, replace
 
 from us_sim.core.compute.device import Device, choose_device, with_fall_back
 from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.core.contact.mechanics import MechanicsSettings
-from us_sim.core.errors import ConfigError, DeviceError, PatientError
+from us_sim.core.errors import ConfigError, DeviceError
 from us_sim.core.generator.artifact import Generator, load_generator
 from us_sim.core.generator.backend import CPU
 from us_sim.core.generator.inference import accelerated
 from us_sim.core.generator.shipped import artifact_of
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.geometry.probe_file import load_probe
-from us_sim.core.patient.patient import Patient, builtin_patient, load_patient
+from us_sim.core.patient.patient import Patient
+from us_sim.core.patient_source import open_patient
 from us_sim.core.physics.scanner_file import load_scanner
 from us_sim.core.simulator import Simulator
-
-
-def open_patient(config: SimConfig) -> Patient:
-    """Load the CT that the parameters name, with its labels, or make the built-in phantom where they name none.
-
-    Raises:
-        PatientError: it cannot be used, or labels are named without a CT.
-    """
-    seed = phantom_seed(config.ct)
-    if seed is not None and not config.labels:
-        return builtin_patient(seed, config.detail)
-    if config.ct and seed is None:
-        return load_patient(
-            config.ct,
-            config.labels or None,
-            config.label_scheme or None,
-            config.labels_map or None,
-            detail=config.detail,
-            seed=config.seed,
-        )
-    if config.labels:
-        raise PatientError(
-            f"labels is {config.labels!r}, but ct is {config.ct or 'empty'}; name the CT that the labels belong to"
-        )
-    return builtin_patient(config.seed, config.detail)
-
-
-def phantom_seed(ct: str) -> int | None:
-    """Return the seed of a built-in phantom that `ct` names as `phantom:7`; None for a path."""
-    named = re.fullmatch(r"phantom:(\d{1,9})", ct)
-    return int(named[1]) if named else None
 
 
 def open_generator(name: str = "", device: str | Device = "auto") -> Generator:

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 
 from us_sim.core.config import check_ranges, setting
 from us_sim.core.geometry.transforms import Matrix, rigid, rotation_from_vector
@@ -123,6 +122,8 @@ def gel_coverage(seed: int, lines: int, share: float) -> NDArray[np.float32]:
     """Return (lines,) 1 where there is gel, 0 in patches over a fraction of the face, with soft edges."""
     if share == 0:
         return np.ones(lines, np.float32)
+    from scipy.ndimage import gaussian_filter1d  # not for all who only read the settings
+
     height = gaussian_filter1d(_random(seed, 4).standard_normal(lines), PATCH * lines, mode="reflect")
     rank = height.argsort().argsort() + 0.5  # the lowest lines run dry first
     return np.clip((rank - share * lines) / (EDGE * lines) + 0.5, 0, 1).astype(np.float32) * np.float32(share < 1)

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import trimesh
 from numpy.typing import NDArray
 
 from us_sim.core.geometry.probe import ProbeGeometry
+
+if TYPE_CHECKING:
+    import trimesh
 
 NECK, GRIP, BUTT = -34.0, -60.0, -125.0  # z of the sections, mm in `probe`
 THICKNESS = 18.0  # of the head, along elevation, mm
@@ -27,6 +30,8 @@ FACETS, CORNERS = 12, 16  # of the face, and of a section: few, as rviz gets the
 @lru_cache(maxsize=4)
 def housing(probe: ProbeGeometry) -> trimesh.Trimesh:
     """Return the outer surface of a transducer with this face, mm in `probe`; one skin, without inner walls."""
+    import trimesh
+
     lines = np.linspace(0, probe.scan_lines - 1, FACETS + 1).round().astype(int)
     face = probe.line_origins[lines]
     width = float(face[:, 0].max() - face[:, 0].min())

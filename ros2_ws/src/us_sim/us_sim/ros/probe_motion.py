@@ -24,9 +24,9 @@ from std_msgs.msg import Header
 from std_srvs.srv import SetBool
 from us_sim_msgs.msg import ProbeInfo
 
-from us_sim.core import assembly
 from us_sim.core.command import as_command
 from us_sim.core.config import SimConfig
+from us_sim.core.patient_source import open_patient
 from us_sim.core.robot.motion import motion
 from us_sim.ros import parameters
 from us_sim.ros.conversions import pose_message
@@ -51,7 +51,7 @@ class ProbeMotion(Node):
         super().__init__(name, **kwargs)
         parameters.declare(self, SimConfig, PATIENT)
         parameters.declare(self, settings)
-        patient = assembly.open_patient(SimConfig(**{name: self.get_parameter(name).value for name in PATIENT}))
+        patient = open_patient(SimConfig(**{name: self.get_parameter(name).value for name in PATIENT}))
         config = parameters.read(self, settings)
         self._steps = cycle(self.prepare(patient, config))
         self._patient, self._frame, self._compared = patient, config.ct_frame_id, ""

@@ -33,6 +33,7 @@ from us_sim.core.frame import Views
 from us_sim.core.generator.shipped import shipped
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.core.patient.naming.own_map import own_map_of
+from us_sim.core.patient_source import open_patient, phantom_seed
 from us_sim.core.tissue import TissueClass
 from us_sim.ros import parameters
 from us_sim.ros.conversions import (
@@ -86,7 +87,7 @@ class Services:
                 label_scheme=request.label_scheme,
                 labels_map="",
             )
-            ct = request.ct if assembly.phantom_seed(request.ct) is None else ""  # no file
+            ct = request.ct if phantom_seed(request.ct) is None else ""  # no file
             self._check_readable(ct, request.labels, own_map_of(request.label_scheme))
             folders = allowed_folders(parameters.read(node, RosConfig).data_folders, parameters.read(node, SimConfig))
             patient = await self._session.loads.run(f"patient {request.ct}", self._open_patient, config, folders)
@@ -139,7 +140,7 @@ class Services:
         from us_sim.core.patient.reading import links_below  # with readers of all formats, half a second of a start
 
         check_inside([*links_below(config.ct), *links_below(config.labels)], folders)
-        patient = assembly.open_patient(config)
+        patient = open_patient(config)
         _ = patient.skin_mesh  # made here, beside the executor: the answer tells its bounds
         return patient
 

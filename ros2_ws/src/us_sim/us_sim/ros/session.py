@@ -35,6 +35,7 @@ from us_sim.core.errors import ConfigError, DeviceError, UnfitError
 from us_sim.core.faults import FaultSettings
 from us_sim.core.faulty_simulator import FaultySimulator
 from us_sim.core.generator.shipped import segmenter_of
+from us_sim.core.patient_source import open_patient
 from us_sim.ros import parameters
 from us_sim.ros.conversions import probe_info_message
 from us_sim.ros.diagnostics import Statistics
@@ -164,7 +165,7 @@ class Session:
             self._set_image(assembly.started(config, settings))
             config, settings, mechanics = self._wishes()
         self._base_probe = assembly.base_probe(config)
-        kept = {**self._kept, "patient": self._kept.get("patient") or assembly.open_patient(config)}
+        kept = {**self._kept, "patient": self._kept.get("patient") or open_patient(config)}
         try:
             simulator = assembly.open_simulator(config, settings, self._base_probe, mechanics, **kept)
         except UnfitError as error:

@@ -14,8 +14,6 @@ DICOM 2024, PS3.3 A.7 and C.8.5.5 (regions with their scale), PS3.3 A.35.3, PS3.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from hashlib import sha256
 
 import numpy as np
@@ -25,6 +23,7 @@ from pydicom.sequence import Sequence as Items
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from us_sim.core.geometry.probe import ProbeGeometry
+from us_sim.viewer.about import About
 from us_sim.viewer.measuring import Mark, Value, line, share, values
 
 CLIP = "1.2.840.10008.5.1.4.1.1.3.1"  # Ultrasound Multi-frame Image Storage
@@ -35,23 +34,6 @@ CODES = {  # of a value, from SNOMED CT, and of its unit, from UCUM
     "Circumference": ("74551000", "SCT", "Circumference"),
 }
 UNITS = {"mm": ("mm", "UCUM", "millimeter"), "cm²": ("cm2", "UCUM", "square centimeter")}
-
-
-@dataclass(frozen=True)
-class About:
-    """What a file says of its origin.
-
-    Attributes:
-        patient: name of the simulated patient.
-        patient_sha256: its SHA-256, hexadecimal.
-        renderer: of the frames.
-        made: when it was saved.
-    """
-
-    patient: str
-    patient_sha256: str
-    renderer: str
-    made: datetime
 
 
 def clip(frames: NDArray[np.uint8], interval: float, probe: ProbeGeometry, about: About) -> Dataset:

@@ -19,9 +19,9 @@ from PIL import Image
 
 from us_sim.core.files import atomic_write
 from us_sim.core.geometry.probe import ProbeGeometry
-from us_sim.viewer import dicom, pictures
+from us_sim.viewer import pictures
+from us_sim.viewer.about import About
 from us_sim.viewer.body_picture import with_body
-from us_sim.viewer.dicom import About
 from us_sim.viewer.look import PLAIN
 from us_sim.viewer.measuring import WORDED, Mark
 from us_sim.viewer.orientation import BodyMark
@@ -92,6 +92,8 @@ def _mp4(path: Path, clip: Clip) -> list[Path]:
 
 
 def _dicom(path: Path, clip: Clip) -> list[Path]:
+    from us_sim.viewer import dicom  # with pydicom, when it is asked for
+
     frames = np.stack([np.asarray(frame) for frame in clip.frames])
     images = dicom.clip(frames, 1000 * clip.interval, clip.probe, clip.about)
     files = {path.with_suffix(".dcm"): images}

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.ros.conversions import nanoseconds, pixels_of, pose_matrix
+from us_sim.viewer.about import About
 from us_sim.viewer.cine import Cine
-from us_sim.viewer.dicom import About
 from us_sim.viewer.look import PLAIN
 from us_sim.viewer.m_mode import MMode, ends, nearest_line
 from us_sim.viewer.measuring import POINTS, WORDED, Mark, line, position, share, values

@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numba
-import torch
 
 from us_sim.core.compute.cache import name_by_content
+
+if TYPE_CHECKING:
+    import torch  # two seconds, which a process that moves the probe does without
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -70,6 +73,8 @@ def serial(function: Function) -> Function:
 
 def serve(tensor: torch.Tensor) -> bool:
     """Whether compiled loops serve a tensor: they compute in float32 on the CPU, and no gradient goes through them."""
+    import torch
+
     return tensor.device.type == "cpu" and tensor.dtype == torch.float32 and not tensor.requires_grad
 
 
@@ -78,8 +83,13 @@ def _start() -> None:
     """Start numba's threads, once, when the first loop runs: a process may fork before.
 
     Numba sets the number of OpenMP threads of the thread that starts it, which is torch's number as well: torch is
-    given back what it had, or the user's `torch.set_num_threads` and `OMP_NUM_THREADS` would be lost.
+    given back what it had, or the user's `torch.set_num_threads` and `OMP_NUM_THREADS` would be lost. Where neither was
+    given, both take all processors, and torch is not loaded for it.
     """
+    if "torch" not in sys.modules and "OMP_NUM_THREADS" not in os.environ:
+        return
+    import torch
+
     threads = torch.get_num_threads()
     numba.get_num_threads()
     torch.set_num_threads(threads)

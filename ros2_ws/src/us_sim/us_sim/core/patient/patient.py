@@ -15,7 +15,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from us_sim.core.patient.breathing import Mobility, mobility_of
 from us_sim.core.patient.cache import Parts, through_cache
 from us_sim.core.patient.made_from import digest_of_ct, digest_of_phantom
 from us_sim.core.patient.surface import Skin, alignment_error, organ_meshes, skin_mesh, skin_of
@@ -24,6 +23,8 @@ from us_sim.core.tissue import TissueClass
 
 if TYPE_CHECKING:
     import trimesh
+
+    from us_sim.core.patient.breathing import Mobility
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +80,10 @@ class Patient:
     @cached_property
     def mobility(self) -> Mobility:
         """Fraction of the respiratory motion at each place."""
+        from us_sim.core.patient.breathing import (
+            mobility_of,  # with torch, which the one who moves the probe does without
+        )
+
         return mobility_of(self.volume, self.skin)
 
     @cached_property
