@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--segmenter", dest="network", action="store_const", const="S_us", help="short for S_us")
     parser.add_argument("--onnx", type=Path, metavar="FILE", help="write it as ONNX too, checked by onnxruntime")
     given = parser.parse_args(arguments)
-    data = [_source(entry) for entry in given.data]
+    data = [source_of(entry) for entry in given.data]
     # Each holds what only this command writes: the card, or the model card's header.
     check_replaceable(filter(None, (given.target, given.onnx)), "git_commit", ConfigError, NAME)
     check_replaceable([given.target.with_suffix(".md")], "library_name: us_sim", ConfigError, NAME)
@@ -49,7 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _source(entry: str) -> dict[str, str]:
+def source_of(entry: str) -> dict[str, str]:
+    """Return name and licence of a source from the command line.
+
+    Raises:
+        ConfigError: no colon between them.
+    """
     name, found, licence = entry.rpartition(":")
     if not found:
         raise ConfigError(f"--data {entry}: expected NAME:LICENCE")

@@ -25,6 +25,7 @@ from scyclegan_train.data.samples import UsBatch, joined
 from scyclegan_train.evaluation import reference_segmenter
 from scyclegan_train.evaluation.held_out import PROBE
 from scyclegan_train.evaluation.segmenter_scores import Found, score, table
+from scyclegan_train.export import source_of
 from scyclegan_train.method.appearance import appearance
 from scyclegan_train.method.networks import segmenter
 from scyclegan_train.run.export import commit
@@ -50,10 +51,13 @@ CARD = replace(reference_segmenter.LINES, probe=_COARSE, kind="segmenter")
 DATA = ({"name": "procedural phantoms, physics frames", "licence": "Apache-2.0"},)
 
 
-def save(target: Path, network: UNet, scores: dict[TissueClass, Found] | None = None) -> None:
-    """Write a segmenter in half precision, its scores on the card."""
+def save(
+    target: Path, network: UNet, scores: dict[TissueClass, Found] | None = None, scans: Sequence[dict[str, str]] = ()
+) -> None:
+    """Write a segmenter in half precision, its scores on the card, and name and licence of the scans it has seen."""
     metrics = {f"Dice of {tissue.name.lower()}": round(found.dice, 3) for tissue, found in (scores or {}).items()}
-    save_generator(target, network.half(), replace(CARD, training_data=DATA, metrics=metrics, git_commit=commit()))
+    card = replace(CARD, training_data=(*DATA, *scans), metrics=metrics, git_commit=commit())
+    save_generator(target, network.half(), card)
 
 
 def train(steps: int, frames: int, scans: Sequence[Case], say: Callable[[str], None] = print) -> UNet:
@@ -95,10 +99,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 2 for a user error."""
     parser = argparse.ArgumentParser(prog="scyclegan_train segmenter", description=__doc__)
     parser.add_argument("artifact", type=Path, help="to write, or if it exists to score, .safetensors")
-    parser.add_argument("--steps", type=int, default=6000, help="of the training; default 6000")
-    parser.add_argument("--frames", type=int, default=1200, help="different frames to train on; default 1200")
+    parser.add_argument("--steps", type=int, default=4000, help="of the training; default 4000")
+    parser.add_argument("--frames", type=int, default=1600, help="different frames to train on; default 1600")
     parser.add_argument("--scan", nargs=2, action="append", default=[], metavar=("CT", "LABELS"),
                         help="a CT with labels to take a quarter of the frames from; may be repeated")  # fmt: skip
+    parser.add_argument("--data", action="append", default=[], metavar="NAME:LICENCE", help="what those scans are of")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(HELD_OUT), help="held-out phantoms")
     parser.add_argument("--count", type=int, default=9, help="poses on each; default 9")
     parser.add_argument("--generator", help="score on frames of a generator (artifact or shipped) instead of physics")
@@ -106,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if min(given.steps, given.count) < 1 or given.frames < 16:
         raise ConfigError("expected --steps and --count of 1 or more, --frames of 16 or more")
     new = not given.artifact.exists()
+    sources = [source_of(entry) for entry in given.data]
     generator = open_generator(given.generator, "cpu") if given.generator else None
     if new:
         given.artifact.parent.mkdir(parents=True, exist_ok=True)  # rather than after the training
@@ -114,6 +120,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     segmenter = load_segmenter(given.artifact)
     scores = score(segmenter, given.seeds, given.count, generator)
     if new and generator is None:
-        save(given.artifact, segmenter.network, scores)
+        save(given.artifact, segmenter.network, scores, sources)
     print(table(scores))
     return 0
