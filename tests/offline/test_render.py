@@ -55,6 +55,9 @@ class FakeSimulator:
         self.touched.append(pose)
         return touch_at(self.patient, self.probe, self.mechanics, pose)
 
+    def touches(self, poses: Matrix) -> list[Touch]:
+        return [self.touch(pose) for pose in poses]
+
     def render_batch(
         self,
         poses: Matrix,

@@ -112,6 +112,9 @@ class FakeSimulator:
         self.touched.append(ct_from_probe)
         return touch_at(self.patient, self.probe, self.mechanics, ct_from_probe)
 
+    def touches(self, ct_from_probe: NDArray[np.float64]) -> list[Touch]:
+        return [self.touch(pose) for pose in ct_from_probe]
+
     def render(
         self,
         ct_from_probe: NDArray[np.float64],
