@@ -19,8 +19,9 @@ from us_sim.viewer.screen import Frame, Screen
 class Shown:
     """A page without a browser: keeps what the 3-D view is given."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, sparing: bool = False) -> None:
         self.panel: Any = SimpleNamespace(settings={})
+        self.channel = SimpleNamespace(sparing=sparing)
         self.scene, self.pictures, self.places = self, list[int](), list[float]()
 
     def show_frame(self, image: Any) -> None:
@@ -53,6 +54,20 @@ def test_the_3d_view_follows_no_faster_than_it_can_be_drawn_and_ends_at_the_last
     assert 0.1 < SPACE < 0.2
 
 
+def test_without_a_graphics_card_the_3d_view_waits_two_seconds_unless_a_hand_moves_the_probe(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page: Any = Shown(sparing=True)
+    nothing: Any = None
+    shown = Display(page, Screen(), nothing, nothing)
+    for look in range(30):
+        monkeypatch.setattr(display_module.time, "monotonic", lambda now=100.0 + 0.1 * look: now)
+        shown._show_in_space(FRAMES[look % 10], None)
+    assert page.pictures == [0, 0]  # at 100 and 102 s
+    shown._show_in_space(FRAMES[5], np.eye(4))
+    assert page.pictures[2:] == [5]
+
+
 def test_one_request_for_another_renderer_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """A simulator that takes 2 s for an answer is not asked again meanwhile; one that does not answer, after 10 s."""
     page, asked = Shown(), list[Any]()
@@ -61,7 +76,7 @@ def test_one_request_for_another_renderer_at_a_time(monkeypatch: pytest.MonkeyPa
     nothing: Any = None
     screen = Screen()
     shown = Display(page, screen, nothing, remote)  # type: ignore[arg-type]
-    page.show_other = lambda image, probe: None  # type: ignore[attr-defined]
+    page.show_other = lambda image: None  # type: ignore[attr-defined]
 
     def look(seconds: float) -> int:
         monkeypatch.setattr(display_module.time, "monotonic", lambda: 100.0 + seconds)
