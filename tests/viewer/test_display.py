@@ -60,12 +60,12 @@ def test_without_a_graphics_card_the_3d_view_waits_two_seconds_unless_a_hand_mov
     page: Any = Shown(sparing=True)
     nothing: Any = None
     shown = Display(page, Screen(), nothing, nothing)
-    for look in range(30):
-        monkeypatch.setattr(display_module.time, "monotonic", lambda now=100.0 + 0.1 * look: now)
-        shown._show_in_space(FRAMES[look % 10], None)
-    assert page.pictures == [0, 0]  # at 100 and 102 s
-    shown._show_in_space(FRAMES[5], np.eye(4))
-    assert page.pictures[2:] == [5]
+    for look in range(10):
+        monkeypatch.setattr(display_module.time, "monotonic", lambda now=100.0 + 0.25 * look: now)
+        shown._show_in_space(FRAMES[look], None)
+    assert page.pictures == [0, 8]  # at 100 and 102 s
+    shown._show_in_space(FRAMES[9], np.eye(4) + np.eye(4, k=3) * 9)  # 0.25 s later
+    assert page.pictures == [0, 8, 9]
 
 
 def test_one_request_for_another_renderer_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
