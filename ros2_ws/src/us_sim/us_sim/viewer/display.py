@@ -41,7 +41,7 @@ from us_sim.viewer.status import STILL, Facts, status
 OFTEN = 0.4  # s between two pictures of what is compared
 PATIENCE = 10.0  # s for the answer to one request, before the next
 SPACE = 0.19  # s between two frames in the 3-D view, for each has the whole scene drawn anew
-SPARED = 2.0  # s, the same without a graphics card, where that is most of the page's work
+SPARED = 3.0  # s, the same without a graphics card, where that is most of the page's work
 NUMBERS = [f.name for config in (ImageSettings, MechanicsSettings, FaultSettings) for f in fields(config)]
 
 

@@ -15,6 +15,7 @@ call; messages of the console are taken by the executor's thread.
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections import OrderedDict
@@ -59,6 +60,7 @@ from us_sim.viewer.share import understood
 from us_sim.viewer.skin_mesh import SkinMesh
 from us_sim.viewer.steering import Steering
 
+BESIDE = 5  # nice level: where cores are short, the simulator's frames go before the page's pictures
 PERIOD = 0.1  # s between two looks at what is new
 SLOW, SPARED = 3, 5  # looks between two of what need not be quick: words, bars, sliders that follow; see `sparing`
 FRAME = {"image": Image, "ct_slice": Image, "labels": Image, "frame_info": FrameInfo}
@@ -387,4 +389,5 @@ def _rgb(color: Any) -> RGB:
 @as_command("us_sim_viewer")
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is interrupted; return the exit code."""
+    os.nice(BESIDE)
     return run(Viewer, lambda _: None, args)

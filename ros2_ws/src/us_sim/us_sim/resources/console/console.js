@@ -29,7 +29,7 @@ function connect() {
 }
 
 const PICTURES = [image, $("strip"), $("other")];  // by the first byte: B-mode, M-mode, what it is compared with
-const slow = inSoftware(), PACE = slow ? 110 : 0;  // ms from a picture that is drawn to the wish for the next
+const slow = inSoftware(), PACE = slow ? 140 : 0;  // ms from a picture that is drawn to the wish for the next
 
 // Draws a picture, and asks for the next when that is done: a page that is slow is not flooded.
 async function picture(data) {

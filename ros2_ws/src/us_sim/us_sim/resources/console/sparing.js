@@ -1,6 +1,6 @@
 // Where no graphics card draws the 3-D view, the cores that the simulator needs do: it is drawn every other second,
 // and at once while somebody works with it.
-const REST = 1500, BUSY = 80, AFTER = 1500;  // ms between two pictures; while it is used, and for how long after that
+const REST = 2500, BUSY = 80, AFTER = 1500;  // ms between two pictures; while it is used, and for how long after that
 const SETTLE = 200;  // ms from the wish for a picture to it: textures are decoded meanwhile
 const SOFTWARE = /swiftshader|llvmpipe|softpipe|software|basic render/i;
 
