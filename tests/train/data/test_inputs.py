@@ -238,6 +238,7 @@ REAL_FRAMES = {"kind": "frames", "path": "x"}
             r"us\[0\]: kind frames does not read seeds; it reads augment, fit, frames",
         ),
         ({**CT, "path": "a.nii"}, US, r"ct\[0\]: kind phantoms does not read path; it reads at_once, augment, liver"),
+        ({**CT, "scanner": "drawn"}, US, r"ct\[0\]: scanner is drawn, and the paired physics frames are those of one"),
         ({**CT, "randomised": True}, US, r"ct\[0\]: kind phantoms does not read randomised"),
     ],
 )

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 from scyclegan_train.config import Config, MethodConfig, SourceConfig
+from scyclegan_train.data.grid_renderer import DRAWN
 from us_sim.core.errors import ConfigError
 
 _ALWAYS = {"kind", "weight", "repeat", "augment"}
@@ -48,6 +49,10 @@ def check_sources(config: Config) -> None:
     for domain, title in (("ct", "CT"), ("us", "ultrasound")):
         for place, source in enumerate(getattr(config.data, domain)):
             _check_keys(source, READ[domain], title, f"data: {domain}[{place}]")
+    for place, source in enumerate(config.data.ct):
+        if source.scanner == DRAWN:
+            raise ConfigError(f"data: ct[{place}]: scanner is {DRAWN}, and the paired physics frames are those of one "
+                              "scanner; expected a preset or a YAML file")  # fmt: skip
     given = {GIVES[source.kind] for source in config.data.us}
     for place, critic in enumerate(config.method.critics):
         if critic.source not in {"any", *given} and max(critic.weight) > 0:
