@@ -14,7 +14,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from scyclegan_train.run.export import KINDS, export
+from scyclegan_train.run.export import KINDS, export, source_of
 from scyclegan_train.run.model_card import write_model_card
 from scyclegan_train.run.onnx_file import write_onnx
 from us_sim.core.command import as_command
@@ -47,18 +47,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{given.onnx}: differs from the network by at most {off:.1e}")
     print(f"{given.target}: {card.grid}, {card.encoding}, width {card.width:g}, {card.kind}")
     return 0
-
-
-def source_of(entry: str) -> dict[str, str]:
-    """Return name and licence of a source from the command line.
-
-    Raises:
-        ConfigError: no colon between them.
-    """
-    name, found, licence = entry.rpartition(":")
-    if not found:
-        raise ConfigError(f"--data {entry}: expected NAME:LICENCE")
-    return {"name": name, "licence": licence}
 
 
 if __name__ == "__main__":

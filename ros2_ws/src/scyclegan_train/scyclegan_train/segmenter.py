@@ -25,10 +25,9 @@ from scyclegan_train.data.samples import UsBatch, joined
 from scyclegan_train.evaluation import reference_segmenter
 from scyclegan_train.evaluation.held_out import PROBE
 from scyclegan_train.evaluation.segmenter_scores import Found, score, table
-from scyclegan_train.export import source_of
 from scyclegan_train.method.appearance import appearance
 from scyclegan_train.method.networks import segmenter
-from scyclegan_train.run.export import commit
+from scyclegan_train.run.export import commit, source_of
 from us_sim.core.analysis.segmenter import load_segmenter
 from us_sim.core.assembly import open_generator
 from us_sim.core.command import as_command

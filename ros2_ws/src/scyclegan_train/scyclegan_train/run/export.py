@@ -17,6 +17,7 @@ from pathlib import Path
 
 from scyclegan_train.config_file import config_of
 from scyclegan_train.run.checkpoint import WEIGHTS, CheckpointError, checkpoints, read_weights
+from us_sim.core.errors import ConfigError
 from us_sim.core.generator.artifact import build, load_network, save_generator
 from us_sim.core.generator.card import Card
 
@@ -81,3 +82,15 @@ def commit() -> str:
     command = ["git", "rev-parse", "HEAD"]
     found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
     return found.stdout.strip()
+
+
+def source_of(entry: str) -> dict[str, str]:
+    """Return name and licence of a source from the command line.
+
+    Raises:
+        ConfigError: no colon between them.
+    """
+    name, found, licence = entry.rpartition(":")
+    if not found:
+        raise ConfigError(f"--data {entry}: expected NAME:LICENCE")
+    return {"name": name, "licence": licence}
