@@ -30,13 +30,8 @@ READ = {
         "aus": {"path", "split", "fit"}, "rus": {"path", "split", "fit"},
     },
 }  # fmt: skip
-GIVES = {
-    "phantoms": "physics",
-    "patient": "physics",
-    "aus": "physics",
-    "frames": "real",
-    "rus": "real",
-}  # kinds of ultrasound
+# What the kinds of ultrasound give.
+GIVES = {"phantoms": "physics", "patient": "physics", "aus": "physics", "frames": "real", "rus": "real"}
 
 
 def check_sources(config: Config) -> None:

@@ -19,13 +19,12 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from us_sim.core.config import TGC_SLIDERS, ImageSettings
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
 from us_sim.core.physics.scanner import GENERIC
 from us_sim.core.physics.scanner_file import ScannerPreset
-from us_sim.core.sampling.anatomy import Anatomy
+from us_sim.core.sampling.anatomy import Anatomy, louder
 from us_sim.core.tissue import CLASS_COUNT
 
 ECHO = 2.5  # dB, standard deviation of the backscatter of each class
@@ -74,10 +73,5 @@ def draw_scanner(rng: np.random.Generator, grid: ProbeGeometry) -> ScannerPreset
 
 def altered(anatomy: Anatomy, rng: np.random.Generator) -> Anatomy:
     """Return the anatomy of another patient: echo of each class, and attenuation of all, drawn anew."""
-    echo = torch.from_numpy(10 ** (rng.normal(0, ECHO, CLASS_COUNT) / 20).astype(np.float32))
-    louder: Tensor = echo.to(anatomy.scatter.device)[anatomy.tissue.long()]
-    return replace(
-        anatomy,
-        scatter=anatomy.scatter * louder[..., None],
-        attenuation=anatomy.attenuation * float(rng.uniform(*LOSS)),
-    )
+    heard = louder(anatomy, torch.from_numpy(rng.normal(0, ECHO, CLASS_COUNT)))
+    return replace(heard, attenuation=anatomy.attenuation * float(rng.uniform(*LOSS)))

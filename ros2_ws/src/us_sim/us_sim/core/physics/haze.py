@@ -26,7 +26,7 @@ from torch import Tensor
 from us_sim.core.compute.kernels import kernel
 from us_sim.core.physics.gel import NEPER
 from us_sim.core.physics.imaging import Formation
-from us_sim.core.physics.reverberation import BACK, BONE_SHARE, EDGE, MOST_RAGGED, RAGGED, WITHIN
+from us_sim.core.physics.reverberation import BACK, BONE_SHARE, EDGE, MOST_RAGGED, RAGGED, WITHIN, raggedness
 from us_sim.core.sampling.anatomy import Anatomy
 from us_sim.core.tissue import TissueClass
 
@@ -65,8 +65,7 @@ def with_haze_by_tensors(anatomy: Anatomy, form: Formation) -> Tensor:
     ends = solid.any(dim=-1, keepdim=True) & (first > BACK)
     bone = tissue.gather(-1, first) == BONE
     gas = ~bone & (tissue.gather(-1, (first + EDGE).clamp(max=samples - 1)) == GAS)
-    folds = anatomy.strand.gather(-1, (first - WITHIN).clamp(min=0)).clamp(-MOST_RAGGED, MOST_RAGGED)
-    share = torch.where(gas, torch.exp(NEPER * RAGGED * folds), torch.where(bone, BONE_SHARE, 1.0))
+    share = torch.where(gas, raggedness(anatomy.strand, first), torch.where(bone, BONE_SHARE, 1.0))
     gain = _gain(form)
     loud = _level(form) * share * gain / gain[first]
     behind = ends & (torch.arange(samples, device=tissue.device) > first)

@@ -74,6 +74,12 @@ def first_solid(impedance: Tensor) -> tuple[Tensor, Tensor]:
     return first, solid.any(dim=-1, keepdim=True) & (first > BACK)
 
 
+def raggedness(strand: Tensor, first: Tensor) -> Tensor:
+    """Amplitude of gas that begins at a sample of each line, (B, L, 1), by the folds of the gut's wall before it."""
+    folds = strand.gather(-1, (first - WITHIN).clamp(min=0)).clamp(-MOST_RAGGED, MOST_RAGGED)
+    return torch.exp(NEPER * RAGGED * folds)
+
+
 def wall(impedance: Tensor, left: Tensor, strand: Tensor, form: Formation) -> Wall:
     """Find the first gas, lung or bone of each scan line.
 
@@ -95,10 +101,9 @@ def wall(impedance: Tensor, left: Tensor, strand: Tensor, form: Formation) -> Wa
     seen = airy & (behind > 0) & (behind < first)
     mirror = met.square() / left.gather(-1, source).clamp(min=1e-6) * (1 - behind / first.clamp(min=1)) * seen
     beyond = behind.clamp(min=0) * form.step
-    folds = strand.gather(-1, (first - WITHIN).clamp(min=0)).clamp(-MOST_RAGGED, MOST_RAGGED)
     deeper = impedance.gather(-1, (first + EDGE).clamp(max=left.shape[-1] - 1))
     gas = airy & (deeper < GASEOUS)
-    strength = torch.where(gas, torch.exp(NEPER * RAGGED * folds), 1.0)
+    strength = torch.where(gas, raggedness(strand, first), 1.0)
     haze = torch.exp(-beyond / scanner.shadow_length) * torch.where(airy, strength, BONE_SHARE) * ends * (behind > 0)
     lost, level = 10 ** (scanner.mirror_level / 20), 10 ** (scanner.shadow_level / 20)
     return Wall(source, mirror * lost, met * haze * level, gas & (behind.abs() <= EDGE), strength)

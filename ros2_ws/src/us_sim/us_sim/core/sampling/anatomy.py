@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numba
 import numpy as np
@@ -100,6 +100,12 @@ def joined(parts: Sequence[Anatomy]) -> Anatomy:
     if len(parts) == 1:
         return parts[0]
     return Anatomy(*(torch.cat(maps) for maps in zip(*(vars(part).values() for part in parts), strict=True)))
+
+
+def louder(anatomy: Anatomy, decibels: Tensor) -> Anatomy:
+    """Return the anatomy with scatterers louder by (CLASS_COUNT,) dB for each class."""
+    factor = (10 ** (decibels.double() / 20)).float().to(anatomy.scatter.device)[anatomy.tissue.long()]
+    return replace(anatomy, scatter=anatomy.scatter * factor[..., None])
 
 
 def property_table(volume: CtVolume, tissues: Tissues = tissue.TISSUES) -> Float:

@@ -28,9 +28,10 @@ from us_sim.core.physics.b_mode import polar_frame
 from us_sim.core.physics.imaging import formation
 from us_sim.core.physics.scan_conversion import conversion_grid, scan_convert
 from us_sim.core.robot.motion import motion
-from us_sim.core.sampling.anatomy import Anatomy, joined
+from us_sim.core.sampling.anatomy import Anatomy, joined, louder
 from us_sim.core.sampling.reslice import elevation_beam
 from us_sim.core.sampling.sampler import CpuSampler
+from us_sim.core.tissue import CLASS_COUNT
 from us_sim.offline.fit.knobs import WALL, Guess
 
 FORMED = 192, 512  # scan lines and samples of a preset
@@ -75,9 +76,9 @@ class Scenes:
         """(N, L, S) grey levels that a scanner would show of them."""
         anatomy = self.anatomy
         if guess.wall:
-            louder = torch.ones(256)
-            louder[list(WALL)] = 10 ** (guess.wall / 20)
-            anatomy = replace(anatomy, scatter=anatomy.scatter * louder[anatomy.tissue.long()][..., None])
+            decibels = torch.zeros(CLASS_COUNT)
+            decibels[list(WALL)] = guess.wall
+            anatomy = louder(anatomy, decibels)
         form = formation(self.probe, guess.settings, self.seed, torch.device("cpu"), guess.scanner)
         to_pixels, mask, to_lines = self._grids
         polar = polar_frame(anatomy, torch.ones(anatomy.tissue.shape[:2]), form)
