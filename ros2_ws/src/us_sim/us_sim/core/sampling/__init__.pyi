@@ -1,6 +1,6 @@
 from .anatomy import Anatomy as Anatomy
 from .anatomy import property_table as property_table
-from .anatomy import sample_anatomy as sample_anatomy
+from .loops import sample_anatomy as sample_anatomy
 from .moved_sampler import MovedSampler as MovedSampler
 from .reslice import Beam as Beam
 from .reslice import elevation_beam as elevation_beam
