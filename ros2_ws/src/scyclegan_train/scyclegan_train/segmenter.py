@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from scyclegan_train.data.grid_renderer import DRAWN
-from scyclegan_train.data.patient_source import Case, PatientUs, phantom_cases
+from scyclegan_train.data.patient_source import Case, phantom_cases, physics_frames
 from scyclegan_train.data.samples import UsBatch, joined
 from scyclegan_train.evaluation import reference_segmenter
 from scyclegan_train.evaluation.held_out import PROBE
@@ -39,7 +39,6 @@ from us_sim.core.tissue import TissueClass
 
 HELD_OUT = range(2000, 2006)  # phantoms that no generator and no segmenter is trained on
 SEEDS = range(3000, 3032)  # phantoms to train on; generators never see them
-AT_ONCE = 4  # patients that are kept
 FROM_SCANS = 0.25  # share of the frames that are of real scans, where there are any
 # One cell of its grid for each block of samples and scan lines that the training averages.
 _SAMPLES, _LINES = reference_segmenter.SHRUNK
@@ -83,14 +82,8 @@ def train(steps: int, frames: int, scans: Sequence[Case], say: Callable[[str], N
 
 
 def _frames(cases: Sequence[Case], count: int, scanner: str, say: Callable[[str], None]) -> UsBatch:
-    """`count` frames, as many of each patient as of any other."""
     say(f"segmenter: {count} frames of {len(cases)} patients, {scanner or 'default'} scanner")
-    at_once = min(AT_ONCE, len(cases))
-    source = PatientUs(cases, reference_segmenter.LINES, length=count, at_once=at_once, fresh=at_once, degrade=False,
-                       prefetch=False, randomised=not scanner, scanner=scanner)  # fmt: skip
-    epochs = -(-len(cases) // at_once)
-    share = -(-count // epochs)
-    return joined([source.batch(range(share), epoch) for epoch in range(epochs)])
+    return physics_frames(cases, count, reference_segmenter.LINES, randomised=not scanner, scanner=scanner)
 
 
 @as_command("scyclegan_train segmenter")
