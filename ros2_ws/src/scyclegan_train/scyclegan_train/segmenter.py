@@ -33,6 +33,7 @@ from us_sim.core.assembly import open_generator
 from us_sim.core.command import as_command
 from us_sim.core.errors import ConfigError
 from us_sim.core.generator.artifact import save_generator
+from us_sim.core.generator.card import RELATIVE
 from us_sim.core.generator.unet import UNet
 from us_sim.core.patient.patient import load_patient
 from us_sim.core.tissue import TissueClass
@@ -45,7 +46,9 @@ _SAMPLES, _LINES = reference_segmenter.SHRUNK
 _COARSE = replace(
     PROBE, width=256, height=256, scan_lines=PROBE.scan_lines // _LINES, samples=PROBE.samples // _SAMPLES
 )
-CARD = replace(reference_segmenter.LINES, probe=_COARSE, kind="segmenter")
+# Seen by its local contrast: what is said of other scanners' frames must not hang on their tone.
+LINES = replace(reference_segmenter.LINES, architecture=RELATIVE)
+CARD = replace(LINES, probe=_COARSE, kind="segmenter")
 DATA = ({"name": "procedural phantoms, physics frames", "licence": "Apache-2.0"},)
 
 
@@ -76,14 +79,14 @@ def train(steps: int, frames: int, scans: Sequence[Case], say: Callable[[str], N
     ]
     batch = joined(parts)
     torch.manual_seed(0)
-    network = segmenter(reference_segmenter.LINES, reference_segmenter.WIDTH)
+    network = segmenter(LINES, reference_segmenter.WIDTH)
     reference_segmenter.train(network, *reference_segmenter.prepared(batch), steps, say, appearance)
     return network
 
 
 def _frames(cases: Sequence[Case], count: int, scanner: str, say: Callable[[str], None]) -> UsBatch:
     say(f"segmenter: {count} frames of {len(cases)} patients, {scanner or 'default'} scanner")
-    return physics_frames(cases, count, reference_segmenter.LINES, randomised=not scanner, scanner=scanner)
+    return physics_frames(cases, count, LINES, randomised=not scanner, scanner=scanner)
 
 
 @as_command("scyclegan_train segmenter")
