@@ -24,6 +24,7 @@ from scyclegan_train.data.patient_source import Case, phantom_cases, physics_fra
 from scyclegan_train.data.samples import UsBatch, joined
 from scyclegan_train.evaluation import reference_segmenter
 from scyclegan_train.evaluation.held_out import PROBE
+from scyclegan_train.evaluation.reference_segmenter import ANY_SCANNER
 from scyclegan_train.evaluation.segmenter_scores import Found, score, table
 from scyclegan_train.method.appearance import appearance
 from scyclegan_train.method.networks import segmenter
@@ -33,7 +34,6 @@ from us_sim.core.assembly import open_generator
 from us_sim.core.command import as_command
 from us_sim.core.errors import ConfigError
 from us_sim.core.generator.artifact import save_generator
-from us_sim.core.generator.card import RELATIVE
 from us_sim.core.generator.unet import UNet
 from us_sim.core.patient.patient import load_patient
 from us_sim.core.tissue import TissueClass
@@ -46,9 +46,7 @@ _SAMPLES, _LINES = reference_segmenter.SHRUNK
 _COARSE = replace(
     PROBE, width=256, height=256, scan_lines=PROBE.scan_lines // _LINES, samples=PROBE.samples // _SAMPLES
 )
-# Seen by its local contrast: what is said of other scanners' frames must not hang on their tone.
-LINES = replace(reference_segmenter.LINES, architecture=RELATIVE)
-CARD = replace(LINES, probe=_COARSE, kind="segmenter")
+CARD = replace(ANY_SCANNER, probe=_COARSE, kind="segmenter")
 DATA = ({"name": "procedural phantoms, physics frames", "licence": "Apache-2.0"},)
 
 
@@ -79,14 +77,14 @@ def train(steps: int, frames: int, scans: Sequence[Case], say: Callable[[str], N
     ]
     batch = joined(parts)
     torch.manual_seed(0)
-    network = segmenter(LINES, reference_segmenter.WIDTH)
+    network = segmenter(ANY_SCANNER, reference_segmenter.WIDTH)
     reference_segmenter.train(network, *reference_segmenter.prepared(batch), steps, say, appearance)
     return network
 
 
 def _frames(cases: Sequence[Case], count: int, scanner: str, say: Callable[[str], None]) -> UsBatch:
     say(f"segmenter: {count} frames of {len(cases)} patients, {scanner or 'default'} scanner")
-    return physics_frames(cases, count, LINES, randomised=not scanner, scanner=scanner)
+    return physics_frames(cases, count, ANY_SCANNER, randomised=not scanner, scanner=scanner)
 
 
 @as_command("scyclegan_train segmenter")

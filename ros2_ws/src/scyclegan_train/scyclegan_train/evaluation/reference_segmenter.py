@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,7 +27,7 @@ from scyclegan_train.data.samples import UsBatch
 from scyclegan_train.evaluation.held_out import PROBE
 from scyclegan_train.method import feeding, losses
 from scyclegan_train.method.networks import segmenter
-from us_sim.core.generator.card import Card
+from us_sim.core.generator.card import RELATIVE, Card
 from us_sim.core.generator.unet import UNet
 from us_sim.core.tissue import TissueClass as T
 
@@ -36,6 +37,8 @@ WIDTH, BATCH, RATE = 0.25, 4, 2e-3
 CLASSES = tuple(int(c) for c in (T.BACKGROUND, T.LIVER, T.KIDNEY, T.SPLEEN, T.PANCREAS, T.VESSEL, T.FLUID, T.BONE,
                                  T.GAS, T.LUNG))  # fmt: skip
 LINES = Card(PROBE, grid="polar", classes=CLASSES, norm="batch", width=WIDTH)
+# For frames of any scanner: what is said of them must not hang on their tone.
+ANY_SCANNER = replace(LINES, architecture=RELATIVE)
 CELLS = (4, 3)  # cells of a frame whose features are averaged
 FULL = 0.75  # share of a cell that has to count
 
