@@ -112,7 +112,9 @@ def converted(network: UNet, shape: tuple[int, ...]) -> ov.Model:
     """Return the model of a network for one frame of (C, H, W)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the tracer, about itself
-        model = ov.convert_model(_Traced(network), example_input=torch.zeros(1, *shape), input=[(1, *shape)])
+        # Traced once: the tracer's own comparison takes two more passes, and torch.distributed to be imported.
+        traced = torch.jit.trace(_Traced(network).eval(), torch.zeros(1, *shape), check_trace=False)
+        model = ov.convert_model(traced, input=[(1, *shape)])
     # The tracer keeps the classes that it has seen, with their weights: 7 MiB of every generator.
     torch._C._jit_clear_class_registry()
     torch.jit._state._clear_class_state()

@@ -120,9 +120,7 @@ def _paint_parenchyma(
     echo = MEDULLA * inside
     arcuate = (np.abs(into) < 0.8) & (beside > 0) & (noise_at_points(region, under) > 0.9)
     echo[arcuate] = SPECK
-    change = np.zeros(depth.shape, dtype=np.float32)
-    change[under] = echo
-    region.add_echo(under, change)
+    region.add_echo(under, echo.astype(np.float32))
     region.add_echo(solid & (depth < 1.01 * float(region.spacing.max())), CAPSULE)
 
 
@@ -151,7 +149,7 @@ def _paint_sinus(
     if drawn:
         region.tissue[inside & kidney] = T.FAT
     fat = inside & (region.tissue == T.FAT)
-    region.add_echo(fat, SINUS + 6.0 * noise(fat, region.ct_from_voxel, 5.0, 9))
+    region.add_echo(fat, SINUS + 6.0 * noise(fat, region.ct_from_voxel, 5.0, 9)[fat])
     if not drawn:
         return
     along, hilum, across = frame.axes.T

@@ -140,13 +140,13 @@ def _paint_trees(region: Region, veins: Tree, portal: Tree) -> None:
     sheathed = start, end, SHEATH[0] + (1 + SHEATH[1]) * first, SHEATH[0] + (1 + SHEATH[1]) * last
     from_sheath = tube_distance(liver.shape, region.ct_from_voxel, sheathed, 1.0)
     # A sheath is uneven: bright in places, hardly there in others.
-    wall = np.clip(0.5 - from_sheath / (2 * half_voxel), 0, 1)
-    near = liver & (wall > 0) & (from_vein > 0.5)
-    wall *= np.clip(0.9 + 0.4 * noise(near, region.ct_from_voxel, 10.0, 3), 0.25, 1.6)
-    region.add_echo(near & (wall > 0.05), WALL[0] * wall)
-    del wall
-    thin = np.clip(1 - np.abs(from_vein) / (2 * half_voxel), 0, 1)
-    region.add_echo(liver & (thin > 0) & (from_sheath > 0), WALL[1] * thin)
+    near = liver & (from_sheath < half_voxel) & (from_vein > 0.5)
+    uneven = np.clip(0.9 + 0.4 * noise(near, region.ct_from_voxel, 10.0, 3)[near], 0.25, 1.6)
+    wall = np.clip(0.5 - from_sheath[near] / (2 * half_voxel), 0, 1) * uneven
+    near[near] = wall > 0.05
+    region.add_echo(near, WALL[0] * wall[wall > 0.05])
+    near = liver & (np.abs(from_vein) < 2 * half_voxel) & (from_sheath > 0)
+    region.add_echo(near, WALL[1] * np.clip(1 - np.abs(from_vein[near]) / (2 * half_voxel), 0, 1))
     lumen &= liver
     region.tissue[lumen] = T.VESSEL
     region.echo[lumen] = 0
@@ -161,4 +161,5 @@ def _paint_ligaments(region: Region, portal: Tree, veins: Tree) -> None:
     starts, ends = np.array([left, left]), np.array([front, veins.points[0]])
     band = (starts, ends, np.array([3.0, 0.9]), np.array([2.2, 0.9]))
     distance = tube_distance(liver.shape, region.ct_from_voxel, band, MARGIN)
-    region.add_echo(liver & (distance < 0.7), 24.0 * np.clip(0.7 - distance, 0, 1))
+    near = liver & (distance < 0.7)
+    region.add_echo(near, 24.0 * np.clip(0.7 - distance[near], 0, 1))

@@ -65,9 +65,8 @@ class Region:
         return self.around(np.array(low), np.array(high), margin)
 
     def add_echo(self, where: NDArray[np.bool_], half_db: NDArray | float) -> None:
-        """Raise the echo of the chosen voxels; `half_db` is a number, or an array over all voxels."""
-        change = half_db[where] if isinstance(half_db, np.ndarray) else half_db
-        raised = np.rint(self.echo[where] + change)
+        """Raise the echo of the chosen voxels; `half_db` is a number, or one for each of them in C order."""
+        raised = np.rint(self.echo[where] + half_db)
         self.echo[where] = np.clip(raised, -ECHO_LIMIT, ECHO_LIMIT).astype(np.int8)
 
 
