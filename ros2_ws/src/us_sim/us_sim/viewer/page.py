@@ -160,13 +160,16 @@ class Page:
     def show_frame(
         self,
         image: Pixels,
-        labels: Pixels,
+        labels: Pixels | None,
         probe: ProbeGeometry,
         colors: NDArray[np.uint8],
         organs: list[int],
     ) -> None:
-        """Show a frame; images are (H, W), colours (256, 3), organs the classes that may be outlined."""
-        if self.panel.outlines.value:
+        """Show a frame; images are (H, W), colours (256, 3), organs the classes that may be outlined.
+
+        Without labels, which may come later, there are no outlines.
+        """
+        if self.panel.outlines.value and labels is not None:
             classes = np.where(np.isin(labels, organs), labels, np.uint8(0))
             self._show_picture(pictures.outlined(image, probe, classes, colors, self.look))
         else:

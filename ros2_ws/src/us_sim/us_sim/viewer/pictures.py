@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.tissue import TissueClass
 from us_sim.viewer.look import PLAIN
-from us_sim.viewer.measuring import WORDED, Mark, line, share, values
+from us_sim.viewer.measuring import M_MODE, WORDED, Mark, line, share, values
 
 Pixels = NDArray[np.uint8]
 
@@ -106,23 +106,35 @@ def side_by_side(
 
 
 def marked(picture: Pixels, marks: Sequence[Mark], probe: ProbeGeometry) -> Pixels:
-    """Return the picture of a frame, (h, w, 3), with callipers and arrows and what they measure."""
+    """Return the picture of a frame, (h, w, 3), with callipers and arrows and what they measure.
+
+    Of callipers on the M-mode strip it tells only what they measure.
+    """
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
     for number, mark in enumerate(marks, 1):
+        place = (8.0, float(image.height - LINE * (len(marks) - number + 1)))
+        words = mark.text or f"{number}  " + "  ".join(value.text for value in values(mark))
+        if mark.kind == M_MODE:
+            _write(draw, place, words)
+            continue
         points = [tuple(np.multiply(share((x, z), probe), image.size)) for x, z in line(mark)]
         draw.line(points, CALLIPER, 2)
         for u, v in (share(point, probe) for point in mark.points if mark.kind != "text"):
             x, y = u * image.width, v * image.height
-            draw.line([(x - 5, y), (x + 5, y)], CALLIPER)
-            draw.line([(x, y - 5), (x, y + 5)], CALLIPER)
-        place = (8.0, float(image.height - LINE * (len(marks) - number + 1)))
+            cross(draw, x, y)
         if mark.kind in WORDED:
             place = (x + 8, y + 4)
         else:
             draw.text((x + 8, y + 4), str(number), CALLIPER, font(13))
-        _write(draw, place, mark.text or f"{number}  " + "  ".join(value.text for value in values(mark)))
+        _write(draw, place, words)
     return np.asarray(image)
+
+
+def cross(draw: ImageDraw.ImageDraw, x: float, y: float) -> None:
+    """Draw the end of a calliper."""
+    draw.line([(x - 5, y), (x + 5, y)], CALLIPER)
+    draw.line([(x, y - 5), (x, y + 5)], CALLIPER)
 
 
 def _write(draw: ImageDraw.ImageDraw, place: tuple[float, float], words: str) -> None:
