@@ -37,6 +37,7 @@ from us_sim.viewer.status import STILL, Facts, status
 from us_sim.viewer.tissue import Tissue
 from us_sim.viewer.turns import Turns
 
+OFFERED = 60.0  # s for which a saved file is offered
 OFTEN = 0.4  # s between two pictures of what is compared
 SPACE = 0.19  # s between two frames in the 3-D view, for each has the whole scene drawn anew
 SPARED = 3.0  # s, the same without a graphics card, where that is most of the page's work
@@ -50,7 +51,6 @@ class Display:
         tissue: areas of the organs and CT slice.
         force: contact force, N; None until it was measured.
         busy: what is under way, for the user; empty for nothing.
-        saved: names of the files saved last.
         light: the page is shown in light colours.
         read: parameters that are shown.
     """
@@ -60,7 +60,8 @@ class Display:
         self.tissue = Tissue(page, remote)
         self.force: float | None = None
         self.busy = ""
-        self.saved: list[str] = []
+        self._saved: list[str] = []  # names of the files saved last
+        self._saved_at = 0.0  # s, monotonic: when
         self.light = False
         self.read = [name for name in NUMBERS if name in page.panel.settings]
         self._info: ProbeInfo | None = None
@@ -187,7 +188,8 @@ class Display:
         if now - self._counted > 1.0:
             self._rate, self._frames, self._counted = self._frames / (now - self._counted), 0, now
         probe, frame = self._screen.probe, self._screen.frame
-        state: dict[str, Any] = {**self._state(in_control), **self._screen.state(), "saved": self.saved}
+        saved = self._saved if now - self._saved_at < OFFERED else []
+        state: dict[str, Any] = {**self._state(in_control), **self._screen.state(), "saved": saved}
         if probe is not None:
             width, height = pictures.scaled(probe, pictures.WIDTH)
             state |= {"shape": round(width / height, 4), "ruler": pictures.ticks(probe)}
@@ -202,6 +204,10 @@ class Display:
     def show_bench(self, bench: Bench) -> None:
         """Show the controllers' states and the curves."""
         self._page.show_bench(bench.words(self._link.servo, self._link.scanning), bench.force, bench.place)
+
+    def offer(self, files: list[str]) -> None:
+        """Offer files, by their names, that have just been saved."""
+        self._saved, self._saved_at = files, time.monotonic()
 
     def report(self, text: str) -> None:
         """Show what came of loading a patient, as Markdown."""

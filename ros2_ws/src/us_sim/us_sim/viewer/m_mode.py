@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.viewer.measuring import M_MODE, Mark, Point
-from us_sim.viewer.pictures import CALLIPER, RULER, Pixels, cross, font, samples, tinted
+from us_sim.viewer.pictures import CALLIPER, Pixels, cross, font, rule, samples, tinted
 
 SPAN = 6.0  # s that the strip shows
 SIZE = (720, 220)  # pixels of the strip
@@ -77,11 +77,7 @@ def still(strip: Pixels, marks: Sequence[Mark], probe: ProbeGeometry, look: Pixe
     """Return a strip as it is saved, RGB: its grey levels in a (256, 3) look, depth marks, its callipers' numbers."""
     image = tinted(Image.fromarray(strip), look)
     draw = ImageDraw.Draw(image)
-    for share, word in ticks(probe):
-        y = round(share * image.height)
-        draw.line([(image.width - (10 if word else 5), y), (image.width, y)], RULER)
-        if word:
-            draw.text((image.width - 14, y), word, RULER, font(13), anchor="rm")
+    rule(draw, ticks(probe), image.size)
     for number, mark in enumerate(marks, 1):
         if mark.kind == M_MODE:
             points = [tuple(np.multiply(share_of(point, probe), image.size)) for point in mark.points]

@@ -299,7 +299,7 @@ class Viewer(Node):
             self._tell("Save", f"not saved to {self._saves}: {error}")
             return
         self.page.channel.saved.update({file.name: file for file in files})
-        self._display.saved = [file.name for file in files]
+        self._display.offer([file.name for file in files])
 
     def find(self, organ: str) -> None:
         """Put the probe where it sees most of an organ: where its frames would show most of it unshadowed."""

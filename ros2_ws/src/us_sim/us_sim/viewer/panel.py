@@ -102,7 +102,7 @@ class Panel:
             self.views = {organ: self._view(gui, organ) for organ in VIEWS if organ not in FAST}
         with gui.add_folder("FAST: free fluid"):
             self.views |= {organ: self._view(gui, organ) for organ in FAST}
-        self.absent = gui.add_markdown("")
+        self.absent = gui.add_markdown("*The patient's skin and organs have not come yet.*")
         with gui.add_folder("Position"):
             self.turns = {
                 name: gui.add_slider(label, low, high, step, max(low, min(high, 0.0)), hint=hint)

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -241,14 +241,19 @@ def ticks(probe: ProbeGeometry) -> list[tuple[float, str]]:
     return [((10 * cm - top) / height, word) for cm, word in enumerate(words)]
 
 
+def rule(draw: ImageDraw.ImageDraw, marks: Iterable[tuple[float, str]], size: tuple[int, int]) -> None:
+    """Draw depth marks at the right edge of a picture of some width and height; words stay inside."""
+    right, height = size[0] - 1, size[1]
+    for share_of_height, word in marks:
+        y = round(share_of_height * height)
+        draw.line([(right - (10 if word else 5), y), (right, y)], RULER)
+        if word:
+            draw.text((right - 14, min(y, height - 8)), word, RULER, font(13), anchor="rm")
+
+
 def _ruled(image: Image.Image, probe: ProbeGeometry) -> Pixels:
     """Draw a tick for each cm of depth at the right edge, every fifth one numbered, and the marker's side."""
     draw = ImageDraw.Draw(image)
-    right = image.width - 1
-    for share_of_height, word in ticks(probe):
-        y = round(share_of_height * image.height)
-        draw.line([(right - (10 if word else 5), y), (right, y)], RULER)
-        if word:
-            draw.text((right - 14, y), word, RULER, font(13), anchor="rm")
+    rule(draw, ticks(probe), image.size)
     draw.ellipse([(8, 8), (18, 18)], fill=MARKER)
     return np.asarray(image)

@@ -10,7 +10,7 @@ export function shape(name, attributes, text) {
 function ruled(ticks, width, height, flip, upright) {
   return ticks.flatMap(([v, words]) => {
     const y = v * height, line = shape("polyline", { points: `${width - (words ? 10 : 5)},${y} ${width},${y}`, class: "ruler" });
-    const turned = `translate(${width - 14} ${y}) scale(${flip} ${upright})`;
+    const turned = `translate(${width - 14} ${Math.min(y, height - 7)}) scale(${flip} ${upright})`;
     return words ? [line, shape("text", { transform: turned, class: "ruler", "text-anchor": flip > 0 ? "end" : "start" }, words)] : [line];
   });
 }
