@@ -44,8 +44,8 @@ make_venv() {
     "$python" -m venv ${system[@]+"${system[@]}"} "$venv"
 }
 
-install() {
-    "$venv/bin/python" -m pip install --disable-pip-version-check --no-input -r "$1" &&
+install() {  # bytecode of 22,000 files, of which few are ever imported, would take a minute: each import writes its own
+    "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --no-compile -r "$1" &&
         { [[ $1 != requirements-ros*.txt ]] || "$venv/bin/python" scripts/mend_cmake.py; }
 }
 

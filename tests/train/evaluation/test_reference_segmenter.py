@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from scyclegan_train.data.samples import UsBatch
 from scyclegan_train.evaluation import reference_segmenter
 from scyclegan_train.evaluation.reference_segmenter import ReferenceSegmenter, open_reference, shrunk, train
 from scyclegan_train.method import feeding
@@ -54,13 +55,13 @@ def test_classes_and_features_lie_on_the_reference_segmenters_grid() -> None:
 
 
 def test_it_is_trained_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def frames(count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        tissue = torch.zeros(count, 16, 16, dtype=torch.uint8)
-        return torch.zeros(count, 3, 16, 16), tissue, tissue == 0
+    def frames(cases: object, count: int, *_: object, **__: object) -> UsBatch:
+        tissue, known = torch.zeros(count, 64, 32, dtype=torch.uint8), torch.ones(count, dtype=torch.bool)
+        return UsBatch(torch.zeros(count, 64, 32), tissue, known, tissue == 0, torch.zeros(count))
 
-    monkeypatch.setattr(reference_segmenter, "_training_frames", frames)
+    monkeypatch.setattr(reference_segmenter, "physics_frames", frames)
     first = open_reference(tmp_path, 2, 4, quiet)
-    monkeypatch.setattr(reference_segmenter, "_training_frames", None)
+    monkeypatch.setattr(reference_segmenter, "physics_frames", None)
     again = open_reference(tmp_path, 2, 4, quiet)
     x = torch.randn(1, 3, 16, 16)
     torch.testing.assert_close(first.network(x), again.network(x), rtol=0, atol=0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 
 from scyclegan_train.method import appearance as module
 from scyclegan_train.method.appearance import appearance
@@ -26,6 +28,14 @@ def test_grey_stays_grey_and_in_range_and_bright_stays_brighter() -> None:
     assert torch.equal(after[:, 0], after[:, 2])
     assert -1 <= float(after.min()) <= float(after.max()) <= 1
     assert (after[:, 0, :, 64:].mean(dim=(1, 2)) > after[:, 0, :, :32].mean(dim=(1, 2))).all()
+
+
+def test_each_frame_is_blurred_by_its_own_amount() -> None:
+    image = torch.rand((2, 1, 40, 30), generator=torch.Generator().manual_seed(1))
+    found = module._blurred(image, torch.tensor([[1.5, 0.7], [0.0, 0.0]]))
+    expected = gaussian_filter(image[0, 0].numpy(), (1.5, 0.7), mode="nearest", radius=module.TAPS)
+    np.testing.assert_allclose(found[0, 0].numpy(), expected, atol=1e-5)
+    torch.testing.assert_close(found[1], image[1])
 
 
 def test_what_is_burnt_in_is_white_and_small() -> None:

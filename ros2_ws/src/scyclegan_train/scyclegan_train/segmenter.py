@@ -20,10 +20,11 @@ from pathlib import Path
 import torch
 
 from scyclegan_train.data.grid_renderer import DRAWN
-from scyclegan_train.data.patient_source import Case, PatientUs, phantom_cases
+from scyclegan_train.data.patient_source import Case, phantom_cases, physics_frames
 from scyclegan_train.data.samples import UsBatch, joined
 from scyclegan_train.evaluation import reference_segmenter
 from scyclegan_train.evaluation.held_out import PROBE
+from scyclegan_train.evaluation.reference_segmenter import ANY_SCANNER
 from scyclegan_train.evaluation.segmenter_scores import Found, score, table
 from scyclegan_train.method.appearance import appearance
 from scyclegan_train.method.networks import segmenter
@@ -39,14 +40,13 @@ from us_sim.core.tissue import TissueClass
 
 HELD_OUT = range(2000, 2006)  # phantoms that no generator and no segmenter is trained on
 SEEDS = range(3000, 3032)  # phantoms to train on; generators never see them
-AT_ONCE = 4  # patients that are kept
 FROM_SCANS = 0.25  # share of the frames that are of real scans, where there are any
 # One cell of its grid for each block of samples and scan lines that the training averages.
 _SAMPLES, _LINES = reference_segmenter.SHRUNK
 _COARSE = replace(
     PROBE, width=256, height=256, scan_lines=PROBE.scan_lines // _LINES, samples=PROBE.samples // _SAMPLES
 )
-CARD = replace(reference_segmenter.LINES, probe=_COARSE, kind="segmenter")
+CARD = replace(ANY_SCANNER, probe=_COARSE, kind="segmenter")
 DATA = ({"name": "procedural phantoms, physics frames", "licence": "Apache-2.0"},)
 
 
@@ -77,20 +77,14 @@ def train(steps: int, frames: int, scans: Sequence[Case], say: Callable[[str], N
     ]
     batch = joined(parts)
     torch.manual_seed(0)
-    network = segmenter(reference_segmenter.LINES, reference_segmenter.WIDTH)
+    network = segmenter(ANY_SCANNER, reference_segmenter.WIDTH)
     reference_segmenter.train(network, *reference_segmenter.prepared(batch), steps, say, appearance)
     return network
 
 
 def _frames(cases: Sequence[Case], count: int, scanner: str, say: Callable[[str], None]) -> UsBatch:
-    """`count` frames, as many of each patient as of any other."""
     say(f"segmenter: {count} frames of {len(cases)} patients, {scanner or 'default'} scanner")
-    at_once = min(AT_ONCE, len(cases))
-    source = PatientUs(cases, reference_segmenter.LINES, length=count, at_once=at_once, fresh=at_once, degrade=False,
-                       prefetch=False, randomised=not scanner, scanner=scanner)  # fmt: skip
-    epochs = -(-len(cases) // at_once)
-    share = -(-count // epochs)
-    return joined([source.batch(range(share), epoch) for epoch in range(epochs)])
+    return physics_frames(cases, count, ANY_SCANNER, randomised=not scanner, scanner=scanner)
 
 
 @as_command("scyclegan_train segmenter")

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -134,19 +134,25 @@ class Frames:
 
     def _of_one_depth(self, paths: Sequence[Path]) -> list[list[Path]]:
         """Frames of one size by depth; of several depths, those with too few frames to find their fan are faults."""
-        read: dict[Path, NDArray[np.uint8]] = {}
-        for path in paths:
-            try:
-                read[path] = read_grey(path)
-            except DataError as error:
-                self.faults.add(path, str(error))
-        groups = [[list(read)[place] for place in places] for places in alike(list(read.values()))]
+        readable: list[Path] = []
+        groups = [[readable[place] for place in places] for places in alike(self._pictures(paths, readable))]
         large = groups if len(groups) == 1 else [group for group in groups if len(group) >= ALIKE]
         for group in groups:
             for path in group if group not in large else ():
                 self.faults.add(path, f"its depth is that of {len(group)} of {len(paths)} frames; expected {ALIKE} or "
                                       "more of each depth to find its fan, or a fan.json")  # fmt: skip
         return large
+
+    def _pictures(self, paths: Sequence[Path], readable: list[Path]) -> Iterator[NDArray[np.uint8]]:
+        """Read frame by frame, so that a large folder is never in memory as a whole; `readable` gets their paths."""
+        for path in paths:
+            try:
+                picture = read_grey(path)
+            except DataError as error:
+                self.faults.add(path, str(error))
+                continue
+            readable.append(path)
+            yield picture
 
 
 class FrameFolder(Frames):

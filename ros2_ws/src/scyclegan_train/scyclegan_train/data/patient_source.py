@@ -164,3 +164,22 @@ class PatientUs(PatientSource):
             return self._renderer.us(ready.body, ready.patient, poses, draws)
 
         return self._drawn(indices, epoch, draw)
+
+
+def physics_frames(
+    cases: Sequence[Case], count: int, card: Card, *, at_once: int = 4, randomised: bool = False, scanner: str = ""
+) -> UsBatch:
+    """Frames with masks for what is trained or tried on a fixed set: as many of each patient as of any other.
+
+    Args:
+        cases: patients.
+        count: frames at least; rounded up to the same number for every group of patients.
+        card: the grid.
+        at_once: patients that are kept at a time.
+        randomised, scanner: as for `PatientSource`.
+    """
+    source = PatientUs(cases, card, length=count, at_once=at_once, fresh=at_once, degrade=False, prefetch=False,
+                       randomised=randomised, scanner=scanner)  # fmt: skip
+    groups = -(-len(cases) // at_once)
+    share = -(-count // groups)
+    return joined([source.batch(range(share), epoch) for epoch in range(groups)])

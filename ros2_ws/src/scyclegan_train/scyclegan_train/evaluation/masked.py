@@ -23,8 +23,8 @@ from scyclegan_train.data.aus_rus import AusRus, folder_of
 from scyclegan_train.data.faults import DataError
 from scyclegan_train.data.frame_files import digest
 from scyclegan_train.data.grid_renderer import DRAWN
-from scyclegan_train.data.patient_source import PatientUs, phantom_cases
-from scyclegan_train.data.samples import UsBatch, joined
+from scyclegan_train.data.patient_source import phantom_cases, physics_frames
+from scyclegan_train.data.samples import PHYSICS, UsBatch, joined
 from scyclegan_train.data.splits import series_of
 from scyclegan_train.evaluation import held_out, reference_segmenter
 from scyclegan_train.evaluation.reference_segmenter import LINES, SEEDS
@@ -88,17 +88,15 @@ def synthetic_frames(generator: Generator | None, count: int, seeds: Sequence[in
     for number in range(-(-count // 8)):
         one = held_out.phantom_scene(seeds[number % len(seeds)], min(8, count - 8 * number))
         grey = torch.from_numpy(held_out.along_lines(held_out.drawn(one.simulator, one.poses, generator)))
-        known = torch.ones(len(grey), dtype=torch.bool)
-        parts.append(UsBatch(grey, torch.from_numpy(one.line_tissue), known, torch.from_numpy(one.line_visible), known))
+        known, source = torch.ones(len(grey), dtype=torch.bool), torch.full((len(grey),), PHYSICS)
+        tissue, valid = torch.from_numpy(one.line_tissue), torch.from_numpy(one.line_visible)
+        parts.append(UsBatch(grey, tissue, known, valid, source))
     return _masked(joined(parts))
 
 
 def drawn_frames(count: int, seeds: Sequence[int] = SEEDS) -> Masked:
     """`count` physics frames of phantoms, each of an invented scanner."""
-    cases = phantom_cases(seeds)
-    source = PatientUs(cases, LINES, length=count, at_once=1, fresh=1, degrade=False, prefetch=False, scanner=DRAWN)
-    share = -(-count // len(cases))
-    return _masked(joined([source.batch(range(share), epoch) for epoch in range(-(-count // share))]))
+    return _masked(physics_frames(phantom_cases(seeds), count, LINES, at_once=1, scanner=DRAWN))
 
 
 def _masked(batch: UsBatch, people: tuple[str, ...] = ()) -> Masked:

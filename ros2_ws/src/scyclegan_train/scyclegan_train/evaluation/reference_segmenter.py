@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,12 +22,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from scyclegan_train.data.patient_source import PatientUs, phantom_cases
-from scyclegan_train.data.samples import UsBatch, joined
+from scyclegan_train.data.patient_source import phantom_cases, physics_frames
+from scyclegan_train.data.samples import UsBatch
 from scyclegan_train.evaluation.held_out import PROBE
 from scyclegan_train.method import feeding, losses
 from scyclegan_train.method.networks import segmenter
-from us_sim.core.generator.card import Card
+from us_sim.core.generator.card import RELATIVE, Card
 from us_sim.core.generator.unet import UNet
 from us_sim.core.tissue import TissueClass as T
 
@@ -36,6 +37,8 @@ WIDTH, BATCH, RATE = 0.25, 4, 2e-3
 CLASSES = tuple(int(c) for c in (T.BACKGROUND, T.LIVER, T.KIDNEY, T.SPLEEN, T.PANCREAS, T.VESSEL, T.FLUID, T.BONE,
                                  T.GAS, T.LUNG))  # fmt: skip
 LINES = Card(PROBE, grid="polar", classes=CLASSES, norm="batch", width=WIDTH)
+# For frames of any scanner: what is said of them must not hang on their tone.
+ANY_SCANNER = replace(LINES, architecture=RELATIVE)
 CELLS = (4, 3)  # cells of a frame whose features are averaged
 FULL = 0.75  # share of a cell that has to count
 
@@ -95,12 +98,13 @@ def open_reference(
     return ReferenceSegmenter(network)
 
 
-def trained(steps: int, frames: int, say: Callable[[str], None] = print) -> UNet:
+def trained(steps: int, count: int, say: Callable[[str], None] = print) -> UNet:
     """Return the reference segmenter's network, trained for some steps on some different physics frames."""
-    say(f"segmenter: {frames} physics frames of phantoms {SEEDS[0]} to {SEEDS[-1]}")
+    say(f"segmenter: {count} physics frames of phantoms {SEEDS[0]} to {SEEDS[-1]}")
     torch.manual_seed(0)
     network = segmenter(LINES, WIDTH)
-    train(network, *_training_frames(frames), steps, say)
+    frames = physics_frames(phantom_cases(SEEDS), count, LINES, randomised=True)
+    train(network, *prepared(frames), steps, say)
     return network
 
 
@@ -127,15 +131,6 @@ def train(
         if (step + 1) % 50 == 0:
             say(f"segmenter: step {step + 1} of {steps}, loss {float(loss.detach()):.3f}")
     network.eval()
-
-
-def _training_frames(count: int) -> tuple[Tensor, Tensor, Tensor]:
-    source = PatientUs(phantom_cases(SEEDS), LINES, length=count, at_once=4, fresh=4, randomised=True,
-                       degrade=False, prefetch=False)  # fmt: skip
-    epochs = len(SEEDS) // 4
-    share = max(1, count // epochs)
-    parts = [source.batch([i], epoch) for epoch in range(epochs) for i in range(share)]
-    return prepared(joined(parts))
 
 
 def prepared(batch: UsBatch) -> tuple[Tensor, Tensor, Tensor]:

@@ -18,13 +18,16 @@ from scyclegan_train.method.augmentation import gained
 
 LINE_GAIN, DEPTH_GAIN = 8.0, 10.0  # dB: what lies deep is dark because it is deep, not because it is fluid
 GAMMA = 0.5  # largest logarithm of the exponent on the grey map
+BLUR, BLURRED = 1.6, 0.6  # cells, largest standard deviation of a blur along either side; share of the frames blurred
+GRAIN, COARSEST = 0.25, 2.0  # largest relative strength of another scanner's speckle, and its size in cells
+TAPS = 5  # cells to either side that a blur reads
 NOISE = 0.1  # largest standard deviation of grain that is added, of the grey scale
 WRITTEN = 0.4  # share of the frames with something burnt in
 LETTERS = (2, 8)  # rows and columns of what is burnt in, at most: text and callipers in the fan
 
 
 def appearance(image: Tensor, random: torch.Generator) -> Tensor:
-    """Change tone, gain by place, sharpness and grain of (B, 3, H, W) frames in [−1, 1], and write over them.
+    """Change grain, tone, gain by place and sharpness of (B, 3, H, W) frames in [−1, 1], and write over them.
 
     Args:
         image: three times the same grey.
@@ -35,14 +38,35 @@ def appearance(image: Tensor, random: torch.Generator) -> Tensor:
     def uniform(low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand((count, 1, 1, 1), generator=random)
 
-    grey = ((gained(image[:, :1], random, LINE_GAIN, DEPTH_GAIN) + 1) / 2).clamp(0, 1) ** torch.exp(
-        uniform(-GAMMA, GAMMA)
-    )
+    seen = gained(_regrained(image[:, :1], random), random, LINE_GAIN, DEPTH_GAIN)
+    grey = ((seen + 1) / 2).clamp(0, 1) ** torch.exp(uniform(-GAMMA, GAMMA))
     soft = F.avg_pool2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), 3, 1)
     grey = torch.lerp(grey, soft, uniform(-0.5, 1.0))
     grey = grey + uniform(0, NOISE) * torch.randn(grey.shape, generator=random)
     grey = torch.maximum(grey, _writing(grey.shape, random))
     return (2 * grey.clamp(0, 1) - 1).expand(-1, 3, -1, -1)
+
+
+def _regrained(image: Tensor, random: torch.Generator) -> Tensor:
+    """(B, 1, H, W) frames blurred, then under speckle of another size: the grain is that of no one scanner."""
+    count = len(image)
+    blurred = (torch.rand(count, 1, generator=random) < BLURRED).float()
+    soft = _blurred(image, BLUR * blurred * torch.rand(count, 2, generator=random))
+    speckle = torch.randn(image.shape, generator=random)
+    speckle = _blurred(speckle, 0.3 + (COARSEST - 0.3) * torch.rand(count, 2, generator=random))
+    speckle = speckle / speckle.std(dim=(2, 3), keepdim=True)
+    strength = GRAIN * torch.rand(count, 1, 1, 1, generator=random)
+    return ((soft + 1) * torch.exp(strength * speckle) - 1).clamp(-1, 1)
+
+
+def _blurred(image: Tensor, sigma: Tensor) -> Tensor:
+    """Blur each of (B, 1, H, W) by Gaussians of its own, (B, 2) cells down and across; 0 leaves it as it is."""
+    place = torch.arange(-TAPS, TAPS + 1, dtype=image.dtype)
+    weights = torch.exp(-0.5 * (place / sigma.clamp(min=0.1)[..., None]).square())
+    weights = weights / weights.sum(dim=-1, keepdim=True)
+    together = F.pad(image.transpose(0, 1), (TAPS,) * 4, mode="replicate")
+    together = F.conv2d(together, weights[:, None, 0, :, None], groups=len(image))
+    return F.conv2d(together, weights[:, None, 1, None, :], groups=len(image)).transpose(0, 1)
 
 
 def _writing(shape: torch.Size, random: torch.Generator) -> Tensor:

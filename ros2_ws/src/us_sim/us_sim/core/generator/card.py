@@ -22,9 +22,10 @@ from us_sim.core.tissue import TissueClass
 
 FORMAT_VERSION = 1
 PAPER_CLASSES = tuple(int(c) for c in TissueClass if c <= TissueClass.PANCREAS)
+RELATIVE = "local_contrast_unet"
 _CHOICES = {
     "kind": ("generator", "segmenter", "us2ct", "ct_segmenter"),
-    "architecture": ("unet",),
+    "architecture": ("unet", RELATIVE),
     "norm": ("instance", "batch"),
     "encoding": ("paper", "rich"),
     "grid": ("cartesian", "polar"),
@@ -45,7 +46,8 @@ class Card:
         source: the image fed: CT slice, or the physics frame of the two-stage pipeline.
         windows: HU mapped to −1 and 1, for each windowed channel.
         classes: tissue ids that the labels tell apart, background first; all others count as background.
-        width, norm, architecture: of the U-Net.
+        width, norm: of the U-Net.
+        architecture: `unet`; or `local_contrast_unet`, which sees an image by its local contrast, for segmenters.
         training_data: name and licence of every source.
         metrics, git_commit: what was measured, and the code that trained it.
         kind: `generator`; or `segmenter`, which reads the frame alone: encoding, source and windows are idle. Two more

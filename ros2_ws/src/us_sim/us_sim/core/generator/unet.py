@@ -19,6 +19,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from us_sim.core.generator.local_contrast import local_contrast
+
 Norm = Literal["instance", "batch"]
 FILTERS = (64, 128, 256, 512)
 STRIDE = 2 ** (len(FILTERS) - 1)  # height and width must be its multiples
@@ -45,11 +47,13 @@ class UNet(nn.Module):
         width: factor on the number of filters; 1.0 is the paper's.
         norm: `instance` as in CycleGAN, or `batch`, whose statistics do not depend on the frame.
         bounded: end with tanh (images) or without (logits of a segmenter).
+        relative: the image is seen by its local contrast.
     """
 
     def __init__(
-        self, channels: int, out: int = 3, width: float = 1.0, norm: Norm = "instance", bounded: bool = True
-    ) -> None:
+        self, channels: int, out: int = 3, width: float = 1.0, norm: Norm = "instance", bounded: bool = True,
+        relative: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         filters = [max(4, round(n * width)) for n in FILTERS]
         inputs = [channels, *filters[:-1]]
@@ -58,7 +62,7 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(nn.ConvTranspose2d(i, o, 2, stride=2) for i, o in pairs)
         self.merge = nn.ModuleList(_block(2 * o, o, norm) for _, o in pairs)
         self.head = nn.Conv2d(filters[0], out, 1)
-        self.bounded = bounded
+        self.bounded, self.relative = bounded, relative
 
     def forward(self, x: Tensor) -> Tensor:
         return self._decoded(self._encoded(x))
@@ -72,7 +76,8 @@ class UNet(nn.Module):
         return Drawn(self._decoded(levels), torch.cat([mean, spread], dim=1))
 
     def _encoded(self, x: Tensor) -> list[Tensor]:
-        levels = []
+        levels: list[Tensor] = []
+        x = local_contrast(x) if self.relative else x
         for level, block in enumerate(self.down):
             x = block(x if level == 0 else nn.functional.max_pool2d(x, 2))
             levels.append(x)

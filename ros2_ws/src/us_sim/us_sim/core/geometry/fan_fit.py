@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -73,8 +73,8 @@ def fan_of(images: list[Path], spacing: float | None = None) -> FanGeometry:
     return fit_fan(np.mean(stack, axis=0), spacing)
 
 
-def alike(pictures: Sequence[NDArray[np.uint8]]) -> list[list[int]]:
-    """Group frames by size and depth: at another depth the arc of the face lies elsewhere.
+def alike(pictures: Iterable[NDArray[np.uint8]]) -> list[list[int]]:
+    """Group frames by size and depth: at another depth the arc of the face lies elsewhere. One is looked at at a time.
 
     Returns:
         places of the frames of each group, in their order.
