@@ -86,7 +86,7 @@ class Display:
     def inform(self, info: ProbeInfo, probe: ProbeGeometry) -> None:
         """Take what holds; another patient or probe clears the screen."""
         before, self._info = self._info, info
-        self.tissue.inform(info)
+        self.tissue.inform(info, probe)
         detail = "with" if info.detail else "without"
         about = f"**{info.patient}**, {detail} anatomy below CT resolution  \n`{info.patient_sha256[:12]}`"
         self._page.panel.patient.content = about

@@ -43,11 +43,14 @@ class Tissue:
         self.colors = np.zeros((256, 3), dtype=np.uint8)
         self.bars = ""
         self._info: ProbeInfo | None = None
+        self._probe: ProbeGeometry | None = None  # the same object as long as it holds: its grids are made once
         self._of: Frame | None = None  # the frame that is told of
 
-    def inform(self, info: ProbeInfo) -> None:
+    def inform(self, info: ProbeInfo, probe: ProbeGeometry) -> None:
         """Take what holds."""
         self._info = info
+        if probe != self._probe:
+            self._probe = probe
         for number, color in zip(info.class_ids, info.class_colors, strict=False):
             self.colors[number] = [round(255 * channel) for channel in (color.r, color.g, color.b)]
 
@@ -67,10 +70,10 @@ class Tissue:
 
     def look_into(self, frame: Frame) -> None:
         """Show areas, CT slice and classes of a frame, if it is another one; ask for what it lacks."""
-        if frame is self._of or self._info is None:
+        if frame is self._of or self._probe is None:
             return
         if "ct_slice" in frame:
-            self._show(frame, probe_geometry(self._info))
+            self._show(frame, self._probe)
         elif self._turns.free:
             self._turns.ask()
             self._remote.look_into(frame, lambda response: self._take(frame, response))
@@ -80,9 +83,9 @@ class Tissue:
         asked, now = response.probe_info, self._info
         if now is None or asked.patient_sha256 != now.patient_sha256:
             return  # another patient has come meanwhile
-        if (probe := probe_geometry(asked)) == probe_geometry(now):
+        if self._probe is not None and probe_geometry(asked) == self._probe:
             frame["labels"], frame["ct_slice"] = response.frames[0].labels, response.frames[0].ct_slice
-            self._show(frame, probe)
+            self._show(frame, self._probe)
 
     def _show(self, frame: Frame, probe: ProbeGeometry) -> None:
         self._of, labels, contact = frame, pixels_of(frame["labels"]), frame["contact"]
