@@ -227,8 +227,7 @@ class Page:
 
     def show_state(self, recorder: Recorder, follows: bool) -> None:
         """Show whether a sweep is recorded, and who controls the probe."""
-        self.panel.record.label = "Stop" if recorder.running else "Record"
-        self.panel.recorded.content = recorder.words
+        self.panel.show_recording(recorder.running, recorder.words)
         _set(self.panel.mouse_control, not follows)
         if follows:
             self.show_placement()

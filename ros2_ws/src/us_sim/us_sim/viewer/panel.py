@@ -203,6 +203,14 @@ class Panel:
             dark_mode=not light, show_logo=False, show_share_button=False, brand_color=(62, 146, 204)
         )
 
+    def show_recording(self, running: bool, words: str) -> None:
+        """Show whether a sweep is recorded, and where to; viser checks and sends whatever is set, the same too."""
+        label = "Stop" if running else "Record"
+        if self.record.label != label:
+            self.record.label = label
+        if self.recorded.content != words:
+            self.recorded.content = words
+
     def show_renderer(self, renderer: str) -> None:
         """Disable what a renderer ignores, and say so."""
         ignored, why = IGNORED.get(renderer, ((), ""))
