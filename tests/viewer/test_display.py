@@ -89,4 +89,13 @@ def test_one_request_for_another_renderer_at_a_time(monkeypatch: pytest.MonkeyPa
     assert [look(12.3), look(12.5)] == [2, 3]
 
 
+def test_saved_files_are_offered_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    page: Any = Shown()
+    nothing: Any = None
+    shown, times = Display(page, Screen(), nothing, nothing), iter([100.0, 159.0, 161.0])
+    monkeypatch.setattr(display_module.time, "monotonic", lambda: next(times))
+    shown.offer(["clip.dcm"])
+    assert (shown.saved, shown.saved) == (["clip.dcm"], [])
+
+
 FRAMES = [frame(number) for number in range(10)]

@@ -89,7 +89,7 @@ def test_the_hand_moves_the_probe_and_the_page_shows_its_frames(world: World, vi
     node, page = world.start(), viewer()
     ready(world, page)
     page.steering.slide((0.0, 200.0, 0.0))
-    page.page.moved()
+    page.page.controls.moved()
     world.until(lambda: place_of(node)() is not None and np.allclose(place_of(node)(), TOP - [0.0, 5.0, 0.0], atol=1.5))
     world.until(lambda: said(page, "mover") == "moved by you")
     by_user(page.page.panel.turns["press"], 12.0)

@@ -188,8 +188,7 @@ class Display:
         if now - self._counted > 1.0:
             self._rate, self._frames, self._counted = self._frames / (now - self._counted), 0, now
         probe, frame = self._screen.probe, self._screen.frame
-        saved = self._saved if now - self._saved_at < OFFERED else []
-        state: dict[str, Any] = {**self._state(in_control), **self._screen.state(), "saved": saved}
+        state: dict[str, Any] = {**self._state(in_control), **self._screen.state(), "saved": self.saved}
         if probe is not None:
             width, height = pictures.scaled(probe, pictures.WIDTH)
             state |= {"shape": round(width / height, 4), "ruler": pictures.ticks(probe)}
@@ -209,13 +208,18 @@ class Display:
         """Offer files, by their names, that have just been saved."""
         self._saved, self._saved_at = files, time.monotonic()
 
+    @property
+    def saved(self) -> list[str]:
+        """Names of the files that are offered; for a while, as they take their place from the image."""
+        return self._saved if time.monotonic() - self._saved_at < OFFERED else []
+
     def report(self, text: str) -> None:
         """Show what came of loading a patient, as Markdown."""
         self._page.panel.report.content = text
 
     def listed(self, response: ListPatients.Response) -> None:
         """Offer the scans that the simulator may load."""
-        self._page.show_scans(by_name(response.cts, response.labels), response.message)
+        self._page.controls.show_scans(by_name(response.cts, response.labels), response.message)
 
     def loaded(self, response: LoadPatient.Response) -> None:
         """Show the answer to a wish for another patient."""

@@ -263,15 +263,15 @@ class Viewer(Node):
     def nudge(self, x: float, y: float) -> None:
         """Slide the probe by mm along its own lateral and elevation axes."""
         self.steering.nudge(x, y)
-        self.page.moved()
+        self.page.controls.moved()
 
     def turn_by(self, name: str, by: float) -> None:
         """Turn the probe by degrees, or press it in by mm."""
-        self.page.turn_by(name, by)
+        self.page.controls.turn_by(name, by)
 
     def adjust(self, name: str, by: float) -> None:
         """Change a parameter by an amount."""
-        self.page.adjust(name, by)
+        self.page.controls.adjust(name, by)
 
     def record(self) -> None:
         """Begin or end the recording of a sweep."""
@@ -313,7 +313,7 @@ class Viewer(Node):
         if self.screen.frozen:
             self._remote.freeze(False)
         self.steering.place(placement)
-        self.page.moved()
+        self.page.controls.moved()
 
     def load_patient(self, ct: str, labels: str) -> None:
         """Replace the patient."""
