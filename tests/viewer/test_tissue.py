@@ -28,8 +28,9 @@ def info(patient: str = "a", probe: ProbeGeometry = PROBE) -> Any:
     )
 
 
-def frame() -> dict[str, Any]:
+def frame(second: int = 0) -> dict[str, Any]:
     told = FrameInfo(ct_from_probe=pose_message(np.eye(4)))
+    told.header.stamp.sec = second
     return {"frame_info": told, "contact": None, "image": image_message(np.zeros((160, 64), np.uint8), Header())}
 
 
@@ -64,7 +65,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def test_areas_and_slice_of_a_frame_are_asked_for_once(world: World) -> None:
-    first, second = frame(), frame()
+    first, second = frame(1), frame(2)
     world.tissue.look_into(first)
     world.tissue.look_into(second)  # the answer to the first has not come
     assert len(world.asked) == 1
@@ -74,6 +75,8 @@ def test_areas_and_slice_of_a_frame_are_asked_for_once(world: World) -> None:
     assert (hu.shape, labels.shape, tuple(colors[LIVER])) == ((160, 64), (160, 64), (255, 0, 0))
     assert probe is PROBE  # whose grids are made, not its equal that came with the answer
     world.tissue.look_into(first)  # known
+    world.tissue.look_into(frame(1))  # the same pose, drawn again
+    assert (world.tissue.tells_of(frame(1)), world.tissue.tells_of(second)) == (True, False)
     world.tissue.look_into(second)  # too soon
     assert len(world.asked) == 1
     world.now += 0.3

@@ -230,7 +230,7 @@ class Display:
     def _state(self, in_control: bool) -> dict[str, Any]:
         there, age = self._remote.there, time.monotonic() - self._newest_at
         mover = self._link.mover(in_control, self._remote.demo_held)
-        if not in_control and age > STILL:
+        if not in_control and age > STILL and not self._screen.frozen:
             mover = ""
         facts = Facts(
             known=self._info is not None, alive=there and self._link.alive, starting=self._link.starting(there),
@@ -258,7 +258,12 @@ class Display:
             self._mark = body_mark(pose, skin[0]) if skin is not None else None
             self._link_text = self._written(pose)
         self.tissue.look_into(frame)
-        shown: dict[str, Any] = {"organs": self.tissue.bars, "body": self._mark, "link": self._link_text}
+        told = not self._screen.frozen or self.tissue.tells_of(frame)  # areas of another frame would mislead
+        shown: dict[str, Any] = {
+            "organs": self.tissue.bars if told else "",
+            "body": self._mark,
+            "link": self._link_text,
+        }
         if contact is not None:
             force = None if self._screen.frozen else self.force
             shown["contact"] = readout.contact(coupling, contact.penetration * MM_PER_M, force)

@@ -56,7 +56,11 @@ class Tissue:
 
     def clear(self) -> None:
         """Forget the areas: they are another patient's or another probe's."""
-        self.bars = ""
+        self.bars, self._of = "", None
+
+    def tells_of(self, frame: Frame) -> bool:
+        """Whether the areas are a frame's, or those of the same pose drawn before, as a frozen one is each second."""
+        return self._of is not None and self._of["frame_info"].header.stamp == frame["frame_info"].header.stamp
 
     def redraw(self) -> None:
         """Have the frame looked into once more."""
@@ -70,7 +74,7 @@ class Tissue:
 
     def look_into(self, frame: Frame) -> None:
         """Show areas, CT slice and classes of a frame, if it is another one; ask for what it lacks."""
-        if frame is self._of or self._probe is None:
+        if self._probe is None or self.tells_of(frame):
             return
         if "ct_slice" in frame:
             self._show(frame, self._probe)
