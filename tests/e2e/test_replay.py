@@ -17,7 +17,8 @@ from us_sim.offline.render import main
 status = main(sys.argv[1:])
 import hashlib
 import numpy as np
-from us_sim.core.sampling.anatomy import property_table, sample_anatomy
+from us_sim.core.sampling.anatomy import property_table
+from us_sim.core.sampling.loops import sample_anatomy
 from us_sim.core.sampling.scatterers import scatterer_tile
 from us_sim.core.patient.surface import skin_of
 from us_sim.core.geometry.transforms import rigid

@@ -25,7 +25,8 @@ from us_sim.core.physics.interfaces import INTERFACE, interface_echo
 from us_sim.core.physics.loops import received_by_loops
 from us_sim.core.physics.reverberation import FILLED, repeated, wall
 from us_sim.core.physics.scanner import GENERIC, Scanner
-from us_sim.core.sampling.anatomy import Anatomy, property_table, sample_anatomy
+from us_sim.core.sampling.anatomy import Anatomy, property_table
+from us_sim.core.sampling.loops import sample_anatomy
 from us_sim.core.sampling.reslice import reslice
 from us_sim.core.sampling.scatterers import LOOKS, scatterer_tile
 from us_sim.core.tissue import TISSUES, TissueClass

@@ -226,7 +226,7 @@ def test_a_frame_copies_nothing_of_the_volume() -> None:
     reslice(volume, points, np.eye(4))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 64 * 64 * 5 + 20_000  # float32 and uint8 of the frame, and little else
+    assert peak < 64 * 64 * 5 + 60_000  # float32 and uint8 of the frame, and what threads note of a block of points
 
 
 def test_classes_alone_are_those_of_each_place_wherever_it_lies() -> None:

@@ -14,15 +14,14 @@ Format: https://nifti.nimh.nih.gov/nifti-1 ; the sform counts before the qform, 
 from __future__ import annotations
 
 import bz2
-import gzip
 import io
 import struct
-import zlib
 from pathlib import Path
 from typing import IO, Any
 
 import nibabel
 import numpy as np
+from isal import igzip, isal_zlib
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
@@ -62,7 +61,7 @@ def read_nifti(path: Path, labels: bool = False) -> Scan:
             _check_size(path, header, labels)
             ct_from_voxel = check_grid(shape, _affine(path, header), path)
             voxels = _voxels(path, stream, header, shape)
-    except (OSError, EOFError, zlib.error, HeaderDataError) as error:
+    except (OSError, EOFError, isal_zlib.error, HeaderDataError) as error:  # type: ignore[misc]  # of its stub
         raise PatientError(f"{path}: is truncated or damaged ({error}); copy or export it again") from error
     check_voxels(path, voxels)
     text = " ".join(str(extension.get_content()) for extension in header.extensions)
@@ -97,7 +96,7 @@ def opened(path: Path) -> IO[bytes]:
     with path.open("rb") as file:
         magic = file.read(3)
     if magic[:2] == b"\x1f\x8b":
-        return gzip.open(path, "rb")  # type: ignore[return-value]
+        return igzip.open(path, "rb")
     return bz2.open(path, "rb") if magic == b"BZh" else path.open("rb")
 
 

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from us_sim.core.compute.bricks import bricked
 from us_sim.core.tissue import CLASS_COUNT
 
 AIR_HU = -1000
@@ -58,6 +60,11 @@ class CtVolume:
     def spacing(self) -> NDArray[np.float64]:
         """(3,) voxel size in mm along the three voxel axes."""
         return np.linalg.norm(self.ct_from_voxel[:3, :3], axis=0)
+
+    @cached_property
+    def bricks(self) -> NDArray[np.int32]:
+        """HU, class and echo in 4 bytes a voxel, as `compute.bricks` lays them; made when first asked for."""
+        return bricked(self.hu, self.tissue, self.echo)
 
     @property
     def detail(self) -> bool:

@@ -1,11 +1,9 @@
 from .anatomy import Anatomy as Anatomy
 from .anatomy import property_table as property_table
-from .anatomy import sample_anatomy as sample_anatomy
+from .loops import sample_anatomy as sample_anatomy
 from .moved_sampler import MovedSampler as MovedSampler
 from .reslice import Beam as Beam
 from .reslice import elevation_beam as elevation_beam
-from .reslice import nearest as nearest
-from .reslice import trilinear as trilinear
 from .sampler import CpuSampler as CpuSampler
 from .sampler import Sampler as Sampler
 from .sampler import Slice as Slice

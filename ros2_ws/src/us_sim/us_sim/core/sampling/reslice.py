@@ -8,7 +8,8 @@
 
 """Reslice: HU by trilinear interpolation and tissue classes by nearest neighbour, at any pose.
 
-The volume stays in its own voxel grid. Points in `probe` go to voxels by one 4×4 product,
+The volume stays in its own voxel grid, of which `compute.bricks` holds a copy that is quick to read. Points in `probe`
+go to voxels by one 4×4 product,
 
     voxel_from_probe = voxel_from_ct @ ct_from_probe,
 
@@ -23,7 +24,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from us_sim.core.compute.grids import by_axis, inside, mapped, nearest, nearest_place, trilinear
+from us_sim.core.compute.bricks import class_of, hu_of, places, steps, word
+from us_sim.core.compute.grids import by_axis, mapped, nearest_place
 from us_sim.core.compute.kernels import kernel
 from us_sim.core.geometry.transforms import Matrix, check_pose, inverse
 from us_sim.core.patient.volume import AIR_HU, CtVolume
@@ -40,7 +42,7 @@ def elevation_beam(thickness: float, planes: int) -> Beam:
 
     Args:
         thickness: full width of the beam at half its maximum, mm; it reaches zero `thickness` from the centre.
-        planes: N; 1 gives the thin central plane.
+        planes: N, odd; 1 gives the thin central plane.
     """
     if planes == 1:
         return THIN
@@ -63,7 +65,7 @@ def reslice(
         volume: the patient.
         points: (..., 3) mm in `probe`.
         ct_from_probe: (4, 4) pose, or (B, 4, 4) for a batch.
-        beam: elevational offsets and weights from `elevation_beam`.
+        beam: elevational offsets and weights from `elevation_beam`; an odd number, whose central one is 0.
         of_each: the points are (B, ..., 3), those of each pose of a batch.
 
     Returns:
@@ -75,10 +77,7 @@ def reslice(
     voxel_from_probe, flat, shape = _prepared(volume, points, ct_from_probe, of_each)
     hu, tissue = np.empty(shape, np.float32), np.empty(shape, np.uint8)
     out = hu.reshape(-1), tissue.reshape(-1)
-    if beam is THIN:
-        _thin(volume.hu, volume.tissue, voxel_from_probe, flat, *out)
-    else:
-        _thick(volume.hu, volume.tissue, voxel_from_probe, flat, *beam, *out)
+    _planes(volume.hu, volume.bricks, voxel_from_probe, flat, *beam, *out)
     return hu, tissue
 
 
@@ -136,34 +135,59 @@ def _nearest(tissue, voxel_from_probe, points, out):  # type: ignore[no-untyped-
 
 
 @kernel
-def _thin(hu, tissue, voxel_from_probe, points, values, classes):  # type: ignore[no-untyped-def]
-    size = points.shape[2]
-    for r in numba.prange(len(voxel_from_probe) * blocks(size)):
-        n, start, stop = block_of(r, size)
-        own = n if len(points) > 1 else 0
-        for p in range(start, stop):
-            at = n * size + p
-            a, b, c = mapped(voxel_from_probe, n, points[own, 0, p], points[own, 1, p], points[own, 2, p])
-            values[at] = trilinear(hu, a, b, c, np.float32) if inside(hu, a, b, c) else np.float32(AIR_HU)
-            classes[at] = nearest(tissue, a, b, c)
-
-
-@kernel
-def _thick(  # type: ignore[no-untyped-def]
-    hu, tissue, voxel_from_probe, points, offsets, weights, values, classes
+def _planes(  # type: ignore[no-untyped-def]
+    grid, bricks, voxel_from_probe, points, offsets, weights, values, classes
 ):
-    size = points.shape[2]
+    """HU averaged over elevational planes, and the classes of the central one; of `grid` only the shape is read."""
+    size, (along_i, along_j) = points.shape[2], steps(grid)
     for r in numba.prange(len(voxel_from_probe) * blocks(size)):
         n, start, stop = block_of(r, size)
-        own = n if len(points) > 1 else 0
-        for p in range(start, stop):
-            at, value = n * size + p, np.float32(0)
-            x, y, z = points[own, 0, p], points[own, 1, p], points[own, 2, p]
-            for plane in range(len(offsets)):
+        own, first, count = n if len(points) > 1 else 0, np.uintp(start), np.uintp(stop - start)
+        at = np.uintp(n * size + start)
+        place, nearest = np.empty(BLOCK, np.int32), np.empty(BLOCK, np.int32)  # -1 outside; the nearest voxel's
+        di, dj, dk = np.empty(BLOCK, np.int32), np.empty(BLOCK, np.int32), np.empty(BLOCK, np.int32)
+        u, v, w = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+        for p in range(count):
+            values[at + p] = 0
+        for plane in range(len(offsets)):
+            for p in range(count):  # places first: one loop for both would not become vector instructions
+                x, y, z = points[own, 0, first + p], points[own, 1, first + p], points[own, 2, first + p]
                 a, b, c = mapped(voxel_from_probe, n, x, y + offsets[plane], z)
-                value += weights[plane] * (
-                    trilinear(hu, a, b, c, np.float32) if inside(hu, a, b, c) else np.float32(AIR_HU)
-                )
-            values[at] = value
-            a, b, c = mapped(voxel_from_probe, n, x, y, z)
-            classes[at] = nearest(tissue, a, b, c)
+                within, a, b, c = _or_first(grid, a, b, c)
+                i = min(np.int32(a), np.int32(grid.shape[0] - 2))
+                j = min(np.int32(b), np.int32(grid.shape[1] - 2))
+                k = min(np.int32(c), np.int32(grid.shape[2] - 2))
+                u[p], v[p], w[p] = a - np.float64(i), b - np.float64(j), c - np.float64(k)
+                here_i, here_j, here_k = places(i, j, k, along_i, along_j)
+                next_i, next_j, next_k = places(i + 1, j + 1, k + 1, along_i, along_j)
+                place[p] = here_i + here_j + here_k if within else np.int32(-1)
+                di[p], dj[p], dk[p] = next_i - here_i, next_j - here_j, next_k - here_k
+                nearest[p] = (
+                    (next_i if np.int32(a + 0.5) > i else here_i) + (next_j if np.int32(b + 0.5) > j else here_j)
+                    + (next_k if np.int32(c + 0.5) > k else here_k)
+                )  # fmt: skip
+            for p in range(count):
+                here = max(place[p], np.int32(0))
+                g00 = _along_k(bricks, here, dk[p], w[p])
+                g01 = _along_k(bricks, here + dj[p], dk[p], w[p])
+                g10 = _along_k(bricks, here + di[p], dk[p], w[p])
+                g11 = _along_k(bricks, here + di[p] + dj[p], dk[p], w[p])
+                g0, g1 = g00 + v[p] * (g01 - g00), g10 + v[p] * (g11 - g10)
+                values[at + p] += weights[plane] * (g0 + u[p] * (g1 - g0) if place[p] >= 0 else np.float32(AIR_HU))
+            for p in range(count if 2 * plane + 1 == len(offsets) else 0):
+                classes[at + p] = class_of(word(bricks, nearest[p])) if place[p] >= 0 else np.uint8(0)
+
+
+@numba.njit(inline="always")
+def _or_first(grid, a, b, c):  # type: ignore[no-untyped-def]
+    """Whether a fractional index lies in the box of sample centres, and the index; 0 instead where it does not."""
+    low = (a >= 0) & (b >= 0) & (c >= 0)  # False for NaN
+    within = low & (a <= grid.shape[0] - 1) & (b <= grid.shape[1] - 1) & (c <= grid.shape[2] - 1)
+    return within, a if within else 0.0, b if within else 0.0, c if within else 0.0
+
+
+@numba.njit(inline="always")
+def _along_k(bricks, here, step, share):  # type: ignore[no-untyped-def]
+    """HU between a voxel and the next one along k."""
+    low, high = hu_of(word(bricks, here)), hu_of(word(bricks, here + step))
+    return low + share * (high - low)

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from us_sim.core.patient.patient import Patient
-from us_sim.core.sampling.anatomy import Anatomy, Tissues, property_table, sample_anatomy
+from us_sim.core.sampling.anatomy import Anatomy, Tissues, property_table
+from us_sim.core.sampling.loops import sample_anatomy
 from us_sim.core.sampling.reslice import Beam, Poses, nearest_classes, reslice
 from us_sim.core.sampling.scatterers import scatterer_tile
 from us_sim.core.sampling.tensor_sampler import TensorSampler

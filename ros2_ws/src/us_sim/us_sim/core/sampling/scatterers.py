@@ -21,15 +21,17 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from us_sim.core.compute import prefetch
 from us_sim.core.compute.grids import mapped
 from us_sim.core.compute.kernels import kernel
 from us_sim.core.geometry.transforms import Matrix, rotation_from_quaternion
-from us_sim.core.sampling.reslice import block_of, blocks
+from us_sim.core.sampling.reslice import BLOCK, block_of, blocks
 
 LOOKS = 6  # independent looks in the compounded real frames, from the grey SD of their liver
 TILE = 128  # voxels along each axis, a power of two
 SPACING = 0.5  # mm; with the trilinear kernel and the pulse the axial grain of the real frames
 SCALE = np.float32(32)  # int8 steps to a standard deviation
+AHEAD, ONE_MORE = np.uintp(8), np.uintp(1)  # points between asking for the tile's lines and reading them
 ONE = np.float32(1)  # a Python float would turn the kernel's arithmetic into float64
 
 
@@ -51,36 +53,69 @@ def tile_from_ct() -> Matrix:
 def sample_scatterers(tile, tile_from_probe, points, offsets, amplitudes, scatter):  # type: ignore[no-untyped-def]
     """Sum the tile over the elevational planes at each point of each pose, for amplitudes (planes, samples).
 
-    Apart from the loop over the anatomy, which would be too long to be vectorised.
+    Apart from the loop over the anatomy, which would be too long to be vectorised. The tile, (N,), is far larger than
+    the caches, and each point asks for other lines of it.
     """
     size = points.shape[2]
     for r in numba.prange(len(tile_from_probe) * blocks(size)):
         n, start, stop = block_of(r, size)
-        own = n if len(points) > 1 else 0
-        for p in range(start, stop):
-            at, x, y, z = n * size + p, points[own, 0, p], points[own, 1, p], points[own, 2, p]
+        own, first, count = n if len(points) > 1 else 0, np.uintp(start), np.uintp(stop - start)
+        at = np.uintp(n * size + start)
+        place, weight = np.empty((8, BLOCK), np.int32), np.empty((5, BLOCK), np.float32)
+        for p in range(count):
             for q in range(2 * LOOKS):
-                scatter[at, q] = 0
-            for plane in range(len(offsets)):
-                a, b, c = mapped(tile_from_probe, n, x, y + offsets[plane], z)
-                if amplitudes[plane, at] > 0:
-                    _add_scatter(tile, a, b, c, amplitudes[plane, at], scatter, at)
+                scatter[at + p, q] = 0
+        for plane in range(len(offsets)):
+            for p in range(count):  # places and weights first, by vectors
+                x, y, z = (
+                    points[own, 0, first + p],
+                    points[own, 1, first + p] + offsets[plane],
+                    points[own, 2, first + p],
+                )
+                a, b, c = mapped(tile_from_probe, n, x, y, z)
+                (i0, i1, u), (j0, j1, v), (k0, k1, w) = wrapped(a), wrapped(b), wrapped(c)
+                variance = spread_of(u) * spread_of(v) * spread_of(w)
+                gain = amplitudes[plane, at + p] / (np.sqrt(variance) * SCALE)
+                weight[0, p], weight[1, p] = (ONE - u) * (ONE - v) * gain, (ONE - u) * v * gain
+                weight[2, p], weight[3, p], weight[4, p] = u * (ONE - v) * gain, u * v * gain, w
+                near, far = (i0 * TILE + j0) * TILE, (i1 * TILE + j0) * TILE
+                near1, far1 = (i0 * TILE + j1) * TILE, (i1 * TILE + j1) * TILE
+                place[0, p], place[1, p] = (near + k0) * 2 * LOOKS, (near1 + k0) * 2 * LOOKS
+                place[2, p], place[3, p] = (far + k0) * 2 * LOOKS, (far1 + k0) * 2 * LOOKS
+                place[4, p], place[5, p] = (near + k1) * 2 * LOOKS, (near1 + k1) * 2 * LOOKS
+                place[6, p], place[7, p] = (far + k1) * 2 * LOOKS, (far1 + k1) * 2 * LOOKS
+            for p in range(count):
+                soon = min(p + AHEAD, count - ONE_MORE)
+                if amplitudes[plane, at + soon] > 0:
+                    for corner in range(4):
+                        prefetch.line_of(tile, place[corner, soon])
+                if amplitudes[plane, at + p] > 0:
+                    _add_scatter(tile, place, weight, p, scatter, at + p)
 
 
 @numba.njit(inline="always")
-def _add_scatter(tile, a, b, c, amplitude, scatter, p):  # type: ignore[no-untyped-def]
-    """Add all channels of the tile at (a, b, c): the corners' weights are shared by the channels."""
-    i, j, k = int(np.floor(a)), int(np.floor(b)), int(np.floor(c))
-    u, v, w = np.float32(a - i), np.float32(b - j), np.float32(c - k)
-    i0, j0, k0 = i & (TILE - 1), j & (TILE - 1), k & (TILE - 1)
-    i1, j1, k1 = (i + 1) & (TILE - 1), (j + 1) & (TILE - 1), (k + 1) & (TILE - 1)
-    variance = (u * u + (ONE - u) * (ONE - u)) * (v * v + (ONE - v) * (ONE - v)) * (w * w + (ONE - w) * (ONE - w))
-    gain = amplitude / (np.sqrt(variance) * SCALE)
-    w00, w01 = (ONE - u) * (ONE - v) * gain, (ONE - u) * v * gain
-    w10, w11 = u * (ONE - v) * gain, u * v * gain
-    for q in range(2 * LOOKS):
-        near = w00 * tile[i0, j0, k0, q] + w01 * tile[i0, j1, k0, q]
-        near += w10 * tile[i1, j0, k0, q] + w11 * tile[i1, j1, k0, q]
-        far = w00 * tile[i0, j0, k1, q] + w01 * tile[i0, j1, k1, q]
-        far += w10 * tile[i1, j0, k1, q] + w11 * tile[i1, j1, k1, q]
-        scatter[p, q] += (ONE - w) * near + w * far
+def wrapped(at):  # type: ignore[no-untyped-def]
+    """Cell of the tile, the next one, and how far between them, along one axis."""
+    cell = np.floor(at)
+    i = np.int32(cell)
+    return i & (TILE - 1), (i + 1) & (TILE - 1), np.float32(at - cell)
+
+
+@numba.njit(inline="always")
+def spread_of(u):  # type: ignore[no-untyped-def]
+    """Variance that interpolation leaves of noise along one axis."""
+    return u * u + (ONE - u) * (ONE - u)
+
+
+@numba.njit(inline="always")
+def _add_scatter(tile, place, weight, p, scatter, at):  # type: ignore[no-untyped-def]
+    """Add all channels of the tile at point p of the block: the corners' weights are shared by the channels."""
+    a, b, c, d = np.uintp(place[0, p]), np.uintp(place[1, p]), np.uintp(place[2, p]), np.uintp(place[3, p])
+    e, f, g, h = np.uintp(place[4, p]), np.uintp(place[5, p]), np.uintp(place[6, p]), np.uintp(place[7, p])
+    w00, w01, w10, w11, w = weight[0, p], weight[1, p], weight[2, p], weight[3, p], weight[4, p]
+    for q in range(np.uintp(2 * LOOKS)):
+        near = w00 * tile[a + q] + w01 * tile[b + q]
+        near += w10 * tile[c + q] + w11 * tile[d + q]
+        far = w00 * tile[e + q] + w01 * tile[f + q]
+        far += w10 * tile[g + q] + w11 * tile[h + q]
+        scatter[at, q] += (ONE - w) * near + w * far
