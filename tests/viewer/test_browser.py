@@ -134,6 +134,7 @@ def test_a_newcomer_measures_the_right_kidney_and_saves_it_as_dicom(
         "(() => { const b = image.getBoundingClientRect(); return [b.x, b.y, b.width, b.height]; })()"
     )
     assert box[2] > 0.9 * 640  # at 1280 × 720 it fills its half
+    world.until(lambda: "labels" in (console.screen.frame or {}))  # the page has asked for them
     upper, lower = kidney_ends(console)
     start, end = ((box[0] + u * box[2], box[1] + v * box[3]) for u, v in (upper, lower))
     browser.drag(start, end)

@@ -48,6 +48,7 @@ def test_the_console_is_served_and_viser_beside_it(served: Served) -> None:
     for path, kind in (
         ("/console.js", "text/javascript"),
         ("/keys.js", "text/javascript"),
+        ("/marks.js", "text/javascript"),
         ("/pad.js", "text/javascript"),
         ("/sparing.js", "text/javascript"),
         ("/console.css", "text/css"),

@@ -89,4 +89,25 @@ def test_one_request_for_another_renderer_at_a_time(monkeypatch: pytest.MonkeyPa
     assert [look(12.3), look(12.5)] == [2, 3]
 
 
+def test_saved_files_are_offered_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    page: Any = Shown()
+    nothing: Any = None
+    shown, times = Display(page, Screen(), nothing, nothing), iter([100.0, 159.0, 161.0])
+    monkeypatch.setattr(display_module.time, "monotonic", lambda: next(times))
+    shown.offer(["clip.dcm"])
+    assert (shown.saved, shown.saved) == (["clip.dcm"], [])
+
+
+def test_a_frozen_image_does_not_hide_who_moves_the_probe() -> None:
+    """No new frame has come for long: live, nobody moves the probe; frozen, somebody may."""
+    link: Any = SimpleNamespace(alive=True, failure="", loading="", starting=lambda _: 0.0, mover=lambda *_: "the demo")
+    remote: Any = SimpleNamespace(there=True, demo_held=False, takes_poses=True)
+    screen, page = Screen(), Shown()
+    shown: Any = Display(page, screen, link, remote)  # type: ignore[arg-type]
+    shown._info = SimpleNamespace(patient="phantom-0", renderer="physics")
+    assert shown._state(False)["mover"] == "moved by nobody"
+    screen.frozen = True
+    assert shown._state(False)["mover"] == "moved by the demo"
+
+
 FRAMES = [frame(number) for number in range(10)]

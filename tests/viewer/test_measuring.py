@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind, preset
-from us_sim.viewer.measuring import Mark, axes, circumference, line, position, share, values
+from us_sim.viewer.measuring import M_MODE, Mark, axes, circumference, line, path, position, share, values
 
 LINEAR = ProbeGeometry(ProbeKind.LINEAR, depth=50.0, aperture=40.0, width=64, height=160, scan_lines=32, samples=64)
 
@@ -45,6 +45,15 @@ def test_an_ellipse_passes_through_its_third_point() -> None:
     assert axes(mark) == pytest.approx((20.0, 10.0))
     points = line(mark)
     np.testing.assert_allclose((points[:, 0] / 20) ** 2 + (points[:, 1] / 10) ** 2, 1.0)
+
+
+def test_on_the_m_mode_strip_a_distance_is_time_depth_and_velocity() -> None:
+    """From -1.75 s and 30 mm to -0.5 s and 20 mm: 10 mm in 1.25 s; its scan line, 8 of 32, lies at -9.375 mm."""
+    mark = Mark(M_MODE, ((-1.75, 30.0), (-0.5, 20.0)), scan_line=8)
+    assert [value.text for value in values(mark)] == ["Time 1.25 s", "Depth 10.0 mm", "Velocity 8.0 mm/s"]
+    upright = Mark(M_MODE, ((-1.0, 30.0), (-1.0, 20.0)))
+    assert [value.name for value in values(upright)] == ["Time", "Depth"]  # no time passes
+    np.testing.assert_allclose(path(mark, LINEAR), [[-9.375, 30.0], [-9.375, 20.0]])
 
 
 def test_the_circumference_of_a_circle_and_of_a_line() -> None:

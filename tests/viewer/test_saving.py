@@ -13,7 +13,7 @@ from PIL import Image
 
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
 from us_sim.viewer.about import About
-from us_sim.viewer.measuring import Mark
+from us_sim.viewer.measuring import M_MODE, Mark
 from us_sim.viewer.orientation import BodyMark
 from us_sim.viewer.pictures import MARKER
 from us_sim.viewer.saving import KINDS, Clip, save
@@ -68,6 +68,33 @@ def test_a_measurement_is_a_report_on_its_frame(tmp_path: Path) -> None:
     np.testing.assert_allclose(place.GraphicData, [5 / 40 * 63, 10 / 50 * 161, 35 / 40 * 63, 161], rtol=1e-6)
     image = place.ContentSequence[0].ReferencedSOPSequence[0]
     assert (image.ReferencedSOPInstanceUID, image.ReferencedFrameNumber) == (images.SOPInstanceUID, 4)
+
+
+def test_a_velocity_of_the_m_mode_strip_is_reported_on_its_scan_line(tmp_path: Path) -> None:
+    """10 mm in 2 s on line 8 of 32, at a quarter of the aperture and half a line."""
+    paths = save("dicom", tmp_path, clip(Mark(M_MODE, ((-3.0, 20.0), (-1.0, 30.0)), scan_line=8)))
+    items = pydicom.dcmread(paths[1]).ContentSequence
+    measured = {
+        item.ConceptNameCodeSequence[0].CodeMeaning: (
+            float(item.MeasuredValueSequence[0].NumericValue),
+            item.MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0].CodeValue,
+        )
+        for item in items
+    }
+    assert measured == {"Time": (2.0, "s"), "Depth": (10.0, "mm"), "Tissue Velocity": (5.0, "mm/s")}
+    x = 8.5 / 32 * 63
+    np.testing.assert_allclose(items[2].ContentSequence[0].GraphicData, [x, 20 / 50 * 161, x, 30 / 50 * 161], rtol=1e-5)
+
+
+def test_a_still_shows_the_m_mode_strip_below_with_its_callipers(tmp_path: Path) -> None:
+    strip = np.full((220, 720), 60, np.uint8)
+    mark = Mark(M_MODE, ((-3.0, 20.0), (-1.0, 20.0)))  # from the middle to five sixths, at two fifths
+    plain, marked = (np.asarray(Image.open(save("png", tmp_path / f"{n}", replace(clip(*marks), strip=strip))[0]))
+                     for n, marks in enumerate(((), (mark,))))  # fmt: skip
+    below = (plain != marked).any(axis=-1)[-220:]
+    line = np.flatnonzero(below[87:90].any(axis=0))
+    assert (line.min(), line.max()) == (pytest.approx(360, abs=6), pytest.approx(600, abs=6))
+    assert tuple(plain[-200, 100]) == (60, 60, 60)
 
 
 def test_the_same_clip_saved_twice_has_the_same_identifiers(tmp_path: Path) -> None:

@@ -222,6 +222,28 @@ def test_words_stand_where_they_were_put_and_none_leave_nothing(screen: Screen) 
     assert len(screen.marks) == 1
 
 
+def test_on_the_m_mode_strip_time_and_depth_are_dragged(screen: Screen) -> None:
+    """The strip shows 6 s and 50 mm: from its middle at 20 mm to five sixths at 30 mm it is 2 s."""
+    screen.point_strip("down", 0.5, 0.4)
+    assert screen.marks == []  # there is no strip
+    screen.show_m_mode()
+    screen.choose("ellipse")
+    screen.point_strip("down", 0.5, 0.4)
+    assert screen.marks == []  # only a distance can be
+    screen.choose("distance")
+    drag(screen, (0.25, 0.4), (0.25, 0.6))
+    for phase, u, v in (("down", 0.5, 0.4), ("move", 0.9, 0.9), ("up", 5 / 6, 0.6)):
+        screen.point_strip(phase, u, v)
+    on_image, on_strip = screen.state()["marks"]
+    assert (on_image["strip"], on_image["text"]) == (False, "Length 10.0 mm")
+    assert (on_strip["strip"], on_strip["text"]) == (True, "Time 2.00 s  Depth 10.0 mm  Velocity 5.0 mm/s")
+    assert on_strip["line"] == [[0.5, 0.4], [0.8333, 0.6]]
+    assert screen.state()["m_ruler"][4] == (1.0, "5")  # cm
+    screen.choose("distance")
+    screen.point("down", 0.9, 0.4)  # another scan line: what was measured on the one before goes
+    assert [mark.kind for mark in screen.marks] == ["distance"]
+
+
 def test_the_m_mode_line_goes_where_it_is_dragged_and_ends_with_the_shown_frame(screen: Screen) -> None:
     """Lines of a linear probe lie evenly: a quarter of the width is line 8 of 32, at 8.5/32."""
     assert screen.strip() is None

@@ -89,7 +89,7 @@ def test_the_hand_moves_the_probe_and_the_page_shows_its_frames(world: World, vi
     node, page = world.start(), viewer()
     ready(world, page)
     page.steering.slide((0.0, 200.0, 0.0))
-    page.page.moved()
+    page.page.controls.moved()
     world.until(lambda: place_of(node)() is not None and np.allclose(place_of(node)(), TOP - [0.0, 5.0, 0.0], atol=1.5))
     world.until(lambda: said(page, "mover") == "moved by you")
     by_user(page.page.panel.turns["press"], 12.0)
@@ -324,14 +324,17 @@ def test_where_nobody_moves_the_probe_it_begins_on_the_skin(world: World, viewer
 
 @pytest.mark.usefixtures("watched")
 def test_a_sweep_is_recorded_by_the_button(world: World, viewer: Start, tmp_path: Path) -> None:
-    world.start()
+    node = world.start()
     page = viewer()
     ready(world, page)
     page.steering.slide((0.0, 200.0, 0.0))
     world.until(lambda: page.screen.frame is not None)
+    wanted = node.session.outputs.wanted
+    assert (wanted().image, wanted().labels, wanted().ct_slice) == (True, False, False)  # for the page alone
     page.record()
     world.until(lambda: page._recorder._sweep is not None and page._recorder._sweep.count >= 3)
     page.record()
+    world.until(lambda: not wanted().labels)
     (folder,) = (tmp_path / "recordings").iterdir()
     assert len((folder / "poses.csv").read_text().splitlines()) == 1 + len(list(folder.glob("image_*.png")))
     assert len(list(folder.glob("labels_*.png"))) >= 3

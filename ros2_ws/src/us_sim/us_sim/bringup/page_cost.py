@@ -37,7 +37,7 @@ from us_sim.ros.outputs import stream_qos
 
 PATIENCE = 120.0  # s for the first frame, and for the page
 SETTLE = 5.0  # s before each measurement
-TOPICS = ("image", "ct_slice", "labels")  # of a frame, as the page hears them
+TOPICS = ("image",)  # of each frame, as the page hears them
 PARTS = {"us_sim.ros.started": "node", "us_sim.viewer.node": "viewer"}  # by what stands in their command lines
 SOFTWARE = "--disable-gpu-compositing"
 COUNT = """(() => { const pen = document.getElementById("image").getContext("2d"), draw = pen.drawImage.bind(pen);

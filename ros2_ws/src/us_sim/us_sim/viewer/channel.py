@@ -42,6 +42,7 @@ PAGE = {
     "/": "console.html",
     "/console.js": "console.js",
     "/keys.js": "keys.js",
+    "/marks.js": "marks.js",
     "/pad.js": "pad.js",
     "/sparing.js": "sparing.js",
     "/console.css": "console.css",

@@ -56,6 +56,7 @@ class Console:
             "play": (screen.play, {}),
             "tool": (self._choose, {"name": str}),
             "point": (screen.point, {"phase": str, "u": float, "v": float}),
+            "point_strip": (screen.point_strip, {"phase": str, "u": float, "v": float}),
             "annotate": (screen.annotate, {"text": str}),
             "wipe": (screen.wipe, {}),
             "undo": (screen.undo, {}),

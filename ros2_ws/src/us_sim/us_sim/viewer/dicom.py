@@ -24,16 +24,24 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.viewer.about import About
-from us_sim.viewer.measuring import Mark, Value, line, share, values
+from us_sim.viewer.measuring import Mark, Value, path, share, values
 
 CLIP = "1.2.840.10008.5.1.4.1.1.3.1"  # Ultrasound Multi-frame Image Storage
 REPORT = "1.2.840.10008.5.1.4.1.1.88.33"  # Comprehensive SR Storage
-CODES = {  # of a value, from SNOMED CT, and of its unit, from UCUM
+CODES = {  # of a value, from SNOMED CT and DICOM, and of its unit, from UCUM
     "Length": ("410668003", "SCT", "Length"),
     "Area": ("42798000", "SCT", "Area"),
     "Circumference": ("74551000", "SCT", "Circumference"),
+    "Time": ("110858", "DCM", "Time"),
+    "Depth": ("131197000", "SCT", "Depth"),
+    "Velocity": ("110827", "DCM", "Tissue Velocity"),
 }
-UNITS = {"mm": ("mm", "UCUM", "millimeter"), "cm²": ("cm2", "UCUM", "square centimeter")}
+UNITS = {
+    "mm": ("mm", "UCUM", "millimeter"),
+    "cm²": ("cm2", "UCUM", "square centimeter"),
+    "s": ("s", "UCUM", "second"),
+    "mm/s": ("mm/s", "UCUM", "millimeter/second"),
+}
 
 
 def clip(frames: NDArray[np.uint8], interval: float, probe: ProbeGeometry, about: About) -> Dataset:
@@ -88,7 +96,7 @@ def _measured(value: Value, mark: Mark, frame: int, clip: Dataset, probe: ProbeG
     image.ReferencedSOPSequence = Items([_reference(clip, frame)])
     place = _content("INFERRED FROM", "SCOORD", ("121055", "DCM", "Path"))
     place.GraphicType = "POLYLINE"
-    pixels = np.array([share((x, z), probe) for x, z in line(mark)]) * (clip.Columns, clip.Rows)
+    pixels = np.array([share((x, z), probe) for x, z in path(mark, probe)]) * (clip.Columns, clip.Rows)
     place.GraphicData = pixels.astype(np.float32).ravel().tolist()
     place.ContentSequence = Items([image])
     item.ContentSequence = Items([place])

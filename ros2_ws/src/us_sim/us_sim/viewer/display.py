@@ -14,7 +14,6 @@ import time
 from dataclasses import fields
 from typing import Any
 
-import numpy as np
 from us_sim_msgs.msg import ProbeInfo
 from us_sim_msgs.srv import ListPatients, LoadPatient
 
@@ -23,23 +22,23 @@ from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.faults import FaultSettings
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.geometry.transforms import Matrix
-from us_sim.ros.conversions import MM_PER_M, hu_of, pixels_of, pose_matrix
+from us_sim.ros.conversions import MM_PER_M, pixels_of, pose_matrix
 from us_sim.viewer import pictures, readout
 from us_sim.viewer.bench import Bench
 from us_sim.viewer.link import Link
-from us_sim.viewer.orientation import BodyMark, body_mark, edges
+from us_sim.viewer.orientation import BodyMark, body_mark
 from us_sim.viewer.page import Page, show_place
 from us_sim.viewer.panel import OFF
 from us_sim.viewer.remote import Remote
 from us_sim.viewer.scans import by_name
-from us_sim.viewer.scene import RGB
 from us_sim.viewer.screen import Frame, Screen
 from us_sim.viewer.share import LINKED, Seen, written
-from us_sim.viewer.skin_mesh import SkinMesh
 from us_sim.viewer.status import STILL, Facts, status
+from us_sim.viewer.tissue import Tissue
+from us_sim.viewer.turns import Turns
 
+OFFERED = 60.0  # s for which a saved file is offered
 OFTEN = 0.4  # s between two pictures of what is compared
-PATIENCE = 10.0  # s for the answer to one request, before the next
 SPACE = 0.19  # s between two frames in the 3-D view, for each has the whole scene drawn anew
 SPARED = 3.0  # s, the same without a graphics card, where that is most of the page's work
 NUMBERS = [f.name for config in (ImageSettings, MechanicsSettings, FaultSettings) for f in fields(config)]
@@ -49,36 +48,35 @@ class Display:
     """What the page shows of the simulator.
 
     Attributes:
-        meshes: of the patient, with their colours, by name.
+        tissue: areas of the organs and CT slice.
         force: contact force, N; None until it was measured.
         busy: what is under way, for the user; empty for nothing.
-        saved: names of the files saved last.
         light: the page is shown in light colours.
         read: parameters that are shown.
     """
 
     def __init__(self, page: Page, screen: Screen, link: Link, remote: Remote) -> None:
         self._page, self._screen, self._link, self._remote = page, screen, link, remote
-        self.meshes: dict[str, tuple[SkinMesh, RGB]] = {}
+        self.tissue = Tissue(page, remote)
         self.force: float | None = None
         self.busy = ""
-        self.saved: list[str] = []
+        self._saved: list[str] = []  # names of the files saved last
+        self._saved_at = 0.0  # s, monotonic: when
         self.light = False
         self.read = [name for name in NUMBERS if name in page.panel.settings]
         self._info: ProbeInfo | None = None
         self._values: dict[str, float] = {}
-        self._colors = np.zeros((256, 3), dtype=np.uint8)
         self._shown: Frame | None = None
+        self._outlined = False  # it has classes, which may come later, and they are outlined
         self._in_space: Frame | None = None  # the frame that the 3-D view shows
         self._space_at = 0.0  # s, monotonic: since when
-        self._read_of: Frame | None = None  # the frame that bars and slices are of
+        self._placed_of: Frame | None = None  # the frame that body mark and link are of
         self._strip_of: Frame | None = None  # the frame that the strip ends with
         self._strip_line = 0
         self._compared: Frame | None = None  # the frame that another renderer was asked for
         self._other = ""  # that renderer
-        self._asked = 0.0  # s, monotonic: when
-        self._waiting = False  # for the answer
-        self._bars = self._link_text = ""
+        self._draws = Turns(OFTEN)
+        self._link_text = ""
         self._mark: BodyMark | None = None
         self._newest_at = 0.0  # s, monotonic: when the last live frame came
         self._frames, self._counted, self._rate = 0, time.monotonic(), 0.0
@@ -88,8 +86,7 @@ class Display:
     def inform(self, info: ProbeInfo, probe: ProbeGeometry) -> None:
         """Take what holds; another patient or probe clears the screen."""
         before, self._info = self._info, info
-        for number, color in zip(info.class_ids, info.class_colors, strict=False):
-            self._colors[number] = [round(255 * channel) for channel in (color.r, color.g, color.b)]
+        self.tissue.inform(info, probe)
         detail = "with" if info.detail else "without"
         about = f"**{info.patient}**, {detail} anatomy below CT resolution  \n`{info.patient_sha256[:12]}`"
         self._page.panel.patient.content = about
@@ -104,6 +101,8 @@ class Display:
     def _clear(self, probe: ProbeGeometry) -> None:
         self._screen.clear(probe)
         self._shown, self._in_space, self.force, self._newest_at = None, None, None, 0.0
+        self.tissue.clear()
+        self._mark = None
 
     def hold(self, values: dict[str, float]) -> None:
         """Take the parameters' values."""
@@ -135,11 +134,13 @@ class Display:
         if not self._page.channel.asked:
             return
         self._show_strip(frame)
-        if frame is self._shown:
+        outlined = "labels" in frame and self._page.panel.outlines.value
+        if frame is self._shown and outlined == self._outlined:
             return
-        self._shown = frame
-        image, labels = (pixels_of(frame[part]) for part in ("image", "labels"))
-        self._page.show_frame(image, labels, probe, self._colors, list(self.organs().values()))
+        self._shown, self._outlined = frame, outlined
+        labels = pixels_of(frame["labels"]) if "labels" in frame else None
+        organs = list(self.tissue.organs().values())
+        self._page.show_frame(pixels_of(frame["image"]), labels, probe, self.tissue.colors, organs)
 
     def _show_in_space(self, frame: Frame, held: Matrix | None) -> None:
         """Show a frame in the 3-D view, if it is another one, no sooner than SPACE or SPARED after the last."""
@@ -153,7 +154,8 @@ class Display:
 
     def redraw(self) -> None:
         """Have the frame drawn once more, for the next look."""
-        self._shown = self._in_space = self._read_of = self._strip_of = self._compared = None
+        self._shown = self._in_space = self._placed_of = self._strip_of = self._compared = None
+        self.tissue.redraw()
 
     def _show_strip(self, frame: Frame) -> None:
         line = self._screen.m_mode.line
@@ -166,16 +168,15 @@ class Display:
 
     def _show_other(self, frame: Frame, probe: ProbeGeometry) -> None:
         """Ask for what the frame is compared with; one request at a time, and the next no sooner than OFTEN."""
-        renderer, now = self._page.panel.compare.value, time.monotonic()
-        if renderer == OFF or (frame is self._compared and renderer == self._other):
+        renderer = self._page.panel.compare.value
+        if renderer == OFF or (frame is self._compared and renderer == self._other) or not self._draws.free:
             return
-        if now - self._asked < (PATIENCE if self._waiting else OFTEN):
-            return
-        self._compared, self._other, self._asked, self._waiting = frame, renderer, now, True
+        self._compared, self._other = frame, renderer
+        self._draws.ask()
         told = frame["frame_info"]
 
         def drawn(image: pictures.Pixels) -> None:
-            self._asked, self._waiting = time.monotonic(), False
+            self._draws.answered()
             if self._screen.probe == probe:
                 self._page.show_other(image)
 
@@ -203,13 +204,22 @@ class Display:
         """Show the controllers' states and the curves."""
         self._page.show_bench(bench.words(self._link.servo, self._link.scanning), bench.force, bench.place)
 
+    def offer(self, files: list[str]) -> None:
+        """Offer files, by their names, that have just been saved."""
+        self._saved, self._saved_at = files, time.monotonic()
+
+    @property
+    def saved(self) -> list[str]:
+        """Names of the files that are offered; for a while, as they take their place from the image."""
+        return self._saved if time.monotonic() - self._saved_at < OFFERED else []
+
     def report(self, text: str) -> None:
         """Show what came of loading a patient, as Markdown."""
         self._page.panel.report.content = text
 
     def listed(self, response: ListPatients.Response) -> None:
         """Offer the scans that the simulator may load."""
-        self._page.show_scans(by_name(response.cts, response.labels), response.message)
+        self._page.controls.show_scans(by_name(response.cts, response.labels), response.message)
 
     def loaded(self, response: LoadPatient.Response) -> None:
         """Show the answer to a wish for another patient."""
@@ -217,16 +227,10 @@ class Display:
         lines += [f"⚠ {warning}" for warning in response.warnings]
         self.report("\n\n".join(lines) if response.success else f"Not loaded: {response.message}")
 
-    def organs(self) -> dict[str, int]:
-        """Name and class of the organs that the patient has."""
-        info = self._info
-        known = dict(zip(info.class_names, map(int, info.class_ids), strict=False)) if info is not None else {}
-        return {name: known[name] for name in self.meshes if name in known and name != "skin"}
-
     def _state(self, in_control: bool) -> dict[str, Any]:
         there, age = self._remote.there, time.monotonic() - self._newest_at
         mover = self._link.mover(in_control, self._remote.demo_held)
-        if not in_control and age > STILL:
+        if not in_control and age > STILL and not self._screen.frozen:
             mover = ""
         facts = Facts(
             known=self._info is not None, alive=there and self._link.alive, starting=self._link.starting(there),
@@ -248,17 +252,18 @@ class Display:
         """Contact and areas, of the frame that is shown."""
         contact = frame["contact"]
         coupling = contact.line_coupling if contact is not None else []
-        if frame is not self._read_of:
-            self._read_of, labels = frame, pixels_of(frame["labels"])
-            areas = pictures.areas(labels, probe, coupling)
-            soft = [(name, number) for name, number in self.organs().items() if number not in pictures.OPAQUE]
-            organs = [readout.Organ(name, self.meshes[name][1], float(areas[number])) for name, number in soft]
-            self._bars = readout.bars(organs)
-            pose = pose_matrix(frame["frame_info"].ct_from_probe)
-            self._page.show_slices(hu_of(frame["ct_slice"]), labels, probe, self._colors, edges(pose))
-            self._mark = body_mark(pose, self.meshes["skin"][0]) if "skin" in self.meshes else None
+        if frame is not self._placed_of:
+            self._placed_of, pose = frame, pose_matrix(frame["frame_info"].ct_from_probe)
+            skin = self.tissue.meshes.get("skin")
+            self._mark = body_mark(pose, skin[0]) if skin is not None else None
             self._link_text = self._written(pose)
-        shown: dict[str, Any] = {"organs": self._bars, "body": self._mark, "link": self._link_text}
+        self.tissue.look_into(frame)
+        told = not self._screen.frozen or self.tissue.tells_of(frame)  # areas of another frame would mislead
+        shown: dict[str, Any] = {
+            "organs": self.tissue.bars if told else "",
+            "body": self._mark,
+            "link": self._link_text,
+        }
         if contact is not None:
             force = None if self._screen.frozen else self.force
             shown["contact"] = readout.contact(coupling, contact.penetration * MM_PER_M, force)

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from us_sim.core.geometry.probe import ProbeGeometry
-from us_sim.viewer.pictures import Pixels, font, samples
+from us_sim.viewer.measuring import M_MODE, Mark, Point
+from us_sim.viewer.pictures import CALLIPER, Pixels, cross, font, rule, samples, tinted
 
 SPAN = 6.0  # s that the strip shows
 SIZE = (720, 220)  # pixels of the strip
@@ -55,6 +56,36 @@ class MMode:
         }
         times = np.array([stamp for stamp, _ in frames], dtype=np.float64) * 1e-9
         return over_time(np.array([self._columns[key] for key in keys]), times - times[-1])
+
+
+def point_at(u: float, v: float, probe: ProbeGeometry) -> Point:
+    """Return s after the newest frame, and depth, mm, of a place on the strip, at shares of its width and height."""
+    return SPAN * (u - 1.0), v * probe.depth
+
+
+def share_of(point: Point, probe: ProbeGeometry) -> Point:
+    """Return where a point lies on the strip, as shares of width and height: the inverse of `point_at`."""
+    return 1.0 + point[0] / SPAN, point[1] / probe.depth
+
+
+def ticks(probe: ProbeGeometry) -> list[tuple[float, str]]:
+    """Return where each cm of depth lies, as a share of the strip's height, with what stands there: each fifth one."""
+    return [(10 * cm / probe.depth, str(cm) if cm % 5 == 0 else "") for cm in range(1, int(probe.depth // 10) + 1)]
+
+
+def still(strip: Pixels, marks: Sequence[Mark], probe: ProbeGeometry, look: Pixels) -> Pixels:
+    """Return a strip as it is saved, RGB: its grey levels in a (256, 3) look, depth marks, its callipers' numbers."""
+    image = tinted(Image.fromarray(strip), look)
+    draw = ImageDraw.Draw(image)
+    rule(draw, ticks(probe), image.size)
+    for number, mark in enumerate(marks, 1):
+        if mark.kind == M_MODE:
+            points = [tuple(np.multiply(share_of(point, probe), image.size)) for point in mark.points]
+            draw.line(points, CALLIPER, 2)
+            for x, y in points:
+                cross(draw, x, y)
+            draw.text((x + 8, y + 4), str(number), CALLIPER, font(13))
+    return np.asarray(image)
 
 
 def nearest_line(x: float, z: float, probe: ProbeGeometry) -> int:

@@ -6,7 +6,10 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the License for the
 # specific language governing permissions and limitations under the License.
 
-"""Callipers on the image: distance and ellipse, in mm of the image plane. Pure functions."""
+"""Callipers: distance and ellipse in mm of the image plane; time, depth and velocity on the M-mode strip.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,8 @@ from us_sim.core.geometry.probe import ProbeGeometry
 Point = tuple[float, float]  # x and z in `probe`, mm
 
 POINTS = {"distance": 2, "ellipse": 3, "arrow": 2, "text": 1}  # of a mark; an ellipse: its axis and one more
+M_MODE = "m_mode"  # kind of a distance on the M-mode strip
+DECIMALS = {"s": 2}  # of a unit, 1 by default
 WORDED = ("arrow", "text")  # they measure nothing
 CORNERS = 48  # of the line that an ellipse is drawn with
 
@@ -30,19 +35,22 @@ class Mark:
     """A calliper, an arrow or words on a frame.
 
     Attributes:
-        kind: `distance`, `ellipse`, `arrow` or `text`.
-        points: as many as are set; of an ellipse, both ends of one axis and a point on the outline beside it.
+        kind: `distance`, `ellipse`, `arrow`, `text` or M_MODE.
+        points: as many as are set; of an ellipse, both ends of one axis and a point on the outline beside it; on the
+            M-mode strip, s after the frame that is shown, and depth along the scan line, mm.
         text: of an arrow, or the words.
+        scan_line: of the M-mode strip, its number.
     """
 
     kind: str
     points: tuple[Point, ...]
     text: str = ""
+    scan_line: int = 0
 
     @property
     def complete(self) -> bool:
         """Whether all points are set."""
-        return len(self.points) == POINTS[self.kind]
+        return len(self.points) == POINTS.get(self.kind, 2)
 
 
 @dataclass(frozen=True)
@@ -55,8 +63,8 @@ class Value:
 
     @property
     def text(self) -> str:
-        """For display, one decimal."""
-        return f"{self.name} {self.number:.1f} {self.unit}"
+        """For display."""
+        return f"{self.name} {self.number:.{DECIMALS.get(self.unit, 1)}f} {self.unit}"
 
 
 def position(u: float, v: float, probe: ProbeGeometry) -> Point:
@@ -77,8 +85,17 @@ def values(mark: Mark) -> list[Value]:
         return []
     if mark.kind == "distance":
         return [Value("Length", math.dist(*mark.points), "mm")]
+    if mark.kind == M_MODE:
+        return _over_time(*mark.points)
     a, b = axes(mark)
     return [Value("Area", math.pi * a * b / 100, "cm²"), Value("Circumference", circumference(a, b), "mm")]
+
+
+def _over_time(start: Point, end: Point) -> list[Value]:
+    """Time, depth and, where time passes, velocity between two points of the M-mode strip, s and mm."""
+    seconds, depth = abs(end[0] - start[0]), abs(end[1] - start[1])
+    velocity = [Value("Velocity", depth / seconds, "mm/s")] if seconds else []
+    return [Value("Time", seconds, "s"), Value("Depth", depth, "mm"), *velocity]
 
 
 def axes(mark: Mark) -> tuple[float, float]:
@@ -101,8 +118,16 @@ def circumference(a: float, b: float) -> float:
     return math.pi * (a + b) * (1 + 3 * h / (10 + math.sqrt(4 - 3 * h)))
 
 
+def path(mark: Mark, probe: ProbeGeometry) -> NDArray[np.float64]:
+    """Return (N, 2) points, mm in `probe`, of the line of a mark in its frame; of M-mode, a part of the scan line."""
+    if mark.kind != M_MODE:
+        return line(mark)
+    start, way = (part[mark.scan_line, [0, 2]] for part in (probe.line_origins, probe.line_directions))
+    return np.asarray([start + depth * way for _, depth in mark.points])
+
+
 def line(mark: Mark) -> NDArray[np.float64]:
-    """Return (N, 2) points, mm, of the line that a mark is drawn with."""
+    """Return (N, 2) points of the line that a mark is drawn with, in its own units."""
     if mark.kind != "ellipse" or not mark.complete:
         return np.asarray(mark.points, dtype=np.float64)
     a, b = axes(mark)

@@ -18,7 +18,6 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections import OrderedDict
 from functools import partial
 from typing import Any
 
@@ -26,12 +25,9 @@ import numpy as np
 from geometry_msgs.msg import PoseStamped, WrenchStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.subscription import Subscription
-from sensor_msgs.msg import Image, JointState
-from us_sim_msgs.msg import Contact, FrameInfo, ProbeInfo
+from us_sim_msgs.msg import FrameInfo, ProbeInfo
 from visualization_msgs.msg import Marker, MarkerArray
 
-from us_sim.client.frames import Collector
 from us_sim.client.recording import Recorder
 from us_sim.core.command import as_command
 from us_sim.core.errors import PoseError, ProbeError, UsSimError
@@ -40,7 +36,7 @@ from us_sim.ros import parameters
 from us_sim.ros.conversions import nanoseconds, point_array, pose_matrix, probe_geometry
 from us_sim.ros.folders import recordings_folder
 from us_sim.ros.log import Log
-from us_sim.ros.outputs import latched_qos, stream_qos
+from us_sim.ros.outputs import latched_qos
 from us_sim.ros.running import run
 from us_sim.viewer.arm_view import ArmView
 from us_sim.viewer.bench import Bench
@@ -48,6 +44,7 @@ from us_sim.viewer.channel import NEXT, Message
 from us_sim.viewer.config import ViewerConfig
 from us_sim.viewer.console import Console
 from us_sim.viewer.display import Display
+from us_sim.viewer.hearing import Hearing
 from us_sim.viewer.link import Link
 from us_sim.viewer.page import Page
 from us_sim.viewer.placement import Placement, path
@@ -63,8 +60,6 @@ from us_sim.viewer.steering import Steering
 BESIDE = 5  # nice level: where cores are short, the simulator's frames go before the page's pictures
 PERIOD = 0.1  # s between two looks at what is new
 SLOW, SPARED = 3, 5  # looks between two of what need not be quick: words, bars, sliders that follow; see `sparing`
-FRAME = {"image": Image, "ct_slice": Image, "labels": Image, "frame_info": FrameInfo}
-CONTACTS = 64  # that may still find their frame
 
 
 class Viewer(Node):
@@ -83,14 +78,12 @@ class Viewer(Node):
         self._info: ProbeInfo | None = None
         self._patient_since = 0  # config_id with which the patient came
         self._meshes: dict[str, tuple[SkinMesh, RGB]] = {}
-        self._contacts: OrderedDict[int, Contact] = OrderedDict()  # by stamp
         self._home: Matrix | None = None  # ct_from_probe to start from, mm
         self._astray = False  # the probe's pose is of the patient before
         self._loads = False  # the page has asked for another patient
         self._looks = 0
         self._arm = ArmView()
-        self._collector = Collector(tuple(FRAME), self._complete)
-        self._heard: list[Subscription] = []
+        self._hearing = Hearing(self, self._complete, self._feel, self._arm.turn)
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._wake = self.create_guard_condition(self._take_messages)
         log = Log(self)
@@ -142,7 +135,7 @@ class Viewer(Node):
             self._meshes = meshes
             self.steering.set_skin(meshes["skin"][0])
             self.page.show_patient(meshes)
-            self._display.meshes = meshes
+            self._display.tissue.meshes = meshes
             self._display.redraw()  # with the organs' areas and outlines: its frame may have come first
 
     def _lose_place(self) -> None:
@@ -161,23 +154,15 @@ class Viewer(Node):
         pose = pose_matrix(told.ct_from_probe)  # raises for a pose that cannot be
         if told.config_id < self._patient_since:
             return  # of the patient before
-        stamp = nanoseconds(told.header.stamp)
-        newest = next(reversed(self._contacts.values()), None)
-        frame["contact"] = self._contacts.get(stamp, newest)
         if self._home is not None and np.allclose(pose, self._home, atol=1e-3):
             self._astray = False
         self.steering.follow(pose)
         self._display.take(frame)
         self._bench.see(pose)
         if not told.frozen:
-            self._arm.hold(stamp, pose)
-        if not told.frozen:
+            self._arm.hold(nanoseconds(told.header.stamp), pose)
+        if not told.frozen and "labels" in frame:
             self._recorder.add(frame)
-
-    def _touch(self, contact: Contact) -> None:
-        self._contacts[nanoseconds(contact.header.stamp)] = contact
-        while len(self._contacts) > CONTACTS:
-            self._contacts.popitem(last=False)
 
     def _feel(self, wrench: WrenchStamped) -> None:
         self._display.force = -wrench.wrench.force.z
@@ -187,7 +172,7 @@ class Viewer(Node):
 
     def _look(self) -> None:
         watched = self.page.watched
-        self._listen(watched or self._recorder.running)
+        self._listen(watched)
         if not watched:
             return
         self._looks += 1
@@ -211,24 +196,13 @@ class Viewer(Node):
         if self._home is not None and info is not None and not moved and (self._astray or self.screen.frame is None):
             self._remote.send(self._home, info.ct_frame)
 
-    def _listen(self, wanted: bool) -> None:
-        """Subscribe to frames while somebody looks: the simulator does not compute what nobody wants."""
-        if wanted and not self._heard:
-            hear: dict[str, tuple[Any, Any]] = {
-                part: (kind, partial(self._collector.add, part)) for part, kind in FRAME.items()
-            }
-            hear |= {"contact": (Contact, self._touch), "wrench": (WrenchStamped, self._feel)}
-            self._heard = [
-                self.create_subscription(kind, f"us_sim/{name}", take, stream_qos())
-                for name, (kind, take) in hear.items()
-            ]
-            self._heard.append(self.create_subscription(JointState, "joint_states", self._arm.turn, stream_qos()))
+    def _listen(self, watched: bool) -> None:
+        """Hear frames while somebody looks, their classes only for what is drawn or recorded with them."""
+        begins = watched and not self._hearing.topics
+        recording = self._recorder.running
+        self._hearing.listen(watched or recording, recording or self.page.panel.outlines.value)
+        if begins:
             self.list_scans()
-        elif not wanted and self._heard:
-            for subscription in self._heard:
-                self.destroy_subscription(subscription)
-            self._heard = []
-            self._collector.clear()
 
     # -- what the user does ----------------------------------------------------------------------------
 
@@ -289,15 +263,15 @@ class Viewer(Node):
     def nudge(self, x: float, y: float) -> None:
         """Slide the probe by mm along its own lateral and elevation axes."""
         self.steering.nudge(x, y)
-        self.page.moved()
+        self.page.controls.moved()
 
     def turn_by(self, name: str, by: float) -> None:
         """Turn the probe by degrees, or press it in by mm."""
-        self.page.turn_by(name, by)
+        self.page.controls.turn_by(name, by)
 
     def adjust(self, name: str, by: float) -> None:
         """Change a parameter by an amount."""
-        self.page.adjust(name, by)
+        self.page.controls.adjust(name, by)
 
     def record(self) -> None:
         """Begin or end the recording of a sweep."""
@@ -325,7 +299,7 @@ class Viewer(Node):
             self._tell("Save", f"not saved to {self._saves}: {error}")
             return
         self.page.channel.saved.update({file.name: file for file in files})
-        self._display.saved = [file.name for file in files]
+        self._display.offer([file.name for file in files])
 
     def find(self, organ: str) -> None:
         """Put the probe where it sees most of an organ: where its frames would show most of it unshadowed."""
@@ -339,7 +313,7 @@ class Viewer(Node):
         if self.screen.frozen:
             self._remote.freeze(False)
         self.steering.place(placement)
-        self.page.moved()
+        self.page.controls.moved()
 
     def load_patient(self, ct: str, labels: str) -> None:
         """Replace the patient."""

@@ -102,7 +102,7 @@ class Panel:
             self.views = {organ: self._view(gui, organ) for organ in VIEWS if organ not in FAST}
         with gui.add_folder("FAST: free fluid"):
             self.views |= {organ: self._view(gui, organ) for organ in FAST}
-        self.absent = gui.add_markdown("")
+        self.absent = gui.add_markdown("*The patient's skin and organs have not come yet.*")
         with gui.add_folder("Position"):
             self.turns = {
                 name: gui.add_slider(label, low, high, step, max(low, min(high, 0.0)), hint=hint)
@@ -202,6 +202,14 @@ class Panel:
         self._gui.configure_theme(
             dark_mode=not light, show_logo=False, show_share_button=False, brand_color=(62, 146, 204)
         )
+
+    def show_recording(self, running: bool, words: str) -> None:
+        """Show whether a sweep is recorded, and where to; viser checks and sends whatever is set, the same too."""
+        label = "Stop" if running else "Record"
+        if self.record.label != label:
+            self.record.label = label
+        if self.recorded.content != words:
+            self.recorded.content = words
 
     def show_renderer(self, renderer: str) -> None:
         """Disable what a renderer ignores, and say so."""

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.tissue import TissueClass
 from us_sim.viewer.look import PLAIN
-from us_sim.viewer.measuring import WORDED, Mark, line, share, values
+from us_sim.viewer.measuring import M_MODE, WORDED, Mark, line, share, values
 
 Pixels = NDArray[np.uint8]
 
@@ -106,23 +106,35 @@ def side_by_side(
 
 
 def marked(picture: Pixels, marks: Sequence[Mark], probe: ProbeGeometry) -> Pixels:
-    """Return the picture of a frame, (h, w, 3), with callipers and arrows and what they measure."""
+    """Return the picture of a frame, (h, w, 3), with callipers and arrows and what they measure.
+
+    Of callipers on the M-mode strip it tells only what they measure.
+    """
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
     for number, mark in enumerate(marks, 1):
+        place = (8.0, float(image.height - LINE * (len(marks) - number + 1)))
+        words = mark.text or f"{number}  " + "  ".join(value.text for value in values(mark))
+        if mark.kind == M_MODE:
+            _write(draw, place, words)
+            continue
         points = [tuple(np.multiply(share((x, z), probe), image.size)) for x, z in line(mark)]
         draw.line(points, CALLIPER, 2)
         for u, v in (share(point, probe) for point in mark.points if mark.kind != "text"):
             x, y = u * image.width, v * image.height
-            draw.line([(x - 5, y), (x + 5, y)], CALLIPER)
-            draw.line([(x, y - 5), (x, y + 5)], CALLIPER)
-        place = (8.0, float(image.height - LINE * (len(marks) - number + 1)))
+            cross(draw, x, y)
         if mark.kind in WORDED:
             place = (x + 8, y + 4)
         else:
             draw.text((x + 8, y + 4), str(number), CALLIPER, font(13))
-        _write(draw, place, mark.text or f"{number}  " + "  ".join(value.text for value in values(mark)))
+        _write(draw, place, words)
     return np.asarray(image)
+
+
+def cross(draw: ImageDraw.ImageDraw, x: float, y: float) -> None:
+    """Draw the end of a calliper."""
+    draw.line([(x - 5, y), (x + 5, y)], CALLIPER)
+    draw.line([(x, y - 5), (x, y + 5)], CALLIPER)
 
 
 def _write(draw: ImageDraw.ImageDraw, place: tuple[float, float], words: str) -> None:
@@ -229,14 +241,19 @@ def ticks(probe: ProbeGeometry) -> list[tuple[float, str]]:
     return [((10 * cm - top) / height, word) for cm, word in enumerate(words)]
 
 
+def rule(draw: ImageDraw.ImageDraw, marks: Iterable[tuple[float, str]], size: tuple[int, int]) -> None:
+    """Draw depth marks at the right edge of a picture of some width and height; words stay inside."""
+    right, height = size[0] - 1, size[1]
+    for share_of_height, word in marks:
+        y = round(share_of_height * height)
+        draw.line([(right - (10 if word else 5), y), (right, y)], RULER)
+        if word:
+            draw.text((right - 14, min(y, height - 8)), word, RULER, font(13), anchor="rm")
+
+
 def _ruled(image: Image.Image, probe: ProbeGeometry) -> Pixels:
     """Draw a tick for each cm of depth at the right edge, every fifth one numbered, and the marker's side."""
     draw = ImageDraw.Draw(image)
-    right = image.width - 1
-    for share_of_height, word in ticks(probe):
-        y = round(share_of_height * image.height)
-        draw.line([(right - (10 if word else 5), y), (right, y)], RULER)
-        if word:
-            draw.text((right - 14, y), word, RULER, font(13), anchor="rm")
+    rule(draw, ticks(probe), image.size)
     draw.ellipse([(8, 8), (18, 18)], fill=MARKER)
     return np.asarray(image)

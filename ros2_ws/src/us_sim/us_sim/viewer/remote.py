@@ -127,6 +127,20 @@ class Remote:
 
         self._call(self._render, request, answered)
 
+    def look_into(self, frame: dict[str, Any], then: Callable[[RenderFrame.Response], None]) -> None:
+        """Ask for CT slice and classes of a frame; nothing of a simulator that cannot tell."""
+        info = frame["frame_info"]
+        header = Header(stamp=info.header.stamp, frame_id=info.ct_frame)
+        outputs = RenderFrame.Request.CT_SLICE | RenderFrame.Request.LABELS
+        request = RenderFrame.Request(poses=[PoseStamped(header=header, pose=info.ct_from_probe)], outputs=outputs)
+
+        def answered(response: RenderFrame.Response) -> None:
+            if response.success:
+                then(response)
+
+        if self._render.service_is_ready():
+            self._call(self._render, request, answered)
+
     def list_scans(self, then: Callable[[ListPatients.Response], None]) -> None:
         """Ask which scans may be loaded; nothing of a simulator that cannot tell."""
         if self._list.service_is_ready():

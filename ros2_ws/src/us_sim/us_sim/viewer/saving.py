@@ -19,7 +19,7 @@ from PIL import Image
 
 from us_sim.core.files import atomic_write
 from us_sim.core.geometry.probe import ProbeGeometry
-from us_sim.viewer import pictures
+from us_sim.viewer import m_mode, pictures
 from us_sim.viewer.about import About
 from us_sim.viewer.body_picture import with_body
 from us_sim.viewer.look import PLAIN
@@ -41,6 +41,7 @@ class Clip:
         about: their origin.
         look: (256, 3) RGB of the grey levels, for pictures and films.
         bodies: body mark of each frame, for pictures and films; empty for none.
+        strip: the M-mode strip that ends with the frame that is shown, grey; None for none.
     """
 
     frames: Sequence[Pixels]
@@ -51,6 +52,7 @@ class Clip:
     about: About
     look: Pixels = field(default_factory=lambda: PLAIN)
     bodies: Sequence[BodyMark] = ()
+    strip: Pixels | None = None
 
     @property
     def interval(self) -> float:
@@ -71,6 +73,8 @@ def save(kind: str, folder: Path, clip: Clip) -> list[Path]:
 
 def _png(path: Path, clip: Clip) -> list[Path]:
     picture = pictures.marked(_picture(clip, clip.shown, pictures.LINE * len(clip.marks)), clip.marks, clip.probe)
+    if clip.strip is not None:
+        picture = np.concatenate([picture, m_mode.still(clip.strip, clip.marks, clip.probe, clip.look)])
     with atomic_write(still := path.with_suffix(".png")) as partial:
         Image.fromarray(picture).save(partial)
     return [still]

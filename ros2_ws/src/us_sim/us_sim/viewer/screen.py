@@ -23,8 +23,8 @@ from us_sim.ros.conversions import nanoseconds, pixels_of, pose_matrix
 from us_sim.viewer.about import About
 from us_sim.viewer.cine import Cine
 from us_sim.viewer.look import PLAIN
-from us_sim.viewer.m_mode import MMode, ends, nearest_line
-from us_sim.viewer.measuring import POINTS, WORDED, Mark, line, position, share, values
+from us_sim.viewer.m_mode import MMode, ends, nearest_line, point_at, share_of, ticks
+from us_sim.viewer.measuring import M_MODE, POINTS, WORDED, Mark, line, position, share, values
 from us_sim.viewer.orientation import body_mark
 from us_sim.viewer.pictures import Pixels
 from us_sim.viewer.saving import Clip
@@ -117,7 +117,13 @@ class Screen:
     def show_m_mode(self) -> None:
         """Show the M-mode strip of the middle scan line, or take it away."""
         if self.probe is not None:
-            self.m_mode.line = self.probe.scan_lines // 2 if self.m_mode.line is None else None
+            self._look_along(self.probe.scan_lines // 2 if self.m_mode.line is None else None)
+
+    def _look_along(self, scan_line: int | None) -> None:
+        """Show the strip of another scan line, or none; the callipers on the one before go."""
+        if scan_line != self.m_mode.line:
+            self.m_mode.line = scan_line
+            self.marks = [mark for mark in self.marks if mark.kind != M_MODE]
 
     def strip(self) -> Pixels | None:
         """Return the M-mode strip up to the frame that is shown; None if there is none."""
@@ -152,15 +158,27 @@ class Screen:
         place = position(min(max(u, 0.0), 1.0), min(max(v, 0.0), 1.0), self.probe)
         if not self.tool:
             if self.m_mode.line is not None and phase != "up":
-                self.m_mode.line = nearest_line(*place, self.probe)
+                self._look_along(nearest_line(*place, self.probe))
         elif self.tool == "text":
             if phase == "down" and len(self.marks) < MOST_MARKS:
                 self.marks = [*self.marks, Mark("text", (place,))]
-        elif self._changing:
-            self._change(place, phase == "up")
+        else:
+            self._drag(phase, Mark(self.tool, (place, place)))
+
+    def point_strip(self, phase: str, u: float, v: float) -> None:
+        """Follow the pointer on the M-mode strip, where a distance is one in time and depth."""
+        scan_line = self.m_mode.line
+        if self.probe is not None and scan_line is not None and self.tool == "distance":
+            place = point_at(min(max(u, 0.0), 1.0), min(max(v, 0.0), 1.0), self.probe)
+            self._drag(phase, Mark(M_MODE, (place, place), scan_line=scan_line))
+
+    def _drag(self, phase: str, begun: Mark) -> None:
+        """Begin a mark, or move the end of the one that is begun to where this one would begin."""
+        if self._changing:
+            if self.marks[-1].kind == begun.kind:
+                self._change(begun.points[0], phase == "up")
         elif phase == "down" and len(self.marks) < MOST_MARKS:
-            self.marks = [*self.marks, Mark(self.tool, (place, place))]
-            self._changing = True
+            self.marks, self._changing = [*self.marks, begun], True
 
     def _change(self, place: tuple[float, float], let_go: bool) -> None:
         mark = self.marks[-1]
@@ -199,22 +217,27 @@ class Screen:
                      "seconds": round(times[self.place] - times[-1], 2) if times else 0.0},
             "m": self._shares(ends(self.m_mode.line, self.probe))
                  if self.m_mode.line is not None and self.probe is not None else [],
+            "m_ruler": ticks(self.probe) if self.m_mode.line is not None and self.probe is not None else [],
             "marks": [self._drawn(number, mark) for number, mark in enumerate(self.marks, 1)],
         }  # fmt: skip
 
     def _drawn(self, number: int, mark: Mark) -> dict[str, Any]:
+        on_strip = mark.kind == M_MODE
         return {
+            "strip": on_strip,
+            "measures": mark.kind not in WORDED,
             "number": number,
             "kind": mark.kind,
-            "line": self._shares(line(mark)),
-            "ends": self._shares(np.asarray(mark.points)),
+            "line": self._shares(line(mark), on_strip),
+            "ends": self._shares(np.asarray(mark.points), on_strip),
             "text": mark.text or "  ".join(value.text for value in values(mark)),
         }
 
-    def _shares(self, points: NDArray[np.float64]) -> list[list[float]]:
-        """Where (N, 2) points, mm in `probe`, lie on the picture."""
+    def _shares(self, points: NDArray[np.float64], on_strip: bool = False) -> list[list[float]]:
+        """Where (N, 2) points, mm in `probe`, lie on the picture; or s and mm on the M-mode strip."""
         assert self.probe is not None
-        return [[round(at, 4) for at in share((x, z), self.probe)] for x, z in points.tolist()]
+        place = share_of if on_strip else share
+        return [[round(at, 4) for at in place((x, z), self.probe)] for x, z in points.tolist()]
 
     def clip(
         self, patient: str, patient_sha256: str, look: Pixels = PLAIN, skin: SkinMesh | None = None
@@ -235,4 +258,4 @@ class Screen:
         poses = [pose_matrix(frame["frame_info"].ct_from_probe) for frame in frames] if skin is not None else []
         bodies = [body_mark(pose, skin) for pose in poses if skin is not None]
         images = [pixels_of(frame["image"]) for frame in frames]
-        return Clip(images, times, place, marks, self.probe, about, look, bodies)
+        return Clip(images, times, place, marks, self.probe, about, look, bodies, self.strip())

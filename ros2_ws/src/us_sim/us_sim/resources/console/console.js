@@ -1,5 +1,6 @@
 // The scanner's screen: shows what the viewer sends, and sends what the user does. All measuring is the viewer's.
 import { KEYS, wish } from "./keys.js";
+import { drawInto, shape } from "./marks.js";
 import { follow } from "./pad.js";
 import { inSoftware, spare } from "./sparing.js";
 
@@ -75,7 +76,7 @@ function show(next) {
     if (what !== "wipe") button.setAttribute("aria-pressed", Boolean(on));
     if (what === "play") button.disabled = !state.frozen;
   }
-  const drawn = ({ marks: some, saved, m, ruler }) => JSON.stringify([some, saved, m, ruler]);
+  const drawn = ({ marks: some, saved, m, ruler, m_ruler }) => JSON.stringify([some, saved, m, ruler, m_ruler]);
   if (drawn(before) !== drawn(state)) draw(before);
 }
 
@@ -98,44 +99,16 @@ function showProbe(at) {  // on the body mark: its place, and a dot at the image
 
 // -- callipers --------------------------------------------------------------------------------------------------
 
-function shape(name, attributes, text) {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  if (text) node.textContent = text;
-  return node;
-}
-
-function ruled(ticks, width, height) {  // each cm of depth, some with words, and the dot at the marker's side
-  const shapes = [shape("circle", { cx: 13, cy: 13, r: 5, class: "marker" })];
-  for (const [v, words] of ticks) {
-    const y = v * height;
-    shapes.push(shape("polyline", { points: `${width - (words ? 10 : 5)},${y} ${width},${y}`, class: "ruler" }));
-    const turned = `translate(${width - 14} ${y}) scale(${flip} ${upright})`;
-    if (words) shapes.push(shape("text", { transform: turned, class: "ruler", "text-anchor": flip > 0 ? "end" : "start" }, words));
-  }
-  return shapes;
-}
+const at = (points, width, height) => points.map(([u, v]) => `${u * width},${v * height}`).join(" ");
 
 function draw(before) {
-  const width = stage.clientWidth, height = stage.clientHeight, shapes = [], lines = [];
-  marks.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  const at = ([u, v]) => `${u * width},${v * height}`;
-  if (state.ruler) shapes.push(...ruled(state.ruler, width, height));
-  if (state.m && state.m.length) shapes.push(shape("polyline", { points: state.m.map(at).join(" "), class: "m" }));
-  for (const mark of state.marks || []) {
-    const words = mark.kind === "arrow" || mark.kind === "text";
-    shapes.push(shape("polyline", { points: mark.line.map(at).join(" ") }));
-    for (const [u, v] of mark.kind === "text" ? [] : mark.ends) {
-      const x = u * width, y = v * height;
-      shapes.push(shape("polyline", { points: `${x - 6},${y} ${x + 6},${y}` }),
-        shape("polyline", { points: `${x},${y - 6} ${x},${y + 6}` }));
-    }
-    const [u, v] = mark.ends[mark.ends.length - 1];
-    const turned = `translate(${u * width} ${v * height}) scale(${flip} ${upright})`;
-    shapes.push(shape("text", { x: 9, y: 16, transform: turned }, words ? mark.text : String(mark.number)));
-    if (!words && mark.text) lines.push(`${mark.number}  ${mark.text}`);
-  }
-  marks.replaceChildren(...shapes);
+  const all = state.marks || [], onStrip = all.filter((mark) => mark.strip), lines = [];
+  drawInto(marks, state.ruler, all.filter((mark) => !mark.strip), (width, height) => [
+    shape("circle", { cx: 13, cy: 13, r: 5, class: "marker" }),  // the marker's side
+    ...(state.m && state.m.length ? [shape("polyline", { points: at(state.m, width, height), class: "m" })] : []),
+  ], flip, upright);
+  drawInto($("strip-marks"), state.m_ruler, onStrip);
+  for (const mark of all) if (mark.measures && mark.text) lines.push(`${mark.number}  ${mark.text}`);
   const results = lines.map((line) => Object.assign(document.createElement("span"), { textContent: line }));
   for (const name of state.saved || []) {
     const link = Object.assign(document.createElement("a"), { href: `saved/${name}`, download: name, textContent: name });
@@ -145,9 +118,13 @@ function draw(before) {
   $("results").replaceChildren(...results);
 }
 
+function shareOf(event, canvas) {  // where a pointer is, as shares of a picture's width and height
+  const box = canvas.getBoundingClientRect();
+  return { u: (event.clientX - box.x) / box.width, v: (event.clientY - box.y) / box.height };
+}
+
 function place(event) {
-  const box = image.getBoundingClientRect();
-  const u = (event.clientX - box.x) / box.width, v = (event.clientY - box.y) / box.height;
+  const { u, v } = shareOf(event, image);
   return { u: flip > 0 ? u : 1 - u, v: upright > 0 ? v : 1 - v };
 }
 
@@ -174,6 +151,12 @@ screen.addEventListener("pointerup", (event) => {
   held = null;
 });
 screen.addEventListener("wheel", (event) => { event.preventDefault(); own[event.deltaY < 0 ? "zoomIn" : "zoomOut"](); }, { passive: false });
+
+for (const [kind, phase] of [["pointerdown", "down"], ["pointermove", "move"], ["pointerup", "up"]])
+  $("strip").addEventListener(kind, (event) => {  // time and depth on the M-mode strip
+    if (phase === "down") $("strip").setPointerCapture(event.pointerId);
+    if (state.tool && (phase !== "move" || event.buttons)) send({ do: "point_strip", phase, ...shareOf(event, $("strip")) });
+  });
 
 // -- what the page does itself -------------------------------------------------------------------------------------
 
@@ -269,5 +252,5 @@ $("save").addEventListener("change", (event) => {
 });
 follow(send);
 showBody();
-new ResizeObserver(() => draw(state)).observe(stage);
+for (const part of [stage, $("strip")]) new ResizeObserver(() => draw(state)).observe(part);
 connect();

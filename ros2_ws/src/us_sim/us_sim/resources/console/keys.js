@@ -22,7 +22,7 @@ export const KEYS = [
   { key: "PageUp", does: { do: "adjust", name: "depth", by: -10 } },
   { key: "f", shown: "F", words: "freeze, resume", does: { do: "freeze" } },
   { key: " ", shown: "Space", words: "play the cine loop, hold it", does: { do: "play" } },
-  { key: "d", shown: "D", words: "measure a distance", does: { do: "tool", name: "distance" } },
+  { key: "d", shown: "D", words: "measure a distance; on the M-mode strip, time and velocity", does: { do: "tool", name: "distance" } },
   { key: "e", shown: "E", words: "measure an ellipse", does: { do: "tool", name: "ellipse" } },
   { key: "a", shown: "A", words: "arrow with text", does: { do: "tool", name: "arrow" } },
   { key: "t", shown: "T", words: "write on the image", does: { do: "tool", name: "text" } },
