@@ -39,7 +39,8 @@ from us_sim.core.patient.patient import load_patient
 from us_sim.core.tissue import TissueClass
 
 HELD_OUT = range(2000, 2006)  # phantoms that no generator and no segmenter is trained on
-SEEDS = range(3000, 3032)  # phantoms to train on; generators never see them
+SEEDS = range(3000, 3072)  # phantoms to train on; generators never see them
+FROM_DRAWN = 2 / 3  # share of the frames that are each of an invented scanner; the others are of ours
 FROM_SCANS = 0.25  # share of the frames that are of real scans, where there are any
 # One cell of its grid for each block of samples and scan lines that the training averages.
 _SAMPLES, _LINES = reference_segmenter.SHRUNK
@@ -64,15 +65,15 @@ def train(steps: int, frames: int, scans: Sequence[Case], say: Callable[[str], N
 
     Args:
         steps: of the training.
-        frames: different ones, half of them of invented scanners, half of ours with other settings.
+        frames: different ones, two of three of invented scanners, the others of ours with other settings.
         scans: patients with labels for a quarter of the frames; none: phantoms only.
         say: called with lines of progress.
     """
     of_scans = round(FROM_SCANS * frames) if scans else 0
     parts = [
-        _frames(cases, count // 2, scanner, say)
+        _frames(cases, round(share * count), scanner, say)
         for cases, count in ((phantom_cases(SEEDS), frames - of_scans), (scans, of_scans))
-        for scanner in (DRAWN, "")
+        for scanner, share in ((DRAWN, FROM_DRAWN), ("", 1 - FROM_DRAWN))
         if count > 1
     ]
     batch = joined(parts)
@@ -92,8 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 2 for a user error."""
     parser = argparse.ArgumentParser(prog="scyclegan_train segmenter", description=__doc__)
     parser.add_argument("artifact", type=Path, help="to write, or if it exists to score, .safetensors")
-    parser.add_argument("--steps", type=int, default=4000, help="of the training; default 4000")
-    parser.add_argument("--frames", type=int, default=1600, help="different frames to train on; default 1600")
+    parser.add_argument("--steps", type=int, default=8500, help="of the training; default 8500")
+    parser.add_argument("--frames", type=int, default=2400, help="different frames to train on; default 2400")
     parser.add_argument("--scan", nargs=2, action="append", default=[], metavar=("CT", "LABELS"),
                         help="a CT with labels to take a quarter of the frames from; may be repeated")  # fmt: skip
     parser.add_argument("--data", action="append", default=[], metavar="NAME:LICENCE", help="what those scans are of")
