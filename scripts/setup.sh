@@ -44,8 +44,9 @@ make_venv() {
     "$python" -m venv ${system[@]+"${system[@]}"} "$venv"
 }
 
-install() {  # bytecode of 22,000 files, of which few are ever imported, would take a minute: each import writes its own
+install() {  # pip would make the bytecode of 22,000 files on one core; some carry what is not Python
     "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --no-compile -r "$1" &&
+        { "$venv/bin/python" -m compileall -q -j 0 "$venv/lib" || true; } &&
         { [[ $1 != requirements-ros*.txt ]] || "$venv/bin/python" scripts/mend_cmake.py; }
 }
 

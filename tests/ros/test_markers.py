@@ -81,8 +81,9 @@ def test_without_contact_or_force_the_arrow_goes() -> None:
 
 def test_patient_is_skin_and_organs_in_their_colours() -> None:
     triangle = SimpleNamespace(triangles=np.array([[[0, 0, 0], [1000, 0, 0], [0, 1000, 0]]]))
-    patient: Any = SimpleNamespace(skin_mesh=triangle, organ_meshes={TissueClass.LIVER: triangle})
+    patient: Any = SimpleNamespace(skin_mesh=triangle, organ_meshes={TissueClass.LIVER: triangle}, sha256="12ab")
     wipe, skin, liver = patient_markers(patient, "ct").markers
+    assert (skin.text, liver.text) == ("12ab", "")
     assert wipe.action == Marker.DELETEALL
     assert [skin.ns, liver.ns] == ["skin", "liver"]
     assert {skin.type, liver.type} == {Marker.TRIANGLE_LIST}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from us_sim.viewer import search
 from us_sim.viewer.channel import B_MODE, OTHER, STRIP, Channel
 from us_sim.viewer.node import Viewer
 from us_sim.viewer.page import Page
+from us_sim.viewer.panel import CHOOSE, WAITING
 from us_sim.viewer.placement import Placement
 from us_sim.viewer.share import Seen, written
 
@@ -240,6 +242,28 @@ def test_another_patient_is_shown_and_the_probe_put_on_its_skin(world: World, vi
     world.until(lambda: page.steering._skin is not old)
     world.until(lambda: "other.nii" in said(page, "patient"))
     world.until(lambda: place_of(node)() is not None)
+
+
+@pytest.mark.usefixtures("watched")
+def test_no_view_is_sought_in_the_shape_of_the_patient_before(world: World, viewer: Start, told: list[str]) -> None:
+    world.start()
+    page = viewer()
+    ready(world, page)
+    assert page._info is not None
+    own, panel = page._shape_of, page.page.panel
+    assert own == page._info.patient_sha256
+    assert panel.absent.content != WAITING
+    other = deepcopy(page._info)
+    other.patient_sha256, other.config_id = "0" * 64, other.config_id + 1
+    page._inform(other)  # its skin and organs come later
+    assert (page._meshes, panel.organ.options, panel.absent.content) == ({}, (CHOOSE,), WAITING)
+    assert not any(group.visible for group in panel.views.values())
+    page.view("Liver", "long")
+    page.scan(5.0, 60.0, 10.0)
+    assert told[-2:] == [
+        "Find: Liver, long: the patient's skin and organs have not come yet; try again in a moment",
+        "Scan: the patient's skin has not come yet, on which to scan; try again in a moment",
+    ]
 
 
 @pytest.mark.usefixtures("watched")

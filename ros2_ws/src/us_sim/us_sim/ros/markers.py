@@ -37,8 +37,12 @@ SKIN_ALPHA, ORGAN_ALPHA, PROBE_ALPHA = 0.15, 0.15, 0.4
 
 
 def patient_markers(patient: Patient, ct_frame: str) -> MarkerArray:
-    """Return the skin and every organ as triangles, one namespace each, after wiping what was there."""
+    """Return the skin and every organ as triangles, one namespace each, after wiping what was there.
+
+    The skin's text is the patient's SHA-256, as in ProbeInfo: the one or the other may come first.
+    """
     skin = _triangles("skin", patient.skin_mesh, TissueClass.SKIN, SKIN_ALPHA)
+    skin.text = patient.sha256
     organs = [_triangles(c.name.lower(), mesh, c, ORGAN_ALPHA) for c, mesh in patient.organ_meshes.items()]
     wipe = Marker(action=Marker.DELETEALL)
     for marker in (wipe, skin, *organs):

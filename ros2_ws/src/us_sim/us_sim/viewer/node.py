@@ -78,6 +78,7 @@ class Viewer(Node):
         self._info: ProbeInfo | None = None
         self._patient_since = 0  # config_id with which the patient came
         self._meshes: dict[str, tuple[SkinMesh, RGB]] = {}
+        self._shape_of = ""  # SHA-256 of the patient whose they are; empty where the simulator does not tell
         self._home: Matrix | None = None  # ct_from_probe to start from, mm
         self._astray = False  # the probe's pose is of the patient before
         self._loads = False  # the page has asked for another patient
@@ -121,6 +122,8 @@ class Viewer(Node):
         before, self._info = self._info, info
         if before is None or before.patient_sha256 != info.patient_sha256:
             self._patient_since = info.config_id
+            if self._shape_of not in ("", info.patient_sha256):
+                self._forget_shape()
             if before is not None:
                 self._lose_place()
             if self.page.watched:
@@ -133,6 +136,7 @@ class Viewer(Node):
         meshes = {m.ns: (SkinMesh(point_array(m.points)), _rgb(m.color)) for m in triangles}
         if "skin" in meshes:
             self._meshes = meshes
+            self._shape_of = next(m.text for m in triangles if m.ns == "skin")
             self.steering.set_skin(meshes["skin"][0])
             self.page.show_patient(meshes)
             self._display.tissue.meshes = meshes
@@ -144,6 +148,11 @@ class Viewer(Node):
         if self._loads:
             self._remote.hold_demo()
         self._loads = False
+
+    def _forget_shape(self) -> None:
+        """Skin and organs are another patient's: no view is sought in them until those of this one come."""
+        self._meshes, self._shape_of, self._display.tissue.meshes = {}, "", {}
+        self.page.await_patient()
 
     def _take_home(self, home: PoseStamped) -> None:
         self._home = pose_matrix(home.pose)
@@ -328,7 +337,7 @@ class Viewer(Node):
     def scan(self, force: float, length: float, speed: float) -> None:
         """Scan from where the probe is towards the feet: N, mm, mm/s."""
         placement, info = self.steering.placement(), self._info
-        if placement is None or info is None:
+        if placement is None or info is None or "skin" not in self._meshes:
             self._tell("Scan", "the patient's skin has not come yet, on which to scan; try again in a moment")
             return
         poses = path(placement, self._meshes["skin"][0], length)

@@ -99,6 +99,11 @@ class Page:
         shapes = {name: mesh for name, (mesh, _) in meshes.items()}
         self.panel.show_views(absent(shapes))
 
+    def await_patient(self) -> None:
+        """Take skin and organs of the patient before away."""
+        self.scene.forget_patient()
+        self.panel.await_patient()
+
     def show_probe(self, probe: ProbeGeometry) -> None:
         """Show another probe, ready to be grabbed, with an empty image."""
         self.scene.show_probe(probe).on_drag("left")(self.controls.dragged)

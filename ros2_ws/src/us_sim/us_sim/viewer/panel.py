@@ -26,6 +26,7 @@ from us_sim.viewer.presets import PRESETS
 from us_sim.viewer.scene import OPACITY
 from us_sim.viewer.views import FAST, VIEWS
 
+WAITING = "*The patient's skin and organs have not come yet.*"
 CHOOSE = "choose"
 HELP = """**Drag the probe** over the skin, or **click the skin** to place it there.
 Drag next to the body to orbit the view, scroll to zoom. Keys: **?**"""
@@ -102,7 +103,7 @@ class Panel:
             self.views = {organ: self._view(gui, organ) for organ in VIEWS if organ not in FAST}
         with gui.add_folder("FAST: free fluid"):
             self.views |= {organ: self._view(gui, organ) for organ in FAST}
-        self.absent = gui.add_markdown("*The patient's skin and organs have not come yet.*")
+        self.absent = gui.add_markdown(WAITING)
         with gui.add_folder("Position"):
             self.turns = {
                 name: gui.add_slider(label, low, high, step, max(low, min(high, 0.0)), hint=hint)
@@ -117,6 +118,12 @@ class Panel:
         """The buttons of an organ's views, and what stands there without it: viser cannot disable a group."""
         self._without[organ] = gui.add_button(organ, disabled=True, hint="not in this patient")
         return gui.add_button_group(organ, tuple(VIEWS[organ]), visible=False)
+
+    def await_patient(self) -> None:
+        """Offer no view and no organ until the patient's skin and organs come."""
+        self.organ.options = (CHOOSE,)
+        self.show_views(dict.fromkeys(VIEWS, ""))
+        self.absent.content = WAITING
 
     def show_views(self, absent: dict[str, str]) -> None:
         """Disable the views that a patient has not, and say why."""

@@ -60,9 +60,8 @@ class Scene:
     def show_patient(self, meshes: dict[str, tuple[SkinMesh, RGB]]) -> None:
         """Put a patient in place of the one that is there, skin and organs see-through, its sides named."""
         organs = {name: mesh for name, mesh in meshes.items() if name != "skin"}
+        self.forget_patient()
         for what, parts in (("skin", {"skin": meshes["skin"]}), ("organs", organs)):
-            if what in self._patient:
-                self._patient[what].remove()
             glass = trimesh.Scene([_glass(mesh, color, OPACITY[what]) for mesh, color in parts.values()])
             self._patient[what] = self._server.scene.add_glb(
                 f"/patient/{what}",
@@ -73,6 +72,12 @@ class Scene:
             )
         for side, place in around(meshes["skin"][0]).items():
             self._server.scene.add_label(f"/patient/sides/{side}", side, position=place, anchor="center-center")
+
+    def forget_patient(self) -> None:
+        """Take the patient away."""
+        for shape in self._patient.values():
+            shape.remove()
+        self._patient.clear()
 
     def show(self, what: str, visible: bool) -> None:
         """Show or hide `skin` or `organs`."""

@@ -53,6 +53,9 @@ class Search:
     def view(self, organ: str, way: str, meshes: Mapping[str, SkinMesh], info: ProbeInfo | None) -> None:
         """Look for a standard view, by its names in VIEWS."""
         wanted = VIEWS.get(organ, {}).get(way)
+        if "skin" not in meshes:
+            self._failed(f"{organ}, {way}: the patient's skin and organs have not come yet; try again in a moment")
+            return
         points = organ_points(wanted, meshes) if wanted is not None else None
         if wanted is None or points is None:
             why = missing(wanted, meshes) if wanted is not None else "there is no such view"
