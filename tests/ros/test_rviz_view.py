@@ -73,7 +73,9 @@ def messages(ct_from_probe: Matrix) -> tuple[list[Marker], PointCloud2]:
         ct_from_probe=ct_from_probe,
     )
     patient: Any = SimpleNamespace(
-        skin_mesh=ball((0, 0, 0), AXES), organ_meshes={organ: ball(*place) for organ, place in ORGANS.items()}
+        skin_mesh=ball((0, 0, 0), AXES),
+        organ_meshes={organ: ball(*place) for organ, place in ORGANS.items()},
+        sha256="",
     )
     image = np.full((PROBE.height, PROBE.width), 128, np.uint8)
     markers = [

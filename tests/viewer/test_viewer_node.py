@@ -249,10 +249,10 @@ def test_no_view_is_sought_in_the_shape_of_the_patient_before(world: World, view
     world.start()
     page = viewer()
     ready(world, page)
+    panel = page.page.panel
+    world.until(lambda: panel.absent.content != WAITING)
     assert page._info is not None
-    own, panel = page._shape_of, page.page.panel
-    assert own == page._info.patient_sha256
-    assert panel.absent.content != WAITING
+    assert page._shape_of == page._info.patient_sha256
     other = deepcopy(page._info)
     other.patient_sha256, other.config_id = "0" * 64, other.config_id + 1
     page._inform(other)  # its skin and organs come later
