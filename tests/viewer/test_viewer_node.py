@@ -258,6 +258,8 @@ def test_no_view_is_sought_in_the_shape_of_the_patient_before(world: World, view
     page._inform(other)  # its skin and organs come later
     assert (page._meshes, panel.organ.options, panel.absent.content) == ({}, (CHOOSE,), WAITING)
     assert not any(group.visible for group in panel.views.values())
+    left = {name for name in page.page.server.scene._handle_from_node_name if name.startswith("/patient")}
+    assert left <= {"/patient", "/patient/sides"}  # frames of viser's, with nothing in them
     page.view("Liver", "long")
     page.scan(5.0, 60.0, 10.0)
     assert told[-2:] == [

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import fields
 from typing import Any
 
@@ -122,14 +123,17 @@ class Panel:
     def await_patient(self) -> None:
         """Offer no view and no organ until the patient's skin and organs come."""
         self.organ.options = (CHOOSE,)
-        self.show_views(dict.fromkeys(VIEWS, ""))
+        self._offer_views_but(VIEWS)
         self.absent.content = WAITING
 
     def show_views(self, absent: dict[str, str]) -> None:
         """Disable the views that a patient has not, and say why."""
+        self._offer_views_but(absent)
+        self.absent.content = "  \n".join(f"*{organ}*: {why}." for organ, why in absent.items())
+
+    def _offer_views_but(self, absent: Container[str]) -> None:
         for organ, group in self.views.items():
             group.visible, self._without[organ].visible = organ not in absent, organ in absent
-        self.absent.content = "  \n".join(f"*{organ}*: {why}." for organ, why in absent.items())
 
     def _image(self, gui: viser.GuiApi) -> None:
         self.preset = gui.add_dropdown(

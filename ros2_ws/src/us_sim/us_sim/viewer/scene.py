@@ -50,6 +50,7 @@ class Scene:
         server.scene.configure_default_lights(cast_shadow=False)
         server.scene.configure_environment_map(None)
         self._patient: dict[str, viser.GlbHandle] = {}
+        self._sides: list[viser.LabelHandle] = []
         self._visible = dict.fromkeys(OPACITY, True)
         self.probe = server.scene.add_frame("/probe", show_axes=False, visible=False)
         self._plane = server.scene.add_frame("/plane", show_axes=False, visible=False)
@@ -70,14 +71,16 @@ class Scene:
                 cast_shadow=False,
                 receive_shadow=False,
             )
-        for side, place in around(meshes["skin"][0]).items():
+        self._sides = [
             self._server.scene.add_label(f"/patient/sides/{side}", side, position=place, anchor="center-center")
+            for side, place in around(meshes["skin"][0]).items()
+        ]
 
     def forget_patient(self) -> None:
         """Take the patient away."""
-        for shape in self._patient.values():
+        for shape in (*self._patient.values(), *self._sides):
             shape.remove()
-        self._patient.clear()
+        self._patient, self._sides = {}, []
 
     def show(self, what: str, visible: bool) -> None:
         """Show or hide `skin` or `organs`."""
