@@ -48,14 +48,18 @@ def test_before_gas_and_on_free_lines_the_scatterers_stay() -> None:
 
 
 @pytest.mark.parametrize(("tissue", "share"), [(T.LUNG, 1.0), (T.BONE, 0.2), (T.GAS, 10 ** (4 * 1.5 / 20))])
-def test_behind_is_clutter_that_decays_under_the_tgc(tissue: T, share: float) -> None:
-    """Gas is louder by 4 dB for each SD of the strands of the gut's wall: 6 dB at 1.5."""
+def test_behind_are_clutter_that_decays_under_the_tgc_and_a_fading_mirror_image(tissue: T, share: float) -> None:
+    """Gas is louder by 4 dB for each SD of the strands of the gut's wall: 6 dB at 1.5. Bone is no mirror."""
     form = form_of()
-    seen = with_haze(anatomy_of(form, lines_of(tissue), strand=1.5), form)
+    anatomy = anatomy_of(form, lines_of(tissue), strand=1.5)
+    seen = with_haze(anatomy, form)
     scanner, place = form.scanner, FIRST + 12
     level = 10 ** ((scanner.shadow_level - scanner.speckle_level + float(form.tgc[place] - form.tgc[FIRST])) / 20)
     decay = math.exp(-float(form.depths[place] - form.depths[FIRST]) / scanner.shadow_length)
-    torch.testing.assert_close(seen[0, 0, place], form.clutter[0, place] * (level * decay * share), rtol=1e-4, atol=0)
+    clutter = form.clutter[0, place] * (level * decay * share)
+    fading = (1 - 12 / FIRST) * 10 ** (scanner.mirror_level / 20)
+    mirrored = 0 if tissue is T.BONE else fading * anatomy.scatter[0, 0, FIRST - 12]
+    torch.testing.assert_close(seen[0, 0, place], clutter + mirrored, rtol=1e-4, atol=1e-6)
 
 
 def test_gas_at_the_face_is_no_wall() -> None:

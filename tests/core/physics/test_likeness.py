@@ -50,7 +50,7 @@ def simulated_blocks(patient: Patient) -> Blocks:
     """Blocks of liver that sound reaches with at most 8 dB less than in liver alone."""
     sampler, form = CpuSampler(patient, 0), formation(PROBE, ImageSettings(), 0, torch.device("cpu"))
     found: list[Blocks] = []
-    for pose in motion("liver_sweep", patient, 8):
+    for pose in motion("liver_sweep", patient, 24):
         points = torch.tensor(PROBE.polar_points)
         anatomy = sampler.anatomy(points, pose[None], THIN)
         tissue = sampler.slice(points, pose[None], THIN)[1][0].numpy()

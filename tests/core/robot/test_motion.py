@@ -51,7 +51,7 @@ def assert_on_skin(patient: Patient, poses: NDArray[np.float64]) -> None:
     for pose in poses:
         touch = contact(patient.skin, PROBE, pose)
         assert touch.in_contact
-        assert 4 < touch.penetration < 8
+        assert 7 < touch.penetration < 10
         assert touch.coupling > 0.6
 
 
@@ -73,7 +73,7 @@ def test_sweep_is_normal_to_the_skin_and_points_at_the_liver(body: Patient) -> N
     for pose in motion("liver_sweep", body, 24):
         face = pose[:3, 3]
         outward = np.array([face[0], face[1], 0]) / np.hypot(face[0], face[1])
-        assert np.hypot(face[0], face[1]) == pytest.approx(RADIUS - 5, abs=0.6)
+        assert np.hypot(face[0], face[1]) == pytest.approx(RADIUS - 8, abs=0.6)
         assert pose[:3, 2] @ outward < -0.995  # the beam runs against the cylinder's normal
         assert abs(pose[2, 0]) < 0.05  # transverse: image columns stay in the axial plane
         in_probe = np.linalg.inv(pose) @ [*LIVER, 1]

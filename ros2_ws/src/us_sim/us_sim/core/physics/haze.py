@@ -9,7 +9,8 @@
 """What a generator is told of the space behind gas, lung and bone: the multiple echoes that physics has there.
 
 A generator knows speckle from the level that scatterers show on their own. Behind gas no scatterer shows, and what is
-seen there follows from nothing else that it is fed: so the clutter takes their place, at the level of `wall`.
+seen there follows from nothing else that it is fed: so the clutter takes their place, at the level of `wall`, and
+behind gas and lung the mirror image of the scatterers before them.
 
 Compiled loops on the CPU, tensors elsewhere; they differ by rounding.
 """
@@ -34,16 +35,17 @@ GAS, LUNG, BONE = int(TissueClass.GAS), int(TissueClass.LUNG), int(TissueClass.B
 
 
 def with_haze(anatomy: Anatomy, form: Formation) -> Tensor:
-    """Return the scatterers (B, L, S, 2 LOOKS), and behind gas, lung and bone the clutter.
+    """Return the scatterers (B, L, S, 2 LOOKS), and behind gas, lung and bone the clutter and the mirror image.
 
-    Its level is over that of tissue of 0 dB where the sound is lost, TGC from there on included: that of the sound on
-    its way there is told by the transmission.
+    Their level is over that of tissue of 0 dB where the sound is lost, TGC from there on included: that of the sound on
+    its way there is told by the transmission. In the mirror image TGC and attenuation cancel.
     """
     if anatomy.scatter.device.type != "cpu":
         return with_haze_by_tensors(anatomy, form)
     scatter = torch.empty(anatomy.scatter.shape)
     maps = anatomy.scatter, anatomy.tissue, anatomy.strand, form.clutter, _gain(form)
-    _with_haze(*[*(part.contiguous().numpy() for part in maps), np.float32(_level(form)), scatter.numpy()])
+    levels = np.float32(_level(form)), np.float32(_mirror(form))
+    _with_haze(*[*(part.contiguous().numpy() for part in maps), *levels, scatter.numpy()])
     return scatter
 
 
@@ -57,6 +59,11 @@ def _level(form: Formation) -> float:
     return math.exp(NEPER * (form.scanner.shadow_level - form.scanner.speckle_level))
 
 
+def _mirror(form: Formation) -> float:
+    """Amplitude of a mirror image to what it mirrors."""
+    return math.exp(NEPER * form.scanner.mirror_level)
+
+
 def with_haze_by_tensors(anatomy: Anatomy, form: Formation) -> Tensor:
     """`with_haze` on any torch device."""
     tissue, samples = anatomy.tissue.long(), anatomy.tissue.shape[-1]
@@ -68,12 +75,16 @@ def with_haze_by_tensors(anatomy: Anatomy, form: Formation) -> Tensor:
     share = torch.where(gas, raggedness(anatomy.strand, first), torch.where(bone, BONE_SHARE, 1.0))
     gain = _gain(form)
     loud = _level(form) * share * gain / gain[first]
-    behind = ends & (torch.arange(samples, device=tissue.device) > first)
-    return torch.where(behind[..., None], form.clutter * loud[..., None], anatomy.scatter)
+    beyond = torch.arange(samples, device=tissue.device) - first
+    behind = ends & (beyond > 0)
+    source = (first - beyond).clamp(0, samples - 1)
+    image = _mirror(form) * (1 - beyond / first.clamp(min=1)).clamp(min=0) * ~bone
+    mirrored = anatomy.scatter.gather(-2, source[..., None].expand_as(anatomy.scatter)) * image[..., None]
+    return torch.where(behind[..., None], form.clutter * loud[..., None] + mirrored, anatomy.scatter)
 
 
 @kernel
-def _with_haze(scatter, tissue, strand, clutter, gain, level, out):  # type: ignore[no-untyped-def]
+def _with_haze(scatter, tissue, strand, clutter, gain, level, mirror, out):  # type: ignore[no-untyped-def]
     batch, lines, samples, channels = scatter.shape
     for r in numba.prange(batch * lines):
         b, line = r // lines, r % lines
@@ -88,13 +99,16 @@ def _with_haze(scatter, tissue, strand, clutter, gain, level, out):  # type: ign
                 out[b, line, s, c] = scatter[b, line, s, c]
         if first == samples:
             continue
-        loud = level
+        loud, image = level, mirror
         if tissue[b, line, first] == BONE:
             loud *= np.float32(BONE_SHARE)
+            image = np.float32(0)
         elif tissue[b, line, min(first + EDGE, samples - 1)] == GAS:
             folds = min(max(strand[b, line, first - WITHIN], np.float32(-MOST_RAGGED)), np.float32(MOST_RAGGED))
             loud *= np.exp(np.float32(NEPER * RAGGED) * folds)
         loud /= gain[first]
         for s in range(first + 1, samples):
+            source = max(2 * first - s, 0)
+            share = image * max(np.float32(1) - np.float32(s - first) / np.float32(first), np.float32(0))
             for c in range(channels):
-                out[b, line, s, c] = clutter[line, s, c] * gain[s] * loud
+                out[b, line, s, c] = clutter[line, s, c] * gain[s] * loud + share * scatter[b, line, source, c]

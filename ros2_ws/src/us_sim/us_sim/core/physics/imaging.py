@@ -24,6 +24,7 @@ from us_sim.core.sampling.scatterers import LOOKS, SPACING
 
 ZONES = 16  # depth zones of constant lateral point spread
 NARROWEST = 1.3  # mm, lateral point spread near the face at 3.5 MHz
+NEAR_FIELD = (4.0, 12.0)  # mm by which it is wider at the face itself, and over which that falls by a factor e
 EVEN = 2.5  # mm, standard deviation over which the steps of a label map are evened out
 PENUMBRA = (1.0, 0.05)  # mm, and of the depth: standard deviation over which a wide aperture looks round a shadow
 WIDEST = 16.0  # mm, half of the widest aperture
@@ -150,11 +151,13 @@ def beam_width(depths: Tensor, settings: ImageSettings, scanner: Scanner = GENER
     """Return (S,) lateral full width at half maximum of the point spread, mm.
 
     Dynamic receive focusing at constant f-number gives `beam_ratio`·depth at 3.5 MHz and scales
-    with the wavelength; away from the transmit focus the beam widens as a Gaussian beam does.
+    with the wavelength; away from the transmit focus the beam widens as a Gaussian beam does, and at the face, before
+    it has formed, it is as wide as the elements that sent it.
     """
     diffraction = scanner.beam_ratio * 3.5 / settings.frequency * depths
     away = torch.sqrt(1 + ((depths - settings.focus) / DEPTH_OF_FIELD) ** 2)
-    return (diffraction * away).clamp(min=NARROWEST * 3.5 / settings.frequency)
+    formed = (diffraction * away).clamp(min=NARROWEST * 3.5 / settings.frequency)
+    return torch.hypot(formed, NEAR_FIELD[0] * torch.exp(-depths / NEAR_FIELD[1]))
 
 
 def lateral_psf(probe: ProbeGeometry, settings: ImageSettings, spacing: Tensor, scanner: Scanner) -> Tensor:

@@ -10,9 +10,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
+from us_sim.core.physics.gel import NEPER
 from us_sim.core.physics.imaging import Formation
 from us_sim.core.physics.speckle import blur_laterally
 from us_sim.core.sampling.anatomy import Anatomy
@@ -25,13 +28,14 @@ ROUGH = 0.3  # scattered amplitude of an interface without any mirror to that of
 NORMAL = 9  # samples over which the direction of an interface is taken
 FAINT = 1e-3  # least amplitude of scatterers that is distinguished from none
 CAPSULE = 0.06  # of an organ against fat or muscle, as a step of ln Z
+SHEEN, UNEVEN = 4.0, 5.0  # dB by which layered tissue's fasciae reflect more, and standard deviation over its patches
 
 
 def interface_echo(anatomy: Anatomy, impedance: Tensor, form: Formation) -> tuple[Tensor, Tensor]:
     """Amplitude that interfaces send back, ½|∇Z|/Z times the pulse's half length, as a mirror and scattered.
 
     Args:
-        anatomy: for how mirror-like interfaces are, and where organs border on the body wall.
+        anatomy: for how mirror-like interfaces are, where organs border on the body wall, and its patches.
         impedance: (B, L, S) MRayl, without air at the skin.
         form: from `formation`.
 
@@ -43,9 +47,16 @@ def interface_echo(anatomy: Anatomy, impedance: Tensor, form: Formation) -> tupl
     along, across = slopes(smooth(step, form), form)
     square = along.square() / (along.square() + across.square() + 1e-9)
     size = torch.linalg.vector_norm(torch.stack(slopes(fine, form)), dim=0)
-    echo = (0.5 * INTERFACE * 10 ** (form.scanner.specular_level / 20) * size).clamp(max=1.0)
+    echo = 0.5 * INTERFACE * 10 ** (form.scanner.specular_level / 20) * size * sheen(anatomy)
+    echo = echo.clamp(max=1.0)
     mirror = echo * anatomy.specularity * square ** (INCIDENCE_POWER / 2)
     return mirror, echo * (1 - anatomy.specularity) * ROUGH * square
+
+
+def sheen(anatomy: Anatomy) -> Tensor:
+    """Amplitude (B, L, S) of an interface to that of its impedances: fasciae shine here and fade there."""
+    patches = (anatomy.warp + anatomy.strand) / math.sqrt(2)
+    return torch.exp(NEPER * anatomy.layering * (SHEEN + UNEVEN * patches))
 
 
 def slopes(field: Tensor, form: Formation) -> tuple[Tensor, Tensor]:

@@ -50,7 +50,7 @@ def received_by_loops(anatomy: Anatomy, coupling: Tensor, form: Formation) -> Te
     levels = _levels(form)
     _echo(
         anatomy.scatter.contiguous().numpy(), anatomy.specularity.contiguous().numpy(), fascia(anatomy).numpy(),
-        anatomy.strand.contiguous().numpy(),
+        anatomy.strand.contiguous().numpy(), anatomy.warp.contiguous().numpy(), anatomy.layering.contiguous().numpy(),
         impedance, energy, near, even, form.line_spacing.numpy(), depths, tail, levels, looks, echoes, haze, level,
     )  # fmt: skip
     reach = max(1, round(scanner.side_lobe_width / form.step))
@@ -156,8 +156,8 @@ def _slopes(field, b, line, s, per_sample, spacing):  # type: ignore[no-untyped-
 
 @kernel
 def _echo(  # type: ignore[no-untyped-def]
-    scatter, specularity, sheets, strand, impedance, energy, fine, even, spacing, depths, tail, levels, looks,
-    echoes, haze, level,
+    scatter, specularity, sheets, strand, warp, layering, impedance, energy, fine, even, spacing, depths, tail, levels,
+    looks, echoes, haze, level,
 ):  # fmt: skip
     """What comes back down each line, its mean level, and the haze behind gas."""
     batch, lines, samples = energy.shape
@@ -169,7 +169,8 @@ def _echo(  # type: ignore[no-untyped-def]
             a, c = _slopes(even, b, line, s, per_sample, spacing)
             square = a * a / (a * a + c * c + np.float32(1e-9))
             a, c = _slopes(fine, b, line, s, per_sample, spacing)
-            echo = min(np.float32(HALF * i.INTERFACE) * levels[1] * np.sqrt(a * a + c * c), ONE)
+            echo = np.float32(HALF * i.INTERFACE) * levels[1] * np.sqrt(a * a + c * c)
+            echo = min(echo * _sheen(layering[b, line, s], warp[b, line, s], strand[b, line, s]), ONE)
             mirror = specularity[b, line, s]
             coherent[s] = echo * mirror * square**3 + sheets[b, line, s]
             own = ZERO
@@ -201,6 +202,15 @@ def _echo(  # type: ignore[no-untyped-def]
                 echoes[b, line, s, q], echoes[b, line, s, looks + q] = real, imaginary
                 total += real * real + imaginary * imaginary
             level[b, line, s] = np.sqrt(total / np.float32(2 * looks))
+
+
+@numba.njit(inline="always")
+def _sheen(layering, warp, strand):  # type: ignore[no-untyped-def]
+    """Of an interface in layered tissue, 1 elsewhere."""
+    if layering == 0:
+        return ONE
+    patches = (warp + strand) * np.float32(1 / np.sqrt(2))
+    return np.exp(np.float32(gel.NEPER) * layering * (np.float32(i.SHEEN) + np.float32(i.UNEVEN) * patches))
 
 
 @numba.njit

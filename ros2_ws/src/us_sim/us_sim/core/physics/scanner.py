@@ -46,7 +46,7 @@ class Scanner:
     side_lobe_width: float = setting(7.0, "distance over which that falls by a factor e, mm", 0.5, 20.0)
     shadow_level: float = setting(-40.0, "multiple echoes behind gas, dB to the sound that meets it", -80.0, 0.0)
     shadow_length: float = setting(22.0, "depth over which those fall by a factor e, mm", 2.0, 80.0)
-    mirror_level: float = setting(-10.0, "mirror image behind gas and lung, dB to what it mirrors", -60.0, 0.0)
+    mirror_level: float = setting(-5.0, "mirror image behind gas and lung, dB to what it mirrors", -60.0, 0.0)
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -32,7 +32,7 @@ from us_sim.core.patient.surface import Skin
 from us_sim.core.patient.volume import CtVolume
 from us_sim.core.tissue import TissueClass
 
-PRESSED = 5.0  # mm; the curved face falls back by 6.7 mm towards its outer lines, gel bridges the rest
+PRESSED = 8.0  # mm; the curved face falls back by 6.7 mm towards its outer lines, so that all of it touches
 FLATTENED = 15.0  # mm, over which the skin's normal is taken, about half a face
 SWEEP = (math.radians(14), 20.0)  # half axes of the sweep: around the body, and along it in mm
 TILT = math.radians(25)
@@ -107,7 +107,7 @@ def acoustic_window(patient: Patient) -> Window:
     low, high = (float(bound[2] - axis[2]) for bound in volume.bounds)
     free = max(0.0, _room(volume) - SWEEP[1])  # the sweep needs its share on both sides
     alongs = np.clip(np.arange(-60.0, 61.0, 10.0), (low + high) / 2 - free, (low + high) / 2 + free)
-    arounds = np.radians(np.arange(-32.0, 97.0, 8.0))
+    arounds = np.radians(np.arange(96.0, -33.0, -8.0))  # from the right: there is where equal views are taken
     wanted = TissueClass.LIVER if (volume.tissue == TissueClass.LIVER).any() else TissueClass.SOFT
     seen = np.array([[_view(volume, _on_skin(patient.skin, axis, a, z), wanted) for z in alongs] for a in arounds])
     i, k = np.unravel_index(int(gaussian_filter(seen, 1.5, mode="nearest").argmax()), seen.shape)

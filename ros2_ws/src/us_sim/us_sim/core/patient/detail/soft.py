@@ -20,6 +20,7 @@ from us_sim.core.patient.loops import spread
 from us_sim.core.tissue import TissueClass as T
 
 DIAPHRAGM = 2.5  # mm of muscle between lung and what lies under it
+TENDON = 24  # half dB of it: tendon, pleura and peritoneum, too thin to be told apart, show as one thick line
 SEPTA, LOBULES, PATCH = 16.0, 7.0, 10.0  # mm: wavelengths of the sheets in fat and pancreas, and of the fat's tone
 BRIGHT, DARK = (8.0, 7.0), (-3.0, -4.0)  # half dB of a sheet and between two, in fat and pancreas
 STEEP = (70.0, 40.0)  # half dB by which a sheet falls off for a standard deviation of the noise
@@ -32,15 +33,16 @@ def paint_fat_and_pancreas(whole: Region, seed: int) -> None:
 
 
 def paint_diaphragm(whole: Region) -> None:
-    """Put muscle where liver or spleen touches lung, in place."""
+    """Put muscle where liver or spleen touches lung, and make all muscle beside lung as bright as tendon, in place."""
     region = whole.of_class(T.LUNG, DIAPHRAGM)
     if region is None:
         return
     near = np.zeros(region.tissue.shape, dtype=bool)
     lung = np.ascontiguousarray(region.tissue) == T.LUNG
     spread(lung.view(np.uint8), ball_runs(whole.ct_from_voxel, DIAPHRAGM), near)
-    for tissue, mask in zip(region.tissue, near, strict=True):
+    for tissue, echo, mask in zip(region.tissue, region.echo, near, strict=True):
         tissue[mask & ((tissue == T.LIVER) | (tissue == T.SPLEEN))] = T.MUSCLE
+        echo[mask & (tissue == T.MUSCLE)] = TENDON
 
 
 @serial
