@@ -23,7 +23,7 @@ from us_sim.core.tissue import TissueClass
 # Sheets lie where (depth under the skin + tilt · warp + wave · strand) is a multiple of the period. A row for fascia,
 # septa of fat and perimysium: period, mm; tilt, mm; wave, mm; standard deviation of a sheet, mm; amplitude, dB.
 # Levels are judged beside the body wall of the real frames.
-FASCIA, SEPTA, PERIMYSIUM = (8.3, 0.6, 0.1, 0.32, -21.0), (4.3, 1.0, 0.15, 0.26, -26.0), (2.3, 0.4, 0.06, 0.20, -28.0)
+FASCIA, SEPTA, PERIMYSIUM = (8.3, 0.6, 0.1, 0.32, -25.0), (4.3, 1.0, 0.15, 0.26, -30.0), (2.3, 0.4, 0.06, 0.20, -32.0)
 DEPTH, FADE = 42.0, 14.0  # mm under the skin to which they are followed, and over which they fade before
 FAT, MUSCLE = int(TissueClass.FAT), int(TissueClass.MUSCLE)
 

@@ -28,7 +28,7 @@ ROUGH = 0.3  # scattered amplitude of an interface without any mirror to that of
 NORMAL = 9  # samples over which the direction of an interface is taken
 FAINT = 1e-3  # least amplitude of scatterers that is distinguished from none
 CAPSULE = 0.06  # of an organ against fat or muscle, as a step of ln Z
-SHEEN, UNEVEN = 4.0, 5.0  # dB by which layered tissue's fasciae reflect more, and standard deviation over its patches
+SHEEN, UNEVEN = 1.0, 5.0  # dB by which layered tissue's fasciae reflect more, and standard deviation over its patches
 
 
 def interface_echo(anatomy: Anatomy, impedance: Tensor, form: Formation) -> tuple[Tensor, Tensor]:
