@@ -24,7 +24,7 @@ from us_sim.core.compute.grids import by_axis, clamped, mapped
 from us_sim.core.compute.kernels import kernel
 from us_sim.core.geometry.transforms import Matrix, inverse
 from us_sim.core.patient.surface import Skin
-from us_sim.core.patient.volume import AIR_HU, CtVolume
+from us_sim.core.patient.volume import CtVolume
 from us_sim.core.sampling import anatomy as a
 from us_sim.core.sampling.anatomy import Float
 from us_sim.core.sampling.reslice import BLOCK, THIN, Beam, block_of, blocks
@@ -114,7 +114,7 @@ def _sample(  # type: ignore[no-untyped-def]
                 if kind == MIXED:
                     i, j, k = clamped(grid, i, j, k)
                     _mix(grid, bricks, table, i, j, k, near, share_of, rows, p)
-            _add(parts, within, rows, count, share, out, at)
+            _add(parts, rows, count, share, out, at)
             for p in range(count):
                 amplitude = parts[PRESENT, p] * rows[p, COLUMNS.amplitude]
                 amplitudes[plane, at + p] = amplitude * np.exp(parts[ECHO, p] * a.NEPER) if amplitude > 0 else ZERO
@@ -267,7 +267,7 @@ def _mix(grid, bricks, table, x, y, z, kinds, weights, rows, p):  # type: ignore
 
 
 @numba.njit(inline="always")
-def _add(parts, within, rows, count, share, out, at):  # type: ignore[no-untyped-def]
+def _add(parts, rows, count, share, out, at):  # type: ignore[no-untyped-def]
     """Add one elevational plane to the maps; what was its echo becomes the level of its scatterers, dB."""
     for p in range(count):
         hu, level = parts[HU, p], parts[ECHO, p]
@@ -280,7 +280,7 @@ def _add(parts, within, rows, count, share, out, at):  # type: ignore[no-untyped
         out[ATTENUATION, at + p] += share * rows[p, COLUMNS.attenuation]
         out[SPECULARITY, at + p] += share * rows[p, COLUMNS.specularity]
         out[LAYERING, at + p] += share * rows[p, COLUMNS.layering]
-        out[VALUE, at + p] += share * (hu if within[p] == 1 else np.float32(AIR_HU))
+        out[VALUE, at + p] += share * hu
         part = share if (rows[p, COLUMNS.layering] > 0) & (parts[PRESENT, p] > 0) else ZERO
         parts[LAYERED, p] += part
         out[WARPED, at + p] += part * parts[WARP, p]

@@ -129,7 +129,7 @@ class TensorSampler:
         """Of one elevational plane, weighted: properties (…, 8), warp and strand (…, 2), the weight where tissue is
         layered, scatter (…, 2 LOOKS) and HU."""
         voxels = self._map(self._voxel_from_ct @ ct_from_probe, points, offset)
-        within, nearest = self._voxels.hold(voxels), self._voxels.kept(voxels)
+        nearest = self._voxels.kept(voxels)
         index, weights = self._voxels.corners(nearest)
         beyond = ((voxels - nearest).abs() * self._spacing).sum(dim=-1)
         present = share * in_skin * torch.exp(-beyond / float(a.FADE))
@@ -155,8 +155,7 @@ class TensorSampler:
         amplitude = present * here.amplitude * torch.exp(level * float(a.NEPER))
         scatter = amplitude[..., None] * self._noise(tile)
         layered = share * ((here.layering > 0) & (present > 0))
-        slice_hu = torch.where(within, hu, float(AIR_HU))
-        return share * properties, layered[..., None] * noises[..., 2:], layered, scatter, share * slice_hu
+        return share * properties, layered[..., None] * noises[..., 2:], layered, scatter, share * hu
 
     def _map(self, to_from_probe: Tensor, points: Tensor, offset: float) -> Tensor:
         """(B, ..., 3) points, shared or of each pose, shifted along the elevation, in the target's index space."""
