@@ -271,13 +271,13 @@ def test_the_outermost_lines_have_half_an_aperture() -> None:
     at = 20 * torch.log10(form.aperture)
     assert float(at[0, 300]) == pytest.approx(-8, abs=0.1)
     assert float(at[-1, 300]) == pytest.approx(-8, abs=0.1)
-    assert (at[80:112] == 0).all()
+    assert (at[80:112, 30:] == 0).all()  # 10 mm from the face on
 
 
 def test_without_coupling_only_the_probe_rings() -> None:
     probe, form = preset("c5_2"), formed(preset("c5_2"))
     image = polar_frame(sampled(block(), probe), torch.zeros(1, 192), form)[0]
-    assert float(image[:, :3].mean()) > 60
+    assert float(image[:, :3].mean()) > 40
     assert float(image[:, 40:200].mean()) < GENERIC.black + 4
     torch.testing.assert_close(image, uncoupled(form), atol=0.01, rtol=0)
 
@@ -514,5 +514,5 @@ def test_beyond_the_ct_tissue_fades_without_a_border_or_a_shadow() -> None:
     shown, known = (log_compress(received(part, coupled, form), form)[0] for part in (ended, entire))
     assert (shown[:, 55:] <= known[:, 55:] + 6).all()  # no bright bar at the cut
     assert shown[:, 61:67].mean() > 0.5 * known[:, 61:67].mean()  # nor a shadow that begins there
-    assert (ended.hu[0, :, 61:] == -1000).all()
+    assert (ended.hu[0, :, 61:] == ended.hu[0, :, 59:60]).all()
     assert (ended.tissue[0, :, 61:] == 0).all()

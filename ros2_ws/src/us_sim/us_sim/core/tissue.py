@@ -84,7 +84,7 @@ TISSUES: dict[TissueClass, Tissue] = {
     TissueClass.LUNG: Tissue(0.26, 30.0, 650, 10, -18, 2.0, 0.9, (150, 200, 230), _DUCK),
     TissueClass.FAT: Tissue(1.38, 0.63, 1440, 10, 6.5, 2.0, 0.6, (230, 200, 110), _LOTUS),
     TissueClass.MUSCLE: Tissue(1.62, 1.0, 1588, 10, 4.5, 3.0, 0.7, (190, 80, 70), _LOTUS),
-    TissueClass.SKIN: Tissue(1.68, 0.9, 1615, 10, 9, 0.8, 0.6, (240, 190, 160), _DUCK),
+    TissueClass.SKIN: Tissue(1.68, 0.9, 1615, 10, 3, 0.8, 0.6, (240, 190, 160), _DUCK),
     TissueClass.SOFT: Tissue(1.60, 0.7, 1560, 10, 3, 2.5, 0.5, (160, 120, 120), _ITIS),
 }
 

@@ -28,6 +28,7 @@ NEAR_FIELD = (4.0, 12.0)  # mm by which it is wider at the face itself, and over
 EVEN = 2.5  # mm, standard deviation over which the steps of a label map are evened out
 PENUMBRA = (1.0, 0.05)  # mm, and of the depth: standard deviation over which a wide aperture looks round a shadow
 WIDEST = 16.0  # mm, half of the widest aperture
+DEAF = 2.5  # mm from the face over which the receiver recovers from its own pulse
 DEPTH_OF_FIELD = 120.0  # mm from the focus at which the beam is √2 times wider
 
 
@@ -45,7 +46,7 @@ class Formation:
     evenness: Tensor  # (ZONES, L, L): mean over EVEN mm across the lines
     side_lobes: Tensor  # (ZONES, L, L): mean over the lines that the beam's side lobes reach
     pulse: Tensor  # (taps,) envelope of the pulse in samples, of unit energy in speckle
-    aperture: Tensor  # (L, S) amplitude that is left where the aperture ends at the probe's edge
+    aperture: Tensor  # (L, S) amplitude that is heard where the aperture ends at the probe's edge, and near the face
     tgc: Tensor  # (S,) dB
     ring: Tensor  # (S,) amplitude of the probe's reverberation
     noise: Tensor  # (L, S, 2 LOOKS) electronic noise
@@ -128,12 +129,12 @@ def pulse(scanner: Scanner, step: float) -> Tensor:
 
 
 def aperture(probe: ProbeGeometry, depths: Tensor, scanner: Scanner) -> Tensor:
-    """Return (L, S) amplitude over what a whole aperture gives: at the edges half of it is missing."""
+    """Return (L, S) amplitude over that of a whole aperture: half is missing at the edges, near the face it is deaf."""
     half = (depths / (2 * scanner.f_number)).clamp(2.0, WIDEST)
     length = probe.apex * probe.field_of_view if math.isfinite(probe.apex) else probe.aperture
     place = ((torch.arange(probe.scan_lines) + 0.5) / probe.scan_lines * length)[:, None]
     missing = (half - place).clamp(min=0) + (half - (length - place)).clamp(min=0)
-    return 10 ** (-scanner.edge_loss / 20 * (missing / half).clamp(max=1))
+    return 10 ** (-scanner.edge_loss / 20 * (missing / half).clamp(max=1)) * -torch.expm1(-((depths / DEAF) ** 2))
 
 
 def _mean(weights: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ class Scanner:
     beam_ratio: float = setting(0.027, "width of the beam at the focus to its depth, at 3.5 MHz", 0.005, 0.1)
     edge_loss: float = setting(7.0, "echo lost at the outermost scan lines, dB", 0.0, 30.0)
     f_number: float = setting(2.0, "depth to width of the receiving aperture", 0.5, 8.0)
-    ring_level: float = setting(-14.0, "reverberation of the probe's own face, dB", -60.0, 0.0)
+    ring_level: float = setting(-22.0, "reverberation of the probe's own face, dB", -60.0, 0.0)
     ring_length: float = setting(0.9, "depth over which that falls by a factor e, mm", 0.1, 5.0)
     specular_level: float = setting(0.0, "echo of interfaces over what their impedances give, dB", -30.0, 30.0)
     ring_down: float = setting(0.5, "length of the pulse's tail, over which it falls by a factor e, mm", 0.1, 3.0)

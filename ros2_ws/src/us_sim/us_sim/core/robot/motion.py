@@ -33,6 +33,7 @@ from us_sim.core.patient.volume import CtVolume
 from us_sim.core.tissue import TissueClass
 
 PRESSED = 8.0  # mm; the curved face falls back by 6.7 mm towards its outer lines, so that all of it touches
+LIGHTLY = 5.0  # mm, while a place is looked for: the tissue is not yet moved out of the way then
 FLATTENED = 15.0  # mm, over which the skin's normal is taken, about half a face
 SWEEP = (math.radians(14), 20.0)  # half axes of the sweep: around the body, and along it in mm
 TILT = math.radians(25)
@@ -107,9 +108,10 @@ def acoustic_window(patient: Patient) -> Window:
     low, high = (float(bound[2] - axis[2]) for bound in volume.bounds)
     free = max(0.0, _room(volume) - SWEEP[1])  # the sweep needs its share on both sides
     alongs = np.clip(np.arange(-60.0, 61.0, 10.0), (low + high) / 2 - free, (low + high) / 2 + free)
-    arounds = np.radians(np.arange(96.0, -33.0, -8.0))  # from the right: there is where equal views are taken
+    arounds = np.radians(np.arange(-32.0, 97.0, 8.0))
     wanted = TissueClass.LIVER if (volume.tissue == TissueClass.LIVER).any() else TissueClass.SOFT
-    seen = np.array([[_view(volume, _on_skin(patient.skin, axis, a, z), wanted) for z in alongs] for a in arounds])
+    poses = [[_on_skin(patient.skin, axis, a, z, LIGHTLY) for z in alongs] for a in arounds]
+    seen = np.array([[_view(volume, pose, wanted) for pose in row] for row in poses])
     i, k = np.unravel_index(int(gaussian_filter(seen, 1.5, mode="nearest").argmax()), seen.shape)
     return Window(axis, float(arounds[i]), float(alongs[k]))
 
@@ -145,12 +147,12 @@ def home(patient: Patient) -> Matrix:
     return _on_skin(patient.skin, window.axis, window.around, window.along)
 
 
-def _on_skin(skin: Skin, axis: NDArray[np.float64], around: float, along: float) -> Matrix:
-    """Pose on the skin, transverse; the image's left is the patient's right on the belly, posterior on the flank."""
+def _on_skin(skin: Skin, axis: NDArray[np.float64], around: float, along: float, pressed: float = PRESSED) -> Matrix:
+    """Pose `pressed` mm in the skin, transverse; left in the image is right on the belly, posterior on the flank."""
     outward = np.array([math.sin(around), math.cos(around), 0.0])
     point = _leave(skin, axis + np.array([0.0, 0.0, along]), outward)
     normal = _flat_normal(skin, point)
-    return pose_on_skin(point - PRESSED * normal, normal, [-math.cos(around), math.sin(around), 0.0])
+    return pose_on_skin(point - pressed * normal, normal, [-math.cos(around), math.sin(around), 0.0])
 
 
 def _leave(skin: Skin, inside: NDArray[np.float64], direction: NDArray[np.float64]) -> NDArray[np.float64]:
