@@ -122,14 +122,14 @@ def test_far_away_is_air_on_every_sampler(patient: Patient, device: str, far: fl
 
 
 @pytest.mark.parametrize("kind", [CpuSampler, TensorSampler])
-def test_beyond_the_ct_the_hounsfield_units_of_its_border_go_on(kind: type) -> None:
+def test_beyond_the_ct_what_lies_at_its_border_goes_on(kind: type) -> None:
     """HU rise by 10 a voxel of 4 mm to 390 in the last one, at 78 mm; 40 mm beyond it they are still 390."""
     tissue = np.full((40, 40, 40), TissueClass.LIVER)
     patient = patient_of(np.broadcast_to(10 * np.arange(40)[:, None, None], tissue.shape), tissue)
     sampler = CpuSampler(patient, 0) if kind is CpuSampler else TensorSampler(patient, 0, torch.device("cpu"))
     anatomy = sampler.anatomy(points_of(np.array([[[74, 0, 0], [118, 0, 0]]], np.float32)), np.eye(4)[None], THIN)
     np.testing.assert_allclose(anatomy.hu[0, 0], [380, 390], rtol=1e-5)
-    assert anatomy.tissue[0, 0].tolist() == [TissueClass.LIVER, TissueClass.BACKGROUND]
+    assert (anatomy.tissue == TissueClass.LIVER).all()
 
 
 # -- against what is known -------------------------------------------------------------------------------

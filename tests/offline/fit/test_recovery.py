@@ -39,8 +39,8 @@ INVENTED = Guess(
 
 
 def scenes(seed: int) -> Scenes:
-    """The box from four places, with scatterers and noise of a seed."""
-    poses = np.stack([on_the_box(x=6.0 * i - 9, z=4.0 * i - 6) for i in range(4)])
+    """The box from six places, with scatterers and noise of a seed."""
+    poses = np.stack([on_the_box(x=6.0 * i - 9, z=4.0 * i - 6) for i in range(6)])
     anatomy = CpuSampler(box_patient(), seed).anatomy(torch.from_numpy(PROBE.polar_points), poses, THIN)
     return Scenes(anatomy, PROBE, PROBE, seed)
 
@@ -66,7 +66,7 @@ def test_every_point_of_the_cube_is_a_scanner() -> None:
     assert all(low <= Guess().value(name) <= high for name, (low, high) in SPANS.items())
 
 
-# Not "black": in twelve frames of a box it trades against noise, which docs/fit.md says.
+# Not "black": in eighteen frames of a box it trades against noise, which docs/fit.md says.
 @pytest.mark.parametrize("name", ["tone of liver by depth", "pulse length", "beam width", "lateral fall-off"])
 def test_the_constants_are_recovered(found: Fit, scanned: Scanned, name: str) -> None:
     rule, true = QUANTITIES[name], preset_of(INVENTED, scanned, "true", "")
@@ -83,7 +83,7 @@ def test_frames_of_the_fitted_scanner_are_nearer(found: Fit) -> None:
 def test_simulated_frames_are_interpolated_as_often_as_real_ones() -> None:
     """From scan lines to pixels, and from pixels as frames are read: each time speckle loses grain."""
     own = scenes(1)
-    polar = polar_frame(own.anatomy, torch.ones(4, 48), formation(PROBE, ImageSettings(), 1, torch.device("cpu")))
+    polar = polar_frame(own.anatomy, torch.ones(6, 48), formation(PROBE, ImageSettings(), 1, torch.device("cpu")))
     image = scan_convert_by_tensors(polar, *conversion_grid(PROBE, torch.device("cpu")))
     (x, z), (dx, dz), apex = PROBE.first_pixel, PROBE.pixel_spacing, PROBE.apex
     assert (dx, dz) == pytest.approx((PIXEL, PIXEL), rel=0.01)
@@ -97,7 +97,7 @@ def test_simulated_frames_are_interpolated_as_often_as_real_ones() -> None:
 def test_what_is_not_measured_does_not_pull() -> None:
     """A residual is 0 where either side is NaN, and each measure weighs one."""
     ruler, own = Ruler(PROBE), scenes(1)
-    target = ruler.measure(own.frames(Guess()), torch.ones(4, 48, 192) > 0)
+    target = ruler.measure(own.frames(Guess()), torch.ones(6, 48, 192) > 0)
     residuals, weights = residuals_against(target, ruler, own, Guess())
     assert np.abs(residuals(to_unit(Guess()))).max() < 1e-4
     assert np.square(weights).sum() >= len(SCALE)
@@ -107,7 +107,7 @@ def test_the_report_shows_before_after_and_real(found: Fit, scanned: Scanned) ->
     text = written(found, scanned, "mine.png")
     assert verdict(found) in text
     assert "![before, after, real](mine.png)" in text
-    assert "only 12 frames; 30 or more" in text
+    assert "only 18 frames; 30 or more" in text
     sheet = picture(found, scanned, scenes(3))
     assert sheet.width > sheet.height / 2
     assert len(np.unique(np.asarray(sheet))) > 50

@@ -10,25 +10,18 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
-from us_sim.core.physics.gel import NEPER
 from us_sim.core.physics.imaging import Formation
+from us_sim.core.physics.sheen import INTERFACE, sheen, steps
 from us_sim.core.physics.speckle import blur_laterally
 from us_sim.core.sampling.anatomy import Anatomy
 
-INTERFACE = 1.2  # mm of the pulse over which an impedance gradient reflects
 INCIDENCE_POWER = 6.0  # n of cosⁿ of the incidence
-HARDEST, SOFTEST = 4.0, 0.25  # MRayl, beyond which an interface reflects all: its place counts, not its step
-BODY = 1.6  # MRayl of most soft tissue; linear in Z, an interface lies in the middle between its voxels
 ROUGH = 0.3  # scattered amplitude of an interface without any mirror to that of a mirror
 NORMAL = 9  # samples over which the direction of an interface is taken
 FAINT = 1e-3  # least amplitude of scatterers that is distinguished from none
-CAPSULE = 0.06  # of an organ against fat or muscle, as a step of ln Z
-SHEEN, UNEVEN = 1.0, 5.0  # dB by which layered tissue's fasciae reflect more, and standard deviation over its patches
 
 
 def interface_echo(anatomy: Anatomy, impedance: Tensor, form: Formation) -> tuple[Tensor, Tensor]:
@@ -42,7 +35,7 @@ def interface_echo(anatomy: Anatomy, impedance: Tensor, form: Formation) -> tupl
     Returns:
         Two (B, L, S): what falls as cosⁿ of the incidence, and what falls as cos², as from a matt surface.
     """
-    step = (impedance.clamp(SOFTEST, HARDEST) / BODY) - CAPSULE * anatomy.layering
+    step = steps(impedance, anatomy.layering)
     fine = torch.nn.functional.avg_pool1d(step, 3, stride=1, padding=1, count_include_pad=False)
     along, across = slopes(smooth(step, form), form)
     square = along.square() / (along.square() + across.square() + 1e-9)
@@ -51,12 +44,6 @@ def interface_echo(anatomy: Anatomy, impedance: Tensor, form: Formation) -> tupl
     echo = echo.clamp(max=1.0)
     mirror = echo * anatomy.specularity * square ** (INCIDENCE_POWER / 2)
     return mirror, echo * (1 - anatomy.specularity) * ROUGH * square
-
-
-def sheen(anatomy: Anatomy) -> Tensor:
-    """Amplitude (B, L, S) of an interface to that of its impedances: fasciae shine here and fade there."""
-    patches = (anatomy.warp + anatomy.strand) / math.sqrt(2)
-    return torch.exp(NEPER * anatomy.layering * (SHEEN + UNEVEN * patches))
 
 
 def slopes(field: Tensor, form: Formation) -> tuple[Tensor, Tensor]:

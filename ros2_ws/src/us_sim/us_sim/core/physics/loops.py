@@ -24,6 +24,7 @@ from us_sim.core.physics import gel, reverberation
 from us_sim.core.physics import interfaces as i
 from us_sim.core.physics.body_wall import fascia
 from us_sim.core.physics.imaging import Formation
+from us_sim.core.physics.sheen import INTERFACE, shine_of, step_of
 from us_sim.core.physics.speckle import add_shifted, mix
 from us_sim.core.sampling.anatomy import Anatomy
 
@@ -110,8 +111,7 @@ def _steps(impedance, layering, fine, along):  # type: ignore[no-untyped-def]
         b, line = r // lines, r % lines
         step = np.empty(samples, np.float32)
         for s in range(samples):
-            z = min(max(impedance[b, line, s], np.float32(i.SOFTEST)), np.float32(i.HARDEST))
-            step[s] = z / np.float32(i.BODY) - np.float32(i.CAPSULE) * layering[b, line, s]
+            step[s] = step_of(impedance[b, line, s], layering[b, line, s])
         _averaged(step, 1, fine[b, line])
         _averaged(step, reach, along[b, line])
 
@@ -169,8 +169,8 @@ def _echo(  # type: ignore[no-untyped-def]
             a, c = _slopes(even, b, line, s, per_sample, spacing)
             square = a * a / (a * a + c * c + np.float32(1e-9))
             a, c = _slopes(fine, b, line, s, per_sample, spacing)
-            echo = np.float32(HALF * i.INTERFACE) * levels[1] * np.sqrt(a * a + c * c)
-            echo = min(echo * _sheen(layering[b, line, s], warp[b, line, s], strand[b, line, s]), ONE)
+            echo = np.float32(HALF * INTERFACE) * levels[1] * np.sqrt(a * a + c * c)
+            echo = min(echo * shine_of(layering[b, line, s], warp[b, line, s], strand[b, line, s]), ONE)
             mirror = specularity[b, line, s]
             coherent[s] = echo * mirror * square**3 + sheets[b, line, s]
             own = ZERO
@@ -202,15 +202,6 @@ def _echo(  # type: ignore[no-untyped-def]
                 echoes[b, line, s, q], echoes[b, line, s, looks + q] = real, imaginary
                 total += real * real + imaginary * imaginary
             level[b, line, s] = np.sqrt(total / np.float32(2 * looks))
-
-
-@numba.njit(inline="always")
-def _sheen(layering, warp, strand):  # type: ignore[no-untyped-def]
-    """Of an interface in layered tissue, 1 elsewhere."""
-    if layering == 0:
-        return ONE
-    patches = (warp + strand) * np.float32(1 / np.sqrt(2))
-    return np.exp(np.float32(gel.NEPER) * layering * (np.float32(i.SHEEN) + np.float32(i.UNEVEN) * patches))
 
 
 @numba.njit

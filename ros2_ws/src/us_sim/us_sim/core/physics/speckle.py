@@ -6,7 +6,7 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the License for the
 # specific language governing permissions and limitations under the License.
 
-"""Speckle: scatterers and fascia under the probe's lateral point spread, and the level they show on their own.
+"""Speckle: scatterers, fascia and interfaces under the lateral point spread, and the level they show on their own.
 
 Compiled loops on the CPU, tensors elsewhere; they differ by rounding and by scan lines that weigh less than
 NEGLIGIBLE, whose sum in one place stays under 6e-5. A loop writes each number once and
@@ -26,6 +26,7 @@ from us_sim.core.compute.kernels import kernel, serve
 from us_sim.core.physics.body_wall import fascia, fascia_by_tensors
 from us_sim.core.physics.haze import with_haze, with_haze_by_tensors
 from us_sim.core.physics.imaging import Formation
+from us_sim.core.physics.sheen import line_echo, line_echo_by_tensors
 from us_sim.core.sampling.anatomy import Anatomy
 
 FAINTEST = 1 / 16  # of the mean echo of 0 dB tissue: −4 in units of 6 dB
@@ -33,7 +34,7 @@ NEGLIGIBLE = np.float32(1e-5)  # share of a scan line in its neighbour's echo
 
 
 def texture(anatomy: Anatomy, form: Formation) -> Tensor:
-    """What scatterers and fascia would show on their own, under the probe's point spread and without attenuation.
+    """What scatterers, fascia and interfaces would show on their own, under the point spread and without attenuation.
 
     Behind gas, lung and bone it is the haze: see `with_haze`.
 
@@ -42,7 +43,7 @@ def texture(anatomy: Anatomy, form: Formation) -> Tensor:
     """
     if anatomy.scatter.device.type != "cpu":
         return texture_by_tensors(anatomy, form)
-    sheets = fascia(anatomy)
+    sheets = fascia(anatomy) + line_echo(anatomy, form)
     assert sheets.shape[1:] == form.noise.shape[:2], f"formation of another grid than {tuple(sheets.shape[1:])}"
     level = torch.empty_like(sheets)
     louder = np.float32(10 ** (-form.scanner.speckle_level / 20))
@@ -65,9 +66,8 @@ def blur_laterally(signal: Tensor, psf: Tensor) -> Tensor:
 def texture_by_tensors(anatomy: Anatomy, form: Formation) -> Tensor:
     """`texture` on any torch device."""
     echoes = with_haze_by_tensors(anatomy, form)
-    echoes[..., : echoes.shape[-1] // 2] += fascia_by_tensors(anatomy)[..., None] * 10 ** (
-        -form.scanner.speckle_level / 20
-    )
+    sheets = fascia_by_tensors(anatomy) + line_echo_by_tensors(anatomy, form)
+    echoes[..., : echoes.shape[-1] // 2] += sheets[..., None] * 10 ** (-form.scanner.speckle_level / 20)
     envelope = compound(blur_by_tensors(echoes, form.lateral_psf)) / math.sqrt(math.pi / 2)
     return torch.log2(envelope.clamp(min=FAINTEST))
 

@@ -24,9 +24,10 @@ from us_sim.core.patient.volume import CtVolume
 from us_sim.core.physics.b_mode import log_compress, transmission
 from us_sim.core.physics.gel import NEPER
 from us_sim.core.physics.imaging import formation
-from us_sim.core.physics.interfaces import HARDEST, SOFTEST, interface_echo
+from us_sim.core.physics.interfaces import interface_echo
 from us_sim.core.physics.scan_conversion import conversion_grid, scan_convert_by_tensors
 from us_sim.core.physics.scanner_file import ScannerPreset
+from us_sim.core.physics.sheen import HARDEST, SOFTEST
 from us_sim.core.sampling.anatomy import AIR, ECHO_STEP, Anatomy, Float, Properties, Tissues, property_table
 from us_sim.core.simulator import Simulator
 

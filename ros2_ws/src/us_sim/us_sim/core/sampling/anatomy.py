@@ -71,8 +71,8 @@ class Anatomy:
         strand: (B, L, S) the same of 6 mm patches.
         scatter: (B, L, S, 2 LOOKS) scattered amplitude, real parts then imaginary parts of the looks;
             tissue of 0 dB has unit variance in each.
-        hu: (B, L, S) float32, beyond the CT that at its border: air there would look like gas.
-        tissue: (B, L, S) uint8, as `reslice` gives it at these points.
+        hu, tissue: (B, L, S) float32 and uint8, as `reslice` gives them at these points; beyond the CT those at its
+            border, where air would look like gas.
     """
 
     impedance: Tensor

@@ -167,14 +167,13 @@ def _within(grid, i, j, k):  # type: ignore[no-untyped-def]
 
 @numba.njit(inline="always")
 def _classes(grid, bricks, matrix, points, n, own, first, count, classes, at):  # type: ignore[no-untyped-def]
-    """Class of the nearest voxel, 0 beyond the CT."""
+    """Class of the nearest voxel."""
     along_i, along_j = steps(grid)
     for p in range(count):
         i, j, k = mapped(matrix, n, points[own, 0, first + p], points[own, 1, first + p], points[own, 2, first + p])
-        within = _within(grid, i, j, k)
+        i, j, k = clamped(grid, i, j, k)
         x, y, z = places(np.int32(i + 0.5), np.int32(j + 0.5), np.int32(k + 0.5), along_i, along_j)
-        found = class_of(word(bricks, x + y + z if within else 0))
-        classes[at + p] = found if within else np.uint8(0)
+        classes[at + p] = class_of(word(bricks, x + y + z))
 
 
 @numba.njit(inline="always")

@@ -109,7 +109,8 @@ class TensorSampler:
         )
         here = a.Properties(*properties.unbind(-1))
         warp, strand = (noises / layered.clamp(min=1e-6)[..., None]).unbind(-1)
-        tissue = self.classes(points, ct_from_probe)
+        voxels = self._map(self._voxel_from_ct @ ct_from_probe, points, 0.0)
+        tissue = self._tissue[self._voxels.nearest(voxels)]
         return Anatomy(
             here.impedance,
             here.attenuation,

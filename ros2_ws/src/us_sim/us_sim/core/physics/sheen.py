@@ -1,0 +1,113 @@
+# Copyright 2026 The us_sim authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License"); you may not use this file except in compliance with
+# the License. You may obtain a copy of the License at http://www.apache.org/licenses/LICENSE-2.0
+# Unless required by applicable law or agreed to in writing, software distributed under the License is distributed on an
+# "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the License for the
+# specific language governing permissions and limitations under the License.
+
+"""How brightly interfaces shine: by the step of their impedance, and in layered tissue here more, there less."""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+from us_sim.core.compute.kernels import kernel, serve
+from us_sim.core.physics.gel import NEPER
+from us_sim.core.physics.imaging import Formation
+from us_sim.core.physics.reverberation import AIRY, BACK, BONY, EDGE, first_solid
+from us_sim.core.sampling.anatomy import Anatomy
+
+INTERFACE = 1.2  # mm of the pulse over which an impedance gradient reflects
+HARDEST, SOFTEST = 4.0, 0.25  # MRayl, beyond which an interface reflects all: its place counts, not its step
+BODY = 1.6  # MRayl of most soft tissue; linear in Z, an interface lies in the middle between its voxels
+CAPSULE = 0.06  # of an organ against fat or muscle, as a step of ln Z
+SHEEN, UNEVEN = 1.0, 5.0  # dB by which layered tissue's fasciae reflect more, and standard deviation over its patches
+SKIN = 1.0  # mm under the skin from which on interfaces are told
+
+
+def steps(impedance: Tensor, layering: Tensor) -> Tensor:
+    """What changes at an interface, (B, L, S): impedance, and the capsule of an organ."""
+    return (impedance.clamp(SOFTEST, HARDEST) / BODY) - CAPSULE * layering
+
+
+def sheen(anatomy: Anatomy) -> Tensor:
+    """Amplitude (B, L, S) of an interface to that of its impedances: fasciae shine here and fade there."""
+    patches = (anatomy.warp + anatomy.strand) / math.sqrt(2)
+    return torch.exp(NEPER * anatomy.layering * (SHEEN + UNEVEN * patches))
+
+
+def line_echo(anatomy: Anatomy, form: Formation) -> Tensor:
+    """Mirror-like echo (B, L, S) of interfaces that the sound meets squarely, by steps along its own line alone.
+
+    A generator is told it, and sees for itself how an interface lies; behind gas, lung and bone there is none.
+    """
+    if not serve(anatomy.warp):
+        return line_echo_by_tensors(anatomy, form)
+    echo = torch.empty(anatomy.warp.shape)
+    maps = (
+        anatomy.impedance, anatomy.layering, anatomy.specularity, anatomy.warp, anatomy.strand, anatomy.skin_distance
+    )  # fmt: skip
+    _line_echo(*[*(part.contiguous().numpy() for part in maps), np.float32(_scale(form)), echo.numpy()])
+    return echo
+
+
+def _scale(form: Formation) -> float:
+    """Echo to a step from the sample before to the sample behind."""
+    return 0.5 * INTERFACE * 10 ** (form.scanner.specular_level / 20) / (2 * form.step)
+
+
+def line_echo_by_tensors(anatomy: Anatomy, form: Formation) -> Tensor:
+    """`line_echo` on any torch device."""
+    step = steps(anatomy.impedance, anatomy.layering)
+    gap = torch.nn.functional.pad((step[..., 2:] - step[..., :-2]).abs(), (1, 1))
+    echo = (_scale(form) * gap * sheen(anatomy)).clamp(max=1.0) * anatomy.specularity
+    first, ends = first_solid(anatomy.impedance)
+    behind = ends & (torch.arange(gap.shape[-1], device=gap.device) > first + EDGE)
+    return echo * ((anatomy.skin_distance < -SKIN) & ~behind)
+
+
+@kernel
+def _line_echo(impedance, layering, specularity, warp, strand, distance, scale, echo):  # type: ignore[no-untyped-def]
+    lines, samples = echo.shape[1:]
+    for r in numba.prange(echo.shape[0] * lines):
+        b, line = r // lines, r % lines
+        step = np.empty(samples, np.float32)
+        for s in range(samples):
+            step[s] = step_of(impedance[b, line, s], layering[b, line, s])
+        echo[b, line] = 0
+        for s in range(1, min(end_of(impedance[b, line]), samples - 1)):
+            gap = abs(step[s + 1] - step[s - 1])
+            if gap > 0 and distance[b, line, s] < -SKIN:
+                shine = shine_of(layering[b, line, s], warp[b, line, s], strand[b, line, s])
+                echo[b, line, s] = min(scale * gap * shine, np.float32(1)) * specularity[b, line, s]
+
+
+@numba.njit
+def end_of(impedance):  # type: ignore[no-untyped-def]
+    """Sample behind the first gas, lung or bone of a line; the number of samples if there is none."""
+    for s in range(len(impedance)):
+        if impedance[s] < AIRY or impedance[s] > BONY:
+            return s + EDGE + 1 if s > BACK else len(impedance)
+    return len(impedance)
+
+
+@numba.njit(inline="always")
+def step_of(impedance, layering):  # type: ignore[no-untyped-def]
+    """One of `steps`."""
+    z = min(max(impedance, np.float32(SOFTEST)), np.float32(HARDEST))
+    return z / np.float32(BODY) - np.float32(CAPSULE) * layering
+
+
+@numba.njit(inline="always")
+def shine_of(layering, warp, strand):  # type: ignore[no-untyped-def]
+    """One of `sheen`."""
+    if layering == 0:
+        return np.float32(1)
+    patches = (warp + strand) * np.float32(1 / math.sqrt(2))
+    return np.exp(np.float32(NEPER) * layering * (np.float32(SHEEN) + np.float32(UNEVEN) * patches))
