@@ -16,6 +16,7 @@ from us_sim.control.admittance import (
     IN_AIR,
     ContactState,
     admittance_step,
+    complied,
     moved,
     moved_towards,
     press_velocity,
@@ -93,6 +94,22 @@ def test_sliding_waits_for_the_force_and_yields_to_too_much() -> None:
     assert way(10.0) == pytest.approx(1.0)
     assert way(13.0) == 0.0
     assert admittance_step(upright(), IN_AIR, np.array([20.0, 0.0]), 5.0, 0.1)[0, 3] == 0.0
+
+
+def test_one_pass_moves_many_probes_as_each_alone() -> None:
+    rng = np.random.default_rng(0)
+    pose = moved(np.tile(np.eye(4), (6, 1, 1)), rng.normal(0, 30, (6, 3)), rng.normal(0, 1, (6, 3)), 1.0)
+    sensed = [
+        ContactState(force, True, contact_at(one).normal) for force, one in zip(range(0, 18, 3), pose, strict=True)
+    ]
+    sensed[2] = IN_AIR
+    slide, ahead = rng.normal(0, 20, (6, 2)), rng.normal(0, 1, (6, 3))
+    target, seconds = np.linspace(3.0, 8.0, 6), np.linspace(0.01, 0.06, 6)
+    force, normal = np.array([one.force for one in sensed]), np.stack([one.normal for one in sensed])
+    found = complied(pose, force, normal, slide, target, seconds, ahead)
+    for n in range(6):
+        alone = admittance_step(pose[n], sensed[n], slide[n], target[n], seconds[n], pose[n, :3, :3] @ ahead[n])
+        np.testing.assert_allclose(found[n], alone, rtol=0, atol=1e-12)
 
 
 def test_a_probe_is_carried_no_faster_than_allowed_and_arrives() -> None:

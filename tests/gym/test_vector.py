@@ -12,22 +12,24 @@ from us_sim.core.contact.touch import Touch
 from us_sim.core.errors import ConfigError
 from us_sim.core.faulty_simulator import FaultySimulator
 from us_sim.core.geometry.transforms import Matrix
+from us_sim.gym import skin_probe
 from us_sim.gym.vector import UsSimVectorEnv, worker_envs
 
 NAME, COUNT = "UsSim/Reach-v0", 3
 SMALL: dict[str, Any] = {"size": 32, "depth": 100.0, "axes": ("x", "y"), "views": ("image", "wrench")}
+WHOLE = {**SMALL, "axes": ("x", "y", "turn", "tilt_x", "tilt_y")}  # all that the law is asked for
 
 
-def actions(steps: int) -> np.ndarray:
-    """(steps, COUNT, 2) random actions."""
-    return np.random.default_rng(0).uniform(-1, 1, (steps, COUNT, 2)).astype(np.float32)
+def actions(steps: int, axes: int = 2) -> np.ndarray:
+    """(steps, COUNT, axes) random actions."""
+    return np.random.default_rng(0).uniform(-1, 1, (steps, COUNT, axes)).astype(np.float32)
 
 
 def alone(folder: str, moves: np.ndarray) -> list[list[Any]]:
     """What each environment shows on its own, with the seeds of the vector."""
     shown = []
     for n in range(COUNT):
-        env = gymnasium.make(NAME, patients=(folder,), **SMALL)
+        env = gymnasium.make(NAME, patients=(folder,), **WHOLE)
         rows: list[Any] = [env.reset(seed=5 + n)[0]["image"]]
         for move in moves[:, n]:
             seen, reward, *_ = env.step(move)
@@ -37,8 +39,8 @@ def alone(folder: str, moves: np.ndarray) -> list[list[Any]]:
 
 
 def test_a_batch_of_environments_is_each_alone_to_the_bit(folder: str) -> None:
-    moves = actions(3)
-    env = UsSimVectorEnv(NAME, COUNT, patients=(folder,), **SMALL)
+    moves = actions(3, 5)
+    env = UsSimVectorEnv(NAME, COUNT, patients=(folder,), **WHOLE)
     seen, info = env.reset(seed=5)
     rows: list[list[Any]] = [[image] for image in seen["image"].copy()]
     for move in moves:
@@ -67,19 +69,25 @@ def test_episodes_begin_anew_after_their_last_step(folder: str) -> None:
     assert all(inner.probe is not probe for inner, probe in zip(env.envs, before, strict=True))
 
 
-def test_the_touches_of_all_probes_are_found_in_one_pass(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_law_and_touches_of_all_probes_take_one_pass(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A period of 0.1 s holds two steps of a law of 25 Hz."""
     env = UsSimVectorEnv(NAME, COUNT, patients=(folder,), **SMALL)
     env.reset(seed=0)
     found, asked = FaultySimulator.touches, list[int]()
+    law, laid = skin_probe.complied, list[int]()
+
+    def complied(ct_from_probe: Matrix, *given: Any) -> Matrix:
+        laid.append(len(ct_from_probe))
+        return law(ct_from_probe, *given)
 
     def counted(simulator: FaultySimulator, nominal: Matrix) -> list[Touch]:
         asked.append(len(nominal))
         return found(simulator, nominal)
 
     monkeypatch.setattr(FaultySimulator, "touches", counted)
+    monkeypatch.setattr(skin_probe, "complied", complied)
     env.step(actions(1)[0])
-    assert asked == [COUNT, COUNT]
+    assert asked == laid == [COUNT, COUNT]
 
 
 def test_equal_draws_share_one_simulator(folder: str) -> None:

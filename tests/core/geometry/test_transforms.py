@@ -76,6 +76,13 @@ def test_the_axis_of_a_small_turn_and_of_nearly_half_a_turn(angle: float) -> Non
     np.testing.assert_allclose(vector_from_rotation(rotation_from_vector(vector)), vector, rtol=1e-7, atol=1e-9)
 
 
+def test_the_rotations_of_many_vectors_are_those_of_each() -> None:
+    vectors = np.random.default_rng(1).normal(0, 1.5, (2, 5, 3))
+    vectors[0, 0] = 0.0
+    expected = Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix().reshape(2, 5, 3, 3)
+    np.testing.assert_allclose(rotation_from_vector(vectors), expected, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("axis", np.eye(3))
 def test_half_turns_have_no_real_part(axis: NDArray[np.float64]) -> None:
     found = quaternion_from_rotation(2 * np.outer(axis, axis) - np.eye(3))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from us_sim.core.patient.body import body_mask, outer_layer
+from us_sim.core.patient.body import body_mask
 from us_sim.core.patient.grid import ball, coarsen, grow, refine
 
 RADIUS = 60.0  # mm
@@ -79,22 +79,6 @@ def test_small_body_survives_the_opening() -> None:
     hu = np.full((20, 20, 20), -1000, np.int16)
     hu[8:11, 8:11, 8:11] = 40
     np.testing.assert_array_equal(body_mask(hu, np.diag([3.0, 3, 3, 1])), hu == 40)
-
-
-@pytest.mark.parametrize("spacing", [0.5, 1.0, 1.5, 3.0])
-def test_skin_is_as_deep_as_asked(spacing: float) -> None:
-    """On a half space the layer holds the voxels whose centre is within 2 mm of the surface, at least one."""
-    body = np.zeros((6, 6, 20), bool)
-    body[:, :, :15] = True
-    depth = (15 - 0.5 - np.arange(20)) * spacing  # of the centres, from the face between voxels 14 and 15
-    layer = outer_layer(body, np.diag([spacing, spacing, spacing, 1.0]), 2.0)
-    expected = (depth > 0) & (depth <= 2.0)
-    np.testing.assert_array_equal(layer, np.broadcast_to(expected, layer.shape))
-
-
-def test_skin_ends_where_the_volume_cuts_the_body() -> None:
-    body = np.ones((8, 8, 8), bool)
-    assert not outer_layer(body, np.eye(4), 2.0).any()
 
 
 def test_grow_is_a_dilation_with_a_ball() -> None:

@@ -45,9 +45,13 @@ def test_a_coarse_volume_holds_the_means(hu: np.ndarray, steps: tuple[int, int, 
 
 @pytest.mark.parametrize("size", [(1, 1, 1), (3, 3, 5), (5, 1, 3), (27, 35, 45)])
 def test_the_mean_of_a_box_is_that_of_scipy(hu: np.ndarray, size: tuple[int, int, int]) -> None:
-    out = np.empty(SHAPE, dtype=bool)
-    mean_below(hu, np.array(size), -250, 100, -30, out)
-    np.testing.assert_array_equal(out, ndimage.uniform_filter(np.clip(hu, -250, 100), size) < -30)
+    out, where = np.ones(SHAPE, dtype=bool), hu > 2980
+    mean_below(hu, np.array(size), -250, 100, -30, where, out)
+    wanted = where.any(axis=2)
+    assert 0.1 < wanted.mean() < 0.9
+    assert out[~wanted].all()
+    expected = ndimage.uniform_filter(np.clip(hu, -250, 100), size) < -30
+    np.testing.assert_array_equal(out[wanted], expected[wanted])
 
 
 @pytest.mark.parametrize("radius", [0.5, 1.7, 3.0])

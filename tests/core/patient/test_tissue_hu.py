@@ -74,6 +74,22 @@ def test_dark_streaks_beside_metal_are_no_gas() -> None:
     assert tissue[2, 2, 2] == T.GAS
 
 
+@pytest.mark.parametrize("spacing", [0.5, 1.0, 1.5, 3.0])
+def test_skin_is_as_deep_as_asked(spacing: float) -> None:
+    """On a half space the skin is the voxels whose centre is within 2 mm of the surface, at least one."""
+    body = np.zeros((6, 6, 20), bool)
+    body[:, :, :15] = True
+    depth = (15 - 0.5 - np.arange(20)) * spacing  # of the centres, from the face between voxels 14 and 15
+    hu = np.where(body, 40, -1000).astype(np.int16)
+    tissue = tissue_from_hu(hu, body, np.diag([spacing, spacing, spacing, 1.0]))
+    expected = np.where(depth > 0, np.where(depth <= 2.0, T.SKIN, T.SOFT), T.BACKGROUND)
+    np.testing.assert_array_equal(tissue, np.broadcast_to(expected, tissue.shape))
+
+
+def test_skin_ends_where_the_volume_cuts_the_body() -> None:
+    assert (tissue_from_hu(np.full((8, 8, 8), 40, np.int16), np.ones((8, 8, 8), bool), MM) == T.SOFT).all()
+
+
 def test_skin_and_background() -> None:
     hu, body = block(-1000, 40, 20)
     body = hu > -500

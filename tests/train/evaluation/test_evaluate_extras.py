@@ -122,13 +122,13 @@ def blocks(seed: int, count: int = 12) -> Masked:
 def test_frames_like_the_real_ones_teach_a_segmenter_and_others_do_not() -> None:
     like, empty = blocks(1), blocks(2)
     empty = replace(empty, tissue=torch.where(empty.tissue == T.LIVER, T.KIDNEY, T.LIVER).to(torch.uint8))
-    found = downstream.experiment(blocks(3), {"good": like, "bad": empty}, 80, say=lambda line: None)
+    found = downstream.experiment(blocks(3), {"good": like, "bad": empty}, 40, say=lambda line: None)
     liver = {name: of[T.LIVER] for name, of in found.dice.items()}
     assert list(liver) == ["real frames alone", *(f"{name}: {how}" for name in ("good", "bad")
                                                   for how in ("synthetic alone", "synthetic, then real"))]  # fmt: skip
-    assert liver["real frames alone"].value > 0.8
-    assert liver["good: synthetic alone"].value > 0.8 > 0.2 > liver["bad: synthetic alone"].value
-    assert liver["good: synthetic, then real"].value > 0.8
+    assert liver["real frames alone"].value > 0.7
+    assert liver["good: synthetic alone"].value > 0.7 > 0.2 > liver["bad: synthetic alone"].value
+    assert liver["good: synthetic, then real"].value > 0.7
     assert (found.people, found.frames[T.LIVER], liver["real frames alone"].clusters) == (4, 12, 4)
     assert found.absent == [T.KIDNEY, T.SPLEEN, T.PANCREAS, T.VESSEL, T.FLUID]
 

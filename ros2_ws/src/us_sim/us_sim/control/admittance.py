@@ -10,12 +10,11 @@
 
 The measured force becomes motion (Hogan 1985, J. Dyn. Sys. Meas. Control 107, 1; Keemink et al. 2018, Int. J. Robot.
 Res. 37, 1421). The virtual mass is omitted: with a damping of 300 N s/m, one of 1 kg would matter for 3 ms, less than
-the time between two commands. Units of the core: mm, N, s, rad.
+the time between two commands. Units of the core: mm, N, s, rad. Of many probes at once all arrays have a leading axis.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +29,7 @@ NOTHING = 1e-6  # mm or rad
 LOW_FORCE, HIGH_FORCE = 0.5, (1.5, 2.5)  # of the target force: below and above, lateral speed is scaled down
 
 Array = NDArray[np.float64]
+Number = float | Array  # of one probe or of each of many
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,41 +50,42 @@ class ContactState:
 IN_AIR = ContactState(0.0, False, np.full(3, np.nan))
 
 
-def press_velocity(force: float, target: float) -> float:
-    """Return the speed along z of `probe`, mm/s, at a measured and a target force, N: (target - force) / DAMPING."""
-    return float(np.clip((target - force) / DAMPING, -FASTEST_PRESS, FASTEST_PRESS))
+def press_velocity(force: Number, target: Number) -> Number:
+    """Return the (...) speed along z of `probe`, mm/s, at a measured and a target force, N."""
+    return np.minimum(np.maximum((target - force) / DAMPING, -FASTEST_PRESS), FASTEST_PRESS)
 
 
 def turn_rate(normal: Array, target_x: Array | None = None) -> Array:
-    """Return the (3,) rate, rad/s in `probe`, that brings the beam onto the skin's normal.
+    """Return the (..., 3) rate, rad/s in `probe`, that brings the beam onto the skin's normal.
 
     Args:
-        normal: (3,) unit, out of the skin, in `probe`; NaN: no turn about x and y.
-        target_x: (3,) direction in `probe` that the lateral axis shall have as seen along the beam; None: any.
+        normal: (..., 3) unit, out of the skin, in `probe`; NaN: no turn about x and y.
+        target_x: (..., 3) direction in `probe` that the lateral axis shall have as seen along the beam; None: any.
     """
-    x, y, z = normal if np.isfinite(normal).all() else (0.0, 0.0, -1.0)
-    angle = math.atan2(math.hypot(x, y), -z)
-    axis = np.array([y, -x, 0.0]) / max(math.hypot(x, y), 1e-12)  # z × (-normal)
-    rate = ALIGN * angle * axis
+    known = np.isfinite(normal).all(axis=-1, keepdims=True)
+    x, y, z = np.moveaxis(np.where(known, normal, (0.0, 0.0, -1.0)), -1, 0)
+    off = np.hypot(x, y)
+    share = ALIGN * np.arctan2(off, -z) / np.maximum(off, 1e-12)
+    rate = np.stack([share * y, -share * x, np.zeros_like(share)], axis=-1)  # along z × (-normal)
     if target_x is not None:
-        rate[2] = ALIGN * math.atan2(target_x[1], target_x[0])
-    length = float(np.linalg.norm(rate))
-    return rate * min(1.0, FASTEST_TURN / length) if length else rate
+        rate[..., 2] = ALIGN * np.arctan2(target_x[..., 1], target_x[..., 0])
+    length = np.linalg.norm(rate, axis=-1, keepdims=True)
+    return np.asarray(rate * (FASTEST_TURN / np.maximum(length, FASTEST_TURN)))
 
 
-def moved(ct_from_probe: Matrix, velocity: Array, rate: Array, seconds: float) -> Matrix:
-    """Return the pose after a time with constant velocity, (3,) mm/s, and turn rate, (3,) rad/s, both in `probe`."""
+def moved(ct_from_probe: Matrix, velocity: Array, rate: Array, seconds: Number) -> Matrix:
+    """Return the (..., 4, 4) pose after a time with constant velocity, (..., 3) mm/s, and turn rate, (..., 3) rad/s.
+
+    Both are in `probe`.
+    """
+    seconds = np.asarray(seconds)[..., None]
     return np.asarray(ct_from_probe @ rigid(rotation_from_vector(rate * seconds), velocity * seconds))
 
 
 def admittance_step(
-    ct_from_probe: Matrix,
-    sensed: ContactState,
-    slide: Array,
-    target: float,
-    seconds: float,
+    ct_from_probe: Matrix, sensed: ContactState, slide: Array, target: float, seconds: float,
     lateral: Array | None = None,
-) -> Matrix:
+) -> Matrix:  # fmt: skip
     """Return the next pose, mm, of a probe on the skin under admittance control.
 
     Args:
@@ -95,11 +96,22 @@ def admittance_step(
         seconds: until the next pose.
         lateral: (3,) direction in `ct` that the lateral axis shall have as seen along the beam; None: any.
     """
-    share = sensed.force / target
-    freedom = float(np.interp(share, (0.0, LOW_FORCE, *HIGH_FORCE), (0.0, 1.0, 1.0, 0.0)))
-    velocity = np.array([*(freedom * slide), press_velocity(sensed.force, target)])
     target_x = None if lateral is None else ct_from_probe[:3, :3].T @ lateral
-    return moved(ct_from_probe, velocity, turn_rate(sensed.normal, target_x), seconds)
+    return complied(ct_from_probe, sensed.force, sensed.normal, slide, target, seconds, target_x)
+
+
+def complied(
+    ct_from_probe: Matrix, force: Number, normal: Array, slide: Array, target: Number, seconds: Number,
+    target_x: Array | None = None,
+) -> Matrix:  # fmt: skip
+    """Return the next (..., 4, 4) poses of many probes by one pass of the law; arguments as of `admittance_step`.
+
+    `target_x`: (..., 3), as of `turn_rate`.
+    """
+    freedom = np.interp(force / target, (0.0, LOW_FORCE, *HIGH_FORCE), (0.0, 1.0, 1.0, 0.0))
+    press = press_velocity(force, target)
+    velocity = np.concatenate([np.asarray(freedom)[..., None] * slide, np.asarray(press)[..., None]], axis=-1)
+    return moved(ct_from_probe, velocity, turn_rate(normal, target_x), seconds)
 
 
 def retracted(ct_from_probe: Matrix, way: float) -> Matrix:

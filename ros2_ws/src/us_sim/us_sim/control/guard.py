@@ -54,7 +54,7 @@ class Guard:
         """Take the state of contact while the probe is on the skin; return why to abort, or nothing."""
         self._touched |= sensed.in_contact
         self._apart = 0.0 if sensed.in_contact else self._apart + seconds
-        self._descended += 0.0 if self._touched else press_velocity(sensed.force, self.target) * seconds
+        self._descended += 0.0 if self._touched else float(press_velocity(sensed.force, self.target)) * seconds
         holds = sensed.in_contact and self.holds(sensed.force)
         self._within = self._within + seconds if holds else 0.0
         self._outside = 0.0 if holds else self._outside + seconds

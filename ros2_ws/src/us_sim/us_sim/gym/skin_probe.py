@@ -11,11 +11,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from us_sim.control.admittance import ALIGN, ContactState, admittance_step, moved_towards
+from us_sim.control.admittance import ALIGN, ContactState, complied, moved_towards
 from us_sim.control.guard import Guard
 from us_sim.core.contact.touch import Touch
 from us_sim.core.faulty_simulator import FaultySimulator
@@ -28,7 +29,30 @@ REACH, MOST_ANGLE = 100.0, 0.8  # mm, rad off the start's pose at an action of 1
 SETTLE = 2.0  # s at the start until the force has settled
 
 Array = NDArray[np.float64]
-Motion = Generator[Matrix, Touch, str]  # asks at each pose how the probe touches there; returns why the episode ends
+
+
+class Wish(NamedTuple):
+    """What the law of admittance is asked for, at a (4, 4) pose, mm, for some seconds.
+
+    Attributes:
+        force, normal: sensed there; N, (3,) in `probe`.
+        tilt: (2,) rad about x and y that the beam shall have off the normal.
+        slide, turn: (2,) mm/s along x and y, rad/s about the beam.
+        target: N.
+    """
+
+    pose: Matrix
+    force: float
+    normal: Array
+    tilt: Array
+    slide: Array
+    turn: float
+    target: float
+    seconds: float
+
+
+# Asks how the probe touches, at a pose or where the law takes it from there; returns why the episode ends.
+Motion = Generator[Matrix | Wish, tuple[Matrix, Touch], str]
 
 
 class SkinProbe:
@@ -61,7 +85,7 @@ class SkinProbe:
 
     def settle(self) -> Motion:
         """Stand on the skin, for the force to settle before the first action."""
-        self.touch = yield self.pose
+        self.pose, self.touch = yield self.pose
         if self._config.action == "twist":
             for _ in range(round(SETTLE * self._config.control_rate)):
                 yield from self._comply(np.zeros(2), 0.0)
@@ -85,21 +109,18 @@ class SkinProbe:
         return self._comply(slide, TURN * twist.get("turn", 0.0))
 
     def _comply(self, slide: Array, turn: float) -> Motion:
-        """One step of the law; the turn about the beam is asked for as a lateral direction ahead."""
-        ahead = turn / ALIGN
-        lateral = self.pose[:3, :3] @ np.array([np.cos(ahead), np.sin(ahead), 0.0])
-        sensed = self._sensed()
-        tilted = rotation_from_vector(np.array([*self._tilt, 0.0])) @ sensed.normal
-        seen = ContactState(sensed.force, sensed.in_contact, tilted)
-        return self._go(admittance_step(self.pose, seen, slide, self._config.force, self._dt, lateral))
+        """One step of the law."""
+        contact, config = self.touch.contact, self._config
+        return self._go(Wish(self.pose, self.force, contact.normal, self._tilt, slide, turn, config.force, self._dt))
 
     def _towards(self, action: Array) -> Motion:
         target = self.start @ rigid(rotation_from_vector(MOST_ANGLE * action[3:]), REACH * action[:3])
         return self._go(moved_towards(self.pose, target, SLIDE * self._dt, TURN * self._dt))
 
-    def _go(self, pose: Matrix) -> Motion:
-        before, self.pose = self.touch, pose
-        self.touch = (yield pose).after(before, self._dt)
+    def _go(self, asked: Matrix | Wish) -> Motion:
+        before = self.touch
+        self.pose, touch = yield asked
+        self.touch = touch.after(before, self._dt)
         self.seconds += self._dt
         return ""
 
@@ -111,19 +132,36 @@ class SkinProbe:
 def moved_together(simulators: Sequence[FaultySimulator], motions: Sequence[Motion]) -> list[str]:
     """Let probes move, each on its simulator, until all are through; return what each motion returns.
 
-    They go in step: the touches of all that share a simulator are found in one pass.
+    They go in step: the law takes one pass for all, and so do the touches of all that share a simulator.
     """
     said = [""] * len(motions)
-    touches: dict[int, Touch | None] = dict.fromkeys(range(len(motions)))  # of those that still move
-    while touches:
-        asked: dict[FaultySimulator, dict[int, Matrix]] = {}
-        for n, touch in touches.items():
+    answers: dict[int, tuple[Matrix, Touch] | None] = dict.fromkeys(range(len(motions)))  # to all that still move
+    while answers:
+        asked: dict[int, Matrix | Wish] = {}
+        for n, answer in answers.items():
             try:
-                pose = next(motions[n]) if touch is None else motions[n].send(touch)
-                asked.setdefault(simulators[n], {})[n] = pose
+                asked[n] = next(motions[n]) if answer is None else motions[n].send(answer)
             except StopIteration as end:
                 said[n] = end.value
-        touches = {}
-        for simulator, poses in asked.items():
-            touches |= zip(poses, simulator.touches(np.stack(list(poses.values()))), strict=True)
+        groups: dict[FaultySimulator, dict[int, Matrix]] = {}
+        for n, pose in _fulfilled(asked).items():
+            groups.setdefault(simulators[n], {})[n] = pose
+        answers = {}
+        for simulator, poses in groups.items():
+            touches = simulator.touches(np.stack(list(poses.values())))
+            answers |= zip(poses, zip(poses.values(), touches, strict=True), strict=True)
     return said
+
+
+def _fulfilled(asked: Mapping[int, Matrix | Wish]) -> dict[int, Matrix]:
+    """The pose that each has asked for, or where the law takes it."""
+    poses = {n: one for n, one in asked.items() if not isinstance(one, Wish)}
+    wishes = {n: one for n, one in asked.items() if isinstance(one, Wish)}
+    if wishes:
+        pose, force, normal, tilt, slide, turn, target, seconds = map(np.array, zip(*wishes.values(), strict=True))
+        tilted = rotation_from_vector(np.pad(tilt, ((0, 0), (0, 1)))) @ normal[..., None]
+        # The turn about the beam is asked for as a lateral direction ahead.
+        ahead = turn / ALIGN
+        lateral = np.stack([np.cos(ahead), np.sin(ahead), np.zeros_like(ahead)], axis=-1)
+        poses |= zip(wishes, complied(pose, force, tilted[..., 0], slide, target, seconds, lateral), strict=True)
+    return {n: poses[n] for n in asked}

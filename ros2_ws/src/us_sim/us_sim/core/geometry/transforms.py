@@ -25,10 +25,12 @@ QUATERNION_LENGTHS = (0.5, 2.0)  # a length outside is no rounding error but a m
 
 
 def rigid(rotation: ArrayLike, translation: ArrayLike) -> Matrix:
-    """Return the 4×4 of a (3, 3) rotation and a (3,) translation in mm."""
-    matrix = np.eye(4)
-    matrix[:3, :3] = rotation
-    matrix[:3, 3] = translation
+    """Return the (..., 4, 4) of a (..., 3, 3) rotation and a (..., 3) translation in mm."""
+    rotation = np.asarray(rotation, dtype=np.float64)
+    matrix = np.zeros((*rotation.shape[:-2], 4, 4))
+    matrix[..., :3, :3] = rotation
+    matrix[..., :3, 3] = translation
+    matrix[..., 3, 3] = 1.0
     return matrix
 
 
@@ -64,11 +66,13 @@ def rotation_from_quaternion(x: float, y: float, z: float, w: float) -> NDArray[
 
 
 def rotation_from_vector(vector: ArrayLike) -> NDArray[np.float64]:
-    """Return the (3, 3) rotation about a (3,) axis whose length is the angle in rad, by Rodrigues' formula
+    """Return the (..., 3, 3) rotation about a (..., 3) axis whose length is the angle in rad, by Rodrigues' formula
 
     R = cos θ I + sin θ [a]ₓ + (1 − cos θ) a aᵀ.
     """
     v = np.asarray(vector, dtype=np.float64)
+    if v.ndim > 1:
+        return _rotations(v)
     angle = math.sqrt(v @ v)
     if angle == 0:
         return np.eye(3)
@@ -82,6 +86,18 @@ def rotation_from_vector(vector: ArrayLike) -> NDArray[np.float64]:
             [k * (z * x) - s * y, k * (z * y) + s * x, c + k * (z * z)],
         ]
     )
+
+
+def _rotations(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`rotation_from_vector` of many."""
+    angle = np.linalg.norm(vectors, axis=-1)
+    x, y, z = np.moveaxis(vectors, -1, 0) / np.where(angle == 0, 1.0, angle)
+    c, s = np.cos(angle), np.sin(angle)
+    k = 1 - c
+    entries = [c + k * (x * x), k * (x * y) - s * z, k * (x * z) + s * y,
+               k * (y * x) + s * z, c + k * (y * y), k * (y * z) - s * x,
+               k * (z * x) - s * y, k * (z * y) + s * x, c + k * (z * z)]  # fmt: skip
+    return np.stack(entries, axis=-1).reshape(*angle.shape, 3, 3)
 
 
 def vector_from_rotation(rotation: ArrayLike) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from us_sim.core.geometry.transforms import Matrix
-from us_sim.core.patient.grid import axial_axis, ball_element, coarse_steps, coarsen, fill_slices, grow, refine
+from us_sim.core.patient.grid import axial_axis, ball_element, coarse_steps, coarsen, fill_slices, refine
 
 _BLOCK = 3.0  # mm, resolution of everything but the surface
 _SURFACE = -500  # HU half-way between air and skin: where the surface lies under partial volume
@@ -44,11 +44,10 @@ def body_mask(hu: NDArray[np.int16], ct_from_voxel: Matrix) -> NDArray[np.bool_]
         blocks |= _beside_air(means, ct_from_block)
     core = ndimage.binary_erosion(blocks, border_value=1)
     reach = ndimage.binary_dilation(blocks)
-    body, within = refine(reach, steps, hu.shape), refine(core, steps, hu.shape)
-    for i, out in enumerate(body):  # plane by plane: a mask takes as much memory as the classes
-        out &= hu[i] > _SURFACE
-        out |= within[i]
-    return body
+    zone = refine(reach.astype(np.uint8) + core, steps, hu.shape)  # 2 in the core, 1 where the voxels decide
+    for plane, out in zip(hu, zone, strict=True):  # in place: a mask takes as much memory as the classes
+        np.greater(out, plane <= _SURFACE, out=out.view(bool))
+    return zone.view(bool)
 
 
 def _coarse_body(dense: NDArray[np.bool_], ct_from_block: Matrix) -> NDArray[np.bool_]:
@@ -94,14 +93,3 @@ def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     sizes = np.bincount(components.ravel())
     sizes[0] = 0
     return components == sizes.argmax()
-
-
-def outer_layer(body: NDArray[np.bool_], ct_from_voxel: Matrix, depth: float) -> NDArray[np.bool_]:
-    """Return the (I, J, K) mask of the body's voxels within `depth` mm of the air around it.
-
-    Where the border of the volume cuts the body there is no air, hence no layer.
-    """
-    half_voxel = np.linalg.norm(ct_from_voxel[:3, :3], axis=0).min() / 2  # from an air voxel's centre to the body
-    layer = grow(~body, ct_from_voxel, depth + half_voxel)
-    layer &= body
-    return layer

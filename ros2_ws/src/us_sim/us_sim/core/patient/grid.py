@@ -131,16 +131,23 @@ def grow(mask: NDArray[np.bool_], ct_from_voxel: Matrix, radius: float) -> NDArr
     The same as a dilation with `ball_element`, at the cost of the mask's surface instead of the volume. Where the
     radius is many voxels, it is done on blocks of up to a sixth of the radius.
     """
+    grown = np.array(mask, order="C")
+    reach(mask, ct_from_voxel, radius, 1, grown.view(np.uint8))
+    return grown
+
+
+def reach(mask: NDArray[np.bool_], ct_from_voxel: Matrix, radius: float, flag: int, out: NDArray[np.uint8]) -> None:
+    """Set a flag in (I, J, K) `out` where `grow` adds to the mask; within the mask itself here and there."""
     sizes = np.linalg.norm(ct_from_voxel[:3, :3], axis=0)
     i, j, k = np.maximum(1, np.floor(radius / _REACH / sizes)).astype(int)
     steps = int(i), int(j), int(k)
     if max(steps) > 1:
         blocks = coarsen(mask, steps) > 0.5
         ct_from_block = ct_from_voxel @ np.diag([*steps, 1.0])
-        return mask | refine(grow(blocks, ct_from_block, radius), steps, mask.shape)
-    grown = np.array(mask, order="C")
-    spread(np.ascontiguousarray(mask).view(np.uint8), ball_runs(ct_from_voxel, radius), grown)
-    return grown
+        out |= np.uint8(flag) * refine(grow(blocks, ct_from_block, radius), steps, mask.shape)
+    else:
+        runs = ball_runs(ct_from_voxel, radius)
+        spread(np.ascontiguousarray(mask).view(np.uint8), runs, np.uint8(flag), out)
 
 
 def ball_runs(ct_from_voxel: Matrix, radius: float) -> NDArray[np.intp]:

@@ -133,7 +133,10 @@ def _read_map(path: Path, scan: Scan, scheme: str | None, own: OwnMap | None) ->
         raise PatientError(f"{path}: all labels are 0; give the label map of this CT, or none")
     table = Table(scan.names, scan.source) if scan.names else None
     reading = choose(path, counts, table, scheme, own)
-    class_of_value, classes = np.zeros(len(total), dtype=np.uint8), np.empty(labels.shape, dtype=np.uint8)
+    class_of_value = np.zeros(len(total), dtype=np.uint8)
+    # In place where that fits: the array takes as much memory as the patient's classes.
+    in_place = labels.dtype == np.uint8 and labels.flags.carray
+    classes = labels if in_place else np.empty(labels.shape, dtype=np.uint8)
     for value, tissue in reading.classes.items():
         class_of_value[value] = tissue
     for plane, out in zip(labels, classes, strict=True):
@@ -179,14 +182,13 @@ def lay_over(
     body: NDArray[np.bool_],
     complete: bool = False,
 ) -> NDArray[np.uint8]:
-    """Return tissue with the labels' classes where there are any; all (I, J, K).
+    """Return tissue, changed in place, with the labels' classes where there are any; all (I, J, K).
 
     Labels count inside the body. In hollow organs (labelled soft) gas is detected by HU. A complete map, which only our
     own scheme can be, is taken as it is: its zeros are outside.
     """
     if complete:
         return classes
-    merged = tissue.copy()
     hollow, gas = np.uint8(TissueClass.SOFT), np.uint8(TissueClass.GAS)
-    lay_labels(merged, np.ascontiguousarray(classes), hu, body, hollow, gas, np.int16(GAS_BELOW))
-    return merged
+    lay_labels(tissue, np.ascontiguousarray(classes), hu, body, hollow, gas, np.int16(GAS_BELOW))
+    return tissue

@@ -65,8 +65,8 @@ def _copy(row, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def spread(mask, runs, out):  # type: ignore[no-untyped-def]
-    """Set `out` at the offsets from each voxel of the uint8 mask that shares a face with one outside it.
+def spread(mask, runs, flag, out):  # type: ignore[no-untyped-def]
+    """Set a flag of uint8 `out` at the offsets from each voxel of the uint8 mask that has a face to one outside it.
 
     The offsets are runs, (N, 4): offsets along i and j, and the first and last one along k.
     """
@@ -75,9 +75,11 @@ def spread(mask, runs, out):  # type: ignore[no-untyped-def]
         border = np.empty(nk, np.uint8)
         before, after = max(i - 1, 0), min(i + 1, ni - 1)
         for j in range(nj):
+            if not holds_any(mask[i, j]):
+                continue
             left, right = max(j - 1, 0), min(j + 1, nj - 1)
             _at_border(mask[i, j], mask[before, j], mask[after, j], mask[i, left], mask[i, right], border)
-            stop = 0
+            stop = 0 if holds_any(border) else nk
             while stop < nk:
                 start = stop
                 while start < nk and not border[start]:
@@ -89,7 +91,16 @@ def spread(mask, runs, out):  # type: ignore[no-untyped-def]
                     a, b = i + runs[n, 0], j + runs[n, 1]
                     if 0 <= a < ni and 0 <= b < nj:
                         for c in range(max(0, start + runs[n, 2]), min(nk, stop + runs[n, 3])):
-                            out[a, b, c] = True
+                            out[a, b, c] |= flag
+
+
+@numba.njit
+def holds_any(row):  # type: ignore[no-untyped-def]
+    """Whether anything of a row of a mask is set."""
+    found = row[0]
+    for k in range(1, len(row)):
+        found |= row[k]
+    return found != 0
 
 
 @numba.njit
@@ -104,24 +115,30 @@ def _at_border(row, before, after, left, right, out):  # type: ignore[no-untyped
 
 
 @kernel
-def mean_below(hu, size, low, high, limit, out):  # type: ignore[no-untyped-def]
+def mean_below(hu, size, low, high, limit, where, out):  # type: ignore[no-untyped-def]
     """Set (I, J, K) `out` where the mean of HU, cut to low and high, over a box of odd (3,) `size` is below a limit.
 
     As scipy.ndimage.uniform_filter of int16: axis after axis, cut to whole numbers in between, mirrored at the border.
+    Rows in which (I, J, K) `where` holds nothing stay as they are.
     """
     ni, nj, nk = hu.shape
     ri, rj, rk = size[0] // 2, size[1] // 2, size[2] // 2
     si, sj, sk = np.float32(size[0]), np.float32(size[1]), np.float32(size[2])
     low, high, limit = np.int32(low), np.int32(high), np.float32(limit)
     for i in numba.prange(ni):
+        wanted = np.array([holds_any(where[i, j]) for j in range(nj)])
         first, total = np.zeros((nj, nk), np.float32), np.empty(nk, np.float32)
         second = np.empty(rk + nk + rk, np.float32)
         middle = second[rk : rk + nk]
         for j in range(nj):
+            if not wanted[max(0, j - rj) : j + rj + 1].any():
+                continue
             for d in range(-ri, ri + 1):
                 _add_cut(hu[mirrored(i + d, ni), j], low, high, first[j])
             _whole(first[j], si)
         for j in range(nj):
+            if not wanted[j]:
+                continue
             second[:] = 0
             for d in range(-rj, rj + 1):
                 _add(first[mirrored(j + d, nj)], middle)
@@ -161,7 +178,7 @@ def values_by_class(hu, classes, body, limits, counts):  # type: ignore[no-untyp
     """Count (C, 4) the voxels of each class but 0, those below its limit, those above it, and those in the body."""
     for i in range(hu.shape[0]):
         for j in range(hu.shape[1]):
-            for k in range(hu.shape[2]):
+            for k in range(hu.shape[2] if holds_any(classes[i, j]) else 0):
                 c = classes[i, j, k]
                 if c:
                     counts[c, 0] += 1

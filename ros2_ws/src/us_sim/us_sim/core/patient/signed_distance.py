@@ -23,8 +23,6 @@ import numpy as np
 from us_sim.core.compute.grids import clamped, trilinear
 from us_sim.core.compute.kernels import kernel, serial
 
-ROWS = 8  # swept side by side
-
 
 @kernel
 def share_of_blocks(hu, tissue, block_i, block_j, block_k, out):  # type: ignore[no-untyped-def]
@@ -41,9 +39,14 @@ def share_of_blocks(hu, tissue, block_i, block_j, block_k, out):  # type: ignore
             for j in range(nj):
                 left, right = max(j - 1, 0), min(j + 1, nj - 1)
                 _bodies(tissue[i, j], tissue[before, j], tissue[after, j], tissue[i, left], tissue[i, right], bodies)
-                for c in range(out.shape[2] - 2):
+                within = bodies.min() == 7
+                for c in range(out.shape[2] - 2 if bodies.max() > 0 else 0):
                     total = out[a + 1, j // block_j + 1, c + 1]
-                    for k in range(c * block_k, min(nk, (c + 1) * block_k)):
+                    begin, end = c * block_k, min(nk, (c + 1) * block_k)
+                    if within and total == np.floor(total):  # whole numbers add up to the same in any order
+                        total += np.float32(end - begin)
+                        begin = end
+                    for k in range(begin, end):
                         if bodies[k] == 7:
                             total += np.float32(1)
                         elif bodies[k]:
@@ -75,8 +78,29 @@ def _bodies(row, before, after, left, right, out):  # type: ignore[no-untyped-de
 def redistance(u):  # type: ignore[no-untyped-def]
     """Signed distance in cells, negative where u > 0, to the surface u = 0."""
     nx, ny, nz = u.shape
-    distance = np.full(u.shape, np.inf, dtype=np.float32)
-    fixed = np.zeros(u.shape, dtype=np.bool_)
+    # Node (x, y, z) lies at [x, y + z + 1, y + 1] amid infinities: none in a row waits for another of its row.
+    diagonals = np.full((nx, ny + nz + 1, ny + 2), np.inf, dtype=np.float32)
+    fixed = np.zeros(diagonals.shape, dtype=np.bool_)
+    _begin(u, diagonals, fixed)
+    for back in (False, True, False, True):  # the way to the surface is straight: one sweep of each direction will do
+        if back:
+            _turn(diagonals, nz)
+            _turn(fixed, nz)
+        _sweep(diagonals, fixed, nz, False, back)
+        _sweep(diagonals, fixed, nz, True, back)
+    distance = np.empty(u.shape, dtype=np.float32)
+    for x in range(nx):
+        for y in range(ny):
+            for z in range(nz):
+                away = diagonals[x, y + z + 1, y + 1]
+                distance[x, y, z] = -away if u[x, y, z] > 0 else away
+    return distance
+
+
+@serial
+def _begin(u, diagonals, fixed):  # type: ignore[no-untyped-def]
+    """Set and fix the distance of the nodes that have a neighbour across the surface."""
+    nx, ny, nz = u.shape
     for x in range(1, nx - 1):
         for y in range(1, ny - 1):
             for z in range(1, nz - 1):
@@ -89,46 +113,49 @@ def redistance(u):  # type: ignore[no-untyped-def]
                     or ((y1 > 0) != inside or (z0 > 0) != inside or (z1 > 0) != inside)
                 ):
                     slope = 0.5 * math.sqrt((x1 - x0) ** 2 + (y1 - y0) ** 2 + (z1 - z0) ** 2)
-                    # A neighbour lies across the surface, so that it is at most one cell away.
-                    distance[x, y, z] = min(1.0, abs(u[x, y, z]) / max(slope, 1e-6))
-                    fixed[x, y, z] = True
-    for sweep in range(8):  # the way to the surface is straight: one sweep of each direction will do
-        _sweep(distance, fixed, sweep & 1, sweep & 2, sweep & 4)
-    for x in range(nx):
-        for y in range(ny):
-            for z in range(nz):
-                if u[x, y, z] > 0:
-                    distance[x, y, z] = -distance[x, y, z]
-    return distance
+                    # That neighbour is at most one cell away.
+                    diagonals[x, y + z + 1, y + 1] = min(1.0, abs(u[x, y, z]) / max(slope, 1e-6))
+                    fixed[x, y + z + 1, y + 1] = True
 
 
 @serial
-def _sweep(d, fixed, back_x, back_y, back_z):  # type: ignore[no-untyped-def]
-    """One Gauss-Seidel pass of |∇d| = 1 with Godunov's upwind differences, unit cells.
+def _turn(diagonals, nz):  # type: ignore[no-untyped-def]
+    """Count z from the other end, in place."""
+    for plane in diagonals:
+        before = plane.copy()
+        for y in range(plane.shape[1] - 2):
+            for z in range(nz):
+                plane[y + z + 1, y + 1] = before[y + nz - z, y + 1]
 
-    Rows are swept side by side, each a node behind the one before it: what a node needs is there, and the processor
-    computes several at a time.
-    """
-    nx, ny, nz = d.shape
+
+@serial
+def _sweep(d, fixed, nz, back_x, back):  # type: ignore[no-untyped-def]
+    """One Gauss-Seidel pass of |∇d| = 1 with Godunov's upwind differences, unit cells; `back`: along y and z."""
+    nx, ny = d.shape[0], d.shape[2] - 2
     for ix in range(nx):
         x = nx - 1 - ix if back_x else ix
         x0, x1 = max(x - 1, 0), min(x + 1, nx - 1)  # at the border a node stands for the neighbour that is missing
-        for first in range(0, ny, ROWS):
-            rows = min(ROWS, ny - first)
-            for step in range(nz + rows - 1):
-                for r in range(max(0, step - nz + 1), min(rows, step + 1)):
-                    y = ny - 1 - first - r if back_y else first + r
-                    z = nz - 1 - step + r if back_z else step - r
-                    y0, y1, z0, z1 = max(y - 1, 0), min(y + 1, ny - 1), max(z - 1, 0), min(z + 1, nz - 1)
-                    a, b = min(d[x0, y, z], d[x1, y, z]), min(d[x, y0, z], d[x, y1, z])
-                    c = min(d[x, y, z0], d[x, y, z1])
-                    a, b, c = min(a, b, c), max(min(a, b), min(max(a, b), c)), max(a, b, c)
-                    one, total = a + 1, a + b + c  # all three cases at once: branches would be guessed wrong
-                    two = 0.5 * (a + b + math.sqrt(max(0.0, 2 - (b - a) ** 2)))
-                    three = (total + math.sqrt(max(0.0, total**2 - 3 * (a * a + b * b + c * c - 1)))) / 3
-                    new = (three if two > c else two) if one > b else one
-                    new = d[x, y, z] if fixed[x, y, z] else np.float32(new)
-                    d[x, y, z] = min(new, d[x, y, z])
+        for step in range(1, ny + nz):
+            t = ny + nz - step if back else step
+            first, last = max(1, t + 1 - nz), min(ny, t)
+            here, before, after = slice(first, last + 1), slice(first - 1, last), slice(first + 1, last + 2)
+            _sweep_row(
+                d[x, t, here], fixed[x, t, here], d[x0, t, here], d[x1, t, here], d[x, t - 1, before],
+                d[x, t + 1, after], d[x, t - 1, here], d[x, t + 1, here],
+            )  # fmt: skip
+
+
+@numba.njit
+def _sweep_row(row, fixed, x0, x1, y0, y1, z0, z1):  # type: ignore[no-untyped-def]
+    for n in range(len(row)):
+        a, b, c = min(x0[n], x1[n]), min(y0[n], y1[n]), min(z0[n], z1[n])
+        a, b, c = min(a, b, c), max(min(a, b), min(max(a, b), c)), max(a, b, c)
+        one, total = a + 1, a + b + c  # all three cases at once: branches would be guessed wrong
+        two = 0.5 * (a + b + math.sqrt(max(0.0, 2 - (b - a) ** 2)))
+        three = (total + math.sqrt(max(0.0, total**2 - 3 * (a * a + b * b + c * c - 1)))) / 3
+        new = (three if two > c else two) if one > b else one
+        new = row[n] if fixed[n] else np.float32(new)
+        row[n] = min(new, row[n])
 
 
 @serial

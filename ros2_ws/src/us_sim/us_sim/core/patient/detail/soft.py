@@ -39,7 +39,7 @@ def paint_diaphragm(whole: Region) -> None:
         return
     near = np.zeros(region.tissue.shape, dtype=bool)
     lung = np.ascontiguousarray(region.tissue) == T.LUNG
-    spread(lung.view(np.uint8), ball_runs(whole.ct_from_voxel, DIAPHRAGM), near)
+    spread(lung.view(np.uint8), ball_runs(whole.ct_from_voxel, DIAPHRAGM), np.uint8(1), near.view(np.uint8))
     for tissue, echo, mask in zip(region.tissue, region.echo, near, strict=True):
         tissue[mask & ((tissue == T.LIVER) | (tissue == T.SPLEEN))] = T.MUSCLE
         echo[mask & (tissue == T.MUSCLE)] = TENDON
