@@ -19,7 +19,7 @@ import hashlib
 import numpy as np
 from us_sim.core.sampling.anatomy import property_table
 from us_sim.core.sampling.loops import sample_anatomy
-from us_sim.core.sampling.scatterers import scatterer_tile
+from us_sim.core.sampling.scatterers import scatterers
 from us_sim.core.patient.surface import skin_of
 from us_sim.core.geometry.transforms import rigid
 from us_sim.core.patient.volume import CtVolume
@@ -30,7 +30,7 @@ tissue[:2] = tissue[-2:] = tissue[:, :2] = tissue[:, -2:] = tissue[..., :2] = ti
 volume = CtVolume(draws.integers(-200, 300, tissue.shape).astype(np.int16), tissue, np.eye(4), "noise", "0" * 64)
 points = draws.uniform(2, 21, (64, 64, 3)).astype(np.float32)
 pose = rigid(np.eye(3), [0.1, 0.2, 0.3])[None]
-arrays = sample_anatomy(volume, skin_of(volume), property_table(volume), scatterer_tile(0), points, pose)
+arrays = sample_anatomy(volume, skin_of(volume), property_table(volume), scatterers(0), points, pose)
 print(*(hashlib.sha256(array.tobytes()).hexdigest() for array in arrays))
 sys.exit(status)
 """

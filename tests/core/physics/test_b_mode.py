@@ -29,7 +29,7 @@ from us_sim.core.physics.sheen import INTERFACE
 from us_sim.core.sampling.anatomy import Anatomy, property_table
 from us_sim.core.sampling.loops import sample_anatomy
 from us_sim.core.sampling.reslice import reslice
-from us_sim.core.sampling.scatterers import LOOKS, scatterer_tile
+from us_sim.core.sampling.scatterers import LOOKS, scatterers
 from us_sim.core.tissue import TISSUES, TissueClass
 
 Grid = NDArray[np.float64]
@@ -54,7 +54,7 @@ def sampled(volume: CtVolume, probe: ProbeGeometry, even: bool = True) -> Anatom
     table = property_table(volume)
     if even:
         table[:, [3, 6]] = 0
-    arrays = sample_anatomy(volume, SKIN, table, scatterer_tile(0), probe.polar_points, POSE)
+    arrays = sample_anatomy(volume, SKIN, table, scatterers(0), probe.polar_points, POSE)
     return Anatomy(*(torch.from_numpy(array) for array in arrays))
 
 
@@ -421,7 +421,7 @@ def test_no_air_leaks_into_the_skin_of_a_coarse_ct() -> None:
     lean = math.radians(10)
     pose = rigid(np.array([[math.cos(lean), 0, math.sin(lean)], [0, 1, 0], [-math.sin(lean), 0, math.cos(lean)]]),
                  4 * np.array([math.sin(lean), 0, math.cos(lean)]))[None]  # fmt: skip
-    arrays = sample_anatomy(volume, skin, property_table(volume), scatterer_tile(0), probe.polar_points, pose)
+    arrays = sample_anatomy(volume, skin, property_table(volume), scatterers(0), probe.polar_points, pose)
     anatomy = Anatomy(*(torch.from_numpy(array) for array in arrays))
     left = 20 * torch.log10(transmission(*with_gel(anatomy, formed(probe)), formed(probe))[0]).numpy()
     under_skin = probe.polar_points[..., 2] + 4
@@ -444,7 +444,7 @@ def test_loops_and_tensors_form_the_same_frame_and_no_frame_depends_on_its_batch
     moved = POSE.copy()
     moved[0, :3, 3] = 4.0, 1.0, 3.0
     volume, points, form = block(organs), probe.polar_points, formed(probe)
-    table, tile, poses = property_table(volume), scatterer_tile(0), np.concatenate([POSE, moved])
+    table, tile, poses = property_table(volume), scatterers(0), np.concatenate([POSE, moved])
     both, one = (
         Anatomy(*map(torch.from_numpy, sample_anatomy(volume, SKIN, table, tile, points, at))) for at in (poses, moved)
     )
@@ -470,7 +470,7 @@ def test_a_scanner_outside_its_ranges_is_refused(looks: int) -> None:
 
 def test_moving_away_and_back_gives_the_same_scatterers() -> None:
     """The same point of the patient scatters alike, whichever probe position looks at it."""
-    volume, table, tile = block(), property_table(block()), scatterer_tile(0)
+    volume, table, tile = block(), property_table(block()), scatterers(0)
     points = np.array([[[0.0, 0.0, 50.0]], [[3.0, 0.0, 60.0]]], np.float32)
     moved = POSE.copy()
     moved[0, :3, 3] = 4.0, 1.0, -2.0

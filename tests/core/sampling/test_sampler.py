@@ -17,7 +17,7 @@ from us_sim.core.geometry.transforms import inverse, rigid
 from us_sim.core.patient.patient import Patient
 from us_sim.core.sampling.reslice import THIN, Beam, elevation_beam
 from us_sim.core.sampling.sampler import CpuSampler, sampler_on
-from us_sim.core.sampling.scatterers import LOOKS, TILE, scatterer_tile, tile_from_ct
+from us_sim.core.sampling.scatterers import LOOKS, TILE, scatterer_tile, scatterers, tile_from_ct
 from us_sim.core.sampling.tensor_sampler import TensorSampler
 from us_sim.core.tissue import TISSUES, TissueClass
 
@@ -212,6 +212,18 @@ def test_scatterers_of_homogeneous_tissue_are_the_tile_interpolated() -> None:
         lattice = map_coordinates(tile[..., channel].astype(np.float64), position.T, order=1, mode="grid-wrap")
         expected = 10 ** (-27 / 20) * lattice / gain
         np.testing.assert_allclose(scatter[..., channel].numpy().ravel(), expected, atol=2e-5)
+
+
+def test_a_word_of_the_noises_holds_four_neighbours_in_the_periodic_tile() -> None:
+    tile, noises = scatterers(0)
+    assert tile is scatterer_tile(0)
+    inside = np.random.default_rng(0).integers((4, TILE, TILE, TILE), size=(50, 4))
+    last = [[3, 5, TILE - 1, TILE - 1], [0, TILE - 1, 7, TILE - 1]]
+    for channel, i, j, k in np.concatenate([inside, last]).tolist():
+        word = int(noises[((channel * TILE + i) * TILE + j) * TILE + k])
+        read = [(word >> shift & 255) - 256 * (word >> shift + 7 & 1) for shift in (0, 8, 16, 24)]
+        j1, k1 = (j + 1) % TILE, (k + 1) % TILE
+        assert read == [int(tile[i, y, z, channel]) for y, z in ((j, k), (j, k1), (j1, k), (j1, k1))]
 
 
 def test_scatterers_have_unit_variance_and_are_independent() -> None:

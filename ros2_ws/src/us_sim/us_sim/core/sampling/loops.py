@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
 from us_sim.core.compute.bricks import class_of, echo_of, hu_of, places, steps, word
 from us_sim.core.compute.grids import by_axis, clamped, mapped
@@ -28,9 +27,19 @@ from us_sim.core.patient.volume import CtVolume
 from us_sim.core.sampling import anatomy as a
 from us_sim.core.sampling.anatomy import Float
 from us_sim.core.sampling.reslice import BLOCK, THIN, Beam, block_of, blocks
-from us_sim.core.sampling.scatterers import LOOKS, SCALE, TILE, sample_scatterers, spread_of, tile_from_ct, wrapped
+from us_sim.core.sampling.scatterers import (
+    LOOKS,
+    NOISES,
+    SCALE,
+    TILE,
+    Scatterers,
+    sample_scatterers,
+    spread_of,
+    tile_from_ct,
+    wrapped,
+)
 
-ZERO, ONE = np.float32(0), np.float32(1)  # a Python float would turn the arithmetic into float64
+ZERO, ONE, NONE = np.float32(0), np.float32(1), np.float32(-1)  # a Python float would turn the arithmetic into float64
 MAPS = ("impedance", "attenuation", "specularity", "layering", "skin_distance", "warp", "strand", "hu")
 IMPEDANCE, ATTENUATION, SPECULARITY, LAYERING, DISTANCE, WARPED, STRANDED, VALUE = range(len(MAPS))
 COLUMNS = a.Properties(*range(len(a.Properties._fields)))
@@ -43,7 +52,7 @@ def sample_anatomy(
     volume: CtVolume,
     skin: Skin,
     table: Float,
-    tile: NDArray[np.int8],
+    noise: Scatterers,
     points: Float,
     ct_from_probe: Matrix,
     beam: Beam = THIN,
@@ -53,7 +62,7 @@ def sample_anatomy(
     Args:
         volume, skin: the patient.
         table: from `property_table`.
-        tile: from `scatterer_tile`.
+        noise: from `scatterers`.
         points: (L, S, 3) mm in `probe`, or (B, L, S, 3) of each pose.
         ct_from_probe: (B, 4, 4) checked poses.
         beam: elevational offsets and weights.
@@ -67,9 +76,9 @@ def sample_anatomy(
     amplitudes = np.empty((len(beam[0]), classes.size), np.float32)
     voxel_from_ct, grid_from_ct = inverse(volume.ct_from_voxel), inverse(skin.ct_from_grid)
     matrices = voxel_from_ct @ ct_from_probe, tile_from_ct() @ ct_from_probe, grid_from_ct @ ct_from_probe
-    arrays = volume.tissue, volume.bricks, volume.spacing, table, tile.reshape(-1).view(np.int32), skin.distance
+    arrays = volume.tissue, volume.bricks, volume.spacing, table, noise.noises, skin.distance
     _sample(*arrays, *matrices, flat, *beam, maps.reshape(len(MAPS), -1), amplitudes, classes.reshape(-1))
-    sample_scatterers(tile.reshape(-1), matrices[1], flat, beam[0], amplitudes, scatter.reshape(-1, 2 * LOOKS))
+    sample_scatterers(noise.tile.reshape(-1), matrices[1], flat, beam[0], amplitudes, scatter.reshape(-1, 2 * LOOKS))
     *properties, hu = maps
     return (*properties, scatter, hu, classes)
 
@@ -85,35 +94,36 @@ def _sample(  # type: ignore[no-untyped-def]
         n, start, stop = block_of(r, size)
         own, first, count, to = n if len(points) > 1 else 0, np.uintp(start), np.uintp(stop - start), n * size + start
         parts, within = np.empty((8, BLOCK), np.float32), np.empty(BLOCK, np.uint8)
-        kinds, rows = np.empty(BLOCK, np.int32), np.empty((BLOCK, 8), np.float32)
-        near, share_of = np.empty(8, np.int32), np.empty(8, np.float32)
+        kinds, rows, place = np.empty(BLOCK, np.int32), np.empty((BLOCK, 8), np.float32), np.empty((3, BLOCK))
+        words, shares = np.empty((8, BLOCK), np.int32), np.empty((8, BLOCK), np.float32)
+        mixed = np.empty(BLOCK, np.int32)
         at = np.uintp(to)
         for m in range(len(MAPS)):
             for p in range(count):
                 out[m, at + p] = ZERO
         for p in range(count):
             parts[LAYERED, p] = ZERO
-        _skin_distance(distance, flat, grid_from_probe, points, n, own, first, count, out, at)
-        _classes(grid, bricks, voxel_from_probe, points, n, own, first, count, classes, at)
+        _skin_distance(distance, flat, grid_from_probe, points, n, own, first, count, words, shares, out, at)
         for plane in range(len(offsets)):
             offset, share = offsets[plane], weights[plane]
-            _voxels(grid, bricks, voxel_from_probe, points, n, own, first, count, offset, parts, kinds, within)
-            _noises(noise, tile_from_probe, points, n, own, first, count, offset, parts)
+            _places(tile_from_probe, points, n, own, first, count, offset, place)
+            _noises(noise, count, place, words, shares, parts)
+            _places(voxel_from_probe, points, n, own, first, count, offset, place)
+            _voxels(grid, bricks, count, place, parts, kinds, within, words)
+            for p in range(count if 2 * plane + 1 == len(offsets) else 0):
+                classes[at + p] = class_of(words[0, p])
             for p in range(count):
                 parts[PRESENT, p] = share * min(max(-out[DISTANCE, at + p] / a.SKIN_RAMP, ZERO), ONE)
+            several = 0
             for p in range(count):
-                kind = kinds[p]
                 for q in range(8):
-                    rows[p, q] = table[max(kind, 0), q]
-                if within[p] == 1 and kind != MIXED:
-                    continue
-                x, y, z = points[own, 0, first + p], points[own, 1, first + p] + offset, points[own, 2, first + p]
-                i, j, k = mapped(voxel_from_probe, n, x, y, z)
+                    rows[p, q] = table[max(kinds[p], 0), q]
+                if kinds[p] == MIXED:
+                    mixed[several] = p
+                    several += 1
                 if within[p] == 0:
-                    parts[PRESENT, p] *= _fading(grid, i, j, k, spacing)
-                if kind == MIXED:
-                    i, j, k = clamped(grid, i, j, k)
-                    _mix(grid, bricks, table, i, j, k, near, share_of, rows, p)
+                    parts[PRESENT, p] *= _fading(grid, place[0, p], place[1, p], place[2, p], spacing)
+            _mix(grid, bricks, table, place, mixed, several, words, shares, rows)
             _add(parts, rows, count, share, out, at)
             for p in range(count):
                 amplitude = parts[PRESENT, p] * rows[p, COLUMNS.amplitude]
@@ -142,19 +152,31 @@ def _trilinear(c000, c001, c010, c011, c100, c101, c110, c111, u, v, w):  # type
 
 
 @numba.njit(inline="always")
-def _skin_distance(distance, flat, matrix, points, n, own, first, count, out, at):  # type: ignore[no-untyped-def]
+def _places(matrix, points, n, own, first, count, offset, place):  # type: ignore[no-untyped-def]
+    """Fractional indices of the points of a block, shifted along the elevation."""
+    for p in range(count):
+        x, y, z = points[own, 0, first + p], points[own, 1, first + p] + offset, points[own, 2, first + p]
+        place[0, p], place[1, p], place[2, p] = mapped(matrix, n, x, y, z)
+
+
+@numba.njit(inline="always")
+def _skin_distance(distance, flat, matrix, points, n, own, first, count, words, shares, out, at):  # type: ignore[no-untyped-def]
     along_j = np.int32(distance.shape[2])
     along_i = np.int32(distance.shape[1]) * along_j
-    for p in range(count):
+    for p in range(count):  # places first: one loop for both takes longer
         x, y, z = mapped(matrix, n, points[own, 0, first + p], points[own, 1, first + p], points[own, 2, first + p])
         (i, u), (j, v), (k, w) = (
             _split(x, distance.shape[0]), _split(y, distance.shape[1]), _split(z, distance.shape[2]),
         )  # fmt: skip
-        near = i * along_i + j * along_j + k
+        words[0, p] = i * along_i + j * along_j + k
+        shares[0, p], shares[1, p], shares[2, p] = u, v, w
+    for p in range(count):
+        near = words[0, p]
         far = near + along_i
         out[DISTANCE, at + p] = _trilinear(
             word(flat, near), word(flat, near + 1), word(flat, near + along_j), word(flat, near + along_j + 1),
-            word(flat, far), word(flat, far + 1), word(flat, far + along_j), word(flat, far + along_j + 1), u, v, w,
+            word(flat, far), word(flat, far + 1), word(flat, far + along_j), word(flat, far + along_j + 1),
+            shares[0, p], shares[1, p], shares[2, p],
         )  # fmt: skip
 
 
@@ -166,23 +188,11 @@ def _within(grid, i, j, k):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _classes(grid, bricks, matrix, points, n, own, first, count, classes, at):  # type: ignore[no-untyped-def]
-    """Class of the nearest voxel."""
+def _voxels(grid, bricks, count, place, parts, kinds, within, words):  # type: ignore[no-untyped-def]
+    """HU and echo, the class, MIXED where the neighbours are of several, and the nearest voxel's word."""
     along_i, along_j = steps(grid)
     for p in range(count):
-        i, j, k = mapped(matrix, n, points[own, 0, first + p], points[own, 1, first + p], points[own, 2, first + p])
-        i, j, k = clamped(grid, i, j, k)
-        x, y, z = places(np.int32(i + 0.5), np.int32(j + 0.5), np.int32(k + 0.5), along_i, along_j)
-        classes[at + p] = class_of(word(bricks, x + y + z))
-
-
-@numba.njit(inline="always")
-def _voxels(grid, bricks, matrix, points, n, own, first, count, offset, parts, kinds, within):  # type: ignore[no-untyped-def]
-    """HU and echo, and the class, MIXED where the neighbours are of several."""
-    along_i, along_j = steps(grid)
-    for p in range(count):
-        x, y, z = points[own, 0, first + p], points[own, 1, first + p] + offset, points[own, 2, first + p]
-        x, y, z = mapped(matrix, n, x, y, z)
+        x, y, z = place[0, p], place[1, p], place[2, p]
         within[p] = np.uint8(_within(grid, x, y, z))
         (i, u), (j, v), (k, w) = _split(x, grid.shape[0]), _split(y, grid.shape[1]), _split(z, grid.shape[2])
         i0, j0, k0 = places(i, j, k, along_i, along_j)
@@ -191,6 +201,10 @@ def _voxels(grid, bricks, matrix, points, n, own, first, count, offset, parts, k
         a010, a011 = word(bricks, i0 + j1 + k0), word(bricks, i0 + j1 + k1)
         a100, a101 = word(bricks, i1 + j0 + k0), word(bricks, i1 + j0 + k1)
         a110, a111 = word(bricks, i1 + j1 + k0), word(bricks, i1 + j1 + k1)
+        up_i, up_j, up_k = x >= i + 0.5, y >= j + 0.5, z >= k + 0.5
+        a0 = (a011 if up_k else a010) if up_j else (a001 if up_k else a000)
+        a1 = (a111 if up_k else a110) if up_j else (a101 if up_k else a100)
+        words[0, p] = a1 if up_i else a0
         parts[HU, p] = _trilinear(
             hu_of(a000), hu_of(a001), hu_of(a010), hu_of(a011), hu_of(a100), hu_of(a101), hu_of(a110), hu_of(a111),
             u, v, w,
@@ -205,32 +219,35 @@ def _voxels(grid, bricks, matrix, points, n, own, first, count, offset, parts, k
 
 
 @numba.njit(inline="always")
-def _noises(noise, matrix, points, n, own, first, count, offset, parts):  # type: ignore[no-untyped-def]
+def _noises(noise, count, place, words, shares, parts):  # type: ignore[no-untyped-def]
     """Four channels of the periodic tile, each at its scale, trilinear, of unit variance everywhere.
 
-    They are the bytes of the first word of each of its voxels.
+    A word of `noise` holds the four neighbours of a place that are across i: each place takes two.
     """
-    for q in range(len(SCALES)):
-        for p in range(count):
-            x, y, z = points[own, 0, first + p], points[own, 1, first + p] + offset, points[own, 2, first + p]
-            x, y, z = mapped(matrix, n, x, y, z)
-            (i0, i1, u), (j0, j1, v), (k0, k1, w) = (
-                wrapped(x * SCALES[q]),
-                wrapped(y * SCALES[q]),
-                wrapped(z * SCALES[q]),
+    for q in range(NOISES):
+        for p in range(count):  # places first: one loop for both takes longer
+            (i0, i1, u), (j, _, v), (k, _, w) = (
+                wrapped(place[0, p] * SCALES[q]),
+                wrapped(place[1, p] * SCALES[q]),
+                wrapped(place[2, p] * SCALES[q]),
             )
-            i0, i1, j0, j1 = i0 * TILE * TILE, i1 * TILE * TILE, j0 * TILE, j1 * TILE
-            n00 = _level(noise, i0 + j0 + k0, q) * (ONE - w) + _level(noise, i0 + j0 + k1, q) * w
-            n01 = _level(noise, i0 + j1 + k0, q) * (ONE - w) + _level(noise, i0 + j1 + k1, q) * w
-            n10 = _level(noise, i1 + j0 + k0, q) * (ONE - w) + _level(noise, i1 + j0 + k1, q) * w
-            n11 = _level(noise, i1 + j1 + k0, q) * (ONE - w) + _level(noise, i1 + j1 + k1, q) * w
+            across = (q * TILE * TILE + j) * TILE + k
+            words[0, p], words[1, p] = across + i0 * TILE * TILE, across + i1 * TILE * TILE
+            shares[0, p], shares[1, p], shares[2, p] = u, v, w
+        for p in range(count):
+            near, far = word(noise, words[0, p]), word(noise, words[1, p])
+            u, v, w = shares[0, p], shares[1, p], shares[2, p]
+            n00 = _level(near, 0) * (ONE - w) + _level(near, 1) * w
+            n01 = _level(near, 2) * (ONE - w) + _level(near, 3) * w
+            n10 = _level(far, 0) * (ONE - w) + _level(far, 1) * w
+            n11 = _level(far, 2) * (ONE - w) + _level(far, 3) * w
             value = (n00 * (ONE - v) + n01 * v) * (ONE - u) + (n10 * (ONE - v) + n11 * v) * u
             parts[q, p] = value / (np.sqrt(spread_of(u) * spread_of(v) * spread_of(w)) * SCALE)
 
 
 @numba.njit(inline="always")
-def _level(noise, voxel, channel):  # type: ignore[no-untyped-def]
-    return np.float32(np.int8(word(noise, voxel * (2 * LOOKS // 4)) >> (8 * channel)))
+def _level(four, which):  # type: ignore[no-untyped-def]
+    return np.float32(np.int8(four >> (8 * which)))
 
 
 @numba.njit(inline="always")
@@ -242,25 +259,32 @@ def _fading(grid, i, j, k, spacing):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _mix(grid, bricks, table, x, y, z, kinds, weights, rows, p):  # type: ignore[no-untyped-def]
-    """Write the properties at a fractional voxel into a row, trilinear over what is no air."""
+def _mix(grid, bricks, table, place, mixed, several, kinds, weights, rows):  # type: ignore[no-untyped-def]
+    """Write the properties at places between several classes into their rows, trilinear over what is no air."""
     along_i, along_j = steps(grid)
-    (i, u), (j, v), (k, w) = _split(x, grid.shape[0]), _split(y, grid.shape[1]), _split(z, grid.shape[2])
-    body = ZERO
-    for corner in range(8):
-        di, dj, dk = corner >> 2, corner >> 1 & 1, corner & 1
-        i0, j0, k0 = places(i + di, j + dj, k + dk, along_i, along_j)
-        kinds[corner] = class_of(word(bricks, i0 + j0 + k0))
-        weights[corner] = (u if di else ONE - u) * (v if dj else ONE - v) * (w if dk else ONE - w)
-        if kinds[corner] != a.AIR:
-            body += weights[corner]
-    for q in range(8):
-        rows[p, q] = table[a.AIR, q] if body < a.LEAST_BODY else ZERO
-    if body < a.LEAST_BODY:
-        return
-    for corner in range(8):
-        kind, share = np.uintp(kinds[corner]), weights[corner] / body
-        if kind != a.AIR:
+    for m in range(np.uintp(several)):
+        p = np.uintp(np.uint32(mixed[m]))
+        (i, u), (j, v), (k, w) = (
+            _split(place[0, p], grid.shape[0]), _split(place[1, p], grid.shape[1]), _split(place[2, p], grid.shape[2]),
+        )  # fmt: skip
+        body = ZERO
+        for corner in range(8):
+            di, dj, dk = np.int32(corner >> 2), np.int32(corner >> 1 & 1), np.int32(corner & 1)
+            i0, j0, k0 = places(i + di, j + dj, k + dk, along_i, along_j)
+            kind = np.int32(class_of(word(bricks, i0 + j0 + k0)))
+            share = (u if di else ONE - u) * (v if dj else ONE - v) * (w if dk else ONE - w)
+            share = share if kind != a.AIR else ZERO
+            body += share
+            kinds[corner, m], weights[corner, m] = kind, share
+        for corner in range(8):
+            weights[corner, m] /= max(body, a.LEAST_BODY)
+        weights[0, m] = weights[0, m] if body >= a.LEAST_BODY else NONE
+    for m in range(np.uintp(several)):
+        p = np.uintp(np.uint32(mixed[m]))
+        for q in range(8):
+            rows[p, q] = table[a.AIR, q] if weights[0, m] == NONE else ZERO
+        for corner in range(8 if weights[0, m] != NONE else 0):
+            kind, share = np.uintp(np.uint32(kinds[corner, m])), weights[corner, m]
             for q in range(8):
                 rows[p, q] += share * table[kind, q]
 

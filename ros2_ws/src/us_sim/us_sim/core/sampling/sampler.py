@@ -20,7 +20,7 @@ from us_sim.core.patient.patient import Patient
 from us_sim.core.sampling.anatomy import Anatomy, Tissues, property_table
 from us_sim.core.sampling.loops import sample_anatomy
 from us_sim.core.sampling.reslice import Beam, Poses, nearest_classes, reslice
-from us_sim.core.sampling.scatterers import scatterer_tile
+from us_sim.core.sampling.scatterers import scatterers
 from us_sim.core.sampling.tensor_sampler import TensorSampler
 from us_sim.core.tissue import TISSUES
 
@@ -52,7 +52,7 @@ class CpuSampler:
 
     def __init__(self, patient: Patient, seed: int, tissues: Tissues = TISSUES) -> None:
         self._patient = patient
-        self._table, self._tile = property_table(patient.volume, tissues), scatterer_tile(seed)
+        self._table, self._noise = property_table(patient.volume, tissues), scatterers(seed)
 
     def slice(self, points: Tensor, ct_from_probe: Poses, beam: Beam) -> Slice:
         poses = np.asarray(ct_from_probe)
@@ -67,7 +67,7 @@ class CpuSampler:
     def anatomy(self, points: Tensor, ct_from_probe: Poses, beam: Beam) -> Anatomy:
         volume, skin = self._patient.volume, self._patient.skin
         poses = np.asarray(ct_from_probe)
-        arrays = sample_anatomy(volume, skin, self._table, self._tile, points.numpy(), poses, beam)
+        arrays = sample_anatomy(volume, skin, self._table, self._noise, points.numpy(), poses, beam)
         return Anatomy(*(torch.from_numpy(array) for array in arrays))
 
 
