@@ -38,7 +38,10 @@ from us_sim.core.patient.patient import Patient
 from us_sim.core.physics.scanner_file import ScannerPreset
 from us_sim.core.pipeline import Pipeline, Wanted
 
-MOST_SAMPLES = 2**20  # of scan lines or pixels in one pass
+# In one pass. On the CPU arrays of this size come from memory that is at hand: larger ones are asked of the system each
+# time, which took up to a fifth of a batch.
+MOST_BYTES, MOST_BYTES_ON_GPU = 2**26, 2**28
+BYTES_A_SAMPLE, BYTES_A_PIXEL = 250, 128  # between CT and image, of the scan lines and of a slice
 SPARSE = 8  # rows and columns of pixels to one that is asked whether the CT knows what lies there
 
 if TYPE_CHECKING:
@@ -238,7 +241,7 @@ class Simulator:
             raise PoseError(f"the poses have shape {poses.shape}; expected (B, 4, 4), or (4, 4) for a single frame")
         if not len(poses):
             return []
-        if len(poses) > (most := self._at_once()):
+        if len(poses) > (most := self._at_once(renderer, image)):
             frames = list[Frame]()
             for n in range(0, len(poses), most):
                 frames += self.render_batch(
@@ -268,10 +271,13 @@ class Simulator:
             )
         ]  # fmt: skip
 
-    def _at_once(self) -> int:
-        """How many poses are rendered in one pass: what lies between CT and image takes 250 bytes a sample."""
-        probe = self.probe
-        return max(1, MOST_SAMPLES // max(probe.scan_lines * probe.samples, probe.width * probe.height))
+    def _at_once(self, renderer: str, image: bool) -> int:
+        """How many poses are rendered in one pass."""
+        probe = self.generator.card.probe if renderer == "generator" and self.generator else self.probe
+        samples = probe.scan_lines * probe.samples * (image and renderer != "ct")
+        pixels = self.probe.width * self.probe.height
+        most = MOST_BYTES if self.device.is_cpu else MOST_BYTES_ON_GPU
+        return max(1, most // max(BYTES_A_SAMPLE * samples, BYTES_A_PIXEL * pixels))
 
     def _unknown(self, ct_from_probe: Matrix) -> NDArray[np.float64]:
         """(B,) share of the fan beyond the CT at each of (B, 4, 4) poses."""
