@@ -33,7 +33,7 @@ LOOKS = 6  # independent looks in the compounded real frames, from the grey SD o
 TILE = 128  # voxels along each axis, a power of two
 SPACING = 0.5  # mm; with the trilinear kernel and the pulse the axial grain of the real frames
 SCALE = np.float32(32)  # int8 steps to a standard deviation
-AHEAD, ONE_MORE = np.uintp(8), np.uintp(1)  # points between asking for the tile's lines and reading them
+AHEAD, ONE_MORE = np.uintp(24), np.uintp(1)  # points between asking for the tile's lines and reading them
 ONE = np.float32(1)  # a Python float would turn the kernel's arithmetic into float64
 
 
@@ -116,7 +116,7 @@ def sample_scatterers(tile, tile_from_probe, points, offsets, amplitudes, scatte
             for p in range(count):
                 soon = min(p + AHEAD, count - ONE_MORE)
                 if amplitudes[plane, at + soon] > 0:
-                    for corner in range(4):
+                    for corner in range(8):
                         prefetch.line_of(tile, place[corner, soon])
                 if amplitudes[plane, at + p] > 0:
                     _add_scatter(tile, place, weight, p, scatter, at + p)
