@@ -120,7 +120,7 @@ def _class_index(classes: tuple[int, ...], device: torch.device) -> Tensor:
 
 # -- on the CPU: each number is written once ----------------------------------------------------------------------
 
-BLOCK = 16  # scan lines whose channels one thread writes side by side: a cache line
+BLOCK = 64  # scan lines whose channels one thread writes side by side: fewer, and each write is to another page
 
 
 def _compiled(card: Card, image: Tensor, tissue: Tensor, scatter: Tensor | None, fan: Tensor) -> Tensor:
