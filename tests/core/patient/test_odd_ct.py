@@ -13,7 +13,7 @@ import pytest
 
 from us_sim.core.errors import PatientError
 from us_sim.core.patient.body import body_mask
-from us_sim.core.patient.extent import cut_faces, is_known, unknown_fraction
+from us_sim.core.patient.extent import cut_faces, unknown_fraction
 from us_sim.core.patient.grid import grow
 from us_sim.core.patient.loading import load_volume
 from us_sim.core.patient.nifti import read_nifti
@@ -106,8 +106,14 @@ def test_where_a_ct_cuts_the_body(small_patient: Any) -> None:
 def test_what_is_beyond_the_ct_is_unknown() -> None:
     affine = np.array([[-2.0, 0, 0, 10], [0, 2, 0, -6], [0, 0, 3, 5], [0, 0, 0, 1]])
     points = np.array([[10.0, -6, 5], [10.1, -6, 5], [0, 0, 14], [0, 0, 14.1], [0, 0, 8]])
-    assert is_known((6, 5, 4), affine, points).tolist() == [True, False, True, False, True]
-    assert unknown_fraction((6, 5, 4), affine, points) == pytest.approx(0.4)
+    ct_from_probe = np.stack([np.eye(4), np.eye(4)])
+    ct_from_probe[1, 0, 3] = -0.2  # mm: the second point comes in, those at x = 0, on the last voxel, go out
+    poses = np.linalg.inv(affine) @ ct_from_probe
+    each = [unknown_fraction((6, 5, 4), poses[:1], point[None])[0] for point in points]
+    assert each == [0, 1, 0, 1, 0]
+    assert unknown_fraction((6, 5, 4), poses, points) == pytest.approx([0.4, 0.6])
+    assert unknown_fraction((6, 5, 4), poses, points[:0]) == pytest.approx([0, 0])
+    assert unknown_fraction((6, 5, 4), poses[:1] * np.nan, points) == pytest.approx([1])
 
 
 def test_tiny_voxels_take_no_longer(tmp_path: Path, small_patient: Any) -> None:

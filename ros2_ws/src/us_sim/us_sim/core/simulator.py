@@ -31,7 +31,7 @@ from us_sim.core.generator.artifact import Generator
 from us_sim.core.generator.backend import CPU
 from us_sim.core.generator.inference import accelerated
 from us_sim.core.geometry.probe import ProbeGeometry, preset
-from us_sim.core.geometry.transforms import Matrix, apply, check_pose
+from us_sim.core.geometry.transforms import Matrix, check_pose, inverse
 from us_sim.core.patient.breathing import inspired, phase_at
 from us_sim.core.patient.extent import unknown_fraction
 from us_sim.core.patient.patient import Patient
@@ -281,8 +281,8 @@ class Simulator:
 
     def _unknown(self, ct_from_probe: Matrix) -> NDArray[np.float64]:
         """(B,) share of the fan beyond the CT at each of (B, 4, 4) poses."""
-        volume, points = self.patient.volume, np.stack([apply(pose, self._sparse) for pose in ct_from_probe])
-        return unknown_fraction(volume.hu.shape, volume.ct_from_voxel, points)
+        volume = self.patient.volume
+        return unknown_fraction(volume.hu.shape, inverse(volume.ct_from_voxel) @ ct_from_probe, self._sparse)
 
     def _phase(self, seconds: float) -> float:
         return phase_at(seconds, self.mechanics.breathing_period) if self.mechanics.breathing_amplitude else 0.0

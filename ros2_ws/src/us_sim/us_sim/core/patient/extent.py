@@ -11,30 +11,48 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from us_sim.core.geometry.transforms import Matrix, apply, inverse
+from us_sim.core.compute.grids import mapped
+from us_sim.core.compute.kernels import serial
+from us_sim.core.geometry.transforms import Matrix
 from us_sim.core.patient.grid import axial_axis
 
 CUT = 0.02  # share of a face that is body from which on the face cuts it
+SLACK = 1e-6  # voxels by which rounding may carry a point out of the box
 _SIDES = (("left", "right"), ("back", "front"), ("feet", "head"))  # of growing x, y, z in `ct`
 
 
-def is_known(shape: tuple[int, ...], ct_from_voxel: Matrix, points_ct: ArrayLike) -> NDArray[np.bool_]:
-    """Return which of (..., 3) points in `ct`, mm, lie in the box around all voxel centres: the CT says what is there.
+def unknown_fraction(
+    shape: tuple[int, ...], voxel_from_probe: Matrix, points: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the share of points that lie beyond the CT at each pose: beyond the box around all voxel centres.
 
     The same box in which a slice takes its values; the rest of a fan is unknown.
+
+    Args:
+        shape: of the CT, voxels.
+        voxel_from_probe: (B, 4, 4) poses, mm to voxels.
+        points: (N, 3) mm in `probe`.
+
+    Returns:
+        (B,) shares; 0 where there are no points.
     """
-    points = np.asarray(points_ct, dtype=np.float64)
-    voxels = apply(inverse(ct_from_voxel), points.reshape(-1, 3))
-    inside = ((voxels >= -1e-6) & (voxels <= np.array(shape) - 1 + 1e-6)).all(axis=1)
-    return np.asarray(inside.reshape(points.shape[:-1]))
+    known = np.zeros(len(voxel_from_probe))
+    if not len(points):
+        return known
+    _count(np.array(shape) - 1 + SLACK, np.ascontiguousarray(voxel_from_probe), points, known)
+    return 1 - known / len(points)
 
 
-def unknown_fraction(shape: tuple[int, ...], ct_from_voxel: Matrix, points_ct: ArrayLike) -> NDArray[np.float64]:
-    """Return the (...) share of (..., N, 3) points that lie beyond the CT; 0 where there are none."""
-    known = is_known(shape, ct_from_voxel, points_ct)
-    return np.asarray(1 - known.mean(axis=-1) if known.shape[-1] else np.zeros(known.shape[:-1]))
+@serial
+def _count(last, voxel_from_probe, points, known):  # type: ignore[no-untyped-def]
+    """Count the points in the box."""
+    for n in range(len(known)):
+        for p in range(len(points)):
+            i, j, k = mapped(voxel_from_probe, n, points[p, 0], points[p, 1], points[p, 2])
+            low = (i >= -SLACK) & (j >= -SLACK) & (k >= -SLACK)  # False for NaN
+            known[n] += 1.0 if low & (i <= last[0]) & (j <= last[1]) & (k <= last[2]) else 0.0
 
 
 def cut_faces(body: NDArray[np.bool_], ct_from_voxel: Matrix) -> dict[str, float]:
