@@ -40,8 +40,8 @@ from us_sim.core.pipeline import Pipeline, Wanted
 
 # In one pass. On the CPU arrays of this size come from memory that is at hand: larger ones are asked of the system each
 # time, which took up to a fifth of a batch.
-MOST_BYTES, MOST_BYTES_ON_GPU = 2**26, 2**28
-BYTES_A_SAMPLE, BYTES_A_PIXEL = 250, 128  # between CT and image, of the scan lines and of a slice
+MOST_BYTES, MOST_ON_GPU = 2**26, 2**20  # the latter of samples or pixels
+BYTES_A_SAMPLE, BYTES_A_PIXEL = 250, 32  # between CT and image, of the scan lines and of a slice
 SPARSE = 8  # rows and columns of pixels to one that is asked whether the CT knows what lies there
 
 if TYPE_CHECKING:
@@ -276,8 +276,9 @@ class Simulator:
         probe = self.generator.card.probe if renderer == "generator" and self.generator else self.probe
         samples = probe.scan_lines * probe.samples * (image and renderer != "ct")
         pixels = self.probe.width * self.probe.height
-        most = MOST_BYTES if self.device.is_cpu else MOST_BYTES_ON_GPU
-        return max(1, most // max(BYTES_A_SAMPLE * samples, BYTES_A_PIXEL * pixels))
+        if not self.device.is_cpu:
+            return max(1, MOST_ON_GPU // max(samples, pixels))
+        return max(1, MOST_BYTES // max(BYTES_A_SAMPLE * samples, BYTES_A_PIXEL * pixels))
 
     def _unknown(self, ct_from_probe: Matrix) -> NDArray[np.float64]:
         """(B,) share of the fan beyond the CT at each of (B, 4, 4) poses."""
