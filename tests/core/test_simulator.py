@@ -215,7 +215,7 @@ def test_in_the_air_only_the_probes_own_reverberation_shows(simulator: Simulator
     for frame in frames:
         image = image_of(frame).astype(float)
         assert not frame.contact.in_contact
-        assert image[:3].mean() > 3 * image[20:].mean()
+        assert image[:3].mean() > image[20:].mean() + 4
         assert image[20:].std() < 3
         assert image.min() > 0  # the fan of a linear probe fills the frame
     assert frames[1].ct_slice is not None
