@@ -132,7 +132,7 @@ def draw_grid(axes: Axes, simulator: Simulator, pose: Matrix) -> None:
         style = {"colors": "tab:blue", "linewidths": 0.8, "linestyles": "solid"}
         axes.contour(x, z, lain[..., axis], levels=np.arange(-100, 130, 10), **style)
     axes.plot(*probe.line_origins[:, [0, 2]].T, color="black", linewidth=2)
-    axes.set(aspect="equal", xlim=(-60, 60), ylim=(120, -8), title="10 mm tissue grid, 15 mm indentation")
+    axes.set(aspect="equal", xlim=(-60, 60), ylim=(120, -8), title="tissue grid at 15 mm")
     axes.title.set_fontsize(9)
 
 
