@@ -68,6 +68,7 @@ class Display:
         self._values: dict[str, float] = {}
         self._shown: Frame | None = None
         self._outlined = False  # it has classes, which may come later, and they are outlined
+        self._stale = False  # it is to look otherwise
         self._in_space: Frame | None = None  # the frame that the 3-D view shows
         self._space_at = 0.0  # s, monotonic: since when
         self._placed_of: Frame | None = None  # the frame that body mark and link are of
@@ -129,6 +130,8 @@ class Display:
         frame, probe = self._screen.frame, self._screen.probe
         if frame is None or probe is None:
             return
+        if self._stale:
+            self._forget()
         self._show_other(frame, probe)
         self._show_in_space(frame, held)
         if not self._page.channel.asked:
@@ -153,7 +156,11 @@ class Display:
         show_place(self._page, held, pose_matrix(frame["frame_info"].ct_from_probe))
 
     def redraw(self) -> None:
-        """Have the frame drawn once more, for the next look."""
+        """Have the frame drawn once more, for the next look; of any thread, for one may be drawn at this moment."""
+        self._stale = True
+
+    def _forget(self) -> None:
+        self._stale = False  # first: what is asked for from here on is drawn by the next look
         self._shown = self._in_space = self._placed_of = self._strip_of = self._compared = None
         self.tissue.redraw()
 

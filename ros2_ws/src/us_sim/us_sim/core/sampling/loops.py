@@ -70,6 +70,7 @@ def sample_anatomy(
     shape = (len(ct_from_probe), *points.shape[-3:-1])
     maps, classes = np.empty((len(MAPS), *shape), np.float32), np.empty(shape, np.uint8)
     scatter = np.empty((*shape, 2 * LOOKS), np.float32)
+    assert len(beam[0]) % 2, f"{len(beam[0])} elevational planes; of an odd number the middle one gives the classes"
     of_each = points.ndim == 4
     assert not of_each or len(points) == len(ct_from_probe), f"points of {len(points)} poses for {len(ct_from_probe)}"
     flat = by_axis(points, of_each=of_each)
