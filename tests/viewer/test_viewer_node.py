@@ -156,7 +156,7 @@ def test_m_mode_and_another_renderer_are_shown_beside_the_frame(world: World, vi
     ready(world, page)
     shown: dict[int, bytes] = {}
     page.page.channel.show = lambda picture, kind=0: shown.update({kind: picture})  # type: ignore[method-assign]
-    page.steering.slide((0.0, 200.0, 0.0))
+    page.steering.slide((200.0, 200.0, 0.0))  # the fake's frame is as bright as x says: black has no tint
     world.until(lambda: page.screen.frame is not None)
     shown.clear()
     page.hear({"do": "m"})
