@@ -24,7 +24,7 @@ from us_sim.core.sampling.scatterers import LOOKS, SPACING
 
 ZONES = 16  # depth zones of constant lateral point spread
 NARROWEST = 1.3  # mm, lateral point spread near the face at 3.5 MHz
-NEAR_FIELD = (4.0, 12.0)  # mm by which it is wider at the face itself, and over which that falls by a factor e
+NEAR_FIELD = (4.0, 12.0)  # mm by which it is wider at the face at 3.5 MHz, and over which that falls by a factor e
 EVEN = 2.5  # mm, standard deviation over which the steps of a label map are evened out
 PENUMBRA = (1.0, 0.05)  # mm, and of the depth: standard deviation over which a wide aperture looks round a shadow
 WIDEST = 16.0  # mm, half of the widest aperture
@@ -157,8 +157,9 @@ def beam_width(depths: Tensor, settings: ImageSettings, scanner: Scanner = GENER
     """
     diffraction = scanner.beam_ratio * 3.5 / settings.frequency * depths
     away = torch.sqrt(1 + ((depths - settings.focus) / DEPTH_OF_FIELD) ** 2)
-    formed = (diffraction * away).clamp(min=NARROWEST * 3.5 / settings.frequency)
-    return torch.hypot(formed, NEAR_FIELD[0] * torch.exp(-depths / NEAR_FIELD[1]))
+    wavelengths = 3.5 / settings.frequency
+    formed = (diffraction * away).clamp(min=NARROWEST * wavelengths)
+    return torch.hypot(formed, NEAR_FIELD[0] * wavelengths * torch.exp(-depths / NEAR_FIELD[1]))
 
 
 def lateral_psf(probe: ProbeGeometry, settings: ImageSettings, spacing: Tensor, scanner: Scanner) -> Tensor:
