@@ -24,6 +24,7 @@ from us_sim.core.physics import gel, reverberation
 from us_sim.core.physics import interfaces as i
 from us_sim.core.physics.body_wall import fascia
 from us_sim.core.physics.imaging import Formation
+from us_sim.core.physics.reverberation import first_wall
 from us_sim.core.physics.sheen import INTERFACE, shine_of, step_of
 from us_sim.core.physics.speckle import add_shifted, mix
 from us_sim.core.sampling.anatomy import Anatomy
@@ -137,7 +138,7 @@ def _across(left, along, impedance, depths, penumbra, evenness, energy, even):  
             start = zone * size
             mix(left, b, start, penumbra, zone, line, energy[b, line, start : start + size])
             mix(along, b, start, evenness, zone, line, even[b, line, start : start + size])
-        first, _ = _wall(impedance[b, line])
+        first, _ = first_wall(impedance[b, line])
         if first > 0:
             for s in range(first + 1, samples):
                 round_it = min((depths[s] - depths[first]) / np.float32(reverberation.FILLED), ONE)
@@ -178,7 +179,7 @@ def _echo(  # type: ignore[no-untyped-def]
                 own += scatter[b, line, s, q] ** 2 + scatter[b, line, s, every + q] ** 2
             rough = echo * (ONE - mirror) * np.float32(i.ROUGH) * square
             grain[s] = levels[0] + rough / max(np.sqrt(own / np.float32(2 * looks)), FAINT)
-        first, airy = _wall(impedance[b, line])
+        first, airy = first_wall(impedance[b, line])
         gas = airy and impedance[b, line, min(first + reverberation.EDGE, samples - 1)] < np.float32(
             reverberation.GASEOUS
         )
@@ -202,15 +203,6 @@ def _echo(  # type: ignore[no-untyped-def]
                 echoes[b, line, s, q], echoes[b, line, s, looks + q] = real, imaginary
                 total += real * real + imaginary * imaginary
             level[b, line, s] = np.sqrt(total / np.float32(2 * looks))
-
-
-@numba.njit
-def _wall(impedance):  # type: ignore[no-untyped-def]
-    """First sample of gas or bone, 0 if there is none, and whether it is gas."""
-    for s in range(len(impedance)):
-        if impedance[s] < reverberation.AIRY or impedance[s] > reverberation.BONY:
-            return (s, impedance[s] < reverberation.AIRY) if s > reverberation.BACK else (0, False)
-    return 0, False
 
 
 @numba.njit

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numba
 import torch
 from torch import Tensor
 
@@ -72,6 +73,15 @@ def first_solid(impedance: Tensor) -> tuple[Tensor, Tensor]:
     solid = (impedance < AIRY) | (impedance > BONY)
     first = solid.long().argmax(dim=-1, keepdim=True)
     return first, solid.any(dim=-1, keepdim=True) & (first > BACK)
+
+
+@numba.njit
+def first_wall(impedance):  # type: ignore[no-untyped-def]
+    """`first_solid` of one line, for compiled loops: 0 if there is none, and whether it is gas."""
+    for s in range(len(impedance)):
+        if impedance[s] < AIRY or impedance[s] > BONY:
+            return (s, impedance[s] < AIRY) if s > BACK else (0, False)
+    return 0, False
 
 
 def raggedness(strand: Tensor, first: Tensor) -> Tensor:

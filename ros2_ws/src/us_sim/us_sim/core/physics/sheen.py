@@ -20,7 +20,7 @@ from torch import Tensor
 from us_sim.core.compute.kernels import kernel, serve
 from us_sim.core.physics.gel import NEPER
 from us_sim.core.physics.imaging import Formation
-from us_sim.core.physics.reverberation import AIRY, BACK, BONY, EDGE, first_solid
+from us_sim.core.physics.reverberation import EDGE, first_solid, first_wall
 from us_sim.core.sampling.anatomy import Anatomy
 
 INTERFACE = 1.2  # mm of the pulse over which an impedance gradient reflects
@@ -81,20 +81,12 @@ def _line_echo(impedance, layering, specularity, warp, strand, distance, scale, 
         for s in range(samples):
             step[s] = step_of(impedance[b, line, s], layering[b, line, s])
         echo[b, line] = 0
-        for s in range(1, min(end_of(impedance[b, line]), samples - 1)):
+        first, _ = first_wall(impedance[b, line])
+        for s in range(1, min(first + EDGE + 1, samples - 1) if first > 0 else samples - 1):
             gap = abs(step[s + 1] - step[s - 1])
             if gap > 0 and distance[b, line, s] < -SKIN:
                 shine = shine_of(layering[b, line, s], warp[b, line, s], strand[b, line, s])
                 echo[b, line, s] = min(scale * gap * shine, np.float32(1)) * specularity[b, line, s]
-
-
-@numba.njit
-def end_of(impedance):  # type: ignore[no-untyped-def]
-    """Sample behind the first gas, lung or bone of a line; the number of samples if there is none."""
-    for s in range(len(impedance)):
-        if impedance[s] < AIRY or impedance[s] > BONY:
-            return s + EDGE + 1 if s > BACK else len(impedance)
-    return len(impedance)
 
 
 @numba.njit(inline="always")
