@@ -17,6 +17,7 @@ from us_sim.core.contact import deformation
 from us_sim.core.contact.deformation import (
     LATERAL_MARGIN,
     MOST,
+    NEAR,
     Displacement,
     displacement,
     move,
@@ -101,7 +102,10 @@ def divergence(field: Displacement, points: Array) -> Array:
 def test_soft_tissue_keeps_its_volume_within_the_plane(liver: Patient, probe: ProbeGeometry, depth: float) -> None:
     field = field_of(liver, probe, on_the_box(pressed=depth))
     points = plane(probe)
-    inside = np.abs(points[..., 0]) < 60
+    top = np.interp(points[..., 0], field.left + field.step * np.arange(len(field.table)), field.table[:, 0])
+    inside = (np.abs(points[..., 0]) < 60) & (
+        points[..., 2] > top + 3
+    )  # a slanted skin, above which the field stands still
     found = divergence(field, points)[inside]
     strain = MOST * depth / 30
     assert np.percentile(np.abs(found), 95) < 0.02 * strain + 1e-3
@@ -142,7 +146,7 @@ def test_the_skin_follows_the_face_to_15_mm(plated: Patient, probe: ProbeGeometr
         was_pressed = apply(pose, face)[:, 1] < HALF_BOX - 0.3
         assert was_pressed.any()
         np.testing.assert_allclose(plated.skin.distance_at(lain)[was_pressed], 0, atol=0.35)
-        np.testing.assert_allclose((source(field, face) - face)[was_pressed, 0], 0, atol=0.05)  # it sticks
+        np.testing.assert_allclose((source(field, face) - face)[was_pressed, 0], 0, atol=0.2)  # it sticks
 
 
 @PROBES
@@ -167,22 +171,57 @@ def test_a_rib_keeps_its_shape() -> None:
     assert (bent != rest).any()
 
 
-def test_closed_form_under_a_flat_face(plated: Patient) -> None:
-    """Half-way down to bone f is 1/2: half the penetration; at a quarter, (3/4)² · 3/2 = 27/32 of it."""
-    field = field_of(plated, FLAT, on_the_box(pressed=8.0))
-    middle = int(len(field.table) // 2)
-    thickness = 1 / float(field.table[middle, 4])
-    depths = np.array([0.0, 0.25, 0.5, 1.0]) * thickness
-    points = np.stack([np.zeros(4), np.zeros(4), depths], axis=-1)
-    np.testing.assert_allclose(shift(field, points)[:, 2], 8.0 * np.array([1, 27 / 32, 0.5, 0]), atol=0.15)
-    np.testing.assert_allclose(shift(field, points)[:, 0], 0, atol=0.1)
+def test_closed_form_under_a_narrow_flat_face(plated: Patient) -> None:
+    """Half-way down 1 − ζ³ (4 − 3ζ) is 11/16 of the even profile on the way to bone, h; of what is left over on the
+    way to h', 1/h' = 1/h + 1/NEAR, (1 − ζ)³ (1 + 3ζ) is 5/16."""
+    narrow = replace(FLAT, aperture=24.0)
+    field = field_of(plated, narrow, on_the_box(pressed=8.0))
+    row = field.table[len(field.table) // 2].astype(np.float64)
+    h, even, rest = 1 / row[2], row[4], row[11]
+    assert even + rest == pytest.approx(8.0, abs=0.1)
+    assert 0.3 < rest < 3.0  # what is sharp
+    assert h == pytest.approx(60 - 8 - row[0], abs=2)  # to bone, 52 mm below the pressed skin, and a margin above it
+    short = 1 / (1 / (h + row[0] - row[7]) + 1 / NEAR)  # from the pressed skin, which lies deeper by rest
+    assert row[7] - row[0] == pytest.approx(rest, abs=0.01)
+    half_short, half = (0.5 * short + rest) / h, (0.5 * h - rest) / short
+    depths = np.array([row[7], row[7] + 0.5 * short, row[0] + 0.5 * h, row[0] + h])
+    even_share = np.array([1.0, 1 - half_short**3 * (4 - 3 * half_short), 11 / 16, 0.0])
+    rest_share = np.array([1.0, 5 / 16, max(1 - half, 0) ** 3 * (1 + 3 * half), 0.0])
+    found = shift(field, np.stack([np.zeros(4), np.zeros(4), depths], axis=-1))
+    np.testing.assert_allclose(found[:, 2], even * even_share + rest * rest_share, atol=0.1)
+    np.testing.assert_allclose(found[:, 0], 0, atol=0.1)
+
+
+def test_the_edges_of_a_face_do_not_show_deep_down(liver: Patient) -> None:
+    """How sharply layers bend beside a flat face, by second differences of the displacement: the skin, 25 and 40 mm."""
+    field = field_of(liver, FLAT, on_the_box(pressed=8.0))
+    x = np.linspace(15, 45, 31)
+    top = np.interp(x, field.left + field.step * np.arange(len(field.table)), field.table[:, 0])
+    layers = [np.stack([x, 0 * x, z], axis=-1) for z in (top, 0 * x + 25, 0 * x + 40)]
+    skin, shallow, deep = (np.abs(np.diff(shift(field, layer)[:, 2], 2)).max() for layer in layers)
+    assert shallow < 0.5 * skin
+    assert deep < 0.35 * skin
+
+
+def test_beside_the_face_the_skin_leaves_it_along_its_slope_and_comes_up_all_the_way() -> None:
+    """A dome pressed in: no kink at the edges, and no rise above the skin before the shoulder ends."""
+    x = np.linspace(-60, 60, 121)
+    outside = np.maximum(np.abs(x) - 25, 0.0)
+    dome = np.where(outside == 0, 8 - (x / 12) ** 2, 0.0)
+    whole = dome + deformation._shoulders(dome, x, outside, 1.0)
+    slope = np.diff(whole)
+    assert abs(slope[85] - slope[84]) < 0.06  # 2/144 within the face, at the edge a little more
+    assert (slope[85:] <= 1e-12).all()
+    assert (whole >= -1e-12).all()
+    assert whole[outside > 25].max() == 0
+    np.testing.assert_allclose(whole, whole[::-1], atol=1e-12)
 
 
 def test_tissue_goes_aside_and_comes_up_beside_the_face(liver: Patient) -> None:
     field = field_of(liver, CURVED, on_the_box(pressed=10.0))
     sideways = shift(field, np.array([[-25.0, 0, 40], [25.0, 0, 40]]))
     assert sideways[0, 0] < -1 < 1 < sideways[1, 0]
-    g, x = field.table[:, 0].astype(np.float64), field.left + field.step * np.arange(len(field.table))
+    g, x = field.table[:, [4, 11]].sum(axis=1, dtype=np.float64), field.left + field.step * np.arange(len(field.table))
     assert g.min() < -0.5  # the bulge
     assert abs(g.sum()) < 1e-3 * np.abs(g).sum()  # of equal area: g vanishes at both ends
     ends = np.array([[x[0] - 5, 0, 20], [x[-1] + 5, 0, 20], [x[0], 0, 20]])
@@ -193,7 +232,7 @@ def test_tissue_goes_aside_and_comes_up_beside_the_face(liver: Patient) -> None:
 def test_only_a_part_of_thin_tissue_gives_way() -> None:
     """20 mm of tissue pressed in by 15 mm: the image shows MOST of what is left, the force knows the rest."""
     field = field_of(slab(20.0), FLAT, on_the_box(pressed=15.0))
-    assert 2.0 < field.table[:, 0].max() < MOST * 22 / (1 + MOST)
+    assert 2.0 < field.table[:, [4, 11]].sum(axis=1).max() < MOST * 22 / (1 + MOST)
 
 
 @PROBES

@@ -19,8 +19,8 @@ from us_sim.core.patient.surface import Skin, skin_of
 from us_sim.core.patient.volume import CtVolume
 from us_sim.core.physics import speckle
 from us_sim.core.physics.b_mode import log_compress, polar_frame, received, transmission, uncoupled
-from us_sim.core.physics.gel import NEPER, with_gel
-from us_sim.core.physics.imaging import PENUMBRA, Formation, beam_width, formation
+from us_sim.core.physics.gel import with_gel
+from us_sim.core.physics.imaging import NEPER, PENUMBRA, Formation, beam_width, formation, pulsed
 from us_sim.core.physics.interfaces import interface_echo
 from us_sim.core.physics.loops import received_by_loops
 from us_sim.core.physics.reverberation import FILLED, repeated, wall
@@ -387,8 +387,28 @@ def test_gas_is_ragged_where_the_gut_s_wall_is_but_bone_and_lung_are_not() -> No
         assert (wall(impedance, left, anatomy.strand, form).strength == 1).all()
 
 
-@pytest.mark.parametrize("impedance", [0.26, 1.6, 7.8])
-def test_lung_tissue_and_bone_have_no_lines(impedance: float) -> None:
+def test_behind_lung_its_pleura_repeats_at_multiples_of_its_depth() -> None:
+    """A-lines: each 12 dB, and what the way to and fro takes, below the one before."""
+    form, left = formed(preset("c5_2")), torch.full((1, 192, 512), 0.8)
+    impedance = torch.where(torch.arange(512) < 120, 1.6, 0.26).expand(1, 192, 512)
+    pleura = torch.where(torch.arange(512) == 121, 1.0, 0.0).expand(1, 192, 512)
+    echo = repeated(pleura, wall(impedance, left, torch.ones(1, 192, 512), form), form)[0, 7]
+    expected = torch.zeros(512)
+    kept = 10 ** (-12 / 20) * 0.8
+    # Depths are (s + ½) steps: from 120 to 120.5 · 2 − ½ = 240.5 and on to 361 and 481.5.
+    expected[121], expected[241], expected[362], expected[482] = 1, kept, kept**2, kept**3
+    torch.testing.assert_close(echo, expected)
+
+
+def test_loops_and_tensors_draw_a_lines_alike() -> None:
+    form, anatomy = formed(preset("c5_2")), gassy(torch.linspace(-2.5, 2.5, 192))
+    anatomy.impedance[anatomy.impedance < 1] = 0.26
+    envelopes = [draw(anatomy, torch.ones(1, 192), form) for draw in (received, received_by_loops)]
+    torch.testing.assert_close(*envelopes, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("impedance", [1.6, 7.8])
+def test_tissue_and_bone_have_no_lines(impedance: float) -> None:
     form, coherent = formed(preset("c5_2")), torch.rand(1, 192, 512)
     deeper = torch.full((1, 192, 512), 1.6)
     deeper[..., 120:] = impedance
@@ -459,7 +479,7 @@ def test_the_pulse_keeps_the_power_of_speckle() -> None:
     scatter = sampled(block(), probe).scatter
     for length in (0.0, 0.6, 1.5):
         form = formation(probe, ImageSettings(), 0, CPU, Scanner(pulse_length=length))
-        assert float(speckle.pulsed(scatter, form.pulse)[:, :, 40:].std()) == pytest.approx(1.0, abs=0.03)
+        assert float(pulsed(scatter, form.pulse)[:, :, 40:].std()) == pytest.approx(1.0, abs=0.03)
 
 
 @pytest.mark.parametrize("looks", [0, 7])

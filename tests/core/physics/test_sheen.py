@@ -28,7 +28,18 @@ def anatomy_of(layering: float = 0.0, noise: float = 0.0, skin: float = -20.0) -
     impedance = flat + 1.6
     impedance[..., BORDER:] = 1.76
     scatter, tissue = torch.zeros(*flat.shape, 12), flat.to(torch.uint8)
-    parts = impedance, flat, flat + 0.5, flat + layering, flat + skin, flat + noise, flat + noise, scatter, flat, tissue
+    parts = (
+        impedance,
+        flat.clone(),
+        flat + 0.5,
+        flat + layering,
+        flat + skin,
+        flat + noise,
+        flat + noise,
+        scatter,
+        flat,
+        tissue,
+    )
     return Anatomy(*parts)
 
 
@@ -63,10 +74,29 @@ def test_behind_gas_and_bone_nothing_is_told(solid: float) -> None:
     assert not echo[BORDER - 6 :].any()
 
 
+def test_behind_lung_its_a_lines_are_told() -> None:
+    """At two and three times its depth, (s + ½) steps: each 12 dB and the way to and fro below the one before, TGC on.
+
+    0.5 dB/(cm MHz) at 3.5 MHz, over the way to 8 samples before the pleura.
+    """
+    form, anatomy = form_of(), anatomy_of()
+    anatomy.impedance[..., 20:] = 0.26
+    anatomy.attenuation[:] = 0.5
+    echo = line_echo(anatomy, form)[0, 4]
+    way = 2 * 0.5 * 3.5 * form.step / 10 * (20 - 8 + 1)
+    pleura = echo[19:21]
+    assert (pleura > 0).all()
+    for line, start in ((1, 39), (2, 60)):  # 19 + 20, the half sample lost; 19 + 40 + 1
+        decibels = -12 * line - (line + 1) * way + form.tgc[start : start + 2]
+        torch.testing.assert_close(echo[start : start + 2], pleura * 10 ** (decibels / 20), rtol=1e-4, atol=0)
+    assert echo[21:].count_nonzero() == 4
+
+
 def test_tensors_give_the_same() -> None:
     form = form_of()
     walled = anatomy_of()
-    walled.impedance[:, 3:5, 20:24], walled.impedance[:, 5, :2] = 0.0004, 7.8
+    walled.attenuation[:] = 0.6
+    walled.impedance[:, 3:5, 20:24], walled.impedance[:, 5, :2], walled.impedance[:, 6:9, 21:] = 0.0004, 7.8, 0.26
     for anatomy in (anatomy_of(), anatomy_of(0.7, 1.1), anatomy_of(1.0, -0.4, -0.9), walled):
         torch.testing.assert_close(line_echo(anatomy, form), line_echo_by_tensors(anatomy, form), rtol=1e-5, atol=1e-7)
     assert math.isfinite(float(line_echo(anatomy_of(1, 30), form).max()))

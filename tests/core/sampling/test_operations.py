@@ -82,4 +82,4 @@ def test_tissue_that_gives_way() -> None:
     found = displacement(indentation(box_patient(), face_of(PROBE), on_the_box(0.0, -5.0)), PROBE)
     assert found is not None
     table, points = torch.from_numpy(found.table)[None], torch.tensor(PROBE.pixel_points)
-    assert operations(lambda: move(found.left, found.step, table, points)) <= 39
+    assert operations(lambda: move(found.left, found.step, table, points)) <= 45

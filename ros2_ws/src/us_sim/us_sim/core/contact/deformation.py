@@ -11,12 +11,17 @@
 A point x of the deformed patient shows the tissue that lay at X = x − u(x). In the image plane the displacement is
 the curl of a stream function, so that tissue keeps its volume whatever the shapes:
 
-    ψ(x, z) = G(x) f(ζ),   u_z = ∂ψ/∂x,   u_x = −∂ψ/∂z,   G' = g,   f(ζ) = (1 − ζ)² (1 + 2ζ)
+    ψ(x, z) = G(x) f(ζ),   u_z = ∂ψ/∂x,   u_x = −∂ψ/∂z,   G' = g,   f(ζ) = 1 − ζ³ (4 − 3ζ)
 
 ζ runs from 0 at the deformed skin to 1 at the bone, z = top(x) + ζ h(x); f' vanishes at both, so that the skin sticks
 to the face (u_z = g, u_x = 0) and bone stays (u = 0). With a flat top and constant h these are the plain
 u_z = g f and u_x = −f' ∫g / h. The profile g is the penetration where the face presses, falls off beside the face over
 SHOULDER, and takes the same area out again as a wide, shallow bulge: nothing moves far away.
+
+The edges of a face do not show deep down: what is sharp in the profile fades with depth (Saint-Venant's principle). So
+the field is the sum of two: one of the profile evened out over EVENED, down to the bone, and one of what is left over,
+with h' in place of h, 1/h' = 1/h + 1/NEAR, and f(ζ) = (1 − ζ)³ (1 + 3ζ), whose end in the midst of tissue has no kink.
+ζ of the former is 0 at the even profile, some mm beside the skin: there f' and f" are next to nothing, and it sticks.
 
 Thin tissue over ribs cannot let much through: there |G| stays below LEAST_SHEAR h² and the rest of the tissue leaves
 across the plane, which maps onto itself: with G' = g̃ ≠ g,
@@ -48,11 +53,13 @@ from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
 
 BLOCK = 256  # points that one thread moves through one table before it looks for more
 NODES = 257  # of the profile, about 1 mm apart
+COLUMNS = 14  # of the table
 SHOULDER = 25.0  # mm beside a pressed-in edge over which the skin comes up again
 MOST = 0.4  # of the thickness over the bone that is pressed in; what is more shows in the force alone
 AROUND_BONE = 12.0  # mm to either side of bone that stay with it
 MARGIN = 2.0  # mm above bone, as it is looked for in steps
 LEAST_THICKNESS = 2.0  # mm
+EVENED, NEAR = 28.0, 45.0  # mm to either side that even out the profile, and of depth over which the rest fades
 LEAST_SHEAR = 0.125  # of h² that may flow through: a shear of at most 0.75
 NARROW = 20.0  # mm to either side in which the thinnest place decides how much flows
 
@@ -65,7 +72,8 @@ class Displacement:
 
     Attributes:
         left, step: x of the first node and their distance, mm.
-        table: (NODES, 7) float32: g, G, top, its slope, 1/h, slope of h over h, g − g̃; in between it is linear.
+        table: (NODES, COLUMNS) float32: top, its slope, 1/h, slope of h over h, g, G and g − g̃ of the even profile,
+            then of what is left over. In between it is linear.
     """
 
     left: float
@@ -78,10 +86,10 @@ class Displacement:
 
 
 def tables_of(fields: Sequence[Displacement | None]) -> NDArray[np.float32] | None:
-    """Return the (B, NODES, 7) tables of displacements of one probe, that of None moving nothing; None if all are."""
+    """Return the (B, NODES, COLUMNS) tables of a probe's displacements, that of None moving nothing; None if all do."""
     if all(field is None for field in fields):
         return None
-    still = np.zeros((NODES, 7), np.float32)  # displaces nothing, to the last bit
+    still = np.zeros((NODES, COLUMNS), np.float32)  # displaces nothing, to the last bit
     return np.stack([still if field is None else field.table for field in fields])
 
 
@@ -96,7 +104,7 @@ def sources(nodes: tuple[float, float], tables: Tensor, points: Tensor) -> Tenso
 
     Args:
         nodes: from `nodes_of`.
-        tables: (B, NODES, 7) from `tables_of`, on the device of the points.
+        tables: (B, NODES, COLUMNS) from `tables_of`, on the device of the points.
         points: (..., 3) float32 mm.
     """
     if points.device.type != "cpu":
@@ -119,7 +127,7 @@ def displacements(states: Sequence[Indentation], probe: ProbeGeometry) -> list[D
     skin, bone, pressed = (
         np.stack([getattr(state, name)[plane] for state in states]) for name in ("skin", "bone", "penetration")
     )
-    tables, moves = np.empty((len(states), NODES, 7), np.float32), np.empty(len(states), bool)
+    tables, moves = np.empty((len(states), NODES, COLUMNS), np.float32), np.empty(len(states), bool)
     columns, top = np.ascontiguousarray(starts[:, 0]), starts[:, 2]
     _tables(*_profile(probe), columns, top + skin, top + bone, pressed, tables, moves)
     return [Displacement(left, step, table) if moved else None for table, moved in zip(tables, moves, strict=True)]
@@ -151,7 +159,7 @@ def _into(table, x, face, outside, columns, skin_at, bone_at, penetration):  # t
     bone = _lowest(np.interp(x, columns, bone_at), AROUND_BONE, step) - MARGIN
     inward = np.interp(x, columns, (penetration > 0).astype(np.float64)) > 0
     pressed = np.where(inward & (outside == 0), np.maximum(face - skin, 0.0), 0.0)
-    pressed += _shoulders(pressed, x, outside)
+    pressed += _shoulders(pressed, x, outside, step)
     free = np.maximum(bone - skin, 0.0)
     pressed = np.minimum(pressed, MOST * free / (1 + MOST))  # MOST of what is left over
     bulge = free * np.sin(np.pi * np.minimum(outside / LATERAL_MARGIN, 1.0)) ** 2
@@ -161,22 +169,40 @@ def _into(table, x, face, outside, columns, skin_at, bone_at, penetration):  # t
         return False
     share = min(1.0, 2 * passing[pressed > 0].min() / area)  # of the tissue that stays in the plane
     bulge *= share * area / _integral(bulge, step)[-1]
-    flow = np.minimum(np.maximum(_integral(share * pressed - bulge, step), -passing), passing)
-    g = pressed - bulge
-    top = skin + g
+    even = _evened(pressed, round(0.5 * EVENED / step))
+    top = skin + even - bulge
     thickness = np.maximum(bone - top, LEAST_THICKNESS)
-    table[:, 0], table[:, 1], table[:, 2] = g, flow, top
-    table[:, 3], table[:, 4] = _slope(top, step), 1 / thickness
-    table[:, 5], table[:, 6] = _slope(thickness, step) / thickness, g - _slope(flow, step)
+    _part_into(table[:, :7], top, thickness, even - bulge, share * even - bulge, passing, step)
+    left_over, top = pressed - even, skin + pressed - bulge
+    thickness = 1 / (1 / np.maximum(bone - top, LEAST_THICKNESS) + 1 / NEAR)
+    passing = LEAST_SHEAR / (1 / np.maximum(_lowest(free, NARROW, step), LEAST_THICKNESS) + 1 / NEAR) ** 2
+    _part_into(table[:, 7:], top, thickness, left_over, share * left_over, passing, step)
     return True
 
 
+@numba.njit
+def _part_into(table, top, thickness, g, in_plane, passing, step):  # type: ignore[no-untyped-def]
+    """Write the columns of one part; `in_plane` of its profile is to stay in the plane, as far as it may pass."""
+    flow = np.minimum(np.maximum(_integral(in_plane, step), -passing), passing)
+    table[:, 0], table[:, 1], table[:, 2] = top, _slope(top, step), 1 / thickness
+    table[:, 3] = _slope(thickness, step) / thickness
+    table[:, 4], table[:, 5], table[:, 6] = g, flow, g - _slope(flow, step)
+
+
 @serial
-def _shoulders(pressed, x, outside):  # type: ignore[no-untyped-def]
-    """Penetration that goes on beside the face, from that of its edges to 0 over SHOULDER."""
+def _shoulders(pressed, x, outside, step):  # type: ignore[no-untyped-def]
+    """Penetration beside the face: the skin leaves it along its slope, and comes up to 0 over at most SHOULDER.
+
+    A cubic of the distance t from the edge, which falls all the way as long as the slope at 0 is at most 3.
+    """
     on_face = np.flatnonzero(outside == 0)
-    edge = np.where(x < 0, pressed[on_face[0]], pressed[on_face[-1]])
-    return edge * 0.5 * (1 + np.cos(np.pi * np.minimum(outside / SHOULDER, 1.0))) * (outside > 0)
+    first, last = on_face[0], on_face[-1]
+    edge = np.where(x < 0, pressed[first], pressed[last])
+    falls = max(pressed[first + 1] - pressed[first], 0.0), max(pressed[last - 1] - pressed[last], 0.0)
+    fall = np.where(x < 0, falls[0], falls[1]) / step
+    width = np.minimum(SHOULDER, 3 * edge / np.maximum(fall, 1e-9))
+    t = np.minimum(outside / np.maximum(width, 1e-9), 1.0)
+    return (1 - t) ** 2 * (edge * (1 + 2 * t) - fall * width * t) * (outside > 0)
 
 
 @serial
@@ -200,14 +226,21 @@ def _lowest(values, around, step):  # type: ignore[no-untyped-def]
             lowest[n] = min(lowest[n], before[n - 1])
         for n in range(size - 1):
             lowest[n] = min(lowest[n], before[n + 1])
+    return _evened(lowest, nodes)
+
+
+@serial
+def _evened(values, nodes):  # type: ignore[no-untyped-def]
+    """Mean of (N,) values over some nodes to either side, twice; the ends go on beyond themselves."""
+    size, even = len(values), values.copy()
     longer = np.empty(size + 2 * nodes)
     for _ in range(2):
-        longer[:nodes], longer[nodes : nodes + size], longer[nodes + size :] = lowest[0], lowest, lowest[-1]
-        lowest = np.zeros(size)
+        longer[:nodes], longer[nodes : nodes + size], longer[nodes + size :] = even[0], even, even[-1]
+        even = np.zeros(size)
         for first in range(2 * nodes + 1):
-            lowest += longer[first : first + size]
-        lowest /= 2 * nodes + 1
-    return lowest
+            even += longer[first : first + size]
+        even /= 2 * nodes + 1
+    return even
 
 
 @serial
@@ -230,7 +263,7 @@ def _slope(values, step):  # type: ignore[no-untyped-def]
 def ready() -> None:
     """Compile the loops that a first touch would wait for."""
     points, nodes, still = np.zeros((3, 1), np.float32), np.linspace(-200, 200, NODES), np.zeros((1, 2))
-    tables = np.zeros((1, NODES, 7), np.float32)
+    tables = np.zeros((1, NODES, COLUMNS), np.float32)
     _move(0.0, 1.0, tables, points, points[None])
     _tables(nodes, nodes, nodes, still[0], still, still, still, tables, np.zeros(1, bool))
     for module in (contact, force, indentation):
@@ -241,9 +274,10 @@ def ready() -> None:
 
 
 @kernel
-def _move(left, step, tables, points, out):  # type: ignore[no-untyped-def]
+def _move(leftmost, step, tables, points, out):  # type: ignore[no-untyped-def]
     last, scale = np.float32(tables.shape[1] - 1.001), np.float32(1 / step)
-    first, zero, one, six = np.float32(left), np.float32(0), np.float32(1), np.float32(6)
+    first, zero, one = np.float32(leftmost), np.float32(0), np.float32(1)
+    three, four, twelve = np.float32(3), np.float32(4), np.float32(12)
     size = points.shape[1]
     blocks = (size + BLOCK - 1) // BLOCK
     # What forbids vectors in this loop: a view of the table, an index with a sign, a branch.
@@ -257,19 +291,31 @@ def _move(left, step, tables, points, out):  # type: ignore[no-untyped-def]
             w = place - np.float32(node)
             v, i = one - w, np.uintp(np.uint32(node))
             j = i + np.uintp(1)
-            g = v * tables[b, i, 0] + w * tables[b, j, 0]
-            flow = v * tables[b, i, 1] + w * tables[b, j, 1]
-            thinness = v * tables[b, i, 4] + w * tables[b, j, 4]
-            zeta = (z - (v * tables[b, i, 2] + w * tables[b, j, 2])) * thinness
-            zeta = min(max(zeta, zero), one)
-            fall = (one - zeta) * (one - zeta) * (one + zeta + zeta)
-            slope = six * zeta * (one - zeta)
-            top_slope = v * tables[b, i, 3] + w * tables[b, j, 3]
-            widening = v * tables[b, i, 5] + w * tables[b, j, 5]
-            shear = slope * flow
-            out[b, 0, p] = x - shear * thinness
-            out[b, 1, p] = points[1, p] * (one - slope * thinness * (v * tables[b, i, 6] + w * tables[b, j, 6]))
-            out[b, 2, p] = z - g * fall - shear * (top_slope * thinness + zeta * widening)
+            below = z - (v * tables[b, i, 0] + w * tables[b, j, 0])
+            lean = v * tables[b, i, 1] + w * tables[b, j, 1]
+            thinness = v * tables[b, i, 2] + w * tables[b, j, 2]
+            lean += below * (v * tables[b, i, 3] + w * tables[b, j, 3])
+            zeta = min(max(below * thinness, zero), one)
+            left = one - zeta
+            slope = twelve * zeta * zeta * left * thinness
+            aside = slope * (v * tables[b, i, 5] + w * tables[b, j, 5])
+            across = slope * (v * tables[b, i, 6] + w * tables[b, j, 6])
+            fall = one - zeta * zeta * zeta * (four - three * zeta)
+            down = fall * (v * tables[b, i, 4] + w * tables[b, j, 4]) + aside * lean
+            below = z - (v * tables[b, i, 7] + w * tables[b, j, 7])
+            lean = v * tables[b, i, 8] + w * tables[b, j, 8]
+            thinness = v * tables[b, i, 9] + w * tables[b, j, 9]
+            lean += below * (v * tables[b, i, 10] + w * tables[b, j, 10])
+            zeta = min(max(below * thinness, zero), one)
+            left = one - zeta
+            slope = twelve * zeta * left * left * thinness
+            flowing = slope * (v * tables[b, i, 12] + w * tables[b, j, 12])
+            across += slope * (v * tables[b, i, 13] + w * tables[b, j, 13])
+            fall = left * left * left * (one + three * zeta)
+            down += fall * (v * tables[b, i, 11] + w * tables[b, j, 11]) + flowing * lean
+            out[b, 0, p] = x - (aside + flowing)
+            out[b, 1, p] = points[1, p] * (one - across)
+            out[b, 2, p] = z - down
 
 
 def move(left: float, step: float, tables: Tensor, points: Tensor) -> Tensor:
@@ -278,10 +324,12 @@ def move(left: float, step: float, tables: Tensor, points: Tensor) -> Tensor:
     place = ((x - left) / step).clamp(0, tables.shape[1] - 1.001)
     index = place.long()
     w = (place - index)[..., None]
-    nodes = (1 - w) * tables[:, index] + w * tables[:, index + 1]
-    g, flow, top, top_slope, thinness, widening, leaving = nodes.unbind(-1)
-    zeta = ((z - top) * thinness).clamp(0, 1)
-    slope = 6 * zeta * (1 - zeta)
-    shear = slope * flow
-    down = g * (1 - zeta) ** 2 * (1 + 2 * zeta) + shear * (top_slope * thinness + zeta * widening)
-    return torch.stack([x - shear * thinness, y * (1 - slope * thinness * leaving), z - down], dim=-1)
+    columns = ((1 - w) * tables[:, index] + w * tables[:, index + 1]).unflatten(-1, (2, 7))  # of both parts
+    top, top_slope, thinness, widening, g, flow, leaving = columns.unbind(-1)
+    below = z[..., None] - top
+    zeta = (below * thinness).clamp(0, 1)
+    q = torch.stack([zeta[..., 0], 1 - zeta[..., 1]], dim=-1)  # f is 1 − q³ (4 − 3q), and q³ (4 − 3q)
+    slope = 12 * q * q * (1 - q) * thinness
+    bent, aside = g * (q * q * q * (4 - 3 * q)), slope * flow
+    down = (aside * (top_slope + below * widening)).sum(dim=-1) + g[..., 0] - bent[..., 0] + bent[..., 1]
+    return torch.stack([x - aside.sum(dim=-1), y * (1 - (slope * leaving).sum(dim=-1)), z - down], dim=-1)

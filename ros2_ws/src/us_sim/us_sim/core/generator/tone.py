@@ -20,8 +20,7 @@ import torch
 from torch import Tensor
 
 from us_sim.core.config import ImageSettings
-from us_sim.core.physics.gel import NEPER
-from us_sim.core.physics.imaging import Formation, slider_gain, tgc
+from us_sim.core.physics.imaging import NEPER, Formation, slider_gain, tgc
 from us_sim.core.physics.scanner import GENERIC, Scanner
 from us_sim.core.physics.speckle import compound
 

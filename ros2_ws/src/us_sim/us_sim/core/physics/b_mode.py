@@ -23,12 +23,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from us_sim.core.physics.gel import NEPER, with_gel
-from us_sim.core.physics.imaging import Formation
+from us_sim.core.physics.gel import with_gel
+from us_sim.core.physics.imaging import NEPER, Formation, pulsed
 from us_sim.core.physics.interfaces import FAINT, interface_echo
 from us_sim.core.physics.loops import received_by_loops
 from us_sim.core.physics.reverberation import FILLED, first_solid, ghosts, repeated, ring_down, wall
-from us_sim.core.physics.speckle import blur_laterally, compound, fascia, pulsed
+from us_sim.core.physics.speckle import blur_laterally, compound, fascia
 from us_sim.core.sampling.anatomy import Anatomy
 
 
@@ -102,7 +102,7 @@ def uncoupled(form: Formation) -> Tensor:
 
 def transmission(impedance: Tensor, attenuation: Tensor, form: Formation) -> Tensor:
     """Two-way amplitude that is left at each sample: exp(−2αf∫ds) · Π(1 − R²), averaged over the aperture."""
-    loss = 2 * NEPER * form.settings.frequency * (form.step / 10) * attenuation
+    loss = form.loss_per_sample * attenuation
     reflection = torch.diff(impedance) / (impedance[..., 1:] + impedance[..., :-1])
     loss[..., 1:] -= torch.log1p(-reflection.square().clamp(max=0.9999))
     left = torch.exp(-torch.cumsum(loss, dim=-1))

@@ -10,15 +10,12 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 
 from us_sim.core.physics.imaging import Formation
 from us_sim.core.sampling.anatomy import Anatomy
 from us_sim.core.tissue import TissueClass
 
-NEPER = math.log(10) / 20  # dB to natural logarithm of amplitude
 DEPTH = 8.0  # mm of coupling gel that may lie between face and skin
 IMPEDANCE = 1.65  # MRayl
 STEPS = 5.0  # mm under the skin's smooth surface where voxels of the label map may still say air

@@ -8,9 +8,10 @@
 
 """What a generator is told of the space behind gas, lung and bone: the multiple echoes that physics has there.
 
-A generator knows speckle from the level that scatterers show on their own. Behind gas no scatterer shows, and what is
-seen there follows from nothing else that it is fed: so the clutter takes their place, at the level of `wall`, and
-behind gas and lung the mirror image of the scatterers before them.
+A generator knows speckle from the level that scatterers show on their own, and the sound that reaches them from the
+transmission. Behind gas no scatterer shows and no sound goes on, and what is seen there follows from the sound that has
+met the gas, far up the scan line: so the clutter of `wall` takes the scatterers' place, and behind gas and lung the
+mirror image of those before them, both as loud as they are heard.
 
 Compiled loops on the CPU, tensors elsewhere; they differ by rounding.
 """
@@ -25,37 +26,36 @@ import torch
 from torch import Tensor
 
 from us_sim.core.compute.kernels import kernel
-from us_sim.core.physics.gel import NEPER
-from us_sim.core.physics.imaging import Formation
+from us_sim.core.physics.imaging import NEPER, Formation
 from us_sim.core.physics.reverberation import BACK, BONE_SHARE, EDGE, MOST_RAGGED, RAGGED, WITHIN, raggedness
 from us_sim.core.sampling.anatomy import Anatomy
 from us_sim.core.tissue import TissueClass
 
 GAS, LUNG, BONE = int(TissueClass.GAS), int(TissueClass.LUNG), int(TissueClass.BONE)
+LEAST_LEFT = 1e-6  # amplitude of the sound at what a mirror image shows
 
 
 def with_haze(anatomy: Anatomy, form: Formation) -> Tensor:
     """Return the scatterers (B, L, S, 2 LOOKS), and behind gas, lung and bone the clutter and the mirror image.
 
-    Their level is over that of tissue of 0 dB where the sound is lost, TGC from there on included: that of the sound on
-    its way there is told by the transmission. In the mirror image TGC and attenuation cancel.
+    These are over the echo of tissue of 0 dB, attenuation on the way and TGC included.
     """
     if anatomy.scatter.device.type != "cpu":
         return with_haze_by_tensors(anatomy, form)
     scatter = torch.empty(anatomy.scatter.shape)
-    maps = anatomy.scatter, anatomy.tissue, anatomy.strand, form.clutter, _gain(form)
-    levels = np.float32(_level(form)), np.float32(_mirror(form))
+    maps = anatomy.scatter, anatomy.tissue, anatomy.attenuation, anatomy.strand, form.pulsed_clutter, *_over_depth(form)
+    levels = np.float32(form.loss_per_sample), np.float32(_level(form)), np.float32(_mirror(form))
     _with_haze(*[*(part.contiguous().numpy() for part in maps), *levels, scatter.numpy()])
     return scatter
 
 
-def _gain(form: Formation) -> Tensor:
-    """(S,) TGC and decay over depth: the ratio of two places is that of the haze between them."""
-    return torch.exp(NEPER * form.tgc - form.depths / form.scanner.shadow_length)
+def _over_depth(form: Formation) -> tuple[Tensor, Tensor]:
+    """TGC and the decay of haze over depth, both (S,) amplitudes."""
+    return torch.exp(NEPER * form.tgc), torch.exp(-form.depths / form.scanner.shadow_length)
 
 
 def _level(form: Formation) -> float:
-    """Haze to the speckle of 0 dB tissue, where the sound is lost."""
+    """Haze of all the sound to the speckle of 0 dB tissue."""
     return math.exp(NEPER * (form.scanner.shadow_level - form.scanner.speckle_level))
 
 
@@ -73,18 +73,23 @@ def with_haze_by_tensors(anatomy: Anatomy, form: Formation) -> Tensor:
     bone = tissue.gather(-1, first) == BONE
     gas = ~bone & (tissue.gather(-1, (first + EDGE).clamp(max=samples - 1)) == GAS)
     share = torch.where(gas, raggedness(anatomy.strand, first), torch.where(bone, BONE_SHARE, 1.0))
-    gain = _gain(form)
-    loud = _level(form) * share * gain / gain[first]
+    gain, decay = _over_depth(form)
+    left = torch.exp(-form.loss_per_sample * torch.cumsum(anatomy.attenuation, dim=-1))
+    met = left.gather(-1, (first - BACK).clamp(min=0))
+    loud = _level(form) * share * met * gain * decay / decay[first]
     beyond = torch.arange(samples, device=tissue.device) - first
     behind = ends & (beyond > 0)
     source = (first - beyond).clamp(0, samples - 1)
-    image = _mirror(form) * (1 - beyond / first.clamp(min=1)).clamp(min=0) * ~bone
+    fading = (1 - beyond / first.clamp(min=1)).clamp(min=0) * ~bone
+    image = _mirror(form) * met.square() / left.gather(-1, source).clamp(min=LEAST_LEFT) * fading * gain
     mirrored = anatomy.scatter.gather(-2, source[..., None].expand_as(anatomy.scatter)) * image[..., None]
-    return torch.where(behind[..., None], form.clutter * loud[..., None] + mirrored, anatomy.scatter)
+    return torch.where(behind[..., None], form.pulsed_clutter * loud[..., None] + mirrored, anatomy.scatter)
 
 
 @kernel
-def _with_haze(scatter, tissue, strand, clutter, gain, level, mirror, out):  # type: ignore[no-untyped-def]
+def _with_haze(  # type: ignore[no-untyped-def]
+    scatter, tissue, attenuation, strand, clutter, gain, decay, loss, level, mirror, out
+):
     batch, lines, samples, channels = scatter.shape
     for r in numba.prange(batch * lines):
         b, line = r // lines, r % lines
@@ -99,16 +104,22 @@ def _with_haze(scatter, tissue, strand, clutter, gain, level, mirror, out):  # t
                 out[b, line, s, c] = scatter[b, line, s, c]
         if first == samples:
             continue
-        loud, image = level, mirror
+        left, lost = np.empty(first, np.float32), np.float32(0)
+        for s in range(first):
+            lost += loss * attenuation[b, line, s]
+            left[s] = np.exp(-lost)
+        met = left[first - BACK]
+        loud, image = level * met / decay[first], mirror * met * met
         if tissue[b, line, first] == BONE:
             loud *= np.float32(BONE_SHARE)
             image = np.float32(0)
         elif tissue[b, line, min(first + EDGE, samples - 1)] == GAS:
             folds = min(max(strand[b, line, first - WITHIN], np.float32(-MOST_RAGGED)), np.float32(MOST_RAGGED))
             loud *= np.exp(np.float32(NEPER * RAGGED) * folds)
-        loud /= gain[first]
         for s in range(first + 1, samples):
             source = max(2 * first - s, 0)
             share = image * max(np.float32(1) - np.float32(s - first) / np.float32(first), np.float32(0))
+            share *= gain[s] / max(left[source], np.float32(LEAST_LEFT))
+            here = loud * gain[s] * decay[s]
             for c in range(channels):
-                out[b, line, s, c] = clutter[line, s, c] * gain[s] * loud + share * scatter[b, line, source, c]
+                out[b, line, s, c] = clutter[line, s, c] * here + share * scatter[b, line, source, c]

@@ -29,6 +29,7 @@ EVEN = 2.5  # mm, standard deviation over which the steps of a label map are eve
 PENUMBRA = (1.0, 0.05)  # mm, and of the depth: standard deviation over which a wide aperture looks round a shadow
 WIDEST = 16.0  # mm, half of the widest aperture
 DEAF = 2.5  # mm from the face over which the receiver recovers from its own pulse
+NEPER = math.log(10) / 20  # dB to natural logarithm of amplitude
 DEPTH_OF_FIELD = 120.0  # mm from the focus at which the beam is √2 times wider
 
 
@@ -51,12 +52,18 @@ class Formation:
     ring: Tensor  # (S,) amplitude of the probe's reverberation
     noise: Tensor  # (L, S, 2 LOOKS) electronic noise
     clutter: Tensor  # (L, S, 2 LOOKS) of unit variance: multiple echoes, which come from no place in the patient
+    pulsed_clutter: Tensor  # (L, S, 2 LOOKS) the same under the pulse
 
     def __post_init__(self) -> None:
         # The compiled loops read as many channels as the scanner has looks.
-        for name in ("noise", "clutter"):
+        for name in ("noise", "clutter", "pulsed_clutter"):
             channels = getattr(self, name).shape[-1]
             assert channels == 2 * self.scanner.looks, f"{name}: {channels} channels for {self.scanner.looks} looks"
+
+    @property
+    def loss_per_sample(self) -> float:
+        """Exponent by which 1 dB/(cm MHz) lowers the amplitude over a sample, there and back."""
+        return 2 * NEPER * self.settings.frequency * self.step / 10
 
 
 def formation(
@@ -82,6 +89,7 @@ def _parts(
     noise, clutter = torch.randn(2, lines, probe.samples, 2 * LOOKS, generator=generator)
     kept = [*range(scanner.looks), *range(LOOKS, LOOKS + scanner.looks)]
     ring = 10 ** (scanner.ring_level / 20) * torch.exp(-depths / scanner.ring_length)
+    taps = pulse(scanner, probe.sample_spacing)
     parts = (
         depths,
         spacing,
@@ -89,12 +97,13 @@ def _parts(
         _mean(mixing(PENUMBRA[0] + PENUMBRA[1] * depths, spacing, lines)),
         _mean(mixing(torch.full_like(depths, EVEN), spacing, lines)),
         _mean(tails(scanner.side_lobe_width, spacing, lines)),
-        pulse(scanner, probe.sample_spacing),
+        taps,
         aperture(probe, depths, scanner),
         tgc(depths, settings, scanner),
         ring * (0.6 + 0.4 * torch.cos(depths * 7.0)),
         noise[..., kept] * 10 ** (scanner.noise_level / 20),
         clutter[..., kept],
+        pulsed(clutter[None, ..., kept], taps)[0],
     )
     return tuple(part.contiguous().to(device) for part in parts)
 
@@ -126,6 +135,16 @@ def pulse(scanner: Scanner, step: float) -> Tensor:
     taps = torch.exp(-0.5 * (place / max(sigma, 1e-3)) ** 2)
     correlation = cubic_spline((place[:, None] - place).abs() * step / SPACING)
     return taps / torch.sqrt(taps @ correlation @ taps)
+
+
+def pulsed(signal: Tensor, pulse: Tensor) -> Tensor:
+    """Convolve (B, L, S, C) along the scan lines with the pulse, (taps,), an odd number of them."""
+    reach, samples = len(pulse) // 2, signal.shape[-2]
+    padded = torch.nn.functional.pad(signal, (0, 0, reach, reach))
+    total = pulse[0] * padded[..., :samples, :]
+    for tap in range(1, len(pulse)):
+        total = total + pulse[tap] * padded[..., tap : tap + samples, :]
+    return total
 
 
 def aperture(probe: ProbeGeometry, depths: Tensor, scanner: Scanner) -> Tensor:

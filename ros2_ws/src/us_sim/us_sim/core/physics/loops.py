@@ -23,8 +23,8 @@ from us_sim.core.compute.kernels import kernel
 from us_sim.core.physics import gel, reverberation
 from us_sim.core.physics import interfaces as i
 from us_sim.core.physics.body_wall import fascia
-from us_sim.core.physics.imaging import Formation
-from us_sim.core.physics.reverberation import first_wall
+from us_sim.core.physics.imaging import NEPER, Formation
+from us_sim.core.physics.reverberation import TURNED, add_a_lines, first_wall, is_gas
 from us_sim.core.physics.sheen import INTERFACE, shine_of, step_of
 from us_sim.core.physics.speckle import add_shifted, mix
 from us_sim.core.sampling.anatomy import Anatomy
@@ -40,10 +40,9 @@ def received_by_loops(anatomy: Anatomy, coupling: Tensor, form: Formation) -> Te
     made = torch.empty(7, *shape).numpy()  # each step writes what the next one reads
     impedance, left, step, along, energy, even, level = made
     given = anatomy.impedance, anatomy.attenuation, anatomy.skin_distance, anatomy.layering
-    per_cm = np.float32(2 * gel.NEPER * form.settings.frequency * form.step / 10)
     depths = form.depths.numpy()
     maps = [part.contiguous().numpy() for part in given]
-    _down(*[*maps, anatomy.tissue.numpy(), depths, per_cm, impedance, left])
+    _down(*[*maps, anatomy.tissue.numpy(), depths, np.float32(form.loss_per_sample), impedance, left])
     _steps(impedance, anatomy.layering.contiguous().numpy(), step, along)
     _across(left, along, impedance, depths, form.penumbra.numpy(), form.evenness.numpy(), energy, even)
     echoes = torch.empty(*shape, 2 * looks).numpy()
@@ -85,7 +84,7 @@ def _levels(form: Formation) -> NDArray[np.float32]:
 
 
 @kernel
-def _down(impedance, attenuation, distance, layering, tissue, depths, per_cm, out, left):  # type: ignore[no-untyped-def]
+def _down(impedance, attenuation, distance, layering, tissue, depths, per_sample, out, left):  # type: ignore[no-untyped-def]
     """Impedance and two-way amplitude down each line."""
     lines = impedance.shape[1]
     for r in numba.prange(impedance.shape[0] * lines):
@@ -96,7 +95,7 @@ def _down(impedance, attenuation, distance, layering, tissue, depths, per_cm, ou
             steps = tissue[b, line, s] == gel.AIR and skin > -gel.STEPS and skin <= 0
             if steps or (skin > np.float32(-0.5) and depths[s] < gel.DEPTH):
                 z, loss = np.float32(gel.IMPEDANCE), ZERO
-            lost += per_cm * loss
+            lost += per_sample * loss
             if s > 0:
                 reflection = (z - before) / (z + before)
                 lost -= np.log1p(-min(reflection * reflection, np.float32(0.9999)))
@@ -180,9 +179,7 @@ def _echo(  # type: ignore[no-untyped-def]
             rough = echo * (ONE - mirror) * np.float32(i.ROUGH) * square
             grain[s] = levels[0] + rough / max(np.sqrt(own / np.float32(2 * looks)), FAINT)
         first, airy = first_wall(impedance[b, line])
-        gas = airy and impedance[b, line, min(first + reverberation.EDGE, samples - 1)] < np.float32(
-            reverberation.GASEOUS
-        )
+        gas = airy and is_gas(impedance[b, line], first)
         strength = _strength(strand[b, line], first) if gas else ONE
         image = np.empty(samples, np.float32)
         _behind(first, airy, strength, energy[b, line], per_sample, levels, image, haze[b, line])
@@ -192,6 +189,8 @@ def _echo(  # type: ignore[no-untyped-def]
             sent[s] = energy[b, line, s] * coherent[s] + image[s] * coherent[source]
         if gas:
             _repeat(first, strength, per_sample, sent)
+        elif airy:
+            add_a_lines(first, np.float32(TURNED) * energy[b, line, first - reverberation.BACK], sent)
         _reverberate(sent, depths, levels, tail, coherent)
         for s in range(samples):
             source = min(max(2 * first - s, 0), samples - 1)
@@ -210,7 +209,7 @@ def _strength(strand, first):  # type: ignore[no-untyped-def]
     """Of the echo of gas and of all that follows from it."""
     most = np.float32(reverberation.MOST_RAGGED)
     folds = min(max(strand[max(first - reverberation.WITHIN, 0)], -most), most)
-    return np.exp(np.float32(gel.NEPER * reverberation.RAGGED) * folds)
+    return np.exp(np.float32(NEPER * reverberation.RAGGED) * folds)
 
 
 @numba.njit

@@ -18,9 +18,19 @@ import torch
 from torch import Tensor
 
 from us_sim.core.compute.kernels import kernel, serve
-from us_sim.core.physics.gel import NEPER
-from us_sim.core.physics.imaging import Formation
-from us_sim.core.physics.reverberation import EDGE, first_solid, first_wall
+from us_sim.core.physics.imaging import NEPER, Formation
+from us_sim.core.physics.reverberation import (
+    AIRY,
+    BACK,
+    EDGE,
+    GASEOUS,
+    TURNED,
+    a_lines,
+    add_a_lines,
+    first_solid,
+    first_wall,
+    is_gas,
+)  # fmt: skip
 from us_sim.core.sampling.anatomy import Anatomy
 
 INTERFACE = 1.2  # mm of the pulse over which an impedance gradient reflects
@@ -45,15 +55,18 @@ def sheen(anatomy: Anatomy) -> Tensor:
 def line_echo(anatomy: Anatomy, form: Formation) -> Tensor:
     """Mirror-like echo (B, L, S) of interfaces that the sound meets squarely, by steps along its own line alone.
 
-    A generator is told it, and sees for itself how an interface lies; behind gas, lung and bone there is none.
+    A generator is told it, and sees for itself how an interface lies; behind gas, lung and bone there is none, but for
+    the A-lines of lung, attenuation on the way and TGC included.
     """
     if not serve(anatomy.warp):
         return line_echo_by_tensors(anatomy, form)
     echo = torch.empty(anatomy.warp.shape)
     maps = (
-        anatomy.impedance, anatomy.layering, anatomy.specularity, anatomy.warp, anatomy.strand, anatomy.skin_distance
+        anatomy.impedance, anatomy.attenuation, anatomy.layering, anatomy.specularity, anatomy.warp, anatomy.strand,
+        anatomy.skin_distance, torch.exp(NEPER * form.tgc),
     )  # fmt: skip
-    _line_echo(*[*(part.contiguous().numpy() for part in maps), np.float32(_scale(form)), echo.numpy()])
+    scales = np.float32(_scale(form)), np.float32(form.loss_per_sample)
+    _line_echo(*[*(part.contiguous().numpy() for part in maps), *scales, echo.numpy()])
     return echo
 
 
@@ -68,12 +81,20 @@ def line_echo_by_tensors(anatomy: Anatomy, form: Formation) -> Tensor:
     gap = torch.nn.functional.pad((step[..., 2:] - step[..., :-2]).abs(), (1, 1))
     echo = (_scale(form) * gap * sheen(anatomy)).clamp(max=1.0) * anatomy.specularity
     first, ends = first_solid(anatomy.impedance)
-    behind = ends & (torch.arange(gap.shape[-1], device=gap.device) > first + EDGE)
-    return echo * ((anatomy.skin_distance < -SKIN) & ~behind)
+    samples = torch.arange(gap.shape[-1], device=gap.device)
+    echo = echo * ((anatomy.skin_distance < -SKIN) & ~(ends & (samples > first + EDGE)))
+    deeper = anatomy.impedance.gather(-1, (first + EDGE).clamp(max=gap.shape[-1] - 1))
+    lung = ends & (anatomy.impedance.gather(-1, first) < AIRY) & (deeper >= GASEOUS)
+    lost = (anatomy.attenuation * (samples <= first - BACK)).sum(dim=-1, keepdim=True)
+    met = torch.exp(-form.loss_per_sample * lost)
+    pleura = met * echo * (lung & (samples >= first - EDGE))
+    return echo + a_lines(pleura, first, TURNED * met) * torch.exp(NEPER * form.tgc)
 
 
 @kernel
-def _line_echo(impedance, layering, specularity, warp, strand, distance, scale, echo):  # type: ignore[no-untyped-def]
+def _line_echo(  # type: ignore[no-untyped-def]
+    impedance, attenuation, layering, specularity, warp, strand, distance, gain, scale, loss, echo
+):
     lines, samples = echo.shape[1:]
     for r in numba.prange(echo.shape[0] * lines):
         b, line = r // lines, r % lines
@@ -81,12 +102,17 @@ def _line_echo(impedance, layering, specularity, warp, strand, distance, scale, 
         for s in range(samples):
             step[s] = step_of(impedance[b, line, s], layering[b, line, s])
         echo[b, line] = 0
-        first, _ = first_wall(impedance[b, line])
+        first, airy = first_wall(impedance[b, line])
         for s in range(1, min(first + EDGE + 1, samples - 1) if first > 0 else samples - 1):
             gap = abs(step[s + 1] - step[s - 1])
             if gap > 0 and distance[b, line, s] < -SKIN:
                 shine = shine_of(layering[b, line, s], warp[b, line, s], strand[b, line, s])
                 echo[b, line, s] = min(scale * gap * shine, np.float32(1)) * specularity[b, line, s]
+        if airy and not is_gas(impedance[b, line], first):
+            met = np.exp(-loss * np.sum(attenuation[b, line, : first - BACK + 1]))
+            start = first + EDGE + 1
+            add_a_lines(first, np.float32(TURNED) * met, echo[b, line])
+            echo[b, line, start:] *= met * gain[start:]
 
 
 @numba.njit(inline="always")

@@ -79,16 +79,6 @@ def blur_by_tensors(signal: Tensor, psf: Tensor) -> Tensor:
     return torch.matmul(psf, zoned).transpose(1, 2).reshape(batch, lines, samples, channels)
 
 
-def pulsed(signal: Tensor, pulse: Tensor) -> Tensor:
-    """Convolve (B, L, S, C) along the scan lines with the pulse, (taps,), an odd number of them."""
-    reach, samples = len(pulse) // 2, signal.shape[-2]
-    padded = torch.nn.functional.pad(signal, (0, 0, reach, reach))
-    total = pulse[0] * padded[..., :samples, :]
-    for tap in range(1, len(pulse)):
-        total = total + pulse[tap] * padded[..., tap : tap + samples, :]
-    return total
-
-
 def compound(signal: Tensor) -> Tensor:
     """Mean envelope of the looks: (B, L, S, 2 looks) complex parts -> (B, L, S)."""
     looks = signal.shape[-1] // 2

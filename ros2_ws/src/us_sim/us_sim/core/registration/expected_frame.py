@@ -22,8 +22,7 @@ from us_sim.core.compute.lattice import mapped_by
 from us_sim.core.geometry.transforms import inverse
 from us_sim.core.patient.volume import CtVolume
 from us_sim.core.physics.b_mode import log_compress, transmission
-from us_sim.core.physics.gel import NEPER
-from us_sim.core.physics.imaging import formation
+from us_sim.core.physics.imaging import NEPER, formation
 from us_sim.core.physics.interfaces import interface_echo
 from us_sim.core.physics.scan_conversion import conversion_grid, scan_convert_by_tensors
 from us_sim.core.physics.scanner_file import ScannerPreset
