@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 
 from us_sim.core.compute.device import Device
 from us_sim.core.config import ImageSettings
-from us_sim.core.contact.deformation import NODES
+from us_sim.core.contact.deformation import COLUMNS, NODES
 from us_sim.core.generator.artifact import Generator
 from us_sim.core.generator.backend import TorchBackend
 from us_sim.core.generator.out_of_distribution import TrainingStatistics
@@ -61,7 +61,7 @@ def on_meta(card: str) -> Generator:
 def given(batch: int, motion: str) -> list[Tensor | None]:
     """Poses, coupling, displacements and respiration as a frame of this motion takes them."""
     poses, lines = torch.empty(batch, 4, 4, dtype=torch.float64), torch.empty(batch, CONVEX.scan_lines)
-    tables = torch.empty(batch, NODES, 7) if "deformed" in motion else None
+    tables = torch.empty(batch, NODES, COLUMNS) if "deformed" in motion else None
     caudal = torch.empty(batch, dtype=torch.float64) if "breathing" in motion else None
     return [None if one is None else one.to(META) for one in (poses, lines, tables, caudal)]
 

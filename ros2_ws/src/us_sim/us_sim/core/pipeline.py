@@ -126,7 +126,7 @@ class Pipeline:
             wanted: what to make.
             poses: (B, 4, 4) rigid, mm.
             lines: (B, L) coupling of the scan lines.
-            tables: (B, NODES, 7) displacements under the probe, from `deformation.tables_of`; None: none.
+            tables: (B, NODES, COLUMNS) displacements under the probe, from `deformation.tables_of`; None: none.
             caudal: (B,) respiratory motion, mm; None: none.
         """
         given = [None if one is None else torch.from_numpy(one) for one in (poses, lines, tables, caudal)]
