@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from us_sim.core.compute import prefetch
-from us_sim.core.compute.bricks import LINE, bricked, class_of, echo_of, hu_of, places, steps, word
+from us_sim.core.compute.bricks import LINE, ask, bricked, class_of, echo_of, hu_of, places, steps, word
 
 
 @numba.njit
@@ -20,7 +20,7 @@ def read(grid, bricks):  # type: ignore[no-untyped-def]
         for j in range(grid.shape[1]):
             for k in range(grid.shape[2]):
                 a, b, c = places(i, j, k, along_i, along_j)
-                prefetch.line_of(bricks, a + b + c)
+                ask(bricks, a + b + c, 0, 0, 0)
                 value = word(bricks, a + b + c)
                 found[0, i, j, k], found[1, i, j, k] = hu_of(value), class_of(value)
                 found[2, i, j, k] = echo_of(value)

@@ -18,6 +18,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from us_sim.core.compute import prefetch
 from us_sim.core.compute.kernels import kernel
 
 BRICK = 16  # voxels, 2 along i, 2 along j, 4 along k
@@ -52,6 +53,19 @@ def places(i, j, k, along_i, along_j):  # type: ignore[no-untyped-def]
 def word(bricks, place):  # type: ignore[no-untyped-def]
     """The word at a place."""
     return bricks[np.uintp(np.uint32(place))]  # unsigned, as in `grids`; 32 bits hold any place
+
+
+@numba.njit(inline="always")
+def ask(bricks, place, di, dj, dk):  # type: ignore[no-untyped-def]
+    """Ask for the lines of a voxel and of the seven that lie di, dj and dk words further, before they are read."""
+    prefetch.line_of(bricks, place)
+    prefetch.line_of(bricks, place + dk)
+    prefetch.line_of(bricks, place + dj)
+    prefetch.line_of(bricks, place + dj + dk)
+    prefetch.line_of(bricks, place + di)
+    prefetch.line_of(bricks, place + di + dk)
+    prefetch.line_of(bricks, place + di + dj)
+    prefetch.line_of(bricks, place + di + dj + dk)
 
 
 @numba.njit(inline="always")

@@ -38,35 +38,30 @@ class OpenVinoBackend:
 
     def __init__(self, model: ov.Model, kind: str, reason: str) -> None:
         self.device = CPU
-        self._core, self._model = ov.Core(), model
+        self._core, self._model, self._cores = ov.Core(), model, cores()
         bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.name = f"openvino {kind if bf16 or kind == 'int8' else 'fp32'}"
         self.reason = reason if bf16 else f"{reason}; this CPU has no bf16, fp32 is used instead"
         self._options = {
             "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
-            "INFERENCE_NUM_THREADS": cores(),
+            "INFERENCE_NUM_THREADS": self._cores,
             "ENABLE_CPU_PINNING": False,  # a pinned thread waits for whoever else has its core
         }
         compiled = self._compiled(PERFORMANCE_HINT="LATENCY")
-        self._request = compiled.create_infer_request()
-        # Passing arrays with each call costs more than to copy them into its own.
-        with torch.inference_mode(mode=False):
-            self._read = torch.empty(*compiled.input().shape)
-            self._drawn = Drawn(*(torch.empty(*one.shape) for one in compiled.outputs))
-        _connect(self._request, self._read, self._drawn)
+        self._request, self._shapes = compiled.create_infer_request(), [(*one.shape,) for one in compiled.outputs]
         self._lock = threading.Lock()  # a request has one input
 
     def __call__(self, x: Tensor) -> Drawn:
-        drawn = Drawn(*(torch.empty(len(x), *one.shape[1:]) for one in self._drawn))
+        x, drawn = x.detach().contiguous(), Drawn(*(torch.empty(len(x), *shape[1:]) for shape in self._shapes))
         with self._lock:
-            if len(x) >= BATCH * cores() > BATCH:
-                self._by_streams(x.detach().contiguous(), drawn)
-                return drawn
+            requests = self._requests if len(x) >= BATCH * self._cores > BATCH else [self._request]
             for n in range(len(x)):
-                self._read.copy_(x[n : n + 1].detach())
-                self._request.infer()
-                for into, one in zip(drawn, self._drawn, strict=True):
-                    into[n : n + 1] = one
+                request = requests[n % len(requests)]
+                request.wait()  # at once, for its first frame
+                _connect(request, x[n : n + 1], Drawn(*(one[n : n + 1] for one in drawn)))
+                request.start_async()
+            for request in requests:
+                request.wait()
         return drawn
 
     def _compiled(self, **options: str | int) -> ov.CompiledModel:
@@ -75,23 +70,12 @@ class OpenVinoBackend:
     @cached_property
     def _requests(self) -> list[ov.InferRequest]:
         """One for each core; compiled when the first batch comes."""
-        compiled = self._compiled(PERFORMANCE_HINT="THROUGHPUT", NUM_STREAMS=cores())
-        return [compiled.create_infer_request() for _ in range(cores())]
-
-    def _by_streams(self, x: Tensor, drawn: Drawn) -> None:
-        """Draw (B, C, H, W), each frame on one core, without copies."""
-        requests = self._requests
-        for n in range(len(x)):
-            request = requests[n % len(requests)]
-            request.wait()  # at once, for its first frame
-            _connect(request, x[n : n + 1], Drawn(*(one[n : n + 1] for one in drawn)))
-            request.start_async()
-        for request in requests:
-            request.wait()
+        compiled = self._compiled(PERFORMANCE_HINT="THROUGHPUT", NUM_STREAMS=self._cores)
+        return [compiled.create_infer_request() for _ in range(self._cores)]
 
 
 def _connect(request: ov.InferRequest, read: Tensor, drawn: Drawn) -> None:
-    """Let a request read and write tensors of one frame, contiguous and on the CPU."""
+    """Let a request read and write tensors of one frame, contiguous and on the CPU: nothing is copied."""
     request.set_input_tensor(ov.Tensor(read.numpy(), shared_memory=True))
     for n, one in enumerate(drawn):
         request.set_output_tensor(n, ov.Tensor(one.numpy(), shared_memory=True))

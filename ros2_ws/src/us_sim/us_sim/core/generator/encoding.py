@@ -86,8 +86,9 @@ def transmission(card: Card, layers: Tensor) -> list[Tensor]:
     return [((gain[:, None] - torch.cumsum(lost, dim=1)).clamp(LEAST_TRANSMISSION, MOST_TRANSMISSION) / 20)[:, None]]
 
 
+@lru_cache(maxsize=16)
 def _sound(spacing: float, classes: tuple[int, ...], samples: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """TGC at each sample, and what a sample of each of the card's classes costs on the way there and back, dB."""
+    """TGC at each sample, and what a sample of each class costs both ways, dB. Nobody writes into them."""
     settings, step = ImageSettings(), spacing / 10  # cm
     gain = tgc(spacing * torch.arange(1, samples + 1, dtype=torch.float64), settings).numpy()
     attenuation = np.array([UNLABELLED, *(TISSUES[TissueClass(i)].attenuation for i in classes[1:])])

@@ -18,7 +18,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from us_sim.core.compute.bricks import class_of, echo_of, hu_of, places, steps, word
+from us_sim.core.compute import prefetch
+from us_sim.core.compute.bricks import ask, class_of, echo_of, hu_of, places, steps, word
 from us_sim.core.compute.grids import by_axis, clamped, mapped
 from us_sim.core.compute.kernels import kernel
 from us_sim.core.geometry.transforms import Matrix, inverse
@@ -45,6 +46,7 @@ IMPEDANCE, ATTENUATION, SPECULARITY, LAYERING, DISTANCE, WARPED, STRANDED, VALUE
 COLUMNS = a.Properties(*range(len(a.Properties._fields)))
 SCALES = np.array([a.PATCH, a.CLUSTER, a.WARP, a.STRAND])  # of the noises, one channel of the tile each
 PATCH, CLUSTER, WARP, STRAND, HU, ECHO, PRESENT, LAYERED = range(8)  # what the loops over a block hand on
+NEAREST = 4  # row of a block's words: which neighbour is nearest, a bit along each axis
 MIXED = -1  # class of a place between voxels of several classes
 
 
@@ -110,7 +112,7 @@ def _sample(  # type: ignore[no-untyped-def]
             _places(tile_from_probe, points, n, own, first, count, offset, place)
             _noises(noise, count, place, words, shares, parts)
             _places(voxel_from_probe, points, n, own, first, count, offset, place)
-            _voxels(grid, bricks, count, place, parts, kinds, within, words)
+            _voxels(grid, bricks, count, place, parts, kinds, within, words, shares)
             for p in range(count if 2 * plane + 1 == len(offsets) else 0):
                 classes[at + p] = class_of(words[0, p])
             for p in range(count):
@@ -173,6 +175,12 @@ def _skin_distance(distance, flat, matrix, points, n, own, first, count, words, 
         shares[0, p], shares[1, p], shares[2, p] = u, v, w
     for p in range(count):
         near = words[0, p]
+        prefetch.line_of(flat, near)
+        prefetch.line_of(flat, near + along_j)
+        prefetch.line_of(flat, near + along_i)
+        prefetch.line_of(flat, near + along_i + along_j)
+    for p in range(count):
+        near = words[0, p]
         far = near + along_i
         out[DISTANCE, at + p] = _trilinear(
             word(flat, near), word(flat, near + 1), word(flat, near + along_j), word(flat, near + along_j + 1),
@@ -189,7 +197,7 @@ def _within(grid, i, j, k):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _voxels(grid, bricks, count, place, parts, kinds, within, words):  # type: ignore[no-untyped-def]
+def _voxels(grid, bricks, count, place, parts, kinds, within, words, shares):  # type: ignore[no-untyped-def]
     """HU and echo, the class, MIXED where the neighbours are of several, and the nearest voxel's word."""
     along_i, along_j = steps(grid)
     for p in range(count):
@@ -198,11 +206,20 @@ def _voxels(grid, bricks, count, place, parts, kinds, within, words):  # type: i
         (i, u), (j, v), (k, w) = _split(x, grid.shape[0]), _split(y, grid.shape[1]), _split(z, grid.shape[2])
         i0, j0, k0 = places(i, j, k, along_i, along_j)
         i1, j1, k1 = places(i + 1, j + 1, k + 1, along_i, along_j)
-        a000, a001 = word(bricks, i0 + j0 + k0), word(bricks, i0 + j0 + k1)
-        a010, a011 = word(bricks, i0 + j1 + k0), word(bricks, i0 + j1 + k1)
-        a100, a101 = word(bricks, i1 + j0 + k0), word(bricks, i1 + j0 + k1)
-        a110, a111 = word(bricks, i1 + j1 + k0), word(bricks, i1 + j1 + k1)
-        up_i, up_j, up_k = x >= i + 0.5, y >= j + 0.5, z >= k + 0.5
+        words[0, p], words[1, p], words[2, p], words[3, p] = i0 + j0 + k0, i1 - i0, j1 - j0, k1 - k0
+        words[NEAREST, p] = (4 if x >= i + 0.5 else 0) + (2 if y >= j + 0.5 else 0) + (1 if z >= k + 0.5 else 0)
+        shares[0, p], shares[1, p], shares[2, p] = u, v, w
+    for p in range(count):
+        ask(bricks, words[0, p], words[1, p], words[2, p], words[3, p])
+    for p in range(count):
+        here, di, dj, dk = words[0, p], words[1, p], words[2, p], words[3, p]
+        u, v, w = shares[0, p], shares[1, p], shares[2, p]
+        a000, a001 = word(bricks, here), word(bricks, here + dk)
+        a010, a011 = word(bricks, here + dj), word(bricks, here + dj + dk)
+        a100, a101 = word(bricks, here + di), word(bricks, here + di + dk)
+        a110, a111 = word(bricks, here + di + dj), word(bricks, here + di + dj + dk)
+        up = words[NEAREST, p]
+        up_i, up_j, up_k = up >= 4, (up & 2) != 0, (up & 1) != 0
         a0 = (a011 if up_k else a010) if up_j else (a001 if up_k else a000)
         a1 = (a111 if up_k else a110) if up_j else (a101 if up_k else a100)
         words[0, p] = a1 if up_i else a0
@@ -235,6 +252,9 @@ def _noises(noise, count, place, words, shares, parts):  # type: ignore[no-untyp
             across = (q * TILE * TILE + j) * TILE + k
             words[0, p], words[1, p] = across + i0 * TILE * TILE, across + i1 * TILE * TILE
             shares[0, p], shares[1, p], shares[2, p] = u, v, w
+        for p in range(count):
+            prefetch.line_of(noise, words[0, p])
+            prefetch.line_of(noise, words[1, p])
         for p in range(count):
             near, far = word(noise, words[0, p]), word(noise, words[1, p])
             u, v, w = shares[0, p], shares[1, p], shares[2, p]

@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from us_sim.core.compute.bricks import class_of, hu_of, places, steps, word
+from us_sim.core.compute import prefetch
+from us_sim.core.compute.bricks import ask, class_of, hu_of, places, steps, word
 from us_sim.core.compute.grids import by_axis, mapped, nearest_place
 from us_sim.core.compute.kernels import kernel
 from us_sim.core.geometry.transforms import Matrix, check_pose, inverse
@@ -131,6 +132,8 @@ def _nearest(tissue, voxel_from_probe, points, out):  # type: ignore[no-untyped-
             a, b, c = mapped(voxel_from_probe, n, x, y, z)
             place[p] = nearest_place(tissue, a, b, c)
         for p in range(stop - start):
+            prefetch.line_of(flat, np.uintp(max(place[p], np.int32(0))))
+        for p in range(stop - start):
             out[n * size + start + p] = flat[np.uintp(place[p])] if place[p] >= 0 else np.uint8(0)
 
 
@@ -166,6 +169,8 @@ def _planes(  # type: ignore[no-untyped-def]
                     (next_i if np.int32(a + 0.5) > i else here_i) + (next_j if np.int32(b + 0.5) > j else here_j)
                     + (next_k if np.int32(c + 0.5) > k else here_k)
                 )  # fmt: skip
+            for p in range(count):
+                ask(bricks, max(place[p], np.int32(0)), di[p], dj[p], dk[p])
             for p in range(count):
                 here = max(place[p], np.int32(0))
                 g00 = _along_k(bricks, here, dk[p], w[p])
