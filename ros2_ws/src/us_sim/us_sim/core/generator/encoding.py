@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -121,7 +122,7 @@ def _class_index(classes: tuple[int, ...], device: torch.device) -> Tensor:
 
 # -- on the CPU: each number is written once ----------------------------------------------------------------------
 
-BLOCK = 64  # scan lines whose channels one thread writes side by side: fewer, and each write is to another page
+BLOCK = 64  # fewest scan lines whose channels one thread writes side by side: fewer, and each write is to another page
 
 
 def _compiled(card: Card, image: Tensor, tissue: Tensor, scatter: Tensor | None, fan: Tensor) -> Tensor:
@@ -137,7 +138,8 @@ def _compiled(card: Card, image: Tensor, tissue: Tensor, scatter: Tensor | None,
         return encoded
     gain, loss = _sound(card.probe.sample_spacing, card.classes, height if card.grid == "polar" else 0)
     encoded = torch.empty(batch, len(windows) + 1 + bool(len(gain)) + len(card.classes) - 1, height, width)
-    _rich(*given, scatter.numpy(), gain, loss, encoded.numpy())
+    size = max(BLOCK, math.ceil(width / torch.get_num_threads()))  # as much for each thread, where a frame comes alone
+    _rich(*given, scatter.numpy(), gain, loss, size, encoded.numpy())
     return encoded
 
 
@@ -161,15 +163,15 @@ def _paper(image, tissue, fan, windows, place, last, encoded):  # type: ignore[n
 
 
 @kernel
-def _rich(image, tissue, fan, windows, place, scatter, gain, loss, encoded):  # type: ignore[no-untyped-def]
+def _rich(image, tissue, fan, windows, place, scatter, gain, loss, size, encoded):  # type: ignore[no-untyped-def]
     batch, height, width = image.shape
     views, half, zero = len(windows), np.float32(0.5), np.float32(0)
     first = views + 1 + (len(gain) > 0)  # of the label layers
-    blocks = (width + BLOCK - 1) // BLOCK
+    blocks = (width + size - 1) // size
     for r in numba.prange(batch * blocks):
-        b, start = r // blocks, np.uintp(r % blocks * BLOCK)  # unsigned, as in `grids`: the loops run on vectors
-        count = min(np.uintp(BLOCK), np.uintp(width) - start)
-        labels, lost = np.empty(BLOCK, np.int32), np.zeros(BLOCK)  # dB lost on the way
+        b, start = r // blocks, np.uintp(r % blocks * size)  # unsigned, as in `grids`: the loops run on vectors
+        count = min(np.uintp(size), np.uintp(width) - start)
+        labels, lost = np.empty(size, np.int32), np.zeros(size)  # dB lost on the way
         for h in range(height):
             for w in range(count):
                 labels[w] = place[tissue[b, h, start + w]] if fan[h, start + w] else 0
