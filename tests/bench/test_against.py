@@ -17,7 +17,8 @@ for line in sys.stdin:
 def test_both_answer_pose_by_pose(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     steps = iter((30.0, 10.0))
 
-    def pretended(sources: Path, poses: int) -> against.subprocess.Popen[str]:
+    def pretended(sources: Path, work: str, **environment: str) -> against.subprocess.Popen[str]:
+        assert (work.splitlines()[-1], environment["OMP_NUM_THREADS"]) == ("serve(3)", "1")
         text = ECHO.replace("STEP", str(next(steps)))
         pipe = against.subprocess.PIPE
         return against.subprocess.Popen([against.sys.executable, "-c", text], stdin=pipe, stdout=pipe, text=True)

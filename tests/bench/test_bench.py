@@ -6,6 +6,8 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
+from subprocess import Popen
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from scipy.ndimage import binary_dilation
 from tests.core.patients import box_patient, on_the_box
 
 from us_sim.bench import frame_profile, generators, suite, timing
+from us_sim.core.compute.cores import cores
 from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.generator import quantisation
 from us_sim.core.generator.card import Card
@@ -47,10 +50,38 @@ def test_every_library_gives_the_same_slice(library: str, monkeypatch: pytest.Mo
 def test_a_batch_is_compared_with_single_calls() -> None:
     poses = np.stack([on_the_box(x) for x in (0.0, 5.0, 10.0)])
     simulator = Simulator(box_patient(), PROBE, device="cpu")
-    rows = suite.batch.compared("labels", simulator, suite.batch.LABELS, poses, 3)
+    outputs = {"image": False, "ct_slice": False}
+    rows = suite.batch.compared("labels", simulator, outputs, poses, 3)
     alone, together = rows["single call, labels"], rows["batch of 3, labels"]
     assert together["over_single"] == pytest.approx(alone["median"] / together["median"])
+    assert together["most"] == pytest.approx(alone["median"] * cores() / together["cpu"])
     assert alone["median"] <= alone["p95"]
+
+
+def test_a_batch_is_compared_with_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other version takes 0.2 s for its two single calls, 100 ms each, and is asked for the row by its name."""
+    asked = []
+
+    def answer(process: object, line: str) -> str:
+        asked.append((process, line))
+        time.sleep(0.2)
+        return "done"
+
+    monkeypatch.setattr(suite.batch.against, "asked", answer)
+    simulator, theirs = Simulator(box_patient(), PROBE, device="cpu"), cast("Popen[str]", object())
+    poses = np.stack([on_the_box(x) for x in (0.0, 5.0)])
+    row = suite.batch.compared("labels", simulator, {"image": False}, poses, 3, theirs)["batch of 2, labels"]
+    assert row["over_other"] * row["median"] == pytest.approx(100.0, rel=0.5)
+    assert asked == [(theirs, "labels")] * 4  # the first warms up
+
+
+def test_any_version_runs_the_text_of_the_rows() -> None:
+    """In a namespace of its own: nothing of the module is missing from it."""
+    pytest.importorskip("gymnasium")
+    given: dict[str, Any] = {}
+    exec(suite.batch.against.text_of(suite.batch.simulators, call="made = list"), given)
+    names = [name for name, _, _ in given["made"](given["simulators"](box_patient()))]
+    assert names == ["labels 64x64", "labels 256x256", "physics 64x64", "physics 128x128", "lite"]
 
 
 def test_random_weights_are_the_same_each_time_and_draw_something() -> None:
@@ -130,7 +161,13 @@ def test_works_take_turns() -> None:
     order: list[str] = []
     rows = timing.in_turns([lambda x: order.append(f"a{x}"), lambda x: order.append(f"b{x}")], [1, 2])
     assert order == ["a1", "b1", "a1", "b1", "a2", "b2"]  # the first turn warms up
-    assert [set(row) for row in rows] == [{"median", "p95"}] * 2
+    assert [set(row) for row in rows] == [{"median", "p95", "cpu"}] * 2
+
+
+def test_cpu_time_is_apart_from_waiting() -> None:
+    waits, counts = timing.in_turns([lambda _: time.sleep(0.05), lambda n: sum(range(n))], [10**6] * 3)
+    assert waits["cpu"] < 0.5 * waits["median"]
+    assert counts["cpu"] > 0
 
 
 # -- the report ------------------------------------------------------------------------------------------

@@ -21,8 +21,10 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -34,6 +36,7 @@ from us_sim.core.errors import ConfigError
 CASES = ("physics", "ct", "abdomen_lite", "abdomen")
 SOURCES = Path("ros2_ws/src/us_sim")
 HERE = Path(__file__).resolve().parents[2]  # our sources
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 Pair = tuple[list[float], list[float]]  # ms of a frame, of the other version and of this one
 
 
@@ -59,13 +62,18 @@ def serve(poses: int) -> None:
         print(json.dumps(1e3 * (time.process_time() - start)), flush=True)
 
 
-def started(sources: Path, poses: int) -> subprocess.Popen[str]:
-    """Start a version from its sources, on one thread."""
-    environment = {**os.environ, "PYTHONPATH": str(sources), "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-    # The text of one function: of this module, the other version may lack what it imports.
-    work = f"import json, sys, time\n{inspect.getsource(serve)}\nserve({poses})"
-    command = [sys.executable, "-c", work]
-    return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+def started(sources: Path, work: str, **environment: str) -> subprocess.Popen[str]:
+    """Start a version from its sources, on a text, for the other version may lack what a module of this one imports."""
+    return subprocess.Popen(
+        [sys.executable, "-c", work], env={**os.environ, "PYTHONPATH": str(sources), **environment},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def text_of(*functions: Callable[..., Any], call: str) -> str:
+    """Return a program of some functions that import what they need, and a call of one."""
+    parts = ["from __future__ import annotations", "import json, sys, time", *map(inspect.getsource, functions), call]
+    return "\n".join(parts)
 
 
 def asked(process: subprocess.Popen[str], line: str) -> str:
@@ -91,7 +99,7 @@ def compared(other: Path, cases: list[str], poses: int) -> dict[str, Pair]:
     with ExitStack() as stack:
         both = []
         for sources in (other / SOURCES, HERE):
-            both.append(stack.enter_context(started(sources, poses)))
+            both.append(stack.enter_context(started(sources, text_of(serve, call=f"serve({poses})"), **ONE_THREAD)))
             asked(both[-1], "")
         for case in cases:
             times = [[float(asked(one, f"{case} {number}")) for one in both] for number in range(poses)]

@@ -128,27 +128,28 @@ def frames(name: str, generator: Generator, patient: Patient, repeats: int) -> d
 
 
 class Timed:
-    """A backend that remembers how long its last call took, s."""
+    """A backend that remembers how long its last call took, and of all threads' CPU, s."""
 
     def __init__(self, backend: GeneratorBackend) -> None:
         self.name, self.reason, self.device = backend.name, backend.reason, backend.device
-        self._backend, self.taken = backend, 0.0
+        self._backend, self.taken, self.cpu = backend, 0.0, 0.0
 
     def __call__(self, x: Tensor) -> Drawn:
-        start = time.perf_counter()
+        start, spent = time.perf_counter(), time.process_time()
         drawn = self._backend(x)
-        self.taken = time.perf_counter() - start
+        self.taken, self.cpu = time.perf_counter() - start, time.process_time() - spent
         return drawn
 
 
 def besides(simulator: Simulator, network: Timed, poses: list[Matrix]) -> Row:
     """Time whole frames, each less what its network took; the caches are as the network leaves them."""
-    times = []
-    for pose in [poses[0], *poses]:
-        start = time.perf_counter()
+    times, cpu = np.zeros((2, 1 + len(poses)))
+    for n, pose in enumerate([poses[0], *poses]):
+        start, spent = time.perf_counter(), time.process_time()
         simulator.render(pose)
-        times.append(1e3 * (time.perf_counter() - start - network.taken))
-    return summary(np.array(times[1:]))
+        times[n] = 1e3 * (time.perf_counter() - start - network.taken)
+        cpu[n] = 1e3 * (time.process_time() - spent - network.cpu)
+    return summary(times[1:]) | {"cpu": float(np.median(cpu[1:]))}
 
 
 def random_generator(card: Card) -> Generator:

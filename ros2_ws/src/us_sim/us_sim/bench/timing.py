@@ -23,24 +23,25 @@ from numpy.typing import NDArray
 
 from us_sim.core.compute.cores import cores
 
-Row = dict[str, float]  # `median` and `p95` in ms, and what else was measured
+Row = dict[str, float]  # `median` and `p95` in ms, `cpu` of all threads in ms, and what else was measured
 Input = TypeVar("Input")
 
 
 def milliseconds(work: Callable[[Input], object], inputs: Sequence[Input]) -> Row:
-    """Median and 95th percentile over the inputs, after one warm-up."""
+    """Median and 95th percentile over the inputs, after one warm-up, and the median of the CPU time."""
     return in_turns([work], inputs)[0]
 
 
 def in_turns(works: Sequence[Callable[[Input], object]], inputs: Sequence[Input]) -> list[Row]:
     """Return the same of several works that take turns on each input: what else runs slows all of them alike."""
-    times = np.zeros((len(works), 1 + len(inputs)))
+    times, cpu = np.zeros((2, len(works), 1 + len(inputs)))
     for column, one in enumerate([inputs[0], *inputs]):
         for row, work in enumerate(works):
-            start = time.perf_counter()
+            start, spent = time.perf_counter(), time.process_time()
             work(one)
             times[row, column] = 1e3 * (time.perf_counter() - start)
-    return [summary(row) for row in times[:, 1:]]
+            cpu[row, column] = 1e3 * (time.process_time() - spent)
+    return [summary(t) | {"cpu": float(np.median(c))} for t, c in zip(times[:, 1:], cpu[:, 1:], strict=True)]
 
 
 def summary(times: NDArray[np.float64]) -> Row:
