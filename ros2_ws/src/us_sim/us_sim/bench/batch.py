@@ -170,7 +170,8 @@ def main(argv: list[str] | None = None) -> int:
     for name, row in figures.items():
         gains = [f"{row[key]:.1f}" if key in row else "" for key in ("over_single", "over_other", "most")]
         table.add_row(name, f"{row['median']:.2f}", f"{row['cpu']:.2f}", f"{1e3 / row['median']:.0f}", *gains)
-    Console(width=100).print(table)
+    table.columns[0].no_wrap = True
+    Console(width=120).print(table)
     return 0
 
 
