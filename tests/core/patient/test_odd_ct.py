@@ -47,6 +47,7 @@ def test_air_masked_to_0_is_air_again(tmp_path: Path, small_patient: Any) -> Non
     ("change", "finding"),
     [
         (lambda hu: hu + 1024, "0.0 % air, .* they seem to lack their intercept"),
+        (lambda hu: np.where(hu > -300, 32767, -3000), "0.0 % soft tissue, they seem to lack their intercept"),
         (
             lambda hu: np.where(hu == -1000, -2000, hu + 1024),
             "between 850 and 1250, where soft tissue lies without its",

@@ -10,6 +10,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +29,11 @@ from us_sim.core.patient.scan import Scan
 ENDINGS = (".nrrd", ".nhdr", ".mha", ".mhd")
 _RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SEGMENTS = "the segments of 3D Slicer in the file"
+# What ITK turns into LPS; it takes the axes of any other space for LPS, without a word.
+_SPACES = (
+    "left-posterior-superior", "lps", "right-anterior-superior", "ras", "left-anterior-superior", "las"
+)  # fmt: skip
+_PLACE = (("TransformMatrix", "Rotation", "Orientation"), ("Offset", "Position", "Origin"))  # names in MetaImage
 
 
 def read_itk(path: Path) -> Scan:
@@ -44,12 +51,15 @@ def read_itk(path: Path) -> Scan:
         reader.ReadImageInformation()
         size, parts = reader.GetSize(), reader.GetNumberOfComponents()
         segments = _segments({key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()})
-        data, begin, packed = data_file(path)
+        said, begin = _fields(path)
+        warnings = _check_place(path, said)
+        data = _data_file(path, said)
+        packed = _is_packed(said, data)
         shape = (*size, parts) if parts > 1 else size
         itemsize = _itemsize(reader.GetPixelID())
         check_promise(data, shape, itemsize, DEFLATE_LIMIT if packed else 1)
         if packed:
-            _check_packed(data, begin, float(np.prod(shape, dtype=np.float64)) * itemsize)
+            _check_packed(data, begin if data == path else 0, float(np.prod(shape, dtype=np.float64)) * itemsize)
         if parts > 1 and not segments:
             raise PatientError(f"{path}: has {parts} values a voxel; expected one: extract one volume")
         ct_from_voxel = check_grid(tuple(size), _affine(reader), path)
@@ -64,20 +74,16 @@ def read_itk(path: Path) -> Scan:
     except PatientError:
         raise
     except RuntimeError as error:
-        said = " ".join(str(error).split())[-200:]
-        raise PatientError(f"{path}: is truncated or damaged ({said}); copy or export it again") from error
+        finding = " ".join(str(error).split())[-200:]
+        raise PatientError(f"{path}: is truncated or damaged ({finding}); copy or export it again") from error
     check_voxels(path, voxels)
-    return Scan(voxels, ct_from_voxel, names, _SEGMENTS)
+    return Scan(voxels, ct_from_voxel, names, _SEGMENTS, warnings)
 
 
 def _affine(reader: Any) -> Matrix:
     affine = np.eye(4)
-    affine[:3, :3] = (
-        np.reshape(reader.GetDirection(), (3, 3)) @ np.diag(reader.GetSpacing())
-        if (reader.GetDimension() == 3)
-        else np.nan
-    )
-    if reader.GetDimension() == 3:
+    if reader.GetDimension() == 3:  # others are refused by their shape
+        affine[:3, :3] = np.reshape(reader.GetDirection(), (3, 3)) @ np.diag(reader.GetSpacing())
         affine[:3, 3] = reader.GetOrigin()
     return _RAS_FROM_LPS @ affine
 
@@ -89,28 +95,76 @@ def _itemsize(pixel: int) -> int:
     return 8 if "64" in name else 4 if "32" in name else 2 if "16" in name else 1
 
 
-def data_file(path: Path) -> tuple[Path, int, bool]:
-    """Return the file that holds the voxels, where they begin in it, and whether they are packed."""
+def is_self_contained(path: Path) -> bool:
+    """Return whether the voxels lie in the file itself, not in one that it names."""
+    return _data_file(path, _fields(path)[0]) == path
+
+
+def _fields(path: Path) -> tuple[dict[str, str], int]:
+    """Return the header's fields, their names in small letters, and the number of bytes before the voxels."""
     with path.open("rb") as file:
         head = file.read(2**20)
-    at, packed = 0, False
-    for raw in head.split(b"\n"):
-        at += len(raw) + 1
-        key, _, value = raw.decode("latin-1").replace("=", ":", 1).partition(":")
-        key, value = key.strip().lower(), value.strip()
-        packed |= (key, value.lower()) in (("compresseddata", "true"), ("encoding", "gzip"), ("encoding", "gz"))
-        if key in ("elementdatafile", "data file", "datafile") and value.upper() != "LOCAL":
-            named = path.parent / value
-            if named.parent.resolve() != path.parent.resolve():
-                raise PatientError(f"{path}: its voxels are said to lie in another folder, {named}; put them beside it")
-            if not named.is_file():
-                raise PatientError(
-                    f"{path}: its voxels are said to lie in {value}, which is not there; put it beside it"
-                )
-            return named, 0, packed or value.endswith((".zraw", ".gz"))
-        if key == "elementdatafile" or not raw.strip():
+    at, said = 0, {}
+    for line in head.split(b"\n"):
+        at += len(line) + 1
+        key, *value = re.split("[:=]", os.fsdecode(line), maxsplit=1)
+        key = key.strip().lower()
+        said[key] = "".join(value).strip()
+        if key == "elementdatafile" or not line.strip():
             break
-    return path, at, packed
+    return said, at
+
+
+def _check_place(path: Path, said: Mapping[str, str]) -> tuple[str, ...]:
+    """Refuse a header that does not tell size and direction of the voxels: ITK takes 1 mm and its own axes.
+
+    Returns:
+        a warning where MetaImage's defaults, which older programs rely on, count.
+
+    Raises:
+        PatientError: naming what is missing.
+    """
+    if "elementdatafile" in said:
+        if not {"elementspacing", "elementsize"} & said.keys():
+            raise PatientError(f"{path}: its header has no ElementSpacing; add the size of a voxel in mm")
+        missing = [names[0] for names in _PLACE if not {name.lower() for name in names} & said.keys()]
+        if missing:
+            return (
+                f"{path.name}: its header has no {' and no '.join(missing)}; MetaImage's default is assumed (x to the "
+                "left, y to the back, the first voxel at 0): compare with the source",
+            )
+        return ()
+    space, directions = said.get("space"), said.get("space directions")
+    if (space or "").lower() not in _SPACES or directions is None:
+        raise PatientError(
+            f"{path}: its header has space {space!r} and space directions {directions!r}, so that left and right are "
+            "unknown; convert it from its source again, keeping the orientation"
+        )
+    return ()
+
+
+def _data_file(path: Path, said: Mapping[str, str]) -> Path:
+    """Return the file that holds the voxels.
+
+    Raises:
+        PatientError: it is not there, not one, or in another folder.
+    """
+    name = next((said[key] for key in ("elementdatafile", "data file", "datafile") if key in said), "LOCAL")
+    if name.upper() == "LOCAL":
+        return path
+    if re.match(r"(?i)(skip)?list\b", name) or "%" in name:
+        raise PatientError(f"{path}: its voxels lie in several files ({name}); store it as one .nrrd or .mha file")
+    named = path.parent / name
+    if named.parent.resolve() != path.parent.resolve():
+        raise PatientError(f"{path}: its voxels are said to lie in another folder, {named}; put them beside it")
+    if not named.is_file():
+        raise PatientError(f"{path}: its voxels are said to lie in {name}, which is not there; put it beside it")
+    return named
+
+
+def _is_packed(said: Mapping[str, str], data: Path) -> bool:
+    encoded = said.get("compresseddata", "").lower() == "true" or said.get("encoding", "").lower() in ("gzip", "gz")
+    return encoded or data.name.endswith((".zraw", ".gz"))
 
 
 def _check_packed(file: Path, begin: int, most: float) -> None:

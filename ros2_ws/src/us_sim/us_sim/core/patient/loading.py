@@ -166,7 +166,9 @@ def _check_hounsfield(hu: NDArray[np.int16], source: Path) -> None:
     air, soft, shifted = (counts / hu.size).tolist()
     if min(air, soft) < 1e-3:
         likely = (
-            "they seem to be clipped or scaled" if hu.max() - hu.min() < 1000 else "they seem to lack their intercept"
+            "they seem to be clipped or scaled"
+            if int(hu.max()) - int(hu.min()) < 1000  # more than int16 holds
+            else "they seem to lack their intercept"
         )
         raise PatientError(
             f"{source}: values from {hu.min()} to {hu.max()} are no Hounsfield units: {100 * air:.1f} % "

@@ -115,4 +115,4 @@ def _is_whole(path: Path) -> bool:
 
     if not name.endswith(_ONE_FILE) or is_dicom(path):
         return False
-    return not name.endswith(itk.ENDINGS) or itk.data_file(path)[0] == path
+    return not name.endswith(itk.ENDINGS) or itk.is_self_contained(path)
