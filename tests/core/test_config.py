@@ -30,7 +30,7 @@ def test_fields_are_described_and_defaults_are_allowed(kind: Any) -> None:
 def test_range_includes_its_bounds_and_nothing_else(kind: Any, name: str, low: float, high: float) -> None:
     for value in (low, high):
         assert getattr(kind(**{name: value}), name) == value
-    message = rf"{name} is .*; expected {low:g} to {high:g}".replace("+", r"\+")
+    message = rf"{name} is .*; expected {low:.10g} to {high:.10g}".replace("+", r"\+")
     for value in (low - 1, high + 1, math.nan, math.inf, -math.inf):
         with pytest.raises(ConfigError, match=message):
             kind(**{name: value})

@@ -125,4 +125,4 @@ def check_ranges(settings: Any) -> None:
         if rule["choices"] and value not in rule["choices"]:
             raise ConfigError(f"{item.name} is {value!r}; expected one of {', '.join(rule['choices'])}")
         if rule["low"] is not None and not rule["low"] <= value <= rule["high"]:
-            raise ConfigError(f"{item.name} is {value}; expected {rule['low']:g} to {rule['high']:g}")
+            raise ConfigError(f"{item.name} is {value}; expected {rule['low']:.10g} to {rule['high']:.10g}")

@@ -16,13 +16,21 @@ from us_sim.core.config import SimConfig
 from us_sim.core.errors import PatientError
 from us_sim.core.patient.patient import Patient, builtin_patient, load_patient
 
+_PHANTOM = "phantom:"
+_LAST = SimConfig.__dataclass_fields__["seed"].metadata["high"]
+
 
 def open_patient(config: SimConfig) -> Patient:
     """Load the CT that the parameters name, with its labels, or make the built-in phantom where they name none.
 
     Raises:
-        PatientError: it cannot be used, or labels are named without a CT.
+        PatientError: it cannot be used, or labels are named without a CT, or what they mean without labels.
     """
+    for name in ("label_scheme", "labels_map"):
+        if getattr(config, name) and not config.labels:
+            raise PatientError(
+                f"{name} is {getattr(config, name)!r}, but labels is empty; name the labels that it is about"
+            )
     seed = phantom_seed(config.ct)
     if seed is not None and not config.labels:
         return builtin_patient(seed, config.detail)
@@ -43,6 +51,14 @@ def open_patient(config: SimConfig) -> Patient:
 
 
 def phantom_seed(ct: str) -> int | None:
-    """Return the seed of a built-in phantom that `ct` names as `phantom:7`; None for a path."""
-    named = re.fullmatch(r"phantom:(\d{1,9})", ct)
-    return int(named[1]) if named else None
+    """Return the seed of a built-in phantom that `ct` names as `phantom:7`; None for a path.
+
+    Raises:
+        PatientError: what follows `phantom:` is no seed.
+    """
+    if not ct.startswith(_PHANTOM):
+        return None
+    seed = ct.removeprefix(_PHANTOM)
+    if not re.fullmatch("[0-9]{1,10}", seed) or int(seed) > _LAST:
+        raise PatientError(f"ct is {ct!r}; expected {_PHANTOM} and a seed from 0 to {_LAST}, as in {_PHANTOM}7")
+    return int(seed)

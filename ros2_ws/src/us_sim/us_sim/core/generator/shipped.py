@@ -34,11 +34,15 @@ def artifact_of(name: str) -> Path:
     """Return the file that the parameter `generator` names: a path, a shipped one's name, or nothing for the default.
 
     Raises:
-        ArtifactError: the shipped artifacts are not there.
+        ArtifactError: the shipped artifacts are not there, or none has this name, which is no path either.
     """
     known = shipped()
     if name in known:
         return known[name]
+    if name and Path(name).name == name and not Path(name).suffix and not Path(name).exists():
+        raise ArtifactError(
+            f"unknown generator {name!r}; expected one of {', '.join(known)}, or the path of a .safetensors file"
+        )
     if name:
         return Path(name)
     if DEFAULT not in known:
