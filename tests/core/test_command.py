@@ -14,6 +14,7 @@ import pytest
 from us_sim.core.command import as_command
 from us_sim.core.errors import ConfigError
 
+EXPECTED = "expected a file or folder that can be used"
 SOURCES = Path(__file__).resolve().parents[2] / "ros2_ws" / "src"
 
 
@@ -32,7 +33,9 @@ def ending(error: BaseException | None, arguments: list[str]) -> int:
     ("error", "status", "told"),
     [
         (ConfigError("gain is 99;\nexpected 0 to 60"), 2, "tool: gain is 99; expected 0 to 60\n"),
-        (PermissionError(13, "Permission denied", "x"), 2, "tool: [Errno 13] Permission denied: 'x'\n"),
+        (PermissionError(13, "Permission denied", "x"), 2, f"tool: x: Permission denied; {EXPECTED}\n"),
+        (OSError(36, "File name too long", "x" * 5000), 2, f"tool: {'x' * 200}: File name too long; {EXPECTED}\n"),
+        (OSError(28, "No space left on device"), 2, "tool: No space left on device\n"),
         (KeyboardInterrupt(), 130, "tool: interrupted\n"),
         (
             ZeroDivisionError("division by zero"),

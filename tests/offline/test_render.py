@@ -182,7 +182,8 @@ def test_poses_of_a_file_are_rendered_as_they_stand(simulator: FakeSimulator, tm
         (["--film", "sweep.avi"], "sweep.avi: unknown kind of film; expected a name that ends in .gif or .mp4"),
         (["--batch", "0"], "batch is 0; expected 1 to 256"),
         (["--batch", "8", "--sheet"], "--batch writes a dataset; expected --out DIR with it, and neither --film nor"),
-        (["--poses", "/nowhere/poses.csv"], "No such file or directory: '/nowhere/poses.csv'"),
+        (["--count", "0"], "count is 0; expected 1 or more"),
+        (["--poses", "/nowhere/poses.csv"], "/nowhere/poses.csv: No such file or directory; expected a file or folder"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(
@@ -195,29 +196,30 @@ def test_bad_input_is_one_line_and_status_2(
     assert not list(tmp_path.iterdir())
 
 
-def test_unknown_motion_and_unusable_folder(
-    simulator: FakeSimulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert render.main(["--motion", "waltz", "--out", str(tmp_path)]) == 2
-    assert "unknown motion 'waltz'; expected one of liver_sweep" in capsys.readouterr().err
+def test_a_file_where_a_folder_belongs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
     assert render.main(["--out", str(tmp_path / "file")]) == 2
-    assert "File exists" in capsys.readouterr().err
+    assert capsys.readouterr().err == f"us_sim_render: --out is {tmp_path / 'file'}, a file; expected a folder\n"
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "message"),
     [
-        ["--out", "x", "--renderer", "crayon"],
-        ["--out", "x", "--count", "many"],
-        ["--out", "x", "--rate", "0"],
+        (["--out", "x", "--renderer", "crayon"], "argument --renderer: invalid choice: 'crayon'"),
+        (["--out", "x", "--motion", "waltz"], "argument --motion: invalid choice: 'waltz'"),
+        (["--out", "x", "--count", "many"], "argument --count: invalid int value: 'many'"),
+        (["--out", "x", "--rate", "0"], "argument --rate: 0; expected 0.1 to 1000 poses a second"),
+        (["--out", ""], "argument --out: it is empty; expected a path"),
+        (["--film", ""], "argument --film: it is empty; expected a path"),
     ],
 )
-def test_wrong_arguments_end_with_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_arguments_end_with_status_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as end:
         render.main(arguments)
     assert end.value.code == 2
-    assert "us_sim_render: error: " in capsys.readouterr().err
+    assert f"us_sim_render: error: {message}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

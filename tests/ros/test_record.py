@@ -140,9 +140,13 @@ def test_a_player_ends_after_the_last_pose(world: World, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("main", "arguments", "message"),
     [
-        (play.main, ["/nowhere/poses.mcap"], "us_sim_play: [Errno 2] No such file or directory: '/nowhere/poses.mcap'"),
+        (play.main, ["/nowhere/poses.mcap"], "us_sim_play: /nowhere/poses.mcap: No such file or directory; expected"),
         (play.main, [__file__], "neither MCAP nor SQLite"),
-        (record.main, ["/proc/nowhere/poses.mcap"], "us_sim_record: [Errno 2] No such file or directory"),
+        (
+            record.main,
+            ["/proc/nowhere/poses.mcap"],
+            ": No such file or directory; expected a file or folder that can be used",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_line(

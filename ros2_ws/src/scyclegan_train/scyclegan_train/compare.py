@@ -14,12 +14,11 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from itertools import product
-from pathlib import Path
 
 from scyclegan_train.config_file import load_config
 from scyclegan_train.evaluation.intervals import clustered
 from scyclegan_train.run.trials import Trial, fold_changes, table, trained
-from us_sim.core.command import as_command
+from us_sim.core.command import as_command, given_path
 from us_sim.core.errors import ConfigError
 from us_sim.core.files import atomic_write
 
@@ -35,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--folds", type=int, default=0, help="of the patients of prepared CT; 0: its own splits")
     found.add_argument("--best", default="cycle_ct", help="loss whose least value chooses the validation (%(default)s)")
     found.add_argument("--set", action="append", default=[], metavar="SECTION.NAME=VALUE", help="for all methods")
-    found.add_argument("--out", type=Path, required=True, help="folder of the runs and the table")
+    found.add_argument("--out", type=given_path, required=True, help="folder of the runs and the table")
     return found
 
 

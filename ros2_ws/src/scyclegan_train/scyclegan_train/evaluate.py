@@ -36,7 +36,7 @@ from scyclegan_train.evaluation.reference_segmenter import LINES, ReferenceSegme
 from scyclegan_train.run.export import export
 from scyclegan_train.run.panels import tiled
 from us_sim.core.analysis.segmenter import load_segmenter
-from us_sim.core.command import as_command
+from us_sim.core.command import as_command, given_path
 from us_sim.core.errors import ConfigError
 from us_sim.core.generator.artifact import Generator, load_generator
 from us_sim.core.generator.shipped import segmenter_of
@@ -205,7 +205,7 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(prog="scyclegan_train evaluate", description=__doc__)
     found.add_argument("--generator", action="append", default=[], type=Path, metavar="FILE",
                        help="exported .safetensors; may be repeated; physics is always evaluated too")  # fmt: skip
-    found.add_argument("--out", type=Path, required=True, help="folder of the report")
+    found.add_argument("--out", type=given_path, required=True, help="folder of the report")
     found.add_argument("--frames", type=Path, help="folder of real frames")
     found.add_argument("--fan", type=Path, help="fan geometry, JSON; default: fan.json beside the frames, or detected")
     found.add_argument("--held-out", type=int, nargs=2, default=(112, 140), metavar=("FIRST", "END"),

@@ -24,7 +24,7 @@ from scyclegan_train.data.cases import CtCase, find_cases, read_list, shard_of
 from scyclegan_train.data.cutting import Cut, drawn_cases, prepare_case
 from scyclegan_train.data.faults import DataError, Faults
 from scyclegan_train.data.slices import about_slices, write_recipe
-from us_sim.core.command import as_command
+from us_sim.core.command import as_command, given_path
 from us_sim.core.compute.cluster import spread
 
 Done = tuple[CtCase, str, tuple[str, ...]]  # a case, its error, and notes from loading
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", type=Path, help="CSV file with columns ct, labels[, patient, split] instead")
     parser.add_argument("--label-scheme", help="label scheme; detected by default")
     parser.add_argument("--labels-map", type=Path, help="YAML file with label values or names and their classes")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the slices")
+    parser.add_argument("--out", type=given_path, required=True, help="folder of the slices")
     parser.add_argument("--config", default="paper.yaml", help="run whose grid, fan and `prepare` the slices are for")
     parser.add_argument("--poses", choices=PLACES, help="planes of the slices; default from the config")
     parser.add_argument("--slices", type=_at_least_one, help="slices per scan; default from the config")

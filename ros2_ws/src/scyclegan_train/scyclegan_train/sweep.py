@@ -13,12 +13,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from scyclegan_train.config_file import load_config
 from scyclegan_train.run.trials import Trial, TrialError, trained
-from us_sim.core.command import as_command
+from us_sim.core.command import as_command, given_path
 from us_sim.core.errors import ConfigError
 
 JOURNAL = "study.log"
@@ -34,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--best", default="cycle_ct", help="loss to make least (%(default)s)")
     found.add_argument("--seed", type=int, default=0, help="of the search (%(default)s)")
     found.add_argument("--set", action="append", default=[], metavar="SECTION.NAME=VALUE", help="for all runs")
-    found.add_argument("--out", type=Path, required=True, help="folder of the runs and the study")
+    found.add_argument("--out", type=given_path, required=True, help="folder of the runs and the study")
     return found
 
 

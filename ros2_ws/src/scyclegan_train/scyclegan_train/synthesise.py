@@ -27,7 +27,7 @@ from scyclegan_train.data.inputs import known_fan
 from scyclegan_train.data.slices import RECIPE, write_recipe
 from scyclegan_train.run.reverse_synthesis import Reverse, open_frames, synthesise_ct
 from scyclegan_train.run.synthesis import Synthesis, begin, cases_left, fan_of_frames, synthesise
-from us_sim.core.command import as_command
+from us_sim.core.command import as_command, given_path
 from us_sim.core.compute.cluster import spread
 from us_sim.core.errors import ConfigError
 from us_sim.core.generator.artifact import load_network, read_card
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(prog="scyclegan_train synthesise", description=__doc__)
     found.add_argument("generator", type=Path, help="artifact of G_ct2us, or of G_us2ct for the other direction")
     found.add_argument("data", type=Path, help="folder of prepare, of CT scans, or for the other direction of frames")
-    found.add_argument("--out", type=Path, required=True, help="folder of images, masks and cards")
+    found.add_argument("--out", type=given_path, required=True, help="folder of images, masks and cards")
     found.add_argument("--labels", type=Path, help="folder of the scans' label maps; by default that of the scans")
     found.add_argument("--config", default="paper.yaml", help="whose `prepare` says which slices are cut of CT scans")
     found.add_argument("--seed", type=int, default=0, help="of splits and slices (%(default)s)")

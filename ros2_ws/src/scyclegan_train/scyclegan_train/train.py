@@ -30,7 +30,7 @@ from scyclegan_train.run.export import latest
 from scyclegan_train.run.loop import CONFIG, outlook_of, train
 from scyclegan_train.run.outlook import costs_of
 from scyclegan_train.run.schedule import Schedule
-from us_sim.core.command import as_command
+from us_sim.core.command import as_command, given_path
 from us_sim.core.errors import ConfigError
 from us_sim.core.generator.shipped import artifact_of
 
@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
                        help="initialise the networks of a new run from this one, or from an artifact, such as a "
                        "shipped generator; may be repeated")  # fmt: skip
     found.add_argument("--set", action="append", default=[], metavar="SECTION.NAME=VALUE", help="change the config")
-    found.add_argument("--out", type=Path, help="folder of the run; default runs/<config>-<time>")
+    found.add_argument("--out", type=given_path, help="folder of the run; default runs/<config>-<time>")
     found.add_argument("--dry-run", action="store_true", help="say sizes, steps, memory and time, and train nothing")
     found.add_argument("--accelerator", default="auto", choices=("auto", "cpu", "cuda"))
     found.add_argument("--devices", type=int, default=_told("LOCAL_WORLD_SIZE", "SLURM_NTASKS_PER_NODE"),

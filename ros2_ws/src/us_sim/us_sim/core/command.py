@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import argparse
 import atexit
 import os
 import sys
@@ -18,9 +19,10 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import wraps
+from pathlib import Path
 from typing import Any, NoReturn
 
-from us_sim.core.errors import UsSimError
+from us_sim.core.errors import UsSimError, system_error
 
 DEBUG = "--debug"
 Main = Callable[..., int]
@@ -40,8 +42,10 @@ def as_command(name: str) -> Callable[[Main], Main]:
                 return main([word for word in given if word != DEBUG])
             except KeyboardInterrupt:
                 return _end(name, "interrupted", 130, DEBUG in given)
-            except (UsSimError, OSError) as error:
+            except UsSimError as error:
                 return _end(name, error, 2, DEBUG in given)
+            except OSError as error:
+                return _end(name, system_error(error), 2, DEBUG in given)
             except Exception as error:
                 told = f"{type(error).__name__}: {error}; this is a fault of the software: {DEBUG} shows where"
                 return _end(name, told, 1, DEBUG in given)
@@ -49,6 +53,13 @@ def as_command(name: str) -> Callable[[Main], Main]:
         return run
 
     return decorate
+
+
+def given_path(text: str) -> Path:
+    """Return the path that an argument gives; an empty one, as of a variable that is not set, is no folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; expected a path")
+    return Path(text)
 
 
 def leave(status: int) -> NoReturn:

@@ -53,3 +53,10 @@ class ArmError(UsSimError, ValueError):
 
 class DeviceError(UsSimError, RuntimeError):
     """The GPU has failed or run out of memory."""
+
+
+def system_error(problem: OSError, use: str = "used") -> str:
+    """Return what the system says of a file (no permission, name too long, device gone), with what was expected."""
+    if problem.filename is None:
+        return problem.strerror or str(problem)
+    return f"{str(problem.filename)[:200]}: {problem.strerror or problem}; expected a file or folder that can be {use}"

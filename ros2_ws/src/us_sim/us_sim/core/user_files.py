@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from us_sim.core.errors import UsSimError
+from us_sim.core.errors import UsSimError, system_error
 
 MOST_YAML, DEEPEST_YAML = 2**18, 32  # bytes and levels
 
@@ -47,9 +47,7 @@ def system_errors_as(error: type[UsSimError]) -> Iterator[None]:
     try:
         yield
     except OSError as problem:
-        raise error(
-            f"{str(problem.filename)[:200]}: {problem.strerror or problem}; expected a file or folder that can be read"
-        ) from problem
+        raise error(system_error(problem, "read")) from problem
 
 
 def check_file(path: Path, error: type[UsSimError], most: int | None = None) -> None:

@@ -29,7 +29,7 @@ from rich.progress import (
 )
 
 from us_sim.core.assembly import base_probe, open_simulator, started
-from us_sim.core.command import as_command
+from us_sim.core.command import as_command, given_path
 from us_sim.core.compute.cluster import spread
 from us_sim.core.config import ImageSettings, SimConfig
 from us_sim.core.contact.mechanics import MechanicsSettings
@@ -72,8 +72,12 @@ def _check(options: dict[str, Any]) -> None:
         raise ConfigError("no output; expected --out DIR for pictures or a dataset, or --film FILE")
     if out is None and options["sheet"]:
         raise ConfigError("--sheet is written to a folder; expected --out DIR with it")
+    if out is not None and out.is_file():
+        raise ConfigError(f"--out is {out}, a file; expected a folder")
     if film is not None:
         check_film(film)
+    if options["count"] is not None and options["count"] < 1:
+        raise ConfigError(f"count is {options['count']}; expected 1 or more")
     if batch is None:
         return
     if options["workers"] < 1:
@@ -226,7 +230,7 @@ def _parser() -> argparse.ArgumentParser:
         "pictures, as a dataset, as a film.",
     )
     paths = parser.add_mutually_exclusive_group()
-    paths.add_argument("--motion", default="liver_sweep", help=f"one of {', '.join(MOTIONS)} (%(default)s)")
+    paths.add_argument("--motion", default="liver_sweep", choices=tuple(MOTIONS), help="(%(default)s)")
     paths.add_argument(
         "--poses",
         type=Path,
@@ -247,9 +251,13 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         help=f"frames, evenly spread (all poses of a file; {COUNT} of a motion, {ROUND:g} s of it for a film)",
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the PNGs or the dataset; made if missing")
+    parser.add_argument(
+        "--out", type=given_path, metavar="DIR", help="folder for the PNGs or the dataset; made if missing"
+    )
     parser.add_argument("--sheet", action="store_true", help="write sheet.png, all frames with slice and labels")
-    parser.add_argument("--film", type=Path, metavar="FILE", help="write a film with the force over time: .mp4 or .gif")
+    parser.add_argument(
+        "--film", type=given_path, metavar="FILE", help="write a film with the force over time: .mp4 or .gif"
+    )
     parser.add_argument(
         "--batch",
         type=int,

@@ -14,7 +14,7 @@ import time
 
 from rclpy.node import Node
 
-from us_sim.core.errors import UsSimError
+from us_sim.core.errors import UsSimError, system_error
 
 QUIET = 5.0  # s between two warnings of one kind
 
@@ -45,5 +45,7 @@ class Log:
 
 
 def text_of(error: Exception) -> str:
-    """Return the text of an error: ours as they are, others with their type."""
+    """Return the text of an error: ours as they are, the system's with what was expected, others with their type."""
+    if isinstance(error, OSError):
+        return system_error(error)
     return str(error) if isinstance(error, UsSimError) else f"{type(error).__name__}: {error}"

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from us_sim.core.command import as_command
+from us_sim.core.command import as_command, given_path
 from us_sim.offline.export.dataset_card import write_card
 from us_sim.offline.export.samples import open_source
 
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="us_sim_export", description=__doc__)
     parser.add_argument("source", type=Path, help="folder of us_sim_render --batch, or of a recorded sweep")
     parser.add_argument("--to", choices=FORMATS, required=True, help="format")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    parser.add_argument("--out", type=given_path, required=True, metavar="DIR", help="folder to write to")
     parser.add_argument("--python", default=sys.executable, help="with --to lerobot: the Python that has LeRobot")
     options = parser.parse_args(argv)
     extra = [options.python] if options.to == "lerobot" else []

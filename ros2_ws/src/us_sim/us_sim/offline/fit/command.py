@@ -20,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from us_sim.core.command import as_command
+from us_sim.core.command import as_command, given_path
 from us_sim.core.errors import ConfigError
 from us_sim.core.files import check_replaceable
 from us_sim.core.geometry.fans import read_fan
@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Fit the physics renderer to frames of a scanner: writes a preset, a report and a figure.",
     )
     parser.add_argument("frames", type=Path, help=f"folder of B-mode frames of a convex probe, {FEW} or more")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="scanner preset to write, .yaml")
+    parser.add_argument("--out", type=given_path, required=True, metavar="FILE", help="scanner preset to write, .yaml")
     parser.add_argument("--radius", type=float, help="radius of curvature of the probe, mm (60)")
     parser.add_argument("--depth", type=float, help="imaging depth of all frames, mm, instead of the radius")
     parser.add_argument("--fan", type=Path, metavar="JSON", help="the fan in the frames' pixels, where it is not found")
