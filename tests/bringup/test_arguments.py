@@ -34,6 +34,9 @@ def test_values_get_the_type_of_their_default() -> None:
     [
         ("gian:=3", "unknown argument 'gian'; known are analysis_source, "),
         ("ct=/p", "'ct=/p' is not an argument; expected name:=value"),
+        ("namespace:=left-arm", "namespace is 'left-arm'; expected names of letters, digits and _, as in left"),
+        ("namespace:=7", "namespace is '7'; expected names of letters, digits and _"),
+        ("namespace:=größe", "namespace is 'größe'; expected names of letters, digits and _"),
         ("gain:=loud", "gain is 'loud'; expected a number"),
         ("gain:=nan", "gain is nan; expected -40 to 40"),
         ("gain:=100", "gain is 100.0; expected -40 to 40"),

@@ -15,6 +15,7 @@ from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import PoseStamped
 from rclpy.action import ActionClient
+from rclpy.parameter import Parameter
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from tests.control.flat import upright
@@ -106,6 +107,13 @@ def test_a_scan_comes_to_its_end(world: World, flat_sim: FlatSim, scan_node: Sta
     assert [f.progress for f in client.feedback] == sorted(f.progress for f in client.feedback)
     assert any(f.wrench.wrench.force.z < -4.0 for f in client.feedback)
     world.until(lambda: flat_sim.poses[-1][2, 3] < 0.0)  # off the skin
+
+
+def test_its_force_limit_cannot_change_in_silence(world: World, flat_sim: FlatSim, scan_node: Start) -> None:
+    node = scan_node()
+    (refused,) = node.set_parameters([Parameter("force_limit", value=8.0)])
+    assert refused.reason == "force_limit is read when us_sim_scan starts; stop it and start it with force_limit"
+    assert node.get_parameter("force_limit").value == 25.0
 
 
 def test_a_raster_is_scanned(world: World, flat_sim: FlatSim, scan_node: Start, client: Client) -> None:

@@ -135,6 +135,8 @@ def test_it_waits_for_a_start_begins_again_after_a_stop_and_reads_its_parameters
     assert again.result().message == "it is at work already; call ~/stop first"
     stop = world.client.create_client(Trigger, "us_sim_servo/stop").call_async(Trigger.Request())
     world.until(lambda: stop.done() and said[-1] == "stopped by ~/stop")
+    (fixed,) = node.set_parameters([Parameter("control_rate", value=20.0)])
+    assert fixed.reason == "control_rate is read when us_sim_servo starts; stop it and start it with control_rate"
     node.set_parameters([Parameter("force", value=30.0)])
     refused = start.call_async(Trigger.Request())
     world.until(refused.done)

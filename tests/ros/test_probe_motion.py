@@ -29,6 +29,19 @@ def start(world: World, namespace: str = "", **parameters: Any) -> ProbeMotion:
     return node
 
 
+def test_what_it_reads_at_its_start_cannot_change_in_silence(world: World) -> None:
+    node = start(world, motion="rotation")
+    motion_, period, seed, same = node.set_parameters(
+        [Parameter("motion", value="fan_tilt"), Parameter("period", value=5.0), Parameter("seed", value=3),
+         Parameter("motion", value="rotation")]
+    )  # fmt: skip
+    assert motion_.reason == "motion is read when probe_motion starts; stop it and start it with motion"
+    assert not period.successful
+    assert not seed.successful
+    assert same.successful
+    assert node.get_parameter("motion").value == "rotation"
+
+
 @pytest.mark.parametrize("name", MOTIONS)
 def test_poses_are_those_of_the_motion_again_and_again(world: World, name: str) -> None:
     poses = world.listen(PoseStamped, "us_sim/probe_pose")

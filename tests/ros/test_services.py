@@ -77,7 +77,8 @@ def test_a_bad_pose_spoils_only_its_own_frame(world: World) -> None:
     poses[2].header.frame_id = "moon"
     answer = render(world, poses=poses)
     assert not answer.success
-    assert answer.message == "3 of 5 poses are refused, the first: 1"
+    assert answer.message.startswith("3 of 5 poses are refused, first poses[1]: ")
+    assert answer.message.endswith(answer.frames[1].message)
     assert [frame.valid for frame in answer.frames] == [True, False, False, True, False]
     assert "NaN or Inf" in answer.frames[1].message
     assert "frame 'moon' is unknown" in answer.frames[2].message
@@ -175,6 +176,8 @@ def test_a_patient_that_does_not_load_leaves_the_old_one(world: World) -> None:
     answer = load_patient(world, Path("/nowhere.nii.gz"))
     assert not answer.success
     assert "/nowhere.nii.gz: no such file; expected a NIfTI file or a DICOM folder" in answer.message
+    answer = load_patient(world, Path("a" * 5000))
+    assert answer.message == "a" * 200 + ": File name too long; expected a file or folder that can be used"
     assert answer.patient == "phantom-0"
     assert node.session.scene is before
     world.sender(node)

@@ -13,6 +13,7 @@ An argument left out is not passed on: each node has the same default of its own
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
@@ -27,6 +28,7 @@ from us_sim.ros.parameters import CONFIGS
 from us_sim.viewer.config import ViewerConfig
 
 Value = bool | int | float | str
+_NAMESPACE = re.compile(r"/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*/?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,10 @@ class LaunchConfig:
         if self.world_from_ct:
             six_numbers("world_from_ct", self.world_from_ct, TABLE_ORDER)
         six_numbers("flange_calibration", self.flange_calibration, HOLDER_ORDER)
+        if self.namespace and not _NAMESPACE.fullmatch(self.namespace):
+            raise ConfigError(
+                f"namespace is {self.namespace!r}; expected names of letters, digits and _, as in left or room/left"
+            )
         if self.arm and self.motion == "none":
             raise ConfigError("arm is true, but motion is 'none'; choose a motion for the arm, or leave the arm out")
 

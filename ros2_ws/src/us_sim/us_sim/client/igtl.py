@@ -23,6 +23,7 @@ from us_sim.client.igtl_config import IgtlConfig
 from us_sim.client.igtl_message import ct_from_ijk, messages
 from us_sim.core.command import as_command
 from us_sim.core.errors import ConfigError
+from us_sim.ros import parameters
 from us_sim.ros.conversions import nanoseconds, pixels_of, pose_matrix
 from us_sim.ros.outputs import latched_qos, stream_qos
 from us_sim.ros.running import run
@@ -39,9 +40,11 @@ class IgtlNode(Node):
 
     def __init__(self, **kwargs: object) -> None:
         super().__init__("us_sim_igtl", **kwargs)
-        port = int(self.declare_parameter("igtl_port", IgtlConfig.igtl_port).value)
+        parameters.declare(self, IgtlConfig)
+        port = parameters.read(self, IgtlConfig).igtl_port
+        parameters.fix(self, ["igtl_port"])
         try:
-            self.server = pyigtl.OpenIGTLinkServer(port=IgtlConfig(port).igtl_port, local_server=True)
+            self.server = pyigtl.OpenIGTLinkServer(port=port, local_server=True)
         except OSError as error:
             raise ConfigError(f"port {port} cannot be had: {error.strerror}; choose another igtl_port") from None
         self._info: ProbeInfo | None = None

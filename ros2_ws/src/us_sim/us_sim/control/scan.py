@@ -66,6 +66,7 @@ class ScanNode(Node):
         super().__init__("us_sim_scan", **kwargs)
         parameters.declare(self, ScanConfig)
         self._config = parameters.read(self, ScanConfig)
+        parameters.fix(self, vars(self._config))
         self._robot = Robot(self)
         self._busy = False
         self._run: Run | None = None

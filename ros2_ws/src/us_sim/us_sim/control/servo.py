@@ -45,6 +45,7 @@ class ServoNode(Node):
         super().__init__("us_sim_servo", **kwargs)
         parameters.declare(self, ServoConfig)
         self._config = parameters.read(self, ServoConfig)
+        parameters.fix(self, ["control_rate", "autostart"])  # ~/start reads the others anew
         self._robot = Robot(self)
         self._announced = ""
         self._state = self.create_publisher(String, "~/state", latched_qos())

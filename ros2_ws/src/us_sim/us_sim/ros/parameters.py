@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import Field, dataclass, fields
 from typing import Any, TypeVar
 
@@ -123,6 +123,19 @@ def changes_of(config: type[Any], parameters: Iterable[Parameter]) -> dict[str, 
     return {p.name: p.value for p in parameters if p.name in names}
 
 
+def fix(node: Node, names: Iterable[str]) -> None:
+    """Refuse changes of declared parameters that a node reads at its start alone; their own value is no change."""
+    fixed = frozenset(names)
+
+    def check(parameters: list[Parameter]) -> SetParametersResult:
+        changed = next(_changed(node, parameters, fixed), None)
+        if changed is None:
+            return consent()
+        return refusal(f"{changed} is read when {node.get_name()} starts; stop it and start it with {changed}")
+
+    node.add_on_set_parameters_callback(check)
+
+
 def check_live(node: Node, parameters: Iterable[Parameter]) -> None:
     """Raise for a parameter that cannot change while the node is configured; its own value is no change.
 
@@ -130,10 +143,14 @@ def check_live(node: Node, parameters: Iterable[Parameter]) -> None:
         ConfigError: naming the parameter and the other way to change it.
     """
     known = {item.name for config in CONFIGS for item in fields(config)}
-    for parameter in parameters:
-        if parameter.name in known - LIVE and parameter.value != node.get_parameter(parameter.name).value:
-            remedy = _HINTS.get(parameter.name, "clean up the node, set it, and configure again")
-            raise ConfigError(f"{parameter.name} is fixed while the node is configured; {remedy}")
+    for name in _changed(node, parameters, known - LIVE):
+        remedy = _HINTS.get(name, "clean up the node, set it, and configure again")
+        raise ConfigError(f"{name} is fixed while the node is configured; {remedy}")
+
+
+def _changed(node: Node, parameters: Iterable[Parameter], names: Collection[str]) -> Iterator[str]:
+    """Yield which of the parameters named would take another value."""
+    return (p.name for p in parameters if p.name in names and p.value != node.get_parameter(p.name).value)
 
 
 def consent() -> SetParametersResult:

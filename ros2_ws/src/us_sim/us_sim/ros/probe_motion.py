@@ -53,6 +53,7 @@ class ProbeMotion(Node):
         parameters.declare(self, settings)
         patient = open_patient(SimConfig(**{name: self.get_parameter(name).value for name in PATIENT}))
         config = parameters.read(self, settings)
+        parameters.fix(self, [*PATIENT, *vars(config)])
         self._steps = cycle(self.prepare(patient, config))
         self._patient, self._frame, self._compared = patient, config.ct_frame_id, ""
         # Reliable, so that recorders of either kind can listen; the simulator takes only the newest anyway.

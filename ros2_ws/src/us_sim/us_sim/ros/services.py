@@ -188,7 +188,10 @@ class Services:
             bad = [i for i, frame in enumerate(response.frames) if not frame.valid]
             response.success = not bad
             if bad:
-                response.message = f"{len(bad)} of {len(response.frames)} poses are refused, the first: {bad[0]}"
+                why = response.frames[bad[0]].message
+                response.message = (
+                    f"{len(bad)} of {len(response.frames)} poses are refused, first poses[{bad[0]}]: {why}"
+                )
         except Exception as error:
             response.message = self._session.log.failed("render", error)
         return response

@@ -75,6 +75,7 @@ class Viewer(Node):
         super().__init__("us_sim_viewer", **kwargs)
         parameters.declare(self, ViewerConfig)
         config = parameters.read(self, ViewerConfig)
+        parameters.fix(self, vars(config))
         self._info: ProbeInfo | None = None
         self._patient_since = 0  # config_id with which the patient came
         self._meshes: dict[str, tuple[SkinMesh, RGB]] = {}
