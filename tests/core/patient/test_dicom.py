@@ -67,7 +67,7 @@ def test_any_plane(tmp_path: Path, small_patient: Any, kind: str) -> None:
 
 def test_each_slice_has_its_own_rescale(tmp_path: Path, small_patient: Any) -> None:
     paths = small_patient.write_dicom(tmp_path, np.full((4, 4, 3), 76))
-    change(paths[1], RescaleSlope=2, RescaleIntercept=-1000)
+    change(paths[1], RescaleSlope=2, RescaleIntercept=-1000, RescaleType="HU")
     hu = read_dicom(tmp_path).voxels
     np.testing.assert_array_equal(hu[0, 0], [76, 2 * 1100 - 1000, 76])
 
@@ -192,6 +192,10 @@ def no_pixels(paths: list[Path]) -> None:
     data.save_as(paths[5])
 
 
+def iodine(paths: list[Path]) -> None:
+    change(paths[5], RescaleType="MGML")
+
+
 def huge(paths: list[Path]) -> None:
     for path in paths:
         change(path, Rows=20000, Columns=20000)
@@ -218,6 +222,7 @@ REFUSALS = [
     (bad_rescale, "IM0015: its pixels cannot be decoded .*RescaleSlope nan"),
     (damaged, "IM0015: its pixels cannot be decoded .*-1T24.*; .*export the series again"),
     (no_pixels, "IM0015: its pixels cannot be decoded"),
+    (iodine, "RescaleType MGML of IM0015, so that its values are no Hounsfield units; export the series in HU"),
     (huge, r"shape \(20000, 20000, 20\) is over 536,870,912 voxels; crop"),
 ]
 

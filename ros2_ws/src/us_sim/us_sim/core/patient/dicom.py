@@ -30,6 +30,7 @@ from us_sim.core.patient.scan import Scan
 
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _UNEVEN = 0.05  # a step between slices may differ by this part of the usual one
+_HOUNSFIELD = ("", "HU", "HU_MOD", "US")  # RescaleType, C.11.1.1.2; US: unspecified, as scanners write for CT
 _FEW = 3  # slices of a series that is a localizer beside a CT
 
 
@@ -96,7 +97,7 @@ def _one_series(source: Path, slices: list[Slice]) -> tuple[list[Slice], tuple[s
 
 
 def _check_alike(source: Path, slices: list[Slice]) -> None:
-    """Compare every slice with the first: one size, one pixel spacing, one orientation."""
+    """Compare every slice with the first: one size, one pixel spacing, one orientation; all in Hounsfield units."""
     first = slices[0]
     for item in slices[1:]:
         if item.size != first.size or not np.allclose(item.spacing, first.spacing, rtol=1e-3):
@@ -110,6 +111,12 @@ def _check_alike(source: Path, slices: list[Slice]) -> None:
                 f"{source}: slices differ in orientation: {first.path.name} and {item.path.name}; "
                 "remove the localizer or the other plane"
             )
+    other = next((item for item in slices if item.unit not in _HOUNSFIELD), None)
+    if other is not None:  # of spectral CT: iodine, effective atomic number, electron density
+        raise PatientError(
+            f"{source}: RescaleType {other.unit} of {other.path.name}, so that its values are no Hounsfield units; "
+            "export the series in HU"
+        )
 
 
 def _check_even(source: Path, slices: list[Slice]) -> NDArray[np.float64]:

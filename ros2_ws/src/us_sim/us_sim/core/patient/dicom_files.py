@@ -30,8 +30,8 @@ from us_sim.core.errors import PatientError
 _SERIES = ("SeriesInstanceUID", "SeriesDescription", "Modality")
 _PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 _TAGS = [*_SERIES, *_PLACE, "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "ImageType", "RescaleSlope",
-         "RescaleIntercept", "PhotometricInterpretation", "SOPClassUID", "PerFrameFunctionalGroupsSequence",
-         "SharedFunctionalGroupsSequence", "PixelData", "BitsAllocated"]  # fmt: skip
+         "RescaleIntercept", "RescaleType", "PhotometricInterpretation", "SOPClassUID", "BitsAllocated",
+         "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence", "PixelData"]  # fmt: skip
 _BESIDE_PIXELS = 2**26  # bytes of a file beside its pixels
 MOST_FILES = 50_000  # below a folder
 _STARTS = (b"\2\0", b"\x08\0", b"\0\2", b"\0\x08")  # groups of the first element of a file without preamble
@@ -55,6 +55,7 @@ class Slice:
     slope: float
     intercept: float
     damage: str = ""  # what is wrong with slope or intercept
+    unit: str = ""  # RescaleType, empty where it is not said
 
     @property
     def normal(self) -> NDArray[np.float64]:
@@ -267,7 +268,7 @@ def _slice(path: Path, header: pydicom.Dataset, frame: int | None, place: list[A
     series, description, modality = (str(header.get(tag) or "") for tag in _SERIES)
     return Slice(
         path, frame, series, description, modality, "LOCALIZER" in kinds, (int(header.Rows), int(header.Columns)),
-        position, axes, spacing, slope, intercept, damage,
+        position, axes, spacing, slope, intercept, damage, str(values.get("RescaleType") or "").upper(),
     )  # fmt: skip
 
 
