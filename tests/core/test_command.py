@@ -64,6 +64,15 @@ def test_the_words_of_the_process_are_taken_where_none_are_given(monkeypatch: py
     assert as_command("tool")(lambda arguments: len(arguments))() == 1
 
 
+@pytest.mark.parametrize(("words", "told"), [([], "no command"), (["trian"], "no command 'trian'")])
+def test_a_command_that_is_none(
+    words: list[str], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["scyclegan_train", *words])
+    assert import_module("scyclegan_train.__main__").main() == 2
+    assert capsys.readouterr().err.startswith(f"scyclegan_train: {told}; expected one of prepare, train, evaluate, ")
+
+
 def test_leaving_waits_for_threads_and_runs_what_is_registered() -> None:
     """And takes nothing apart after that: the object's end is not told."""
     program = """

@@ -64,7 +64,9 @@ def test_the_command_writes_what_the_node_loads_and_scores_it(
     monkeypatch.setattr(command, "train", untrained)
     target = tmp_path / "s_us.safetensors"
     assert command.main([str(target), "--steps", "3", "--seeds", "0", "--count", "1"]) == 0
-    assert "| liver | " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert said.startswith(f"{target} is not there: a segmenter is trained for it, 3 steps\n")
+    assert "| liver | " in said
     written = target.read_bytes()
     loaded = load_segmenter(target)
     assert (loaded.card.kind, loaded.card.size, loaded.card.classes) == (
@@ -77,6 +79,7 @@ def test_the_command_writes_what_the_node_loads_and_scores_it(
     monkeypatch.setattr(command, "train", None)  # what is there is scored, not written again
     monkeypatch.setattr(segmenter_scores, "_views", lambda *given: [])
     assert command.main([str(target), "--seeds", "0", "--count", "1"]) == 0
+    assert "is not there" not in capsys.readouterr().out
     assert target.read_bytes() == written
 
 
@@ -105,6 +108,12 @@ def test_the_node_finds_what_the_reference_segmenter_finds() -> None:
 def test_too_little_is_refused(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main([str(tmp_path / "x.safetensors"), *words]) == 2
     assert "expected --steps and --count of 1 or more, --frames of 16 or more" in capsys.readouterr().err
+
+
+def test_another_kind_of_file_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main([str(tmp_path / "notes.txt")]) == 2
+    assert "notes.txt: expected a name that ends in .safetensors" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_artifact_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,8 @@ COMMANDS = ("prepare", "train", "evaluate", "export", "segmenter", "synthesise",
 def main() -> int:
     """Hand over to a command."""
     if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
-        print(f"usage: scyclegan_train {{{','.join(COMMANDS)}}} ...", file=sys.stderr)
+        given = f"no command {sys.argv[1]!r}" if len(sys.argv) > 1 else "no command"
+        print(f"scyclegan_train: {given}; expected one of {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
     try:
         module = import_module(f"scyclegan_train.{sys.argv[1]}")

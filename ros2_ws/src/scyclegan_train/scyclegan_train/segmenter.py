@@ -104,10 +104,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if min(given.steps, given.count) < 1 or given.frames < 16:
         raise ConfigError("expected --steps and --count of 1 or more, --frames of 16 or more")
+    if given.artifact.suffix != ".safetensors":
+        raise ConfigError(f"{given.artifact}: expected a name that ends in .safetensors")
     new = not given.artifact.exists()
     sources = [source_of(entry) for entry in given.data]
     generator = open_generator(given.generator, "cpu") if given.generator else None
     if new:
+        print(f"{given.artifact} is not there: a segmenter is trained for it, {given.steps} steps")
         given.artifact.parent.mkdir(parents=True, exist_ok=True)  # rather than after the training
         scans = [partial(load_patient, ct, labels) for ct, labels in given.scan]
         save(given.artifact, train(given.steps, given.frames, scans))
