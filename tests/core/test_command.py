@@ -64,7 +64,7 @@ def test_the_words_of_the_process_are_taken_where_none_are_given(monkeypatch: py
     assert as_command("tool")(lambda arguments: len(arguments))() == 1
 
 
-@pytest.mark.parametrize(("words", "told"), [([], "no command"), (["trian"], "no command 'trian'")])
+@pytest.mark.parametrize(("words", "told"), [([], "no command"), (["foo"], "no command 'foo'")])
 def test_a_command_that_is_none(
     words: list[str], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
