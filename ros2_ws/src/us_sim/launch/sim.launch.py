@@ -69,31 +69,78 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     values = convert({name: context.launch_configurations[name] for name in ARGUMENTS})
     if values["arm"]:
         values = {"world_from_ct": TABLE, **values, "pose_source": "tf", "output": "tf"}
-    namespace = str(values.get("namespace", ""))
-    prefix = f"{namespace.strip('/')}/".lstrip("/")
-    ct_frame = str(values.get("ct_frame_id") or f"{prefix}ct")
-    probe_frame = str(values.get("probe_frame_id") or f"{prefix}probe")
-    common = {
-        "namespace": namespace,
-        "output": "screen",
-        "emulate_tty": True,
-        "remappings": list(remappings(values).items()),
-        "sigterm_timeout": "3",
-        "sigkill_timeout": "1",  # all is gone within 5 s of Ctrl-C
-        "additional_env": {PARENT: str(os.getpid())} if values.get("end_with_launch", True) else {},
-    }
+    launched = _Launched(values)
+    return [*launched.nodes(), *launched.rviz(), *launched.transforms()]
 
-    def own(executable: str, parameters: set[str], kind: type[Node] = Node, **fixed: Value) -> Node:
+
+class _Launched:
+    """What is started with the values of the arguments."""
+
+    def __init__(self, values: dict[str, Value]) -> None:
+        self._values = values
+        self._namespace = str(values.get("namespace", ""))
+        self._prefix = f"{self._namespace.strip('/')}/".lstrip("/")
+        self._ct_frame = str(values.get("ct_frame_id") or f"{self._prefix}ct")
+        self._probe_frame = str(values.get("probe_frame_id") or f"{self._prefix}probe")
+        self._common = {
+            "namespace": self._namespace,
+            "output": "screen",
+            "emulate_tty": True,
+            "remappings": list(remappings(values).items()),
+            "sigterm_timeout": "3",
+            "sigkill_timeout": "1",  # all is gone within 5 s of Ctrl-C
+            "additional_env": {PARENT: str(os.getpid())} if values.get("end_with_launch", True) else {},
+        }
+
+    def nodes(self) -> list[Node]:
+        """Return the simulator, what moves the probe, and the clients."""
+        values = self._values
+        started = [self._own("us_sim", NODE, LifecycleNode)]
+        if values["arm"]:
+            started += [self._own("fake_arm", ARM), self._robot_state_publisher()]
+        elif values["motion"] != "none":
+            started.append(self._own("probe_motion", MOTION))
+        if values["viewer"]:
+            started.append(self._own("us_sim_viewer", VIEWER))
+        if values["controllers"]:  # the servo when the user starts it
+            started += [self._own("us_sim_scan", SCAN), self._own("us_sim_servo", SERVO, autostart=False)]
+        if values["igtl"]:
+            started.append(self._own("us_sim_igtl", IGTL))
+        return started
+
+    def transforms(self) -> list[Node]:
+        """Return the publishers of what does not move: arm and patient in `world`, the probe on the flange."""
+        values, started = self._values, []
+        if values["arm"]:
+            started.append(self._static("world", f"{self._prefix}base_link", [0.0] * 6, TABLE_ORDER))
+            if self._probe_frame != f"{self._prefix}probe":
+                started.append(self._static(f"{self._prefix}probe", self._probe_frame, [0.0] * 6, TABLE_ORDER))
+        if "world_from_ct" in values:
+            placement = six_numbers("world_from_ct", str(values["world_from_ct"]), TABLE_ORDER)
+            started.append(self._static("world", self._ct_frame, placement, TABLE_ORDER))
+        if "flange_frame_id" in values:
+            flange = str(values["flange_frame_id"])
+            started.append(self._static(flange, self._probe_frame, _calibration(values), HOLDER_ORDER))
+        return started
+
+    def rviz(self) -> list[Node]:
+        """Return rviz with its layout, if it is wanted."""
+        if not self._values["rviz"]:
+            return []
+        arguments = ["--display-config", _layout(self._values, self._namespace, self._ct_frame)]
+        return [Node(package="rviz2", executable="rviz2", arguments=arguments, **self._common)]
+
+    def _own(self, executable: str, parameters: set[str], kind: type[Node] = Node, **fixed: Value) -> Node:
         return kind(
             package="us_sim",
             executable=executable,
             name=executable,
-            parameters=[{**given(values, parameters), **fixed}],
-            **_at_the_end(executable, str(values.get("companion_ends", "go_on"))),
-            **common,
+            parameters=[{**given(self._values, parameters), **fixed}],
+            **_at_the_end(executable, str(self._values.get("companion_ends", "go_on"))),
+            **self._common,
         )
 
-    def static(parent: str, child: str, numbers: Sequence[float], order: str) -> Node:
+    def _static(self, parent: str, child: str, numbers: Sequence[float], order: str) -> Node:
         pairs = zip(order.split(), numbers, strict=True)
         words = [word for name, number in pairs for word in (f"--{name}", str(number))]
         return Node(
@@ -101,35 +148,24 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             executable="static_transform_publisher",
             arguments=["--frame-id", parent, "--child-frame-id", child, *words],
             on_exit=_end_all,  # poses would go on with half of their way unknown
-            **common,
+            **self._common,
         )
 
-    started: list[LaunchDescriptionEntity] = [own("us_sim", NODE, LifecycleNode)]
-    if values["arm"]:
-        started += [
-            own("fake_arm", ARM),
-            _robot_state_publisher(values, prefix, common),
-            static("world", f"{prefix}base_link", [0.0] * 6, TABLE_ORDER),
-        ]
-        if probe_frame != f"{prefix}probe":
-            started.append(static(f"{prefix}probe", probe_frame, [0.0] * 6, TABLE_ORDER))
-    elif values["motion"] != "none":
-        started.append(own("probe_motion", MOTION))
-    if values["viewer"]:
-        started.append(own("us_sim_viewer", VIEWER))
-    if values["controllers"]:
-        started += [own("us_sim_scan", SCAN), own("us_sim_servo", SERVO, autostart=False)]  # when the user starts it
-    if values["igtl"]:
-        started.append(own("us_sim_igtl", IGTL))
-    if values["rviz"]:
-        arguments = ["--display-config", _layout(values, namespace, ct_frame)]
-        started.append(Node(package="rviz2", executable="rviz2", arguments=arguments, **common))
-    if "world_from_ct" in values:
-        placement = six_numbers("world_from_ct", str(values["world_from_ct"]), TABLE_ORDER)
-        started.append(static("world", ct_frame, placement, TABLE_ORDER))
-    if "flange_frame_id" in values:
-        started.append(static(str(values["flange_frame_id"]), probe_frame, _calibration(values), HOLDER_ORDER))
-    return started
+    def _robot_state_publisher(self) -> Node:
+        description = ParameterValue(shipped_arm(_calibration(self._values)), value_type=str)
+        return Node(
+            package="robot_state_publisher",
+            executable="robot_state_publisher",
+            parameters=[
+                {
+                    "robot_description": description,
+                    "frame_prefix": self._prefix,
+                    "publish_frequency": 1000.0,  # the most that it takes: its 20 Hz would drop every third pose
+                    **given(self._values, {"use_sim_time"}),
+                }
+            ],
+            **self._common,
+        )
 
 
 def _layout(values: dict[str, Value], namespace: str, ct_frame: str) -> str:
@@ -140,22 +176,6 @@ def _layout(values: dict[str, Value], namespace: str, ct_frame: str) -> str:
     path = Path(launch_config.log_dir, "us_sim.rviz")
     path.write_text(filled(shipped.read_text(), namespace, frame, robot_has_probe=robot_has_probe))
     return str(path)
-
-
-def _robot_state_publisher(values: dict[str, Value], prefix: str, common: dict[str, object]) -> Node:
-    return Node(
-        package="robot_state_publisher",
-        executable="robot_state_publisher",
-        parameters=[
-            {
-                "robot_description": ParameterValue(shipped_arm(_calibration(values)), value_type=str),
-                "frame_prefix": prefix,
-                "publish_frequency": 1000.0,  # the most that it takes: its 20 Hz would drop every third pose
-                **given(values, {"use_sim_time"}),
-            }
-        ],
-        **common,
-    )
 
 
 def _calibration(values: dict[str, Value]) -> list[float]:
