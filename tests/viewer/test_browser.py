@@ -89,7 +89,7 @@ def page(world: World, viewer: Callable[..., Viewer], browser: Browser, monkeypa
     node = viewer()
     browser.resize(620, 380)  # fewer pixels for the software renderer
     browser.open(f"{node.page.url}/view")
-    world.until(lambda: node.page.watched and node.steering.ready and node._info is not None)
+    world.until(lambda: node.page.watched and node.steering.ready and node.patient.info is not None)
     return node
 
 
@@ -103,7 +103,7 @@ def console(world: World, viewer: Callable[..., Viewer], browser: Browser, monke
     node = viewer()
     browser.call("Log.enable")
     browser.open(node.page.url)
-    world.until(lambda: node.page.channel.watched and node.steering.ready and node._info is not None)
+    world.until(lambda: node.page.channel.watched and node.steering.ready and node.patient.info is not None)
     return node
 
 
@@ -245,7 +245,7 @@ def test_a_slider_changes_the_image(world: World, page: Viewer, browser: Browser
         if time.monotonic() - typed > 5.0:  # the page may still be finding its layout
             type_number(browser, "Gain dB", "30")
             typed = time.monotonic()
-        return page._info is not None and page._info.gain == 30.0
+        return page.patient.info is not None and page.patient.info.gain == 30.0
 
     world.until(louder)
     world.until(lambda: pixels_of(images[-1]).mean() > before + 20)

@@ -51,7 +51,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def ready(world: World, viewer: Viewer) -> None:
     """Wait until the viewer knows the patient."""
-    world.until(lambda: viewer.steering.ready and viewer._info is not None)
+    world.until(lambda: viewer.steering.ready and viewer.patient.info is not None)
 
 
 def said(page: Viewer, what: str) -> str:
@@ -251,12 +251,12 @@ def test_no_view_is_sought_in_the_shape_of_the_patient_before(world: World, view
     ready(world, page)
     panel = page.page.panel
     world.until(lambda: panel.absent.content != WAITING)
-    assert page._info is not None
-    assert page._shape_of == page._info.patient_sha256
-    other = deepcopy(page._info)
+    assert page.patient.info is not None
+    assert page.patient._shape_of == page.patient.info.patient_sha256
+    other = deepcopy(page.patient.info)
     other.patient_sha256, other.config_id = "0" * 64, other.config_id + 1
     page._inform(other)  # its skin and organs come later
-    assert (page._meshes, panel.organ.options, panel.absent.content) == ({}, (CHOOSE,), WAITING)
+    assert (page.patient.meshes, panel.organ.options, panel.absent.content) == ({}, (CHOOSE,), WAITING)
     assert not any(group.visible for group in panel.views.values())
     left = {name for name in page.page.server.scene._handle_from_node_name if name.startswith("/patient")}
     assert left <= {"/patient", "/patient/sides"}  # frames of viser's, with nothing in them

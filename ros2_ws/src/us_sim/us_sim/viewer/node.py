@@ -17,23 +17,21 @@ from __future__ import annotations
 
 import os
 import queue
-import threading
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 from geometry_msgs.msg import PoseStamped, WrenchStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from us_sim_msgs.msg import FrameInfo, ProbeInfo
-from visualization_msgs.msg import Marker, MarkerArray
+from visualization_msgs.msg import MarkerArray
 
 from us_sim.client.recording import Recorder
 from us_sim.core.command import as_command
-from us_sim.core.errors import PoseError, ProbeError, UsSimError
-from us_sim.core.geometry.transforms import Matrix
+from us_sim.core.errors import PoseError, ProbeError
 from us_sim.ros import parameters
-from us_sim.ros.conversions import nanoseconds, point_array, pose_matrix, probe_geometry
+from us_sim.ros.conversions import nanoseconds, pose_matrix, probe_geometry
 from us_sim.ros.folders import recordings_folder
 from us_sim.ros.log import Log
 from us_sim.ros.outputs import latched_qos
@@ -49,12 +47,11 @@ from us_sim.viewer.link import Link
 from us_sim.viewer.page import Page
 from us_sim.viewer.placement import Placement, path
 from us_sim.viewer.remote import Remote
-from us_sim.viewer.saving import Clip, save
-from us_sim.viewer.scene import RGB
+from us_sim.viewer.saving import Saver
 from us_sim.viewer.screen import Screen
 from us_sim.viewer.search import Search
 from us_sim.viewer.share import understood
-from us_sim.viewer.skin_mesh import SkinMesh
+from us_sim.viewer.shown_patient import ShownPatient
 from us_sim.viewer.steering import Steering
 
 BESIDE = 5  # nice level: where cores are short, the simulator's frames go before the page's pictures
@@ -66,6 +63,7 @@ class Viewer(Node):
     """Serves the page. Without an open browser it subscribes to no frames and sends no poses.
 
     Attributes:
+        patient: what the simulator shows.
         steering: who moves the probe.
         screen: live image, cine loop and callipers.
         page: what the browser shows.
@@ -76,12 +74,7 @@ class Viewer(Node):
         parameters.declare(self, ViewerConfig)
         config = parameters.read(self, ViewerConfig)
         parameters.fix(self, vars(config))
-        self._info: ProbeInfo | None = None
-        self._patient_since = 0  # config_id with which the patient came
-        self._meshes: dict[str, tuple[SkinMesh, RGB]] = {}
-        self._shape_of = ""  # SHA-256 of the patient whose they are; empty where the simulator does not tell
-        self._home: Matrix | None = None  # ct_from_probe to start from, mm
-        self._astray = False  # the probe's pose is of the patient before
+        self.patient = ShownPatient()
         self._loads = False  # the page has asked for another patient
         self._looks = 0
         self._arm = ArmView()
@@ -93,7 +86,7 @@ class Viewer(Node):
         self._remote, self._link = Remote(self, partial(self._tell, "Not possible")), Link(self)
         self._bench = Bench(self, self._tell)
         self._recorder = Recorder(config.recordings, partial(self._tell, "Recording"))
-        self._saves = recordings_folder(config.recordings)
+        self._saver = Saver(recordings_folder(config.recordings), self._offer, partial(self._tell, "Save"))
         self.page = Page(config.viewer_host, config.viewer_port, self.steering, self, partial(log.warn, "page"))
         self._console = Console(self.screen, self, self.page.guard.refuse)
         self._display = Display(self.page, self.screen, self._link, self._remote)
@@ -120,52 +113,46 @@ class Viewer(Node):
         except (ProbeError, ValueError) as error:
             self._tell("Probe", f"the simulator's ProbeInfo is invalid: {error}")
             return
-        before, self._info = self._info, info
-        if before is None or before.patient_sha256 != info.patient_sha256:
-            self._patient_since = info.config_id
-            if self._shape_of not in ("", info.patient_sha256):
+        begins, had_shape = self.patient.info is None, bool(self.patient.meshes)
+        if self.patient.inform(info):
+            if had_shape and not self.patient.meshes:
                 self._forget_shape()
-            if before is not None:
-                self._lose_place()
+            if not begins:
+                self._yield_demo()
             if self.page.watched:
                 self.list_scans()  # the first time, it may have been too early
         self._display.inform(info, probe)
         self._remote.parameters.read(self._display.read, self._display.hold)
 
     def _show_patient(self, message: MarkerArray) -> None:
-        triangles = [m for m in message.markers if m.type == Marker.TRIANGLE_LIST and m.points]
-        meshes = {m.ns: (SkinMesh(point_array(m.points)), _rgb(m.color)) for m in triangles}
-        if "skin" in meshes:
-            self._meshes = meshes
-            self._shape_of = next(m.text for m in triangles if m.ns == "skin")
+        if self.patient.take_shape(message):
+            meshes = self.patient.meshes
             self.steering.set_skin(meshes["skin"][0])
             self.page.show_patient(meshes)
             self._display.tissue.meshes = meshes
             self._display.redraw()  # with the organs' areas and outlines: its frame may have come first
 
-    def _lose_place(self) -> None:
-        """The patient is another one: nobody's pose is of it. One that the page has loaded is not the demo's."""
-        self._home, self._astray = None, True
+    def _yield_demo(self) -> None:
+        """The patient is another one: where the page has loaded it, it is not the demo's."""
         if self._loads:
             self._remote.hold_demo()
         self._loads = False
 
     def _forget_shape(self) -> None:
         """Skin and organs are another patient's: no view is sought in them until those of this one come."""
-        self._meshes, self._shape_of, self._display.tissue.meshes = {}, "", {}
+        self._display.tissue.meshes = {}
         self.page.await_patient()
 
     def _take_home(self, home: PoseStamped) -> None:
-        self._home = pose_matrix(home.pose)
+        self.patient.home = pose_matrix(home.pose)
 
     def _complete(self, frame: dict[str, Any]) -> None:
         """Take a whole frame: the page shows the newest, a recording keeps all."""
         told: FrameInfo = frame["frame_info"]
         pose = pose_matrix(told.ct_from_probe)  # raises for a pose that cannot be
-        if told.config_id < self._patient_since:
-            return  # of the patient before
-        if self._home is not None and np.allclose(pose, self._home, atol=1e-3):
-            self._astray = False
+        if not self.patient.shows(told):
+            return
+        self.patient.arrived(pose)
         self.steering.follow(pose)
         self._display.take(frame)
         self._bench.see(pose)
@@ -188,7 +175,7 @@ class Viewer(Node):
         self._looks += 1
         slowly = self._looks % (SPARED if self.page.channel.sparing else SLOW) == 0
         if self.steering.in_control:
-            self._astray = False
+            self.patient.astray = False
             self._send()
         elif slowly:
             self._go_home()
@@ -202,9 +189,10 @@ class Viewer(Node):
 
     def _go_home(self) -> None:
         """Where nobody moves the probe, and it has no place on this patient yet, put it on the skin."""
-        info, moved = self._info, self._link.mover(False, self._remote.demo_held)  # a servo that waits moves nothing
-        if self._home is not None and info is not None and not moved and (self._astray or self.screen.frame is None):
-            self._remote.send(self._home, info.ct_frame)
+        home, info = self.patient.home, self.patient.info
+        moved = self._link.mover(False, self._remote.demo_held)  # a servo that waits moves nothing
+        if home is not None and info is not None and not moved and (self.patient.astray or self.screen.frame is None):
+            self._remote.send(home, info.ct_frame)
 
     def _listen(self, watched: bool) -> None:
         """Hear frames while somebody looks, their classes only for what is drawn or recorded with them."""
@@ -253,9 +241,9 @@ class Viewer(Node):
             return
         for name, value in seen.values.items():
             self.set_parameter(name, int(value) if name == "rows" else value)
-        skin = self._meshes.get("skin")
+        skin = self.patient.skin
         if seen.ct_from_probe is not None and skin is not None:
-            self._found(Placement.of_pose(seen.ct_from_probe, skin[0]))
+            self._found(Placement.of_pose(seen.ct_from_probe, skin))
 
     def release(self) -> None:
         """Give up control of the probe; the demo resumes."""
@@ -287,37 +275,30 @@ class Viewer(Node):
         """Begin or end the recording of a sweep."""
         if self._recorder.running:
             self._recorder.stop()
-        elif self._info is not None:
-            self._recorder.start(self._info)
+        elif self.patient.info is not None:
+            self._recorder.start(self.patient.info)
 
     def save(self, kind: str) -> None:
-        """Save what the screen holds, in a thread of its own; the page offers the files."""
-        info = self._info
-        skin = self._meshes["skin"][0] if "skin" in self._meshes else None
-        clip = None
+        """Save what the screen holds; the page offers the files."""
+        info, clip = self.patient.info, None
         if info is not None:
-            clip = self.screen.clip(info.patient, info.patient_sha256, self.page.look, skin)
+            clip = self.screen.clip(info.patient, info.patient_sha256, self.page.look, self.patient.skin)
         if clip is None:
             self._tell("Save", "there is no image yet")
         else:
-            threading.Thread(target=self._save, args=(kind, clip), name="saving", daemon=True).start()
+            self._saver.save(kind, clip)
 
-    def _save(self, kind: str, clip: Clip) -> None:
-        try:
-            files = save(kind, self._saves, clip)
-        except (OSError, UsSimError) as error:
-            self._tell("Save", f"not saved to {self._saves}: {error}")
-            return
+    def _offer(self, files: list[Path]) -> None:
         self.page.channel.saved.update({file.name: file for file in files})
         self._display.offer([file.name for file in files])
 
     def find(self, organ: str) -> None:
         """Put the probe where it sees most of an organ: where its frames would show most of it unshadowed."""
-        self._search.find(organ, {name: mesh for name, (mesh, _) in self._meshes.items()}, self._info)
+        self._search.find(organ, self.patient.shapes, self.patient.info)
 
     def view(self, organ: str, way: str) -> None:
         """Put the probe where a standard view of an organ is seen."""
-        self._search.view(organ, way, {name: mesh for name, (mesh, _) in self._meshes.items()}, self._info)
+        self._search.view(organ, way, self.patient.shapes, self.patient.info)
 
     def _found(self, placement: Any) -> None:
         if self.screen.frozen:
@@ -337,11 +318,11 @@ class Viewer(Node):
 
     def scan(self, force: float, length: float, speed: float) -> None:
         """Scan from where the probe is towards the feet: N, mm, mm/s."""
-        placement, info = self.steering.placement(), self._info
-        if placement is None or info is None or "skin" not in self._meshes:
+        placement, info, skin = self.steering.placement(), self.patient.info, self.patient.skin
+        if placement is None or info is None or skin is None:
             self._tell("Scan", "the patient's skin has not come yet, on which to scan; try again in a moment")
             return
-        poses = path(placement, self._meshes["skin"][0], length)
+        poses = path(placement, skin, length)
         self.steering.release()
         self._bench.scan(poses, info.ct_frame, force, speed)
 
@@ -355,7 +336,7 @@ class Viewer(Node):
         self._bench.stop()
 
     def _send(self) -> None:
-        pose, info = self.steering.pose(), self._info
+        pose, info = self.steering.pose(), self.patient.info
         if pose is not None and info is not None and self.steering.in_control:
             self._remote.hold_demo()
             self._remote.send(pose, info.ct_frame)
@@ -363,11 +344,6 @@ class Viewer(Node):
     def _tell(self, title: str, text: str) -> None:
         self.get_logger().warning(f"{title}: {text}")
         self.page.tell(title, text)
-
-
-def _rgb(color: Any) -> RGB:
-    red, green, blue = (round(255 * channel) for channel in (color.r, color.g, color.b))
-    return red, green, blue
 
 
 @as_command("us_sim_viewer")

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from us_sim.core.errors import UsSimError
 from us_sim.core.files import atomic_write
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.viewer import m_mode, pictures
@@ -69,6 +71,25 @@ def save(kind: str, folder: Path, clip: Clip) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     return KINDS[kind](folder / f"us_sim_{clip.about.made:%Y%m%d_%H%M%S_%f}", clip)
+
+
+class Saver:
+    """Saves into a folder, in threads of its own: `done(files)` is called there, or `failed(text)`."""
+
+    def __init__(self, folder: Path, done: Callable[[list[Path]], None], failed: Callable[[str], None]) -> None:
+        self._folder, self._done, self._failed = folder, done, failed
+
+    def save(self, kind: str, clip: Clip) -> None:
+        """Save a clip as one of KINDS."""
+        threading.Thread(target=self._save, args=(kind, clip), name="saving", daemon=True).start()
+
+    def _save(self, kind: str, clip: Clip) -> None:
+        try:
+            files = save(kind, self._folder, clip)
+        except (OSError, UsSimError) as error:
+            self._failed(f"not saved to {self._folder}: {error}")
+            return
+        self._done(files)
 
 
 def _png(path: Path, clip: Clip) -> list[Path]:
