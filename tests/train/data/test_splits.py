@@ -3,25 +3,7 @@ from __future__ import annotations
 import pytest
 
 from scyclegan_train.data.faults import DataError
-from scyclegan_train.data.splits import check_apart, held_out_frames, series_of, split_of
-
-
-def test_the_liver_sweep_keeps_a_gap_before_its_held_out_frames() -> None:
-    training, held = held_out_frames(140, 112, 139, 10)
-    assert training == list(range(102))
-    assert held == list(range(112, 140))
-
-
-def test_a_gap_lies_on_both_sides() -> None:
-    training, held = held_out_frames(20, 8, 9, 2)
-    assert training == [0, 1, 2, 3, 4, 5, 12, 13, 14, 15, 16, 17, 18, 19]
-    assert held == [8, 9]
-
-
-@pytest.mark.parametrize(("first", "last", "gap"), [(5, 9, 10), (30, 40, 0)])
-def test_one_side_without_frames_is_refused(first: int, last: int, gap: int) -> None:
-    with pytest.raises(DataError, match="leaves one side empty"):
-        held_out_frames(12, first, last, gap)
+from scyclegan_train.data.splits import check_apart, series_of, split_of
 
 
 def test_a_patient_in_two_splits_is_refused_by_name() -> None:

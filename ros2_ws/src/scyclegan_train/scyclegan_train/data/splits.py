@@ -63,21 +63,3 @@ def check_apart(splits: Mapping[str, Iterable[str]]) -> None:
         for patient in patients:
             if seen.setdefault(patient, split) != split:
                 raise DataError(f"patient {patient} is in two splits, {seen[patient]} and {split}")
-
-
-def held_out_frames(count: int, first: int, last: int, gap: int) -> tuple[list[int], list[int]]:
-    """Split a sweep into places for training and held-out ones.
-
-    Args:
-        count: frames of the sweep.
-        first, last: held out, both included.
-        gap: frames before and after them that are used for neither, since neighbours look alike.
-
-    Raises:
-        DataError: nothing is left on one side.
-    """
-    held = [place for place in range(count) if first <= place <= last]
-    training = [place for place in range(count) if place < first - gap or place > last + gap]
-    if not held or not training:
-        raise DataError(f"holding out frames {first} to {last} of {count} with a gap of {gap} leaves one side empty")
-    return training, held

@@ -44,8 +44,9 @@ class Tissue:
     Attributes:
         impedance: Z, MRayl.
         attenuation: α, dB/(cm MHz), one way.
-        speed: c, m/s.
-        scatterer_density: scatterers per resolution cell; at 10 and above speckle is fully developed.
+        speed: c, m/s, for reference: depths are those of one speed of sound, and no line is refracted.
+        scatterer_density: scatterers per resolution cell. The renderer tells only 0, none, from fully developed
+            speckle, which begins at about 10.
         backscatter: mean scattered intensity, dB relative to liver.
         heterogeneity: standard deviation of the backscatter over patches of several mm, dB.
         specularity: 0 to 1, how much of an interface's echo is mirror-like rather than diffuse.

@@ -34,7 +34,6 @@ CORTEX = 7.0  # mm, half of it to a pyramid's round base
 PYRAMIDS = 13
 COLUMN = 3.0  # mm, half-width in terms of the distance to the two nearest pyramids
 MEDULLA, SPECK, CAPSULE, SINUS = -8.0, 12.0, 6.0, 8.0  # half dB
-PERIRENAL = 4.0  # half dB, of the fat around the capsule
 SINUS_SIZE = (0.52, 0.5, 0.42)  # of the half axes: along, to the hilum, across
 
 
