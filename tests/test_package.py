@@ -68,7 +68,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 def test_every_command_names_a_function() -> None:
     names = re.findall(r"(\w+) = us_sim\.commands:(\w+)", declared("us_sim", "entry_points"))
-    assert len(names) == 9
+    assert len(names) == 12
     for command, function in names:
         module = getattr(commands, function).args[1]
         assert command == function == getattr(commands, function).args[0]
@@ -95,6 +95,15 @@ def test_a_command_says_in_one_sentence_what_is_missing(
     said = capsys.readouterr().err
     assert said.startswith(f"us_sim_viewer: Python finds no module '{package}.node'; {remedy}")
     assert said.count("\n") == 1
+
+
+def test_an_interrupt_while_a_command_loads_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "slow.py").write_text("raise KeyboardInterrupt")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert commands.start("us_sim_render", "slow") == 130
+    assert capsys.readouterr().err == "us_sim_render: interrupted\n"
 
 
 def test_the_shipped_files_lie_in_the_package_alone() -> None:

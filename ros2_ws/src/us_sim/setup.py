@@ -48,24 +48,21 @@ setup(
     zip_safe=False,
     entry_points={
         "console_scripts": [
-            "us_sim_render = us_sim.offline.render:main",
-            "us_sim_export = us_sim.offline.export.command:main",
-            "us_sim_fit = us_sim.offline.fit.command:main",
-            # These need ROS 2, and say so where it is missing.
-            *(
-                f"{command} = us_sim.commands:{command}"
-                for command in (
-                    "us_sim",
-                    "probe_motion",
-                    "fake_arm",
-                    "us_sim_viewer",
-                    "us_sim_igtl",
-                    "us_sim_scan",
-                    "us_sim_servo",
-                    "us_sim_record",
-                    "us_sim_play",
-                )
-            ),
+            f"{command} = us_sim.commands:{command}"
+            for command in (
+                "us_sim_render",
+                "us_sim_export",
+                "us_sim_fit",
+                "us_sim",  # this and the following need ROS 2, and say so where it is missing
+                "probe_motion",
+                "fake_arm",
+                "us_sim_viewer",
+                "us_sim_igtl",
+                "us_sim_scan",
+                "us_sim_servo",
+                "us_sim_record",
+                "us_sim_play",
+            )
         ]
     },
 )

@@ -27,6 +27,9 @@ def main() -> int:
     except ModuleNotFoundError as error:
         print(f"scyclegan_train: Python finds no module {error.name!r}; install scyclegan_train again", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # while it loads, which takes seconds
+        print("scyclegan_train: interrupted", file=sys.stderr)
+        return 130
     code: int = module.main(sys.argv[2:])
     return code
 

@@ -6,7 +6,7 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the License for the
 # specific language governing permissions and limitations under the License.
 
-"""The commands that need ROS 2: each starts its node, or says in one sentence what is missing."""
+"""The commands: each loads its module and runs it, or says in one sentence what is missing, such as ROS 2."""
 
 from __future__ import annotations
 
@@ -20,13 +20,19 @@ ENDINGS = ("_msgs", "_srvs", "_interfaces")  # of packages of messages
 
 
 def start(command: str, module: str) -> int:
-    """Run `main` of a module and leave with its exit status; return 2 where ROS 2 or an extra is not installed."""
+    """Run `main` of a module and leave with its exit status; return 2 where ROS 2 or an extra is not installed.
+
+    Loading takes seconds on a busy machine; Ctrl-C meanwhile, 130, ends without a traceback too.
+    """
     try:
         main = import_module(module).main
     except ModuleNotFoundError as error:
         remedy = remedy_for((error.name or "").split(".")[0])
         print(f"{command}: Python finds no module {error.name!r}; {remedy}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"{command}: interrupted", file=sys.stderr)
+        return 130
     return leave(main())
 
 
@@ -42,6 +48,9 @@ def remedy_for(package: str) -> str:
     return "install us_sim again, with all that it requires"
 
 
+us_sim_render = partial(start, "us_sim_render", "us_sim.offline.render")
+us_sim_export = partial(start, "us_sim_export", "us_sim.offline.export.command")
+us_sim_fit = partial(start, "us_sim_fit", "us_sim.offline.fit.command")
 us_sim = partial(start, "us_sim", "us_sim.ros.node")
 probe_motion = partial(start, "probe_motion", "us_sim.ros.probe_motion")
 fake_arm = partial(start, "fake_arm", "us_sim.ros.fake_arm")
