@@ -1,12 +1,9 @@
-"""Metres and millimetres, and the bytes of the messages."""
+"""Metres and millimetres in messages."""
 
 from __future__ import annotations
 
 import math
-import sys
-from array import array
-from importlib.machinery import ModuleSpec
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +11,6 @@ import pytest
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, Quaternion
 from rclpy.serialization import serialize_message
-from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from us_sim.core.config import ImageSettings
@@ -61,97 +57,6 @@ def test_a_quaternion_nearly_of_length_1_is_normalised(length: float) -> None:
 def test_an_impossible_pose_is_refused(bad: Pose, match: str) -> None:
     with pytest.raises(PoseError, match=match):
         conversions.pose_matrix(bad)
-
-
-def test_bytes_of_mono8() -> None:
-    message = conversions.image_message(np.array([[1, 2, 3], [4, 5, 255]], np.uint8), HEADER)
-    assert (message.height, message.width, message.step, message.encoding) == (2, 3, 3, "mono8")
-    assert (message.is_bigendian, message.header) == (0, HEADER)
-    assert bytes(message.data) == bytes([1, 2, 3, 4, 5, 255])
-
-
-def test_bytes_of_16sc1() -> None:
-    message = conversions.image_message(np.array([[-1000, 258]], np.int16), HEADER)
-    assert (message.height, message.width, message.step, message.encoding) == (1, 2, 4, "16SC1")
-    assert message.is_bigendian == 0
-    assert bytes(message.data) == b"\x18\xfc\x02\x01"  # -1000 = 0xfc18, 258 = 0x0102, little-endian
-
-
-def test_bytes_of_bgra8_are_opaque_grey() -> None:
-    message = conversions.image_message(conversions.bgra(np.array([[1, 2], [3, 255]], np.uint8)), HEADER)
-    assert (message.height, message.width, message.step, message.encoding) == (2, 2, 8, "bgra8")
-    assert bytes(message.data) == bytes([1, 1, 1, 255, 2, 2, 2, 255, 3, 3, 3, 255, 255, 255, 255, 255])
-    assert conversions.pixels_of(message).tolist() == [[1, 2], [3, 255]]
-
-
-def test_a_view_of_an_array_is_written_row_by_row() -> None:
-    pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    message = conversions.image_message(pixels.T[::2], HEADER)
-    assert bytes(message.data) == bytes([0, 4, 8, 2, 6, 10])
-
-
-@pytest.fixture
-def cv_bridge(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A module that fills messages as cv_bridge's Python code does; tells what it was asked for."""
-    asked: list[str] = []
-
-    class CvBridge:
-        def cv2_to_imgmsg(self, cvim: Any, encoding: str = "passthrough", header: Header | None = None) -> Image:
-            asked.append(encoding)
-            message = Image(height=cvim.shape[0], width=cvim.shape[1], encoding=encoding)
-            message.header = header
-            message.is_bigendian = cvim.dtype.byteorder == ">"
-            message.data = array("B", cvim.tobytes())
-            message.step = len(message.data) // message.height
-            return message
-
-    module = ModuleType("cv_bridge")
-    module.__spec__ = ModuleSpec("cv_bridge", None)
-    module.CvBridge = CvBridge  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "cv_bridge", module)
-    return asked
-
-
-@pytest.mark.parametrize("pixels", [np.arange(6, dtype=np.uint8), np.arange(-3, 3, dtype=np.int16) * 300])
-def test_with_and_without_cv_bridge_the_bytes_are_the_same(
-    pixels: Any, cv_bridge: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    conversions._bridge.cache_clear()
-    with_it = conversions.image_message(pixels.reshape(2, 3), HEADER)
-    assert cv_bridge == ["mono8", with_it.encoding]  # the first one tries whether it works at all
-    monkeypatch.setattr(conversions, "_bridge", lambda: None)
-    without = conversions.image_message(pixels.reshape(2, 3), HEADER)
-    assert with_it == without  # field by field: serialised, the gaps between fields hold anything
-    assert bytes(with_it.data) == bytes(without.data)
-    assert len(serialize_message(with_it)) == len(serialize_message(without))
-
-
-def test_a_cv_bridge_that_fails_at_its_first_conversion_is_gone_without(
-    cv_bridge: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """Ubuntu's, built for NumPy 1, does so beside NumPy 2."""
-
-    def fails(*_: Any, **__: Any) -> Image:
-        raise RuntimeError("Unable to convert")
-
-    monkeypatch.setattr(sys.modules["cv_bridge"].CvBridge, "cv2_to_imgmsg", fails)
-    conversions._bridge.cache_clear()
-    message = conversions.image_message(np.arange(6, dtype=np.uint8).reshape(2, 3), HEADER)
-    assert bytes(message.data) == bytes(range(6))
-    conversions.image_message(np.zeros((2, 3), np.uint8), HEADER)
-    told = capfd.readouterr().err
-    assert told.count("cv_bridge does not work (RuntimeError: Unable to convert); images are filled without it") == 1
-
-
-@pytest.fixture(autouse=True)
-def _forget_cv_bridge() -> Any:
-    yield
-    getattr(conversions._bridge, "cache_clear", lambda: None)()
-
-
-def test_soft_window() -> None:
-    hu = np.array([[-1000, -150, 51, 250, 3000]], np.int16)
-    assert conversions.soft_window(hu).tolist() == [[0, 0, 128, 255, 255]]  # 201 of 400 HU
 
 
 def make_contact(in_contact: bool) -> Contact:
@@ -259,12 +164,10 @@ def test_a_probe_that_cannot_be_is_refused() -> None:
         conversions.probe_geometry(message)
 
 
-def test_points_and_pixels_are_read_back() -> None:
+def test_points_are_read_back() -> None:
     points = np.array([[1.0, 2.0, 3.0], [-4.0, 5.0, 6.0]])
     np.testing.assert_allclose(conversions.point_array(conversions.point_messages(points)), points)
     assert conversions.point_array([]).shape == (0, 3)
-    pixels = np.arange(6, dtype=np.uint8).reshape(2, 3)
-    np.testing.assert_array_equal(conversions.pixels_of(conversions.image_message(pixels, HEADER)), pixels)
 
 
 def test_a_wrench_is_told_in_newton_and_newton_metres() -> None:

@@ -26,7 +26,8 @@ from us_sim.core.robot.motion import motion
 from us_sim.core.simulator import Simulator
 from us_sim.offline.replay import Replay
 from us_sim.poses.trajectory import Trajectory, read_trajectory
-from us_sim.ros.conversions import pixels_of, pose_message
+from us_sim.ros.conversions import pose_message
+from us_sim.ros.images import pixels_of
 from us_sim.ros.mcap_recorder import McapRecorder
 from us_sim.ros.node import UsSim
 

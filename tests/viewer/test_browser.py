@@ -25,7 +25,8 @@ from us_sim.core import assembly, patient_source
 from us_sim.core.geometry.transforms import rotation_from_quaternion
 from us_sim.core.simulator import Simulator
 from us_sim.core.tissue import TissueClass
-from us_sim.ros.conversions import pixels_of, pose_matrix, pose_message
+from us_sim.ros.conversions import pose_matrix, pose_message
+from us_sim.ros.images import pixels_of
 from us_sim.ros.node import UsSim
 from us_sim.viewer.node import Viewer
 from us_sim.viewer.placement import Placement

@@ -10,7 +10,8 @@ import pytest
 from std_msgs.msg import Header
 from us_sim_msgs.msg import FrameInfo
 
-from us_sim.ros.conversions import image_message, pose_message
+from us_sim.ros.conversions import pose_message
+from us_sim.ros.images import image_message
 from us_sim.viewer import display as display_module
 from us_sim.viewer.display import SPACE, Display
 from us_sim.viewer.screen import Frame, Screen

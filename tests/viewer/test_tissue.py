@@ -13,7 +13,8 @@ from us_sim_msgs.msg import FrameInfo
 
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
 from us_sim.core.tissue import TissueClass
-from us_sim.ros.conversions import image_message, pose_message
+from us_sim.ros.conversions import pose_message
+from us_sim.ros.images import image_message
 from us_sim.viewer import tissue as tissue_module
 from us_sim.viewer import turns
 from us_sim.viewer.tissue import Tissue

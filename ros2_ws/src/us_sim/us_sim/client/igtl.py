@@ -24,7 +24,8 @@ from us_sim.client.igtl_message import ct_from_ijk, messages
 from us_sim.core.command import as_command
 from us_sim.core.errors import ConfigError
 from us_sim.ros import parameters
-from us_sim.ros.conversions import nanoseconds, pixels_of, pose_matrix
+from us_sim.ros.conversions import nanoseconds, pose_matrix
+from us_sim.ros.images import pixels_of
 from us_sim.ros.outputs import latched_qos, stream_qos
 from us_sim.ros.running import run
 

@@ -23,8 +23,8 @@ from PIL import Image
 from us_sim_msgs.msg import FrameInfo, ProbeInfo
 
 from us_sim.core.files import atomic_write
-from us_sim.ros.conversions import pixels_of
 from us_sim.ros.folders import recordings_folder
+from us_sim.ros.images import pixels_of
 
 COLUMNS = ("image", "labels", "stamp", "x", "y", "z", "qx", "qy", "qz", "qw", "renderer", "config_id")
 ABOUT = (

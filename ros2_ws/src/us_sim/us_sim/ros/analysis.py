@@ -25,7 +25,8 @@ from us_sim_msgs.msg import OrganView as OrganViewMsg
 from us_sim.core.analysis.confidence import confidence_map
 from us_sim.core.analysis.organ_views import Analysis, OrganView, analyse
 from us_sim.core.analysis.segmenter import segment
-from us_sim.ros.conversions import MM_PER_M, image_message, point_message
+from us_sim.ros.conversions import MM_PER_M, point_message
+from us_sim.ros.images import image_message
 from us_sim.ros.mailbox import Consumer
 from us_sim.ros.outputs import Outputs, listened
 

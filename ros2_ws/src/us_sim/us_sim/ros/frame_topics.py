@@ -18,7 +18,8 @@ from us_sim.core.geometry.polar import polar_image
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.tissue import CLASS_COLORS
 from us_sim.ros.cloud import frame_cloud
-from us_sim.ros.conversions import bgra, compressed_message, frame_info_message, image_message, soft_window
+from us_sim.ros.conversions import frame_info_message
+from us_sim.ros.images import bgra, compressed_message, image_message, soft_window
 from us_sim.ros.markers import live_markers
 from us_sim.ros.outputs import Outputs, listened
 from us_sim.ros.parameters import RosConfig

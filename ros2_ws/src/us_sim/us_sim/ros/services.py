@@ -36,15 +36,9 @@ from us_sim.core.patient.naming.own_map import own_map_of
 from us_sim.core.patient_source import open_patient, phantom_seed
 from us_sim.core.tissue import TissueClass
 from us_sim.ros import parameters
-from us_sim.ros.conversions import (
-    contact_message,
-    frame_info_message,
-    image_message,
-    nanoseconds,
-    point_message,
-    seconds,
-)
+from us_sim.ros.conversions import contact_message, frame_info_message, nanoseconds, point_message, seconds
 from us_sim.ros.folders import allowed_folders, check_inside
+from us_sim.ros.images import image_message
 from us_sim.ros.parameters import RosConfig
 from us_sim.ros.poses import RefusedError, StampOrder, locate
 from us_sim.ros.scene import Scene

@@ -22,7 +22,8 @@ from us_sim.core.contact.mechanics import MechanicsSettings
 from us_sim.core.faults import FaultSettings
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.geometry.transforms import Matrix
-from us_sim.ros.conversions import MM_PER_M, pixels_of, pose_matrix
+from us_sim.ros.conversions import MM_PER_M, pose_matrix
+from us_sim.ros.images import pixels_of
 from us_sim.viewer import pictures, readout
 from us_sim.viewer.bench import Bench
 from us_sim.viewer.link import Link

@@ -24,7 +24,8 @@ from std_srvs.srv import SetBool
 from us_sim_msgs.srv import ListPatients, LoadPatient, RenderFrame
 
 from us_sim.core.geometry.transforms import Matrix
-from us_sim.ros.conversions import pixels_of, pose_message
+from us_sim.ros.conversions import pose_message
+from us_sim.ros.images import pixels_of
 from us_sim.ros.outputs import stream_qos
 from us_sim.viewer.parameter_client import ParameterClient
 from us_sim.viewer.pictures import Pixels

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from us_sim.core.geometry.probe import ProbeGeometry
-from us_sim.ros.conversions import nanoseconds, pixels_of, pose_matrix
+from us_sim.ros.conversions import nanoseconds, pose_matrix
+from us_sim.ros.images import pixels_of
 from us_sim.viewer.about import About
 from us_sim.viewer.cine import Cine
 from us_sim.viewer.look import PLAIN

@@ -15,7 +15,8 @@ from us_sim_msgs.msg import ProbeInfo
 from us_sim_msgs.srv import RenderFrame
 
 from us_sim.core.geometry.probe import ProbeGeometry
-from us_sim.ros.conversions import hu_of, pixels_of, pose_matrix, probe_geometry
+from us_sim.ros.conversions import pose_matrix, probe_geometry
+from us_sim.ros.images import hu_of, pixels_of
 from us_sim.viewer import pictures, readout
 from us_sim.viewer.orientation import edges
 from us_sim.viewer.page import Page
