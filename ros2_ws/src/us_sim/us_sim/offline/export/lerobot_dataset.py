@@ -39,10 +39,8 @@ def write_lerobot(source: Source, out: Path, python: str) -> int:
         The number of frames.
 
     Raises:
-        RecordingError: fewer than two frames, `out` exists, or LeRobot fails; its last line says why.
+        RecordingError: fewer than two frames, or LeRobot fails; its last line says why.
     """
-    if out.exists():
-        raise RecordingError(f"{out} exists; LeRobot writes to a new folder: name another")
     samples = list(source)
     if len(samples) < 2:
         raise RecordingError(f"{source.name} holds {len(samples)} frames; expected two or more, for the rate")
@@ -56,7 +54,7 @@ def write_lerobot(source: Source, out: Path, python: str) -> int:
             state=np.concatenate([poses, [sample.wrench for sample in samples]], axis=1, dtype=np.float32),
             action=np.concatenate([poses[1:], poses[-1:]]),
         )  # fmt: skip
-        asked = json.dumps({"frames": str(frames), "out": str(out), "name": source.name, "rate": rate})
+        asked = json.dumps({"frames": str(frames), "out": str(out), "name": source.plain_name, "rate": rate})
         _run(python, asked)
     return len(samples)
 
