@@ -51,6 +51,14 @@ def exported(dataset: Path, kind: str) -> Path:
     return out
 
 
+def python_of(library: str, variable: str) -> str:
+    """The Python of a library that has an environment of its own; without it the test is skipped."""
+    python = os.environ.get(variable, "")
+    if not python:
+        pytest.skip(f"{library} has an environment of its own: name its Python in {variable}")
+    return python
+
+
 def test_a_dataset_is_read_in_its_order(dataset: Path) -> None:
     samples = list(open_source(dataset))
     assert [sample.number for sample in samples] == list(range(COUNT))
@@ -120,14 +128,30 @@ def test_nnunet_raw(dataset: Path) -> None:
     np.testing.assert_array_equal(np.asarray(Image.open(folder / "labelsTr" / "frame_000002.png")), LABELS[2])
 
 
-def test_nnunet_reads_it(dataset: Path) -> None:
-    module = pytest.importorskip("nnunetv2.imageio.natural_image_reader_writer", reason="nnunetv2 is not installed")
-    folder = exported(dataset, "nnunet") / "Dataset001_dataset"
-    reader = module.NaturalImage2DIO()
-    image, _ = reader.read_images([str(folder / "imagesTr" / "frame_000001_0000.png")])
-    np.testing.assert_array_equal(image[0, 0], IMAGES[1])
-    seg, _ = reader.read_seg(str(folder / "labelsTr" / "frame_000001.png"))
-    np.testing.assert_array_equal(seg[0, 0], LABELS[1])
+READ_BY_NNUNET = """
+import sys
+from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity
+from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
+import numpy as np
+folder, back = sys.argv[1:]
+if __name__ == "__main__":
+    verify_dataset_integrity(folder, 1)
+    reader = NaturalImage2DIO()
+    image, _ = reader.read_images([folder + "/imagesTr/frame_000001_0000.png"])
+    labels, _ = reader.read_seg(folder + "/labelsTr/frame_000001.png")
+    np.savez(back, image=image, labels=labels)
+"""
+
+
+def test_nnunet_reads_it(dataset: Path, tmp_path: Path) -> None:
+    python = python_of("nnU-Net", "US_SIM_NNUNET_PYTHON")
+    folder, back = exported(dataset, "nnunet") / "Dataset001_dataset", tmp_path / "back.npz"
+    script = tmp_path / "read.py"  # a file, which its worker processes import
+    script.write_text(READ_BY_NNUNET)
+    subprocess.run([python, "-E", str(script), str(folder), str(back)], check=True)
+    with np.load(back) as rows:
+        np.testing.assert_array_equal(rows["image"][0, 0], IMAGES[1])
+        np.testing.assert_array_equal(rows["labels"][0, 0], LABELS[1])
 
 
 def test_a_card_says_where_it_comes_from(dataset: Path) -> None:
@@ -219,9 +243,7 @@ np.savez(sys.argv[2], fps=made.fps, episodes=made.num_episodes, state=[row["obse
 
 
 def test_lerobot(dataset: Path, tmp_path: Path) -> None:
-    python = os.environ.get("US_SIM_LEROBOT_PYTHON", "")
-    if not python:
-        pytest.skip("LeRobot has an environment of its own: name its Python in US_SIM_LEROBOT_PYTHON")
+    python = python_of("LeRobot", "US_SIM_LEROBOT_PYTHON")
     for file in dataset.glob("*.npz"):  # as large as a video must be
         with np.load(file) as shard:
             arrays = {name: shard[name] for name in shard.files}
