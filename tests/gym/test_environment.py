@@ -34,8 +34,7 @@ def test_both_checkers_pass(name: str, folder: str) -> None:
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", message=".*(infinity|normalized|spec).*")
         check_env(made(name, folder, render_mode="rgb_array"), skip_render_check=True)
-        if name == NAMES[0]:
-            check_env_of_sb3(made(name, folder, render_mode="rgb_array"), warn=False)
+        check_env_of_sb3(made(name, folder, render_mode="rgb_array"), warn=False)
 
 
 def test_every_view_lies_in_its_space(folder: str) -> None:
