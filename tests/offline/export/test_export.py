@@ -262,6 +262,15 @@ def test_lerobot(dataset: Path, tmp_path: Path) -> None:
     assert "phantom-0" in (out / "README.md").read_text()
 
 
+def test_lerobot_wants_a_rate(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for file in dataset.glob("*.npz"):
+        with np.load(file) as shard:
+            arrays = {name: shard[name] for name in shard.files}
+        np.savez(file, **{**arrays, "stamp": np.zeros_like(arrays["stamp"])})
+    assert main([str(dataset), "--to", "lerobot", "--out", str(dataset.parent / "out"), "--python", "/none"]) == 2
+    assert "half of the frames of dataset are no time apart; LeRobot wants a rate" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("python", "said"), [("/none", "/none cannot be run"), (sys.executable, "LeRobot failed: ModuleNotFoundError")]
 )

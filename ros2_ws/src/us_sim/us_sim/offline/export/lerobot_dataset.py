@@ -39,13 +39,16 @@ def write_lerobot(source: Source, out: Path, python: str) -> int:
         The number of frames.
 
     Raises:
-        RecordingError: fewer than two frames, or LeRobot fails; its last line says why.
+        RecordingError: fewer than two frames, no time between them, or LeRobot fails; its last line says why.
     """
     samples = list(source)
     if len(samples) < 2:
         raise RecordingError(f"{source.name} holds {len(samples)} frames; expected two or more, for the rate")
     poses = np.stack([sample.pose for sample in samples])
-    rate = max(1, round(1 / float(np.median(np.diff([sample.seconds for sample in samples])))))
+    apart = float(np.median(np.diff([sample.seconds for sample in samples])))
+    if apart <= 0:
+        raise RecordingError(f"half of the frames of {source.name} are no time apart; LeRobot wants a rate")
+    rate = max(1, round(1 / apart))
     with tempfile.TemporaryDirectory() as folder:
         frames = Path(folder) / "frames.npz"
         np.savez(
