@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The packages as a stranger installs them, without ROS, CMake or this checkout: builds and checks sdists and wheels,
 # installs them in an empty environment, and runs there what both READMEs show: scripts/test_install.sh [folder]
-# Takes 2 to 5 minutes, most of them for torch. Without a folder, what it makes is removed at the end.
+# Takes 5 to 10 minutes, most of them for torch and to compile. Without a folder, what it makes is removed at the end.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -36,6 +36,12 @@ examples() (
     "$work/plain/bin/python" "$root/scripts/run_examples.py" "$root/README.md" "$root/ros2_ws/src/us_sim/README.md"
 )
 
+learning() (  # what docs/learning.md begins with
+    "$work/plain/bin/python" -m pip install --disable-pip-version-check "$(echo "$work"/dist/us_sim-*.whl)[gym]"
+    cd "$work/elsewhere"
+    "$work/plain/bin/python" "$root/scripts/run_examples.py" "$root/docs/learning.md"
+)
+
 render() (
     cd "$work/elsewhere"
     "$work/plain/bin/us_sim_render" --count 2 --out frames
@@ -62,6 +68,7 @@ step "sdists and wheels" build
 step "us_sim in an empty environment" environment plain "$work"/dist/us_sim-*.whl
 step "the examples of the READMEs" examples
 step "us_sim_render --count 2" render
+step "the extra gym, and the examples of learning" learning
 step "us_sim without ROS" refusal
 echo "us_sim: the environment has $(du -sm "$work/plain" | cut -f1) MB"
 step "scyclegan_train beside it" trainer

@@ -18,7 +18,7 @@ from torch import nn
 from us_sim.gym.servo_policy import ServoPolicy
 
 
-def clone(env: gymnasium.Env, episodes: int = 40) -> Callable[[np.ndarray], np.ndarray]:
+def clone(env: gymnasium.Env, episodes: int = 120) -> Callable[[np.ndarray], np.ndarray]:
     """Behaviour cloning: a network that does what the servo did in the frames that it saw."""
     frames, actions = [], []
     for seed in range(episodes):
@@ -42,6 +42,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--patients", nargs="*", default=(0,), help="folders of save_patient (the phantom of seed 0)")
     torch.manual_seed(0)
+    torch.set_num_threads(1)  # so small a network only makes more of them wait for one another
     env = make(tuple(parser.parse_args().patients))
     table = yardsticks(env)
     cloned = clone(env)

@@ -34,8 +34,7 @@ def test_both_checkers_pass(name: str, folder: str) -> None:
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", message=".*(infinity|normalized|spec).*")
         check_env(made(name, folder, render_mode="rgb_array"), skip_render_check=True)
-        if name == NAMES[0]:
-            check_env_of_sb3(made(name, folder, render_mode="rgb_array"), warn=False)
+        check_env_of_sb3(made(name, folder, render_mode="rgb_array"), warn=False)
 
 
 def test_every_view_lies_in_its_space(folder: str) -> None:
@@ -158,15 +157,26 @@ def test_small_frames_are_computed_small() -> None:
     ("options", "message"),
     [
         ({"views": ("sound",)}, "views is \\('sound',\\); expected one or more of image, labels"),
+        ({"axes": ("x", "x")}, "axes is \\('x', 'x'\\); expected one or more of x, y, tilt_x, tilt_y, turn, each once"),
         ({"axes": ()}, "axes is \\(\\); expected one or more of x, y"),
         ({"force": 30.0}, "force is 30 N; expected less than force_limit, 25 N"),
         ({"size": 8}, "size is 8; expected 16 to 512"),
         ({"organ": "heart"}, "organ is 'heart'; expected one of background, liver"),
         ({"gain": (3.0, 1.0)}, "gain is \\(3, 1\\); expected a low end"),
         ({"gain": (0.0, 90.0)}, "gain is 90.0; expected -40 to 40"),
+        ({"gain": 3.0}, "gain is 3.0; expected a range, \\(low, high\\)"),
+        ({"gain": (1.0, 2.0, 3.0)}, "gain is \\(1.0, 2.0, 3.0\\); expected a range"),
+        ({"stiffness": ("soft", "hard")}, "stiffness is \\('soft', 'hard'\\); expected a range"),
+        ({"speckle_level": (-41.0, 0.0)}, "speckle_level is 0.0; expected -70 to -10"),
         ({"attenuation": (0.5, 9.0)}, "attenuation is \\(0.5, 9\\); expected factors from 0 to 5"),
-        ({"flip": 2.0}, "flip is 2; expected a probability"),
+        ({"flip": 2.0}, "flip is 2.0; expected a probability"),
+        ({"flip": "yes"}, "flip is 'yes'; expected a probability"),
         ({"patients": ()}, "patients is empty"),
+        ({"patients": "ct.nii.gz"}, "patients is 'ct.nii.gz'; expected a tuple of phantoms' seeds, files or folders"),
+        ({"patients": (0, -1)}, "patients holds -1; expected phantoms' seeds, files or folders"),
+        ({"seeds": 3}, "seeds is 3; expected a tuple of whole numbers from 0 on"),
+        ({"seeds": (0.5,)}, "seeds holds 0.5; expected whole numbers from 0 on"),
+        ({"within": float("nan")}, "within is nan; expected more than 0"),
         ({"frobnicate": 1}, "unknown option 'frobnicate'; expected some of"),
         ({"render_mode": "ansi"}, "render_mode is 'ansi'"),
     ],
@@ -178,11 +188,32 @@ def test_what_cannot_be_is_refused(options: dict[str, Any], message: str, folder
         reach(**{"patients": (folder,), **SMALL, **options}).reset(seed=0)
 
 
-def test_an_action_of_another_shape_is_refused(folder: str) -> None:
-    env = made("UsSim/Reach-v0", folder)
-    env.reset(seed=0)
-    with pytest.raises(ConfigError, match=r"action of shape \(2,\); expected \(5,\)"):
+def test_a_share_above_one_is_refused() -> None:
+    with pytest.raises(ConfigError, match="enough is 2; expected a share, above 0 and at most 1"):
+        gymnasium.make("UsSim/Scan-v0", enough=2.0)
+
+
+def test_an_action_that_is_none_is_refused(folder: str) -> None:
+    env = made("UsSim/Reach-v0", folder, axes=("x", "y"))
+    with pytest.raises(ConfigError, match="no episode has begun; call reset"):
         env.step(np.zeros(2, np.float32))
+    env.reset(seed=0)
+    for action in ([0.0], [np.nan, 0.0]):
+        with pytest.raises(ConfigError, match=r"action is \[.*\]; expected numbers of shape \(2,\)"):
+            env.step(np.array(action, np.float32))
+
+
+def test_an_environment_is_made_again_from_its_specification(folder: str) -> None:
+    """JSON has lists for tuples."""
+    env = gymnasium.make("UsSim/Reach-v0", patients=(folder,), axes=("x", "y"), gain=(-3.0, 3.0), **SMALL)
+    assert env.spec is not None
+    again = gymnasium.make(gymnasium.envs.registration.EnvSpec.from_json(env.spec.to_json()))
+    for seen, expected in zip(again.reset(seed=3), env.reset(seed=3), strict=True):
+        np.testing.assert_equal(seen, expected)
+
+
+def test_a_video_has_the_rate_of_the_actions(folder: str) -> None:
+    assert made("UsSim/Reach-v0", folder, period=0.2).metadata["render_fps"] == 5
 
 
 def test_the_room_names_its_environments() -> None:

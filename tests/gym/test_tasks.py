@@ -88,6 +88,27 @@ def test_at_its_goal_a_standard_plane_is_found(folder: str) -> None:
     assert info["score"] == pytest.approx(1.0, abs=0.05)
 
 
+def test_a_landmark_breathes_with_the_patient(folder: str) -> None:
+    """Straight ahead at the end of expiration, it lies to the side at the end of inspiration."""
+    env = gymnasium.make("UsSim/StandardPlane-v0", patients=(folder,), size=32, depth=100.0,
+                         breathing_amplitude=(15.0, 15.0), breathing_period=(4.0, 4.0)).unwrapped  # fmt: skip
+    assert isinstance(env, ProbeEnv)
+    env.reset(seed=0)
+    assert env.simulator is not None
+    assert isinstance(env.task, StandardPlane)
+    goal = env.task._goal
+    env.probe.pose, env.probe.seconds = goal.ct_from_probe, 2.0
+    env.probe.touch = env.simulator.touch(env.probe.pose)
+    _, info = env.shown(env.rendered())
+    (moved,) = breathed(env.simulator.simulator.patient, goal.landmark[None], 15.0, 0.5)
+    assert info["offset"] == pytest.approx(np.hypot(*apply(inverse(goal.ct_from_probe), moved)[:2]))
+    assert info["offset"] > 2.0
+
+
+def test_phantoms_are_named_by_numbers_of_numpy_too() -> None:
+    assert open_patient(np.int64(3)).name == open_patient(3).name
+
+
 def test_correlation_is_pearsons() -> None:
     a, b = np.random.default_rng(0).integers(0, 255, (2, 100)).astype(np.uint8)
     assert correlation(a, b) == pytest.approx(np.corrcoef(a, b)[0, 1])

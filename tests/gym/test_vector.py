@@ -13,7 +13,9 @@ from us_sim.core.errors import ConfigError
 from us_sim.core.faulty_simulator import FaultySimulator
 from us_sim.core.geometry.transforms import Matrix
 from us_sim.gym import skin_probe
-from us_sim.gym.vector import UsSimVectorEnv, worker_envs
+from us_sim.gym.registration import STEPS
+from us_sim.gym.vector import UsSimVectorEnv
+from us_sim.gym.workers import worker_envs
 
 NAME, COUNT = "UsSim/Reach-v0", 3
 SMALL: dict[str, Any] = {"size": 32, "depth": 100.0, "axes": ("x", "y"), "views": ("image", "wrench")}
@@ -109,5 +111,27 @@ def test_worker_processes_show_the_same(folder: str) -> None:
 def test_other_environments_and_none_are_refused() -> None:
     with pytest.raises(ConfigError, match="expected UsSim/Reach-v0"):
         UsSimVectorEnv("CartPole-v1", 1)
-    with pytest.raises(ConfigError, match="count of environments is 0; expected 1 or more"):
-        UsSimVectorEnv(NAME, 0)
+    for made in (UsSimVectorEnv, worker_envs):
+        with pytest.raises(ConfigError, match="count of environments is 0; expected 1 or more"):
+            made(NAME, 0)
+
+
+def test_seeds_and_actions_of_another_number_are_refused(folder: str) -> None:
+    env = UsSimVectorEnv(NAME, COUNT, patients=(folder,), **SMALL)
+    with pytest.raises(ConfigError, match="2 seeds for 3 environments; expected one for each"):
+        env.reset(seed=[1, 2])
+    with pytest.raises(ConfigError, match=r"actions are of shape \(2, 2\); expected \(3, 2\)"):
+        env.step(np.zeros((2, 2), np.float32))
+
+
+@pytest.mark.parametrize("name", list(STEPS))
+def test_gymnasium_makes_vectors_by_name(name: str, folder: str) -> None:
+    env = gymnasium.make_vec(name, 2, patients=(folder,), render_mode="rgb_array", **SMALL)
+    assert isinstance(env.unwrapped, UsSimVectorEnv)
+    seen, _ = env.reset(seed=0)
+    assert env.render_mode == "rgb_array"
+    pictures = env.render()
+    assert pictures is not None
+    for picture, image in zip(pictures, seen["image"], strict=True):
+        np.testing.assert_array_equal(picture, np.repeat(image, 3, axis=-1))
+    env.close()

@@ -32,8 +32,8 @@ def dataset(tmp_path: Path) -> Path:
     """A dataset of `--batch` in two shards, written by hand."""
     folder = tmp_path / "dataset"
     folder.mkdir()
-    card = {"patient": {"name": "phantom 0", "sha256": "ab" * 32}, "renderer": "physics", "generator": None, "seed": 7,
-            "classes": CLASSES, "versions": {"us_sim": "0.2.0"}}  # fmt: skip
+    card = {"patient": {"name": "phantom-0", "sha256": "ab" * 32}, "renderer": "physics", "generator": None, "seed": 7,
+            "classes": CLASSES, "versions": {"us_sim": "0.2.0"}, "shard": 3, "poses": {"count": COUNT}}  # fmt: skip
     (folder / "card.json").write_text(json.dumps(card))
     for name, part in (("shard_00000", slice(0, 3)), ("shard_00001", slice(3, COUNT))):
         numbers = np.arange(COUNT)[part]
@@ -49,6 +49,14 @@ def exported(dataset: Path, kind: str) -> Path:
     out = dataset.parent / "out"
     assert main([str(dataset), "--to", kind, "--out", str(out)]) == 0
     return out
+
+
+def python_of(library: str, variable: str) -> str:
+    """The Python of a library that has an environment of its own; without it the test is skipped."""
+    python = os.environ.get(variable, "")
+    if not python:
+        pytest.skip(f"{library} has an environment of its own: name its Python in {variable}")
+    return python
 
 
 def test_a_dataset_is_read_in_its_order(dataset: Path) -> None:
@@ -112,28 +120,101 @@ def test_hugging_face_datasets(dataset: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_nnunet_raw(dataset: Path) -> None:
-    folder = exported(dataset, "nnunet") / "Dataset001_dataset"
+    dataset = dataset.rename(dataset.with_name("my data (é)"))
+    folder = exported(dataset, "nnunet") / "Dataset001_my_data_"
     about = json.loads((folder / "dataset.json").read_text())
     assert about["labels"] == CLASSES
     assert about["numTraining"] == COUNT == len(list((folder / "imagesTr").glob("*_0000.png")))
     np.testing.assert_array_equal(np.asarray(Image.open(folder / "labelsTr" / "frame_000002.png")), LABELS[2])
 
 
-def test_nnunet_reads_it(dataset: Path) -> None:
-    module = pytest.importorskip("nnunetv2.imageio.natural_image_reader_writer", reason="nnunetv2 is not installed")
-    folder = exported(dataset, "nnunet") / "Dataset001_dataset"
-    reader = module.NaturalImage2DIO()
-    image, _ = reader.read_images([str(folder / "imagesTr" / "frame_000001_0000.png")])
-    np.testing.assert_array_equal(image[0, 0], IMAGES[1])
-    seg, _ = reader.read_seg(str(folder / "labelsTr" / "frame_000001.png"))
-    np.testing.assert_array_equal(seg[0, 0], LABELS[1])
+READ_BY_NNUNET = """
+import sys
+from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity
+from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
+import numpy as np
+folder, back = sys.argv[1:]
+if __name__ == "__main__":
+    verify_dataset_integrity(folder, 1)
+    reader = NaturalImage2DIO()
+    image, _ = reader.read_images([folder + "/imagesTr/frame_000001_0000.png"])
+    labels, _ = reader.read_seg(folder + "/labelsTr/frame_000001.png")
+    np.savez(back, image=image, labels=labels)
+"""
 
 
-@pytest.mark.parametrize("kind", ["nnunet"])
-def test_a_card_says_where_it_comes_from(kind: str, dataset: Path) -> None:
-    text = (exported(dataset, kind) / "README.md").read_text()
-    for part in ("phantom 0", "ab" * 32, "| seed | 7 |", f"| frames | {COUNT} |", "us_sim 0.2.0", "2 kidney"):
+def test_nnunet_reads_it(dataset: Path, tmp_path: Path) -> None:
+    python = python_of("nnU-Net", "US_SIM_NNUNET_PYTHON")
+    folder, back = exported(dataset, "nnunet") / "Dataset001_dataset", tmp_path / "back.npz"
+    script = tmp_path / "read.py"  # a file, which its worker processes import
+    script.write_text(READ_BY_NNUNET)
+    subprocess.run([python, "-E", str(script), str(folder), str(back)], check=True)
+    with np.load(back) as rows:
+        np.testing.assert_array_equal(rows["image"][0, 0], IMAGES[1])
+        np.testing.assert_array_equal(rows["labels"][0, 0], LABELS[1])
+
+
+def test_a_card_says_where_it_comes_from(dataset: Path) -> None:
+    text = (exported(dataset, "nnunet") / "README.md").read_text()
+    for part in ("phantom-0", "ab" * 32, "| seed | 7 |", f"| frames | {COUNT} |", "us_sim 0.2.0", "2 kidney",
+                 "license: apache-2.0\n", "| generator's training data | none |"):  # fmt: skip
         assert part in text
+
+
+def changed(dataset: Path, **entries: Any) -> Path:
+    """The dataset with other entries of its card."""
+    card = json.loads((dataset / "card.json").read_text())
+    (dataset / "card.json").write_text(json.dumps({**card, **entries}))
+    return dataset
+
+
+def test_a_card_names_what_a_generator_was_trained_on_and_leaves_a_ct_its_licence(dataset: Path) -> None:
+    data = [{"name": "phantoms", "licence": "Apache-2.0"}, {"name": "a sweep", "licence": "CC BY 4.0"}]
+    changed(dataset, patient={"name": "anna", "sha256": ""}, generator={"name": "g", "card": {"training_data": data}})
+    text = (exported(dataset, "nnunet") / "README.md").read_text()
+    for part in ("phantoms (Apache-2.0); a sweep (CC BY 4.0)", "license: other\n", "| licence | that of the CT |"):
+        assert part in text
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_nothing_is_written_over_and_nothing_left_half(
+    kind: str, dataset: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = dataset.parent / "out"
+    out.mkdir()
+    (out / "mine.txt").write_text("mine")
+    assert main([str(dataset), "--to", kind, "--out", str(out)]) == 2
+    assert "is there already and is no empty folder; name another, or move it away" in capsys.readouterr().err
+    (out / "mine.txt").unlink()
+    (dataset / "shard_00001.npz").write_bytes((dataset / "shard_00001.npz").read_bytes()[:500])
+    assert main([str(dataset), "--to", kind, "--out", str(out)]) == 2
+    assert "dataset cannot be read: " in capsys.readouterr().err
+    assert sorted(path.name for path in dataset.parent.iterdir()) == ["dataset", "out"]
+    assert not list(out.iterdir())
+
+
+def test_an_unfinished_dataset_and_an_empty_one_are_refused(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def refused(*arguments: str) -> str:
+        assert main([str(dataset), "--to", "nnunet", "--out", str(dataset.parent / "out"), *arguments]) == 2
+        return capsys.readouterr().err
+
+    (dataset / "shard_00001.npz").unlink()
+    assert "has 1 of 2 shards; run its us_sim_render again to finish it" in refused()
+    (dataset / "shard_00000.npz").unlink()
+    changed(dataset, poses={"count": 0})
+    assert "dataset holds no frames" in refused()
+    (dataset / "card.json").write_text("{")
+    assert "card.json cannot be read: " in refused()
+
+
+def test_frames_of_several_sizes_are_refused(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The image of a sweep may have been made larger while it was recorded."""
+    with np.load(dataset / "shard_00001.npz") as shard:
+        arrays = {name: shard[name] for name in shard.files}
+    small = {name: arrays[name][:, ::2, ::2] for name in ("image", "labels")}
+    np.savez(dataset / "shard_00001.npz", **{**arrays, **small})
+    assert main([str(dataset), "--to", "hdf5", "--out", str(dataset.parent / "out")]) == 2
+    assert "frame 3 of dataset has another size than the first" in capsys.readouterr().err
 
 
 def test_another_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,9 +243,7 @@ np.savez(sys.argv[2], fps=made.fps, episodes=made.num_episodes, state=[row["obse
 
 
 def test_lerobot(dataset: Path, tmp_path: Path) -> None:
-    python = os.environ.get("US_SIM_LEROBOT_PYTHON", "")
-    if not python:
-        pytest.skip("LeRobot has an environment of its own: name its Python in US_SIM_LEROBOT_PYTHON")
+    python = python_of("LeRobot", "US_SIM_LEROBOT_PYTHON")
     for file in dataset.glob("*.npz"):  # as large as a video must be
         with np.load(file) as shard:
             arrays = {name: shard[name] for name in shard.files}
@@ -180,7 +259,16 @@ def test_lerobot(dataset: Path, tmp_path: Path) -> None:
         np.testing.assert_allclose(rows["action"][:, 0], [1, 2, 3, 4, 4])
         np.testing.assert_array_equal(np.rint(255 * rows["labels"][:, 0, ::4, ::4]), LABELS)
         assert rows["image"].shape == (COUNT, 3, 80, 96)
-    assert "phantom 0" in (out / "README.md").read_text()
+    assert "phantom-0" in (out / "README.md").read_text()
+
+
+def test_lerobot_wants_a_rate(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for file in dataset.glob("*.npz"):
+        with np.load(file) as shard:
+            arrays = {name: shard[name] for name in shard.files}
+        np.savez(file, **{**arrays, "stamp": np.zeros_like(arrays["stamp"])})
+    assert main([str(dataset), "--to", "lerobot", "--out", str(dataset.parent / "out"), "--python", "/none"]) == 2
+    assert "half of the frames of dataset are no time apart; LeRobot wants a rate" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -192,6 +280,4 @@ def test_without_lerobot(python: str, said: str, dataset: Path, capsys: pytest.C
     out = dataset.parent / "out"
     assert main([str(dataset), "--to", "lerobot", "--out", str(out), "--python", python]) == 2
     assert said in capsys.readouterr().err
-    out.mkdir()
-    assert main([str(dataset), "--to", "lerobot", "--out", str(out), "--python", python]) == 2
-    assert "exists; LeRobot writes to a new folder" in capsys.readouterr().err
+    assert not out.exists()

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,24 @@ def atomic_write(path: Path) -> Iterator[Path]:
         _flush(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give the name of a folder to make and fill; it becomes `path` when the block ends without an error.
+
+    It lies beside `path`, which is not there yet, or empty, and is hidden. After an error it is gone.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    try:
+        yield partial
+        partial.replace(path)
+        _flush(path.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def check_replaceable(paths: Iterable[Path], mark: str, error: type[UsSimError], writer: str = "") -> None:

@@ -5,4 +5,4 @@ from .patients import save_patient as save_patient
 from .planes import PLANES as PLANES
 from .randomisation import Randomisation as Randomisation
 from .vector import UsSimVectorEnv as UsSimVectorEnv
-from .vector import worker_envs as worker_envs
+from .workers import worker_envs as worker_envs

@@ -48,8 +48,8 @@ class EpisodeConfig:
         check_ranges(self)
         for name, known in (("views", VIEWS), ("axes", AXES)):
             given = getattr(self, name)
-            if not given or not set(given) <= set(known):
-                raise ConfigError(f"{name} is {given!r}; expected one or more of {', '.join(known)}")
+            if not given or not set(given) <= set(known) or len(set(given)) < len(given):
+                raise ConfigError(f"{name} is {given!r}; expected one or more of {', '.join(known)}, each once")
         if self.force >= self.force_limit:
             raise ConfigError(f"force is {self.force:g} N; expected less than force_limit, {self.force_limit:g} N")
 

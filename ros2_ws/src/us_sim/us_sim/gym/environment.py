@@ -104,7 +104,7 @@ class ProbeEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         UsSimError: a setting out of its range.
     """
 
-    metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 10}  # noqa: RUF012, Gymnasium's own name and type
+    metadata = {"render_modes": ["rgb_array", "human"]}  # noqa: RUF012, Gymnasium's own name and type
 
     def __init__(
         self, task: Task, config: EpisodeConfig, randomisation: Randomisation, render_mode: str | None = None
@@ -112,6 +112,7 @@ class ProbeEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ConfigError(f"render_mode is {render_mode!r}; expected None, 'rgb_array' or 'human'")
         self.task, self.config, self.randomisation, self.render_mode = task, config, randomisation, render_mode
+        self.metadata = {**self.metadata, "render_fps": round(1 / config.period)}
         self.geometry = config.geometry
         self.observation_space = space_of(config)
         moved = 6 if config.action == "pose" else len(config.axes)
@@ -171,9 +172,12 @@ class ProbeEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def act(self, action: NDArray[np.float32]) -> Motion:
         """Return how the probe moves for one period."""
-        if self.simulator is None or not self.action_space.shape == np.shape(action):
-            raise ConfigError(f"action of shape {np.shape(action)}; expected {self.action_space.shape}, after reset()")
-        return self.probe.act(np.clip(np.asarray(action, dtype=np.float64), -1.0, 1.0))
+        if self.simulator is None:
+            raise ConfigError("no episode has begun; call reset() before step()")
+        asked = np.asarray(action, dtype=np.float64)
+        if asked.shape != self.action_space.shape or np.isnan(asked).any():
+            raise ConfigError(f"action is {asked}; expected numbers of shape {self.action_space.shape}")
+        return self.probe.act(np.clip(asked, -1.0, 1.0))
 
     def rendered(self) -> Frame:
         """Return the frame at the probe's pose; one that a fault loses is the frame before it."""

@@ -13,6 +13,8 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
 from us_sim.core.patient.kept import ABOUT, mapped, write_kept
 from us_sim.core.patient.patient import Patient, builtin_patient, load_patient
 
@@ -20,14 +22,14 @@ KEPT = 8  # patients a process holds open
 
 
 @lru_cache(maxsize=KEPT)
-def open_patient(source: int | str, detail: bool = False) -> Patient:
+def open_patient(source: int | str | Path, detail: bool = False) -> Patient:
     """Return the phantom of a seed, or the patient of a CT file, DICOM folder or folder from `save_patient`.
 
     Raises:
         PatientError: the patient cannot be used.
     """
-    if isinstance(source, int):
-        return builtin_patient(source, detail)
+    if isinstance(source, (int, np.integer)):
+        return builtin_patient(int(source), detail)
     if (Path(source) / ABOUT).exists():
         return mapped_patient(Path(source))
     return load_patient(source, detail=detail)

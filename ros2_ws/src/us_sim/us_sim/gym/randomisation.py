@@ -10,8 +10,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,7 +52,7 @@ class Randomisation:
         ConfigError: a range whose low end lies above its high one, or that leaves the setting's own.
     """
 
-    patients: tuple[int | str, ...] = (0,)
+    patients: tuple[int | str | Path, ...] = (0,)
     detail: bool = False
     seeds: tuple[int, ...] = (0,)
     breathing_amplitude: Range | None = field(default=None, metadata=MECHANICS)
@@ -70,19 +72,19 @@ class Randomisation:
     flip: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("patients", "seeds"):
-            if not getattr(self, name):
-                raise ConfigError(f"{name} is empty; expected one or more to draw from")
-        for name, (low, high) in self.ranges.items():
-            if not low <= high:
-                raise ConfigError(f"{name} is ({low:g}, {high:g}); expected a low end that is not above the high one")
+        _check_several("patients", self.patients, (int, np.integer, str, Path), "phantoms' seeds, files or folders")
+        _check_several("seeds", self.seeds, (int, np.integer), "whole numbers from 0 on")
+        for name, span in self.ranges.items():
+            _check_range(name, span)
         for end in (0, 1):
-            _settings({name: span[end] for name, span in self.ranges.items()})
+            values = {name: span[end] for name, span in self.ranges.items()}
+            _settings(values)
+            _scanner(values)
         low, high = self.attenuation or (1.0, 1.0)
         if not (low >= 0 and high <= 5):
             raise ConfigError(f"attenuation is ({low:g}, {high:g}); expected factors from 0 to 5")
-        if not 0 <= self.flip <= 1:
-            raise ConfigError(f"flip is {self.flip:g}; expected a probability, 0 to 1")
+        if not isinstance(self.flip, Real) or not 0 <= self.flip <= 1:
+            raise ConfigError(f"flip is {self.flip!r}; expected a probability, 0 to 1")
 
     @property
     def ranges(self) -> dict[str, Range]:
@@ -98,6 +100,24 @@ class Randomisation:
             "flip": bool(rng.random() < self.flip),
         }
         return drawn | {name: float(rng.uniform(*span)) for name, span in self.ranges.items()}
+
+
+def _check_several(name: str, given: Any, kinds: tuple[type, ...], expected: str) -> None:
+    if isinstance(given, (str, Path)) or not isinstance(given, Iterable):
+        raise ConfigError(f"{name} is {given!r}; expected a tuple of {expected}")
+    if not tuple(given):
+        raise ConfigError(f"{name} is empty; expected one or more to draw from")
+    for one in given:
+        if not isinstance(one, kinds) or (isinstance(one, (int, np.integer)) and one < 0):
+            raise ConfigError(f"{name} holds {one!r}; expected {expected}")
+
+
+def _check_range(name: str, span: Any) -> None:
+    if not isinstance(span, Sequence) or len(span) != 2 or not all(isinstance(end, Real) for end in span):
+        raise ConfigError(f"{name} is {span!r}; expected a range, (low, high)")
+    low, high = span
+    if not low <= high:
+        raise ConfigError(f"{name} is ({low:g}, {high:g}); expected a low end that is not above the high one")
 
 
 def simulator_of(base: Simulator, drawn: Mapping[str, Any]) -> FaultySimulator:

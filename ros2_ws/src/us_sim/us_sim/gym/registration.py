@@ -20,4 +20,7 @@ def register() -> None:
     for name, steps in STEPS.items():
         if name not in gymnasium.registry:
             function = name.removeprefix("UsSim/").removesuffix("-v0").lower()
-            gymnasium.register(name, f"us_sim.gym.tasks:{function}", max_episode_steps=steps)
+            gymnasium.register(
+                name, f"us_sim.gym.tasks:{function}", max_episode_steps=steps,
+                vector_entry_point=f"us_sim.gym.vector:{function}",
+            )  # fmt: skip

@@ -42,7 +42,7 @@ class Reach:
     reads_image = False
 
     def __init__(self, organ: str = "kidney", within: float = 8.0) -> None:
-        self._organ, self._within = organ, within
+        self._organ, self._within = organ, _positive("within", within)
 
     def begin(self, simulator: FaultySimulator, rng: np.random.Generator) -> Matrix:
         """Start near the organ."""
@@ -76,13 +76,14 @@ class StandardPlane:
 
         score = ½ exp(−o / 20 − a / 20) + ½ c,   reward = 10 (score now − score before) − 0.01
 
-    Success: o ≤ 8 and a ≤ 8. A plane seen from its other side counts as the same.
+    Success: o and a ≤ `within`. The landmark breathes with the patient; a plane seen from its other side counts as the
+    same.
     """
 
     reads_image = True
 
     def __init__(self, plane: str = "kidney_long", within: float = 8.0) -> None:
-        self._plane, self._within = plane, within
+        self._plane, self._within = plane, _positive("within", within)
 
     def begin(self, simulator: FaultySimulator, rng: np.random.Generator) -> Matrix:
         """Start near the landmark."""
@@ -95,7 +96,10 @@ class StandardPlane:
 
     def judge(self, now: Situation) -> Judgement:
         """By how much the score grew."""
-        x, y, _ = apply(inverse(now.ct_from_probe), self._goal.landmark)
+        simulator = now.simulator.simulator
+        amplitude = simulator.mechanics.breathing_amplitude
+        landmark = breathed(simulator.patient, self._goal.landmark[None], amplitude, now.phase)[0]
+        x, y, _ = apply(inverse(now.ct_from_probe), landmark)
         offset = float(np.hypot(x, y))
         cosine = abs(float(now.ct_from_probe[:3, 1] @ self._goal.ct_from_probe[:3, 1]))
         angle = float(np.degrees(np.arccos(min(cosine, 1.0))))
@@ -120,6 +124,8 @@ class Scan:
     VOXELS = 2000  # of the organ that are followed
 
     def __init__(self, organ: str = "kidney", force: float = 5.0, enough: float = 0.9) -> None:
+        if not 0 < enough <= 1:
+            raise ConfigError(f"enough is {enough:g}; expected a share, above 0 and at most 1")
         self._organ, self._force, self._enough = organ, force, enough
 
     def begin(self, simulator: FaultySimulator, rng: np.random.Generator) -> Matrix:
@@ -155,6 +161,12 @@ def in_image(points: Array, now: Situation) -> NDArray[np.bool_]:
     return inside
 
 
+def _positive(name: str, value: float) -> float:
+    if not value > 0:
+        raise ConfigError(f"{name} is {value:g}; expected more than 0")
+    return value
+
+
 def correlation(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     """Pearson's, of two (N,) arrays; 0 where one of them is constant."""
     x, y = a - a.mean(), b - b.mean()
@@ -186,5 +198,9 @@ def _made(
     if unknown:
         known = ", ".join(sorted(set().union(*groups)))
         raise ConfigError(f"unknown option {sorted(unknown)[0]!r}; expected some of {known}")
-    arguments, config, ranges = ({name: options[name] for name in group if name in options} for group in groups)
+    # Lists become tuples: what episodes have in common is looked up by these values.
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in options.items()
+    }
+    arguments, config, ranges = ({name: given[name] for name in group if name in given} for group in groups)
     return ProbeEnv(task(**arguments), EpisodeConfig(**config), Randomisation(**ranges), render_mode)

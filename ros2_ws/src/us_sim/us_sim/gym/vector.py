@@ -6,19 +6,16 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the License for the
 # specific language governing permissions and limitations under the License.
 
-"""Many environments at once: one batch of frames a step in this process, or a process for each with shared memory."""
+"""Many environments at once: one batch of frames a step."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array
 from numpy.typing import NDArray
 
@@ -26,10 +23,9 @@ from us_sim.core.errors import ConfigError
 from us_sim.core.faulty_simulator import FaultySimulator
 from us_sim.core.simulator import Frame
 from us_sim.gym.environment import ProbeEnv
-from us_sim.gym.observing import Observation
+from us_sim.gym.observing import Observation, picture_of
 
 Flags = NDArray[np.bool_]
-THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 class UsSimVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
@@ -53,6 +49,7 @@ class UsSimVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
         self._most = (made[0].spec and made[0].spec.max_episode_steps) or np.inf
         self.envs = [_inner(env) for env in made]
         self.num_envs = count
+        self.render_mode = self.envs[0].render_mode
         self.metadata = {**self.envs[0].metadata, "autoreset_mode": AutoresetMode.NEXT_STEP}
         self.single_observation_space = self.envs[0].observation_space
         self.single_action_space = self.envs[0].action_space
@@ -66,6 +63,8 @@ class UsSimVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
         """Begin N episodes; environment n has seed + n, where one seed is given."""
         seeds = [None if seed is None else seed + n for n in range(self.num_envs)] if not isinstance(
             seed, Sequence) else list(seed)  # fmt: skip
+        if len(seeds) != self.num_envs:
+            raise ConfigError(f"{len(seeds)} seeds for {self.num_envs} environments; expected one for each")
         for env, own in zip(self.envs, seeds, strict=True):
             gymnasium.Env.reset(env, seed=own)  # the random numbers alone
         ProbeEnv.move_together(self.envs, [env.begin() for env in self.envs])
@@ -77,6 +76,8 @@ class UsSimVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
         self, actions: NDArray[np.float32]
     ) -> tuple[Observation, NDArray[np.float64], Flags, Flags, dict[str, Any]]:
         """Act in all of them, render once, and judge."""
+        if np.shape(actions) != self.action_space.shape:
+            raise ConfigError(f"actions are of shape {np.shape(actions)}; expected {self.action_space.shape}")
         begun, self._over = self._over, np.zeros(self.num_envs, dtype=bool)
         acted = zip(self.envs, actions, begun, strict=True)
         ProbeEnv.move_together(self.envs, [env.begin() if new else env.act(action) for env, action, new in acted])
@@ -94,6 +95,15 @@ class UsSimVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
         self._over = ended | cut
         rewards = np.array([row[1] for row in rows], dtype=np.float64)
         return self._joined([row[0] for row in rows]), rewards, ended, cut, self._infos([row[3] for row in rows])
+
+    def render(self) -> tuple[NDArray[np.uint8], ...] | None:
+        """Return the last frame of each environment as (H, W, 3) RGB; None unless `render_mode` is `rgb_array`."""
+        return tuple(picture_of(env.frame) for env in self.envs) if self.render_mode == "rgb_array" else None
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Close the windows, if there are some."""
+        for env in self.envs:
+            env.close()
 
     def _frames(self) -> list[Frame]:
         """The frame of each environment; those of one patient, with equal draws, in one pass."""
@@ -122,18 +132,19 @@ class UsSimVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
         return joined
 
 
-def worker_envs(name: str, count: int, **options: Any) -> AsyncVectorEnv:
-    """Return N environments, each in a process of one thread; observations come through shared memory.
-
-    It pays where physics or a policy's steps keep a core busy, and there are cores. Give `patients` as folders from
-    `save_patient`: the processes map them, and the patient lies in memory once.
-    """
-    with _one_thread():
-        return AsyncVectorEnv([partial(_worker, name, options) for _ in range(count)], context="spawn")
+def reach(num_envs: int, **options: Any) -> UsSimVectorEnv:
+    """Make N of `UsSim/Reach-v0`: what `gymnasium.make_vec` calls, as it does the two below."""
+    return UsSimVectorEnv("UsSim/Reach-v0", num_envs, **options)
 
 
-def _worker(name: str, options: dict[str, Any]) -> gymnasium.Env[Any, Any]:
-    return gymnasium.make(name, **options)
+def standardplane(num_envs: int, **options: Any) -> UsSimVectorEnv:
+    """Make N of `UsSim/StandardPlane-v0`."""
+    return UsSimVectorEnv("UsSim/StandardPlane-v0", num_envs, **options)
+
+
+def scan(num_envs: int, **options: Any) -> UsSimVectorEnv:
+    """Make N of `UsSim/Scan-v0`."""
+    return UsSimVectorEnv("UsSim/Scan-v0", num_envs, **options)
 
 
 def _inner(env: gymnasium.Env[Any, Any]) -> ProbeEnv:
@@ -141,18 +152,3 @@ def _inner(env: gymnasium.Env[Any, Any]) -> ProbeEnv:
     if not isinstance(inner, ProbeEnv):
         raise ConfigError(f"{inner} is no environment of us_sim; expected UsSim/Reach-v0 or the like")
     return inner
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Processes that start within compute with one thread each: they do not take the cores from one another."""
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

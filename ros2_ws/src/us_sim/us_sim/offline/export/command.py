@@ -17,6 +17,8 @@ from importlib import import_module
 from pathlib import Path
 
 from us_sim.core.command import as_command, given_path
+from us_sim.core.errors import RecordingError
+from us_sim.core.files import atomic_folder
 from us_sim.offline.export.dataset_card import write_card
 from us_sim.offline.export.samples import open_source
 
@@ -35,20 +37,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="us_sim_export", description=__doc__)
     parser.add_argument("source", type=Path, help="folder of us_sim_render --batch, or of a recorded sweep")
     parser.add_argument("--to", choices=FORMATS, required=True, help="format")
-    parser.add_argument("--out", type=given_path, required=True, metavar="DIR", help="folder to write to")
+    parser.add_argument("--out", type=given_path, required=True, metavar="DIR", help="folder to write to, new or empty")
     parser.add_argument("--python", default=sys.executable, help="with --to lerobot: the Python that has LeRobot")
     options = parser.parse_args(argv)
     extra = [options.python] if options.to == "lerobot" else []
     module, function = FORMATS[options.to]
     try:
+        write = getattr(import_module(f"us_sim.offline.export.{module}"), function)
         source = open_source(options.source)
-        count = getattr(import_module(f"us_sim.offline.export.{module}"), function)(source, options.out, *extra)
-        write_card(source, count, options.out / "README.md")
+        _check_new(options.out)
+        with atomic_folder(options.out) as partial:
+            count = write(source, partial, *extra)
+            write_card(source, count, partial / "README.md")
     except ModuleNotFoundError as error:
         print(f"us_sim_export: Python finds no module {error.name!r}; install us_sim[export]", file=sys.stderr)
         return 2
     print(f"{count} frames in {options.out}")
     return 0
+
+
+def _check_new(folder: Path) -> None:
+    """Refuse a folder that holds something: old frames would lie among the new ones."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RecordingError(f"{folder} is there already and is no empty folder; name another, or move it away")
 
 
 if __name__ == "__main__":

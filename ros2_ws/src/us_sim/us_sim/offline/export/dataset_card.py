@@ -16,6 +16,8 @@ from typing import Any
 from us_sim.core.files import atomic_write
 from us_sim.offline.export.samples import Source
 
+PHANTOM = "phantom-"  # what names of built-in patients begin with
+
 TEXT = """---
 license: {licence}
 tags: [ultrasound, simulation, ct]
@@ -32,7 +34,7 @@ frames of people.
 | renderer | {renderer} |
 | seed | {seed} |
 | generator's training data | {generator} |
-| licence | {licence}: of this text and of frames of the built-in phantom; a CT of your own brings its own |
+| licence | {terms} |
 
 Classes: {classes}. Poses are `ct_from_probe`: x y z in m, quaternion x y z w. The wrench is the force of the patient on
 the probe and its torque, in `probe`, N and N m.
@@ -44,13 +46,21 @@ def write_card(source: Source, frames: int, file: Path) -> None:
     about = source.about
     patient: Any = about.get("patient", {})
     named = patient if isinstance(patient, dict) else {"name": patient, "sha256": about.get("patient_sha256", "")}
-    generator = about.get("generator")
-    data = generator["card"].get("data", "see its card") if isinstance(generator, dict) else generator or "none"
+    built_in = str(named.get("name")).startswith(PHANTOM)
     text = TEXT.format(
         name=source.name, version=about.get("versions", {}).get("us_sim", "unknown"), frames=frames,
         patient=named.get("name"), sha256=named.get("sha256"), renderer=about.get("renderer"),
-        seed=about.get("seed", "unknown"), generator=data, licence="apache-2.0",
+        seed=about.get("seed", "unknown"), generator=_training_data(about.get("generator")),
+        licence="apache-2.0" if built_in else "other", terms="apache-2.0" if built_in else "that of the CT",
         classes=", ".join(f"{number} {name}" for name, number in source.classes.items()),
     )  # fmt: skip
     with atomic_write(file) as partial:
         partial.write_text(text)
+
+
+def _training_data(generator: Any) -> str:
+    """What a generator was trained on, with licences; `generator` is its entry in the dataset's card, or its name."""
+    if not isinstance(generator, dict):
+        return f"see the card of {generator}" if generator else "none"
+    data = generator["card"].get("training_data") or []
+    return "; ".join(f"{one['name']} ({one['licence']})" for one in data) or "unknown"

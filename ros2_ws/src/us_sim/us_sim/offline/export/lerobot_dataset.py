@@ -39,15 +39,16 @@ def write_lerobot(source: Source, out: Path, python: str) -> int:
         The number of frames.
 
     Raises:
-        RecordingError: fewer than two frames, `out` exists, or LeRobot fails; its last line says why.
+        RecordingError: fewer than two frames, no time between them, or LeRobot fails; its last line says why.
     """
-    if out.exists():
-        raise RecordingError(f"{out} exists; LeRobot writes to a new folder: name another")
     samples = list(source)
     if len(samples) < 2:
         raise RecordingError(f"{source.name} holds {len(samples)} frames; expected two or more, for the rate")
     poses = np.stack([sample.pose for sample in samples])
-    rate = max(1, round(1 / float(np.median(np.diff([sample.seconds for sample in samples])))))
+    apart = float(np.median(np.diff([sample.seconds for sample in samples])))
+    if apart <= 0:
+        raise RecordingError(f"half of the frames of {source.name} are no time apart; LeRobot wants a rate")
+    rate = max(1, round(1 / apart))
     with tempfile.TemporaryDirectory() as folder:
         frames = Path(folder) / "frames.npz"
         np.savez(
@@ -56,7 +57,7 @@ def write_lerobot(source: Source, out: Path, python: str) -> int:
             state=np.concatenate([poses, [sample.wrench for sample in samples]], axis=1, dtype=np.float32),
             action=np.concatenate([poses[1:], poses[-1:]]),
         )  # fmt: skip
-        asked = json.dumps({"frames": str(frames), "out": str(out), "name": source.name, "rate": rate})
+        asked = json.dumps({"frames": str(frames), "out": str(out), "name": source.plain_name, "rate": rate})
         _run(python, asked)
     return len(samples)
 

@@ -21,7 +21,7 @@ from us_sim.offline.export.samples import Source
 
 def write_nnunet(source: Source, out: Path) -> int:
     """Write `Dataset001_<name>`, its images as PNG of one channel; returns the number of frames."""
-    folder = out / f"Dataset001_{source.name}"
+    folder = out / f"Dataset001_{source.plain_name}"
     for name in ("imagesTr", "labelsTr"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     count = 0

@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,25 +64,55 @@ class Source:
     _read: Callable[[], Iterator[Sample]]
 
     def __iter__(self) -> Iterator[Sample]:
-        return self._read()
+        """Read them.
+
+        Raises:
+            RecordingError: frames are missing or damaged, or of several sizes.
+        """
+        size: tuple[int, ...] | None = None
+        try:
+            for sample in self._read():
+                size = size or sample.image.shape
+                if not size == sample.image.shape == sample.labels.shape:
+                    raise RecordingError(f"frame {sample.number} of {self.name} has another size than the first")
+                yield sample
+        except RecordingError:
+            raise
+        except (ValueError, KeyError, BadZipFile) as error:
+            raise RecordingError(f"{self.name} cannot be read: {error}") from error
+        if size is None:
+            raise RecordingError(f"{self.name} holds no frames")
+
+    @property
+    def plain_name(self) -> str:
+        """Its name of letters, digits, `-` and `_` alone, for formats that take no others."""
+        return re.sub(r"[^A-Za-z0-9_-]+", "_", self.name)
 
 
 def open_source(folder: Path) -> Source:
     """Return the frames of a dataset or sweep.
 
     Raises:
-        RecordingError: the folder holds neither.
+        RecordingError: the folder holds neither, or a card that is none.
     """
     for file, read in (("card.json", _shards), ("sweep.json", _sweep)):
         if (folder / file).exists():
-            about = json.loads((folder / file).read_text())
-            return Source(folder.name, about, about["classes"], lambda read=read: read(folder))  # type: ignore[misc]
+            try:
+                about = json.loads((folder / file).read_text())
+                return Source(folder.resolve().name, about, about["classes"], partial(read, folder, about))
+            except (ValueError, KeyError, TypeError) as error:
+                raise RecordingError(f"{folder / file} cannot be read: {error}; make or record it again") from error
     raise RecordingError(f"{folder} holds neither card.json nor sweep.json; expected a dataset of --batch, or a sweep")
 
 
-def _shards(folder: Path) -> Iterator[Sample]:
+def _shards(folder: Path, about: dict[str, Any]) -> Iterator[Sample]:
     first: int | None = None
-    for file in sorted(folder.glob("shard_*.npz")):
+    there, expected = sorted(folder.glob("shard_*.npz")), -(-about["poses"]["count"] // about["shard"])
+    if len(there) < expected:
+        raise RecordingError(
+            f"{folder} has {len(there)} of {expected} shards; run its us_sim_render again to finish it"
+        )
+    for file in there:
         with np.load(file) as shard:
             arrays = {name: shard[name] for name in shard.files}
         for n in range(len(arrays["number"])):
@@ -93,7 +126,7 @@ def _shards(folder: Path) -> Iterator[Sample]:
             )  # fmt: skip
 
 
-def _sweep(folder: Path) -> Iterator[Sample]:
+def _sweep(folder: Path, about: dict[str, Any]) -> Iterator[Sample]:
     with (folder / "poses.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     for number, row in enumerate(rows):
