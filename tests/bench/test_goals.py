@@ -41,7 +41,7 @@ def test_ratios_are_those_of_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = {f"{name}, random planes": {"median": ms, "cpu": cpu} for name, (ms, cpu) in slices.items()}
     monkeypatch.setattr(suite, "slices", lambda repeats: rows)
     assert [(one.found, one.met) for one in goals.planes(3)] == [(7.5, False)]
-    assert next(goals.planes(3)).limit == "14.0 in CPU time, of which a plane takes 1.00 ms"
+    assert next(goals.planes(3)).limit == "14.00 ms of CPU there, 1.00 here"
 
 
 def test_batches_are_compared_with_both_versions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from scipy.ndimage import map_coordinates
 from us_sim.bench import batch, generators
 from us_sim.bench.timing import Row, in_turns, machine, milliseconds
 from us_sim.core.command import as_command
+from us_sim.core.compute.grids import placed_by_axis
 from us_sim.core.files import atomic_write
 from us_sim.core.generator.shipped import shipped
 from us_sim.core.geometry.probe import preset
@@ -145,7 +146,7 @@ def slices(repeats: int) -> dict[str, Row]:
     """Time one 256×256 slice with labels in every library that is installed, over a sweep and at random."""
     volume = big_volume()
     works: dict[str, Callable[[Matrix], object]] = {
-        "us_sim reslice": partial(reslice, volume, POINTS),
+        "us_sim reslice": partial(reslice, volume, placed_by_axis(POINTS)),  # as a simulator keeps them
         "scipy map_coordinates": scipy_slice(volume),
     }
     for name, make in (("SimpleITK", sitk_slice), ("VTK vtkImageReslice", vtk_slice)):
