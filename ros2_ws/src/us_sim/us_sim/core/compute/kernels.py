@@ -17,8 +17,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numba
+from numba.core import event
 
 from us_sim.core.compute.cache import name_by_content
+from us_sim.core.compute.compiling import Compiling
 
 if TYPE_CHECKING:
     import torch  # two seconds, which a process that moves the probe does without
@@ -28,6 +30,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 if "NUMBA_THREADING_LAYER" not in os.environ:
     # Kernels run from several threads at once (rendering beside contact); numba's fallback layer would abort.
     numba.config.THREADING_LAYER = "omp"
+
+event.register("numba:compile", Compiling())
 
 
 def kernel(function: Function) -> Function:

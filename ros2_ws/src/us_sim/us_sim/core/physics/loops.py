@@ -29,7 +29,7 @@ from us_sim.core.physics.sheen import INTERFACE, shine_of, step_of
 from us_sim.core.physics.speckle import add_shifted, mix
 from us_sim.core.sampling.anatomy import Anatomy
 
-ZERO, HALF, ONE, TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
+ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
 FAINT = np.float32(i.FAINT)
 
 
