@@ -26,7 +26,7 @@ from us_sim.core.files import check_replaceable
 from us_sim.core.geometry.fans import read_fan
 from us_sim.core.physics.scanner_file import ScannerPreset, save_scanner, tissues_of
 from us_sim.core.tissue import TISSUES
-from us_sim.offline.fit.fitting import EVALUATIONS, FIRST, LAST, Fit, fit
+from us_sim.offline.fit.fitting import EVALUATIONS, FIRST, LAST, NOISES, Fit, fit
 from us_sim.offline.fit.frames import FEW, Scanned, read_frames
 from us_sim.offline.fit.knobs import SPANS, WALL, Guess
 from us_sim.offline.fit.report import picture, verdict, written
@@ -93,7 +93,7 @@ def preset_of(guess: Guess, scanned: Scanned, name: str, source: str) -> Scanner
 def _key(scanned: Scanned, seed: int) -> str:
     """What a journal belongs to."""
     digest = hashlib.sha256(scanned.grey.numpy().tobytes())
-    digest.update(repr((scanned.probe, scanned.pixel, seed, SPANS, FIRST, LAST)).encode())
+    digest.update(repr((scanned.probe, scanned.pixel, seed, SPANS, NOISES.tolist(), FIRST, LAST)).encode())
     return digest.hexdigest()
 
 

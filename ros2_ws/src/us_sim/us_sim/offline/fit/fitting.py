@@ -29,8 +29,9 @@ Vector = NDArray[np.float64]
 
 HELD_OUT, GAP = 0.2, 0.07  # of the frames: the last ones are held out, those just before them are not used
 MOST = 60  # frames that are fitted to, evenly spread
+NOISES = np.linspace(0.1, 0.8, 8)  # levels that are tried, of their span
 FIRST, LAST = 8, 3  # steps of the search before and after the looks are chosen
-EVALUATIONS = 12 * len(NAMES) + 6  # at most, and about as many as it takes
+EVALUATIONS = 12 * len(NAMES) + 15  # at most, and about as many as it takes
 PULL = 0.3  # loss at the far end of a range: what frames cannot identify stays where it was
 
 
@@ -148,10 +149,14 @@ def fit(
 
 
 def searched(journal: Journal, weights: Vector, start: Vector) -> Vector:
-    """Return the point of least loss: all constants but the looks, the looks by trial, then all again."""
-    looks, loss = NAMES.index("looks"), huber(weights)
+    """Return the point of least loss: noise by trial, all constants but the looks, looks by trial, then all again.
+
+    Where noise shows nowhere the loss has no slope in it: a descent alone would leave that of a noisy scanner half-way.
+    """
+    looks, noise, loss = NAMES.index("looks"), NAMES.index("noise_level"), huber(weights)
     free = np.arange(len(NAMES)) != looks
-    point = descend(journal, loss, start, free, FIRST)
+    point = choose(journal, start, noise, np.array([start[noise], *NOISES]))
+    point = descend(journal, loss, point, free, FIRST)
     point = choose(journal, point, looks, np.linspace(0, 1, 6))
     return descend(journal, loss, point, free, LAST)
 
