@@ -231,7 +231,7 @@ REAL_FRAMES = {"kind": "frames", "path": "x"}
             r"kind 'prepared' gives no ultrasound; expected phantoms, patient, frames, aus",
         ),
         ({"kind": "nothing"}, US, r"kind is 'nothing'; expected one of phantoms, patient"),
-        ({**CT, "weight": -1}, US, r"weight is -1.0; expected 0 to 1e\+06"),
+        ({**CT, "weight": -1}, US, r"weight is -1.0; expected 0 to 1000000"),
         (
             CT,
             {**REAL_FRAMES, "seeds": [0, 5]},
