@@ -51,6 +51,7 @@ from us_sim.core.contact import contact, force, indentation
 from us_sim.core.contact.indentation import LATERAL_MARGIN, Indentation
 from us_sim.core.geometry.probe import ProbeGeometry, ProbeKind
 
+NEVER = np.float32(1e-6)  # 1/mm: where a table moves nothing, it has no depth at which that fades
 BLOCK = 256  # points that one thread moves through one table before it looks for more
 NODES = 257  # of the profile, about 1 mm apart
 COLUMNS = 14  # of the table
@@ -110,7 +111,11 @@ def sources(nodes: tuple[float, float], tables: Tensor, points: Tensor) -> Tenso
     if points.device.type != "cpu":
         return move(*nodes, tables, points)
     out = torch.empty(len(tables), 3, *points.shape[:-1])
-    _move(*nodes, tables.numpy(), by_axis(points.numpy())[0], out.numpy().reshape(len(tables), 3, -1))
+    flat, moved, table = by_axis(points.numpy())[0], out.numpy().reshape(len(tables), 3, -1), tables.numpy()
+    _move_even(*nodes, table, flat, moved)
+    faded = (table[..., 7] + 1 / np.maximum(table[..., 9], NEVER)).max(axis=1)  # z from which on no rest remains
+    nearest = np.minimum.reduceat(flat[2], np.arange(0, flat.shape[1], BLOCK))
+    _move_rest(*nodes, table, flat, nearest, faded, moved)
     return out.movedim(1, -1)
 
 
@@ -264,7 +269,7 @@ def ready() -> None:
     """Compile the loops that a first touch would wait for."""
     points, nodes, still = np.zeros((3, 1), np.float32), np.linspace(-200, 200, NODES), np.zeros((1, 2))
     tables = np.zeros((1, NODES, COLUMNS), np.float32)
-    _move(0.0, 1.0, tables, points, points[None])
+    sources((0.0, 1.0), torch.from_numpy(tables), torch.from_numpy(points.T))
     _tables(nodes, nodes, nodes, still[0], still, still, still, tables, np.zeros(1, bool))
     for module in (contact, force, indentation):
         module.ready()
@@ -274,7 +279,8 @@ def ready() -> None:
 
 
 @kernel
-def _move(leftmost, step, tables, points, out):  # type: ignore[no-untyped-def]
+def _move_even(leftmost, step, tables, points, out):  # type: ignore[no-untyped-def]
+    """Where points lay before the field of the even profile moved them."""
     last, scale = np.float32(tables.shape[1] - 1.001), np.float32(1 / step)
     first, zero, one = np.float32(leftmost), np.float32(0), np.float32(1)
     three, four, twelve = np.float32(3), np.float32(4), np.float32(12)
@@ -296,12 +302,35 @@ def _move(leftmost, step, tables, points, out):  # type: ignore[no-untyped-def]
             thinness = v * tables[b, i, 2] + w * tables[b, j, 2]
             lean += below * (v * tables[b, i, 3] + w * tables[b, j, 3])
             zeta = min(max(below * thinness, zero), one)
-            left = one - zeta
-            slope = twelve * zeta * zeta * left * thinness
+            slope = twelve * zeta * zeta * (one - zeta) * thinness
             aside = slope * (v * tables[b, i, 5] + w * tables[b, j, 5])
             across = slope * (v * tables[b, i, 6] + w * tables[b, j, 6])
             fall = one - zeta * zeta * zeta * (four - three * zeta)
             down = fall * (v * tables[b, i, 4] + w * tables[b, j, 4]) + aside * lean
+            out[b, 0, p] = x - aside
+            out[b, 1, p] = points[1, p] * (one - across)
+            out[b, 2, p] = z - down
+
+
+@kernel
+def _move_rest(leftmost, step, tables, points, nearest, faded, out):  # type: ignore[no-untyped-def]
+    """Add the field of what is left over, in blocks whose nearest point lies where some of it remains."""
+    last, scale = np.float32(tables.shape[1] - 1.001), np.float32(1 / step)
+    first, zero, one = np.float32(leftmost), np.float32(0), np.float32(1)
+    three, twelve = np.float32(3), np.float32(12)
+    size = points.shape[1]
+    blocks = (size + BLOCK - 1) // BLOCK
+    for r in numba.prange(len(tables) * blocks):
+        b, start = r // blocks, r % blocks * BLOCK
+        if nearest[r % blocks] >= faded[b]:
+            continue
+        for p in range(np.uintp(start), np.uintp(min(start + BLOCK, size))):
+            z, place = points[2, p], (points[0, p] - first) * scale
+            place = min(place if place > zero else zero, last)
+            node = np.int32(place)
+            w = place - np.float32(node)
+            v, i = one - w, np.uintp(np.uint32(node))
+            j = i + np.uintp(1)
             below = z - (v * tables[b, i, 7] + w * tables[b, j, 7])
             lean = v * tables[b, i, 8] + w * tables[b, j, 8]
             thinness = v * tables[b, i, 9] + w * tables[b, j, 9]
@@ -310,12 +339,12 @@ def _move(leftmost, step, tables, points, out):  # type: ignore[no-untyped-def]
             left = one - zeta
             slope = twelve * zeta * left * left * thinness
             flowing = slope * (v * tables[b, i, 12] + w * tables[b, j, 12])
-            across += slope * (v * tables[b, i, 13] + w * tables[b, j, 13])
+            across = slope * (v * tables[b, i, 13] + w * tables[b, j, 13])
             fall = left * left * left * (one + three * zeta)
-            down += fall * (v * tables[b, i, 11] + w * tables[b, j, 11]) + flowing * lean
-            out[b, 0, p] = x - (aside + flowing)
-            out[b, 1, p] = points[1, p] * (one - across)
-            out[b, 2, p] = z - down
+            down = fall * (v * tables[b, i, 11] + w * tables[b, j, 11]) + flowing * lean
+            out[b, 0, p] -= flowing
+            out[b, 1, p] -= points[1, p] * across
+            out[b, 2, p] -= down
 
 
 def move(left: float, step: float, tables: Tensor, points: Tensor) -> Tensor:
