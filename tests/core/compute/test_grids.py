@@ -10,7 +10,7 @@ from tests.core.patients import volume_of
 
 from us_sim.core.compute.grids import clamped, classes_at, inside, trilinear
 from us_sim.core.compute.lattice import Lattice
-from us_sim.core.contact.deformation import Displacement
+from us_sim.core.contact.deformation import COLUMNS, Displacement
 from us_sim.core.contact.indentation import REACH, face_of, indentation
 from us_sim.core.geometry.probe import PRESETS
 from us_sim.core.geometry.transforms import rigid
@@ -126,7 +126,7 @@ def test_a_cell_lies_in_the_picture_wherever_it_is_asked_for() -> None:
 
 
 def test_points_that_are_not_numbers_are_moved_nowhere() -> None:
-    table = np.zeros((257, 7), np.float32)
+    table = np.zeros((257, COLUMNS), np.float32)
     points = torch.tensor([[np.nan, 0, 10], [np.inf, 0, 10], [-np.inf, 0, 10], [3, 2, 10]], dtype=torch.float32)
     moved = Displacement(-128.0, 1.0, table).source(points)
     assert moved[0, 0].isnan()

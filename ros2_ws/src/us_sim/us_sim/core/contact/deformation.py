@@ -110,6 +110,7 @@ def sources(nodes: tuple[float, float], tables: Tensor, points: Tensor) -> Tenso
     """
     if points.device.type != "cpu":
         return move(*nodes, tables, points)
+    assert tables.shape[1:] == (NODES, COLUMNS), f"tables of shape {tuple(tables.shape)}"  # loops do not check
     out = torch.empty(len(tables), 3, *points.shape[:-1])
     flat, moved, table = by_axis(points.numpy())[0], out.numpy().reshape(len(tables), 3, -1), tables.numpy()
     _move_even(*nodes, table, flat, moved)
@@ -286,7 +287,7 @@ def _move_even(leftmost, step, tables, points, out):  # type: ignore[no-untyped-
     three, four, twelve = np.float32(3), np.float32(4), np.float32(12)
     size = points.shape[1]
     blocks = (size + BLOCK - 1) // BLOCK
-    # What forbids vectors in this loop: a view of the table, an index with a sign, a branch.
+    # What forbids vectors here and below: a view of the table, an index with a sign, a branch, a function for the node.
     for r in numba.prange(len(tables) * blocks):
         b, start = r // blocks, r % blocks * BLOCK
         for p in range(np.uintp(start), np.uintp(min(start + BLOCK, size))):
