@@ -181,23 +181,31 @@ def test_figures_go_to_the_table_json_and_markdown(
     monkeypatch.setattr(suite, "slices", lambda repeats: planes)
     monkeypatch.setattr(suite, "frames", lambda repeats: {})
     monkeypatch.setattr(generators, "rows", lambda repeats: backends)
-    monkeypatch.setattr(suite.batch, "rows", lambda repeats: {})
+    batches = {"batch of 64, labels": {"median": 0.25, "p95": 0.25}}
+    stepped = {"8 environments, labels": {"median": 0.5, "p95": 1.0}}
+    monkeypatch.setattr(suite.batch, "rows", lambda repeats: batches)
+    monkeypatch.setattr(suite.batch, "steps", lambda repeats: stepped)
     trips = {"round trip, x: image": {"median": 20.0, "p95": 25.0, "rate": 29.6}}
     monkeypatch.setattr(suite, "round_trips", lambda seconds: trips)
     json_file, markdown = tmp_path / "suite.json", tmp_path / "suite.md"
     assert suite.main(["--json", str(json_file), "--markdown", str(markdown)]) == 0
     report = json.loads(json_file.read_text())
-    assert report["ms"] == {**planes, **backends, **trips}
+    assert report["ms"] == {**planes, **batches, **stepped, **backends, **trips}
     about, empty, head, rule, *lines = markdown.read_text().splitlines()
     assert about.startswith(f"cpu {report['machine']['cpu']}, cores ")
     assert (empty, head.count("|"), rule.count("---")) == ("", 8, 7)
     assert lines == [
         "| us_sim reslice, sweep | 0.50 | 1.00 | 2000 | 1.0 |  |  |",
         "| scipy, sweep | 4.00 | 5.00 | 250 | 8.0 |  |  |",
+        "| batch of 64, labels | 0.25 | 0.25 | 4000 |  |  |  |",
+        "| 8 environments, labels | 0.50 | 1.00 | 2000 |  |  |  |",
         "| generator x, openvino int8 | 8.00 | 9.00 | 125 |  | 6.2 | 0.988 |",
         "| round trip, x: image | 20.00 | 25.00 | 30 |  |  |  |",
     ]
     assert "generator x, openvino int8" in capsys.readouterr().out
+    monkeypatch.setattr(suite.batch, "rows", lambda repeats: {})  # without Gymnasium
+    assert suite.main(["--json", str(json_file)]) == 0
+    assert json.loads(json_file.read_text())["ms"] == {**planes, **backends, **trips}
     assert suite.main(["--quick", "--json", str(json_file)]) == 0
     assert json.loads(json_file.read_text())["ms"] == planes
 

@@ -122,11 +122,12 @@ def main(argv: list[str] | None = None) -> int:
     probe = replace(preset("c5_2"), width=SIDE, height=SIDE)
     patient = open_patient(SimConfig(ct=given.ct, labels=given.labels))
     shown = {"real": real_frames(given.frames, probe, tuple(given.fan), given.step)}
-    shown["physics"] = rendered(Simulator(patient, probe, device="cpu", mechanics=MechanicsSettings()), given.count)
+    mechanics = MechanicsSettings()
+    shown["physics"] = rendered(Simulator(patient, probe, device="cpu", mechanics=mechanics), given.count)
     for name in given.generators:
-        generator = open_generator(name, "cpu")
-        simulator = Simulator(patient, probe, renderer="generator", generator=generator, device="cpu")
-        shown[name] = rendered(simulator, given.count)
+        one = open_generator(name, "cpu")
+        learned = Simulator(patient, probe, renderer="generator", generator=one, device="cpu", mechanics=mechanics)
+        shown[name] = rendered(learned, given.count)
     Console(width=220).print(table(shown, probe))
     if given.sheet:
         sheet(shown, probe, 6).save(given.sheet)

@@ -228,7 +228,9 @@ def main(argv: list[str] | None = None) -> int:
     count = arguments.repeats // 3 if arguments.quick else arguments.repeats
     figures = {**slices(count), **frames(count)}
     if not arguments.quick:
-        figures |= {**batch.rows(count), **generators.rows(count), **round_trips(arguments.seconds)}
+        batches = batch.rows(count)
+        stepped = batch.steps(count // 10) if batches else {}  # both need Gymnasium
+        figures |= {**batches, **stepped, **generators.rows(count), **round_trips(arguments.seconds)}
     report = {"machine": machine(), "ms": figures}
     about, lines = described(report["machine"]), cells(figures)
     table = Table(*COLUMNS)
