@@ -279,6 +279,17 @@ def ready() -> None:
 # -- applied to points: compiled on the CPU, tensors elsewhere ------------------------------------------------
 
 
+@numba.njit(inline="always")
+def _around(x, first, scale, last):  # type: ignore[no-untyped-def]
+    """The nodes to the left and right of a place, and their shares."""
+    place = (x - first) * scale
+    place = min(place if place > np.float32(0) else np.float32(0), last)  # 0 for NaN, whose index would lie anywhere
+    node = np.int32(place)
+    w = place - np.float32(node)
+    i = np.uintp(np.uint32(node))
+    return i, i + np.uintp(1), np.float32(1) - w, w
+
+
 @kernel
 def _move_even(leftmost, step, tables, points, out):  # type: ignore[no-untyped-def]
     """Where points lay before the field of the even profile moved them."""
@@ -287,17 +298,12 @@ def _move_even(leftmost, step, tables, points, out):  # type: ignore[no-untyped-
     three, four, twelve = np.float32(3), np.float32(4), np.float32(12)
     size = points.shape[1]
     blocks = (size + BLOCK - 1) // BLOCK
-    # What forbids vectors here and below: a view of the table, an index with a sign, a branch, a function for the node.
+    # What forbids vectors here and below: a view of the table, an index with a sign, a branch.
     for r in numba.prange(len(tables) * blocks):
         b, start = r // blocks, r % blocks * BLOCK
         for p in range(np.uintp(start), np.uintp(min(start + BLOCK, size))):
             x, z = points[0, p], points[2, p]
-            place = (x - first) * scale
-            place = min(place if place > zero else zero, last)  # 0 for NaN, whose index would lie anywhere
-            node = np.int32(place)
-            w = place - np.float32(node)
-            v, i = one - w, np.uintp(np.uint32(node))
-            j = i + np.uintp(1)
+            i, j, v, w = _around(x, first, scale, last)
             below = z - (v * tables[b, i, 0] + w * tables[b, j, 0])
             lean = v * tables[b, i, 1] + w * tables[b, j, 1]
             thinness = v * tables[b, i, 2] + w * tables[b, j, 2]
@@ -326,12 +332,8 @@ def _move_rest(leftmost, step, tables, points, nearest, faded, out):  # type: ig
         if nearest[r % blocks] >= faded[b]:
             continue
         for p in range(np.uintp(start), np.uintp(min(start + BLOCK, size))):
-            z, place = points[2, p], (points[0, p] - first) * scale
-            place = min(place if place > zero else zero, last)
-            node = np.int32(place)
-            w = place - np.float32(node)
-            v, i = one - w, np.uintp(np.uint32(node))
-            j = i + np.uintp(1)
+            z = points[2, p]
+            i, j, v, w = _around(points[0, p], first, scale, last)
             below = z - (v * tables[b, i, 7] + w * tables[b, j, 7])
             lean = v * tables[b, i, 8] + w * tables[b, j, 8]
             thinness = v * tables[b, i, 9] + w * tables[b, j, 9]

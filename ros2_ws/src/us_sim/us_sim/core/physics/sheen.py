@@ -30,7 +30,7 @@ from us_sim.core.physics.reverberation import (
     first_solid,
     first_wall,
     is_gas,
-)  # fmt: skip
+)
 from us_sim.core.sampling.anatomy import Anatomy
 
 INTERFACE = 1.2  # mm of the pulse over which an impedance gradient reflects
