@@ -49,6 +49,18 @@ def test_json_and_back(card: Card) -> None:
     assert Card.from_json(card.to_json()) == card
 
 
+def test_networks_beside_a_generator_read_images_alone() -> None:
+    card = replace(FULL, architecture="speckle_unet", fold=2)
+    beside = card.beside("segmenter", 0.5)
+    assert (beside.kind, beside.width, beside.architecture, beside.fold) == ("segmenter", 0.5, "unet", 1)
+    with pytest.raises(ArtifactError, match="card: fold is 2; expected 1 to 1"):
+        replace(beside, fold=2)
+    with pytest.raises(ArtifactError, match="card: architecture is 'speckle_unet'; expected unet, but for a generator"):
+        replace(beside, architecture="speckle_unet")
+    relative = replace(FULL, architecture="local_contrast_unet").beside("segmenter", 0.5)
+    assert relative.architecture == "local_contrast_unet"
+
+
 def test_missing_fields_take_their_defaults() -> None:
     data = json.loads(Card(PROBE).to_json())
     assert Card.from_json(json.dumps({"probe": data["probe"]})) == Card(PROBE)
@@ -73,6 +85,9 @@ def test_missing_fields_take_their_defaults() -> None:
         *(("classes", c, "different ids from 0 to 13, 0 first") for c in (
             (), (0,), (1, 2), (0, 14), (0, -1), (0, 1, 1), (0, "liver"))),
         ("probe", replace(PROBE, width=65), "multiples of 8"),
+        *(("fold", f, "1 to 4") for f in (0, 5, 2.0, "2")),
+        ("fold", 4, "multiples of 32 and 8"),
+        ("architecture", "speckle_unet", "unet, but for a generator of encoding rich"),
     ],
 )  # fmt: skip
 def test_values_outside_their_choices(name: str, wrong: Any, expected: str) -> None:

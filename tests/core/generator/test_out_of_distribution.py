@@ -40,7 +40,7 @@ def test_the_bottleneck_is_told_by_mean_and_deviation() -> None:
     """Of an encoder that only takes the largest of 2 × 2: 3 and 1 are left of two blocks."""
     network = UNet(1, width=0.06, norm="batch")
     network.down = torch.nn.ModuleList([torch.nn.Identity(), torch.nn.Identity()])
-    network._decoded = lambda levels: levels[0]  # type: ignore[method-assign]
+    network._decoded = lambda levels, given: levels[0]  # type: ignore[method-assign]
     read = torch.zeros(1, 1, 4, 2)
     read[..., :2, 1], read[..., 2:, 0] = 3.0, 1.0
     torch.testing.assert_close(network.drawn(read).bottleneck, torch.tensor([[2.0, 1.0]]))

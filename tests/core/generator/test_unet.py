@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from us_sim.core.generator.unet import STRIDE, Norm, UNet
+from us_sim.core.generator.unet import STRIDE, Norm, UNet, folded, unfolded
 
 
 def parameters(network: nn.Module) -> int:
@@ -94,3 +94,40 @@ def test_skips_carry_detail_past_the_bottleneck() -> None:
         change = (network(dotted) - network(image)).abs().sum(dim=(0, 1))
     assert change[8, 8] > 0
     assert change[20:, 20:].max() == 0
+
+
+def test_an_image_is_tone_and_contrast_of_the_speckle() -> None:
+    """With weights of 0 the biases are all that is drawn: for each sample of a row, three tones and a contrast."""
+    network = UNet(5, width=0.0625, speckle=2, fold=2).eval()
+    given = noise(1, 5, 32, 16)
+    with torch.inference_mode():
+        network.get_parameter("head.weight").zero_()
+        network.get_parameter("head.bias").copy_(torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]))
+        drawn = network(given)
+    assert drawn.shape == (1, 3, 32, 16)
+    for channel, tones in enumerate([(0.1, 0.2), (0.3, 0.4), (0.5, 0.6)]):
+        for first, contrast in enumerate((0.7, 0.8)):
+            expected = torch.tanh(tones[first] + contrast * given[0, 2, first::2])
+            torch.testing.assert_close(drawn[0, channel, first::2], expected)
+
+
+def test_neighbours_in_depth_are_channels_of_one_row() -> None:
+    column = torch.arange(12.0).reshape(1, 2, 6, 1)  # two channels of six samples
+    rows = folded(column, 3)
+    assert rows[0, :, :, 0].tolist() == [[0, 3], [1, 4], [2, 5], [6, 9], [7, 10], [8, 11]]
+    assert torch.equal(unfolded(rows, 3), column)
+
+
+def test_a_folded_network_costs_what_its_rows_cost() -> None:
+    """Half the rows; the first convolution reads twice 4 channels, the head draws twice 3."""
+    rows, columns = 32, 16
+    more = 2 * rows * columns * (9 * 4 * 64 + 64 * 3)
+    assert UNet(4, fold=2).flop(2 * rows, columns) == UNet(4).flop(rows, columns) + more
+
+
+def test_last_features_have_the_images_rows() -> None:
+    network = UNet(3, width=0.0625, fold=2).eval()
+    with torch.inference_mode():
+        features = network.last_features(noise(1, 3, 32, 16))
+    assert features.shape == (1, 4, 32, 16)
+    assert torch.equal(features[:, :, ::2], features[:, :, 1::2])

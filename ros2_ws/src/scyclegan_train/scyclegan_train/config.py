@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from us_sim.core.config import check_ranges, setting
 from us_sim.core.errors import ConfigError, UsSimError
-from us_sim.core.generator.card import Card
+from us_sim.core.generator.card import MOST_FOLD, SPECKLE, Card
 from us_sim.core.geometry.probe import ProbeGeometry, preset
 from us_sim.core.tissue import TissueClass
 
@@ -45,6 +45,11 @@ class GeneratorConfig(Checked):
     )
     width: float = setting(1.0, "factor on the number of filters; 1 is the paper's", 0.05, 4)
     norm: str = setting("instance", "normalisation", choices=("instance", "batch"))
+    architecture: str = setting(
+        "unet", "the paper's U-Net; or one that draws tone and contrast of the speckle (encoding rich)",
+        choices=("unet", SPECKLE),
+    )  # fmt: skip
+    fold: int = setting(1, "samples of depth in one row of the network", 1, MOST_FOLD)
     pixels: int = setting(256, "width and height of the cartesian grid", 32, 1024)
     scan_lines: int = setting(160, "of the polar grid", 24, 1024)
     samples: int = setting(384, "of a scan line", 32, 4096)
@@ -59,7 +64,7 @@ class GeneratorConfig(Checked):
             fan = replace(in_pixels(preset(self.probe), self.pixels), scan_lines=self.scan_lines, samples=self.samples)
             return Card(
                 fan, self.encoding, self.grid, self.source, self.windows, tuple(map(_class_id, self.classes)),
-                self.width, self.norm,
+                self.width, self.norm, self.architecture, fold=self.fold,
             )  # fmt: skip
         except ConfigError:
             raise

@@ -13,7 +13,6 @@ Sources: Isola et al. 2017 (PatchGAN), Zhu et al. 2017 (CycleGAN), Song & Chong 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
 import torch
@@ -23,7 +22,7 @@ from scyclegan_train.config import IMAGE
 from scyclegan_train.method.filter_bank import CHANNELS, FilterBank
 from us_sim.core.generator.artifact import build
 from us_sim.core.generator.card import Card
-from us_sim.core.generator.unet import Norm, UNet
+from us_sim.core.generator.unet import UNet
 
 PROJECTED = 32  # random mixtures of the filter bank's responses
 FILTERS = {70: (64, 128, 256, 512), 34: (64, 128, 256)}  # receptive field, pixels -> filters of each layer
@@ -101,13 +100,12 @@ def ct_generator(card: Card, reads_masks: bool = True) -> UNet:
 
 def us_generator(card: Card, reads_masks: bool = True) -> UNet:
     """Return G_us2ct: ultrasound and mask in, the CT through the card's windows out."""
-    network = UNet(IMAGE + mask_channels(card), width=card.width, norm=_norm(card))
-    return _started(network, reads_masks, masks_from=IMAGE)
+    return _started(build(card.beside("us2ct", card.width)), reads_masks, masks_from=IMAGE)
 
 
 def segmenter(card: Card, width: float = 1.0) -> UNet:
     """Return S_us or S_ct: an image in, logits of the card's classes out."""
-    return _started(build(replace(card, kind="segmenter", width=width)))
+    return _started(build(card.beside("segmenter", width)))
 
 
 def discriminator(
@@ -128,10 +126,6 @@ def mask_channels(card: Card) -> int:
     return 1 if card.encoding == "paper" else len(card.classes) - 1
 
 
-def _norm(card: Card) -> Norm:
-    return "batch" if card.norm == "batch" else "instance"
-
-
 def _started(network: UNet, reads_masks: bool = True, masks_from: int = 0) -> UNet:
     """Draw the weights. A network without mask input has zeros there, so that the simulator may feed it labels."""
     for layer in network.modules():
@@ -145,7 +139,7 @@ def _started(network: UNet, reads_masks: bool = True, masks_from: int = 0) -> UN
         first = network.down[0]
         assert isinstance(first, nn.Sequential)
         assert isinstance(first[0], nn.Conv2d)
-        nn.init.zeros_(first[0].weight[:, masks_from:])
+        nn.init.zeros_(first[0].weight[:, network.fold * masks_from :])
     return network
 
 

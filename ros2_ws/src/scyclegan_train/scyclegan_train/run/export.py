@@ -52,7 +52,7 @@ def export(checkpoint: Path, target: Path, training_data: Sequence[dict[str, str
     if not trained[network]:
         raise CheckpointError(f"{checkpoint}: its method does not train {network}; {UNTRAINED[network[0]]}")
     width = config.method.segmenter_width if network.startswith("S") else card.width
-    card = replace(card, kind=KINDS[network], width=width)
+    card = card if network == "G_ct2us" else card.beside(KINDS[network], width)
     built = build(card)
     prefix = f"{network}." if network.startswith("S") else f"average.{network}."
     built.load_state_dict({n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)})

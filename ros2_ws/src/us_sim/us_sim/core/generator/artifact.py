@@ -24,7 +24,7 @@ from us_sim.core.errors import ArtifactError
 from us_sim.core.files import atomic_write
 from us_sim.core.generator import out_of_distribution, uncertainty
 from us_sim.core.generator.backend import GeneratorBackend, TorchBackend
-from us_sim.core.generator.card import RELATIVE, Card
+from us_sim.core.generator.card import RELATIVE, SPECKLE, Card
 from us_sim.core.generator.out_of_distribution import TrainingStatistics
 from us_sim.core.generator.uncertainty import ErrorHeads
 from us_sim.core.generator.unet import Norm, UNet
@@ -69,7 +69,8 @@ def build(card: Card) -> UNet:
     norm, relative = cast(Norm, card.norm), card.architecture == RELATIVE
     if card.kind in ("segmenter", "ct_segmenter"):
         return UNet(card.channels, len(card.classes), card.width, norm, bounded=False, relative=relative)
-    return UNet(card.channels, width=card.width, norm=norm, relative=relative)
+    speckle = len(card.windows) if card.architecture == SPECKLE else None
+    return UNet(card.channels, width=card.width, norm=norm, relative=relative, speckle=speckle, fold=card.fold)
 
 
 def save_generator(

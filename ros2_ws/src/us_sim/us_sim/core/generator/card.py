@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from us_sim.core.config import SOFT_WINDOW
@@ -23,9 +23,11 @@ from us_sim.core.tissue import TissueClass
 FORMAT_VERSION = 1
 PAPER_CLASSES = tuple(int(c) for c in TissueClass if c <= TissueClass.PANCREAS)
 RELATIVE = "local_contrast_unet"
+SPECKLE = "speckle_unet"
+MOST_FOLD = 4
 _CHOICES = {
     "kind": ("generator", "segmenter", "us2ct", "ct_segmenter"),
-    "architecture": ("unet", RELATIVE),
+    "architecture": ("unet", RELATIVE, SPECKLE),
     "norm": ("instance", "batch"),
     "encoding": ("paper", "rich"),
     "grid": ("cartesian", "polar"),
@@ -47,7 +49,9 @@ class Card:
         windows: HU mapped to −1 and 1, for each windowed channel.
         classes: tissue ids that the labels tell apart, background first; all others count as background.
         width, norm: of the U-Net.
-        architecture: `unet`; or `local_contrast_unet`, which sees an image by its local contrast, for segmenters.
+        architecture: `unet`; `speckle_unet`, whose image is tone + contrast · speckle, for generators of encoding
+            `rich`; or `local_contrast_unet`, which sees an image by its local contrast, for segmenters.
+        fold: samples of depth in one row of the network.
         training_data: name and licence of every source.
         metrics, git_commit: what was measured, and the code that trained it.
         kind: `generator`; or `segmenter`, which reads the frame alone: encoding, source and windows are idle. Two more
@@ -72,6 +76,7 @@ class Card:
     git_commit: str = ""
     format_version: int = FORMAT_VERSION
     kind: str = "generator"
+    fold: int = 1
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -88,7 +93,13 @@ class Card:
                 f"different ids from 0 to {max(known)}, 0 first")  # fmt: skip
         if self.encoding == "paper":
             _demand(len(self.windows) == 1, "windows", self.windows, "one window for encoding paper")
-        _demand(all(n % STRIDE == 0 for n in self.size), "grid size", self.size, f"multiples of {STRIDE}")
+        if self.architecture == SPECKLE:
+            reads = self.kind == "generator" and self.encoding == "rich"
+            _demand(reads, "architecture", self.architecture, "unet, but for a generator of encoding rich")
+        most = MOST_FOLD if self.kind == "generator" else 1
+        _demand(type(self.fold) is int and 1 <= self.fold <= most, "fold", self.fold, f"1 to {most}")
+        (rows, columns), deep = self.size, self.fold * STRIDE
+        _demand(rows % deep == columns % STRIDE == 0, "grid size", self.size, f"multiples of {deep} and {STRIDE}")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -106,6 +117,11 @@ class Card:
         if self.encoding == "paper":
             return 4
         return len(self.windows) + 1 + (self.grid == "polar") + len(self.classes) - 1
+
+    def beside(self, kind: str, width: float) -> Card:
+        """Return the card of a network of another kind that is trained beside this generator: it reads no speckle."""
+        architecture = "unet" if self.architecture == SPECKLE else self.architecture
+        return replace(self, kind=kind, width=width, architecture=architecture, fold=1)
 
     def refusal(self, probe: ProbeGeometry) -> str | None:
         """Return why the network cannot work for a probe, or None."""
