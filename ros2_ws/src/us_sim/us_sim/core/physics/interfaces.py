@@ -14,12 +14,11 @@ import torch
 from torch import Tensor
 
 from us_sim.core.physics.imaging import Formation
-from us_sim.core.physics.sheen import INTERFACE, sheen, steps
+from us_sim.core.physics.sheen import INTERFACE, ROUGH, sheen, steps
 from us_sim.core.physics.speckle import blur_laterally
 from us_sim.core.sampling.anatomy import Anatomy
 
 INCIDENCE_POWER = 6.0  # n of cosⁿ of the incidence
-ROUGH = 0.3  # scattered amplitude of an interface without any mirror to that of a mirror
 NORMAL = 9  # samples over which the direction of an interface is taken
 FAINT = 1e-3  # least amplitude of scatterers that is distinguished from none
 

@@ -25,7 +25,7 @@ from us_sim.core.physics import interfaces as i
 from us_sim.core.physics.body_wall import fascia
 from us_sim.core.physics.imaging import NEPER, Formation
 from us_sim.core.physics.reverberation import TURNED, add_a_lines, first_wall, is_gas
-from us_sim.core.physics.sheen import INTERFACE, shine_of, step_of
+from us_sim.core.physics.sheen import INTERFACE, ROUGH, shine_of, step_of
 from us_sim.core.physics.speckle import add_shifted, mix
 from us_sim.core.sampling.anatomy import Anatomy
 
@@ -176,7 +176,7 @@ def _echo(  # type: ignore[no-untyped-def]
             own = ZERO
             for q in range(looks):
                 own += scatter[b, line, s, q] ** 2 + scatter[b, line, s, every + q] ** 2
-            rough = echo * (ONE - mirror) * np.float32(i.ROUGH) * square
+            rough = echo * (ONE - mirror) * np.float32(ROUGH) * square
             grain[s] = levels[0] + rough / max(np.sqrt(own / np.float32(2 * looks)), FAINT)
         first, airy = first_wall(impedance[b, line])
         gas = airy and is_gas(impedance[b, line], first)

@@ -36,6 +36,7 @@ from us_sim.core.sampling.anatomy import Anatomy
 INTERFACE = 1.2  # mm of the pulse over which an impedance gradient reflects
 HARDEST, SOFTEST = 4.0, 0.25  # MRayl, beyond which an interface reflects all: its place counts, not its step
 BODY = 1.6  # MRayl of most soft tissue; linear in Z, an interface lies in the middle between its voxels
+ROUGH = 0.3  # scattered amplitude of an interface without any mirror to that of a mirror
 CAPSULE = 0.06  # of an organ against fat or muscle, as a step of ln Z
 SHEEN, UNEVEN = 1.0, 5.0  # dB by which layered tissue's fasciae reflect more, and standard deviation over its patches
 SKIN = 1.0  # mm under the skin from which on interfaces are told
@@ -53,7 +54,7 @@ def sheen(anatomy: Anatomy) -> Tensor:
 
 
 def line_echo(anatomy: Anatomy, form: Formation) -> Tensor:
-    """Mirror-like echo (B, L, S) of interfaces that the sound meets squarely, by steps along its own line alone.
+    """Echo (B, L, S) of interfaces that the sound meets squarely, mirror-like and rough, by steps along its own line.
 
     A generator is told it, and sees for itself how an interface lies; behind gas, lung and bone there is none, but for
     the A-lines of lung, attenuation on the way and TGC included.
@@ -79,7 +80,8 @@ def line_echo_by_tensors(anatomy: Anatomy, form: Formation) -> Tensor:
     """`line_echo` on any torch device."""
     step = steps(anatomy.impedance, anatomy.layering)
     gap = torch.nn.functional.pad((step[..., 2:] - step[..., :-2]).abs(), (1, 1))
-    echo = (_scale(form) * gap * sheen(anatomy)).clamp(max=1.0) * anatomy.specularity
+    echo = (_scale(form) * gap * sheen(anatomy)).clamp(max=1.0)
+    echo = echo * (ROUGH + (1 - ROUGH) * anatomy.specularity)
     first, ends = first_solid(anatomy.impedance)
     samples = torch.arange(gap.shape[-1], device=gap.device)
     echo = echo * ((anatomy.skin_distance < -SKIN) & ~(ends & (samples > first + EDGE)))
@@ -107,7 +109,8 @@ def _line_echo(  # type: ignore[no-untyped-def]
             gap = abs(step[s + 1] - step[s - 1])
             if gap > 0 and distance[b, line, s] < -SKIN:
                 shine = shine_of(layering[b, line, s], warp[b, line, s], strand[b, line, s])
-                echo[b, line, s] = min(scale * gap * shine, np.float32(1)) * specularity[b, line, s]
+                sent = np.float32(ROUGH) + np.float32(1 - ROUGH) * specularity[b, line, s]
+                echo[b, line, s] = min(scale * gap * shine, np.float32(1)) * sent
         if airy and not is_gas(impedance[b, line], first):
             met = np.exp(-loss * np.sum(attenuation[b, line, : first - BACK + 1]))
             start = first + EDGE + 1
