@@ -126,13 +126,25 @@ def test_texture_is_the_level_of_the_scatterers_alone() -> None:
     """Tissue of 0 dB: mean envelope 1, that is 0; 10 times the amplitude 20 dB higher; nothing at all −24 dB."""
     probe = preset("c5_2")
     form, shape = formed(probe), (1, probe.scan_lines, probe.samples, 2 * LOOKS)
-    form = replace(form, lateral_psf=torch.eye(probe.scan_lines).expand(16, -1, -1))
+    form = replace(form, lateral_psf=torch.eye(probe.scan_lines).expand(16, -1, -1), pulse=torch.ones(1))
     scatter = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     found = speckle.texture(made(scatter=scatter), form)
     assert (2**found).mean() == pytest.approx(1, rel=0.05)
     louder = speckle.texture(made(scatter=10 * scatter), form)
     torch.testing.assert_close(louder, found + np.log2(10), atol=1e-4, rtol=0)
     assert (speckle.texture(made(scatter=0 * scatter), form) == -4).all()
+
+
+def test_texture_has_the_grain_of_the_frame() -> None:
+    """Where nothing attenuates, echoes, rings or is noise, the frame's envelope is that of the scatterers."""
+    form, shape = formed(preset("c5_2")), (1, preset("c5_2").scan_lines, preset("c5_2").samples)
+    form = replace(form, noise=0 * form.noise, ring=0 * form.ring, aperture=torch.ones(shape[1:]))
+    form = replace(form, side_lobes=0 * form.side_lobes)
+    scatter = torch.randn(*shape, 2 * LOOKS, generator=torch.Generator().manual_seed(0))
+    anatomy = made(scatter=scatter, impedance=torch.full(shape, 1.6), skin_distance=torch.full(shape, -50.0))
+    speckle_level = 10 ** (form.scanner.speckle_level / 20) * math.sqrt(math.pi / 2)
+    expected = torch.log2(received(anatomy, torch.ones(shape[:2]), form) / speckle_level)
+    torch.testing.assert_close(speckle.texture(anatomy, form), expected.clamp(min=-4), rtol=0, atol=2e-3)
 
 
 def test_tensors_give_what_the_compiled_loops_give() -> None:

@@ -61,21 +61,11 @@ def test_behind_are_clutter_that_decays_under_the_tgc_and_a_fading_mirror_image(
     lost = [2 * 0.6 * 3.5 * form.step / 10 * (1 + sample) for sample in (FIRST - 8, FIRST - 12)]  # dB
     level = 10 ** ((scanner.shadow_level - scanner.speckle_level + float(form.tgc[place]) - lost[0]) / 20)
     decay = math.exp(-float(form.depths[place] - form.depths[FIRST]) / scanner.shadow_length)
-    clutter = form.pulsed_clutter[0, place] * (level * decay * share)
+    clutter = form.clutter[0, place] * (level * decay * share)
     decibels = scanner.mirror_level + float(form.tgc[place]) - 2 * lost[0] + lost[1]
     fading = (1 - 12 / FIRST) * 10 ** (decibels / 20)
     mirrored = 0 if tissue is T.BONE else fading * anatomy.scatter[0, 0, FIRST - 12]
     torch.testing.assert_close(seen[0, 0, place], clutter + mirrored, rtol=1e-4, atol=1e-6)
-
-
-def test_the_clutter_is_that_of_physics_under_its_pulse() -> None:
-    """Samples 1 and 2 of a line by hand; beyond the ends there is none."""
-    form = form_of()
-    reach = len(form.pulse) // 2
-    for sample in (1, 30):
-        near = [(tap, sample + tap - reach) for tap in range(len(form.pulse)) if 0 <= sample + tap - reach < SAMPLES]
-        expected = sum(form.pulse[tap] * form.clutter[3, place] for tap, place in near)
-        torch.testing.assert_close(form.pulsed_clutter[3, sample], expected)
 
 
 def test_gas_at_the_face_is_no_wall() -> None:

@@ -197,5 +197,4 @@ def _randomised(form: Formation, draw: int) -> Formation:
         tgc=form.tgc + tgc[0, 0],
         noise=form.noise[..., pick].contiguous(),
         clutter=form.clutter[..., pick].contiguous(),
-        pulsed_clutter=form.pulsed_clutter[..., pick].contiguous(),
     )

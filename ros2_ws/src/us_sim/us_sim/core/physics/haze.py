@@ -43,7 +43,7 @@ def with_haze(anatomy: Anatomy, form: Formation) -> Tensor:
     if anatomy.scatter.device.type != "cpu":
         return with_haze_by_tensors(anatomy, form)
     scatter = torch.empty(anatomy.scatter.shape)
-    maps = anatomy.scatter, anatomy.tissue, anatomy.attenuation, anatomy.strand, form.pulsed_clutter, *_over_depth(form)
+    maps = anatomy.scatter, anatomy.tissue, anatomy.attenuation, anatomy.strand, form.clutter, *_over_depth(form)
     levels = np.float32(form.loss_per_sample), np.float32(_level(form)), np.float32(_mirror(form))
     _with_haze(*[*(part.contiguous().numpy() for part in maps), *levels, scatter.numpy()])
     return scatter
@@ -83,7 +83,7 @@ def with_haze_by_tensors(anatomy: Anatomy, form: Formation) -> Tensor:
     fading = (1 - beyond / first.clamp(min=1)).clamp(min=0) * ~bone
     image = _mirror(form) * met.square() / left.gather(-1, source).clamp(min=LEAST_LEFT) * fading * gain
     mirrored = anatomy.scatter.gather(-2, source[..., None].expand_as(anatomy.scatter)) * image[..., None]
-    return torch.where(behind[..., None], form.pulsed_clutter * loud[..., None] + mirrored, anatomy.scatter)
+    return torch.where(behind[..., None], form.clutter * loud[..., None] + mirrored, anatomy.scatter)
 
 
 @kernel

@@ -52,11 +52,10 @@ class Formation:
     ring: Tensor  # (S,) amplitude of the probe's reverberation
     noise: Tensor  # (L, S, 2 LOOKS) electronic noise
     clutter: Tensor  # (L, S, 2 LOOKS) of unit variance: multiple echoes, which come from no place in the patient
-    pulsed_clutter: Tensor  # (L, S, 2 LOOKS) the same under the pulse
 
     def __post_init__(self) -> None:
         # The compiled loops read as many channels as the scanner has looks.
-        for name in ("noise", "clutter", "pulsed_clutter"):
+        for name in ("noise", "clutter"):
             channels = getattr(self, name).shape[-1]
             assert channels == 2 * self.scanner.looks, f"{name}: {channels} channels for {self.scanner.looks} looks"
 
@@ -103,7 +102,6 @@ def _parts(
         ring * (0.6 + 0.4 * torch.cos(depths * 7.0)),
         noise[..., kept] * 10 ** (scanner.noise_level / 20),
         clutter[..., kept],
-        pulsed(clutter[None, ..., kept], taps)[0],
     )
     return tuple(part.contiguous().to(device) for part in parts)
 

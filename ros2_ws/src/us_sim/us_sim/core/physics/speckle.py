@@ -6,7 +6,7 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the License for the
 # specific language governing permissions and limitations under the License.
 
-"""Speckle: scatterers, fascia and interfaces under the lateral point spread, and the level they show on their own.
+"""Speckle: scatterers, fascia and interfaces under the point spread, and the level they show on their own.
 
 Compiled loops on the CPU, tensors elsewhere; they differ by rounding and by scan lines that weigh less than
 NEGLIGIBLE, whose sum in one place stays under 6e-5. A loop writes each number once and
@@ -25,7 +25,7 @@ from torch import Tensor
 from us_sim.core.compute.kernels import kernel, serve
 from us_sim.core.physics.body_wall import fascia, fascia_by_tensors
 from us_sim.core.physics.haze import with_haze, with_haze_by_tensors
-from us_sim.core.physics.imaging import Formation
+from us_sim.core.physics.imaging import Formation, pulsed
 from us_sim.core.physics.sheen import line_echo, line_echo_by_tensors
 from us_sim.core.sampling.anatomy import Anatomy
 
@@ -45,10 +45,11 @@ def texture(anatomy: Anatomy, form: Formation) -> Tensor:
         return texture_by_tensors(anatomy, form)
     sheets = fascia(anatomy) + line_echo(anatomy, form)
     assert sheets.shape[1:] == form.noise.shape[:2], f"formation of another grid than {tuple(sheets.shape[1:])}"
-    level = torch.empty_like(sheets)
+    echoes, level = with_haze(anatomy, form), torch.empty_like(sheets)
+    signal = torch.empty_like(echoes)
     louder = np.float32(10 ** (-form.scanner.speckle_level / 20))
-    given = with_haze(anatomy, form), sheets, form.lateral_psf.contiguous()
-    _texture(*[*(part.numpy() for part in given), louder, level.numpy()])
+    _pulse(echoes.numpy(), sheets.numpy(), louder, form.pulse.numpy(), signal.numpy())
+    _texture(signal.numpy(), form.lateral_psf.contiguous().numpy(), level.numpy())
     return level
 
 
@@ -68,7 +69,8 @@ def texture_by_tensors(anatomy: Anatomy, form: Formation) -> Tensor:
     echoes = with_haze_by_tensors(anatomy, form)
     sheets = fascia_by_tensors(anatomy) + line_echo_by_tensors(anatomy, form)
     echoes[..., : echoes.shape[-1] // 2] += sheets[..., None] * 10 ** (-form.scanner.speckle_level / 20)
-    envelope = compound(blur_by_tensors(echoes, form.lateral_psf)) / math.sqrt(math.pi / 2)
+    signal = blur_by_tensors(pulsed(echoes, form.pulse), form.lateral_psf)
+    envelope = compound(signal) / math.sqrt(math.pi / 2)
     return torch.log2(envelope.clamp(min=FAINTEST))
 
 
@@ -123,21 +125,35 @@ def add_shifted(weight, signal, shift, total):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _texture(scatter, sheets, psf, louder, level):  # type: ignore[no-untyped-def]
-    batch, lines, samples, channels = scatter.shape
+def _pulse(echoes, sheets, louder, pulse, signal):  # type: ignore[no-untyped-def]
+    """Add fascia and interfaces to what scatterers send back, and convolve along each line with the pulse."""
+    batch, lines, samples, channels = echoes.shape
+    reach = len(pulse) // 2
+    for r in numba.prange(batch * lines):
+        b, line = r // lines, r % lines
+        heard, out = echoes[b, line].copy(), signal[b, line].reshape(-1)
+        for s in range(samples):
+            for q in range(channels // 2):
+                heard[s, q] += louder * sheets[b, line, s]
+        out[:] = 0
+        for t in range(len(pulse)):
+            add_shifted(pulse[t], heard.reshape(-1), (t - reach) * channels, out)
+
+
+@kernel
+def _texture(signal, psf, level):  # type: ignore[no-untyped-def]
+    batch, lines, samples, channels = signal.shape
     size, looks = samples // len(psf), channels // 2
-    echoes = scatter.reshape(batch, lines, samples * channels)
+    flat = signal.reshape(batch, lines, samples * channels)
     scale, faintest = np.float32(1 / (looks * math.sqrt(math.pi / 2))), np.float32(FAINTEST)
     for r in numba.prange(batch * lines):
         b, line = r // lines, r % lines
-        echo, sheet = np.empty(size * channels, np.float32), np.empty(size, np.float32)
+        mixed = np.empty(size * channels, np.float32)
         for zone in range(len(psf)):
             start = zone * size
-            mix(echoes, b, start * channels, psf, zone, line, echo)
-            mix(sheets, b, start, psf, zone, line, sheet)
+            mix(flat, b, start * channels, psf, zone, line, mixed)
             for s in range(size):
                 envelope = np.float32(0)
                 for q in range(s * channels, s * channels + looks):
-                    real = echo[q] + sheet[s] * louder
-                    envelope += np.sqrt(real * real + echo[q + looks] * echo[q + looks])
+                    envelope += np.sqrt(mixed[q] * mixed[q] + mixed[q + looks] * mixed[q + looks])
                 level[b, line, start + s] = np.log2(max(envelope * scale, faintest))
