@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,32 @@ def test_an_interrupt_while_a_command_loads_is_one_line(
     monkeypatch.syspath_prepend(tmp_path)
     assert commands.start("us_sim_render", "slow") == 130
     assert capsys.readouterr().err == "us_sim_render: interrupted\n"
+
+
+@pytest.mark.parametrize("module", ["us_sim.offline.compile", "us_sim.bench", "scyclegan_train.train"])
+def test_so_it_is_while_python_loads_a_module(module: str, tmp_path: Path) -> None:
+    (tmp_path / "numpy.py").write_text("raise KeyboardInterrupt")
+    run = interrupted_by(tmp_path, "-m", module)
+    assert (run.returncode, run.stdout) == (-signal.SIGINT, "")
+    assert run.stderr in (f"{module}: interrupted\n", f"{module}.__main__: interrupted\n")
+
+
+def test_other_errors_while_python_loads_a_module_have_their_traceback(tmp_path: Path) -> None:
+    (tmp_path / "numpy.py").write_text("1 / 0")
+    run = interrupted_by(tmp_path, "-m", "us_sim.offline.compile")
+    assert run.stderr.startswith("Traceback")
+    assert run.stderr.endswith("ZeroDivisionError: division by zero\n")
+
+
+def test_a_program_that_imports_us_sim_keeps_its_tracebacks(tmp_path: Path) -> None:
+    assert "Traceback" in interrupted_by(tmp_path, "-c", "import us_sim; raise KeyboardInterrupt").stderr
+
+
+def interrupted_by(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with modules of a folder in place of those that are installed."""
+    search = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": search}
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False, env=environment)
 
 
 def test_the_shipped_files_lie_in_the_package_alone() -> None:

@@ -271,6 +271,25 @@ def test_the_real_simulator_renders_without_ros(tmp_path: Path) -> None:
     assert not image[~PROBE.fan_mask].any()
 
 
+def test_an_interrupt_leaves_whole_pictures_alone(
+    simulator: FakeSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def save_half(picture: Image.Image, file: Path, **about: Any) -> None:
+        save(picture, file, **about)
+        if "labels_001" in file.name:
+            file.write_bytes(file.read_bytes()[:20])
+            raise KeyboardInterrupt
+
+    save, command = Image.Image.save, ["--out", str(tmp_path), "--count", "3"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "save", save_half)
+        assert render.main(command) == 130
+    assert capsys.readouterr().err.strip().endswith("us_sim_render: interrupted")
+    there = sorted(path.name for path in tmp_path.iterdir())
+    assert there == ["image_000.png", "image_001.png", "labels_000.png", "slice_000.png", "slice_001.png"]
+    assert render.main(command) == 0
+
+
 @pytest.mark.parametrize("name", ["image_002.png", "labels_000.png", "sheet.png"])
 def test_a_picture_of_somebody_else_stays(
     name: str, simulator: FakeSimulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]

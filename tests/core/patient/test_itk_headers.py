@@ -43,10 +43,11 @@ data file: ct.raw
 HEADERS = {".mhd": META, ".nhdr": NRRD}
 
 
-def written(folder: Path, ending: str, old: str = "", new: str = "", data: str = "ct.raw") -> Path:
-    """A header with something exchanged, beside its voxels."""
+def written(folder: Path, ending: str, old: str = "", new: str = "", data: str = "ct.raw", *, field: str = "") -> Path:
+    """A header with something exchanged, or with one more field, beside its voxels."""
     path = folder / f"ct{ending}"
-    path.write_text(HEADERS[ending].replace(old, new) if old else HEADERS[ending], encoding="utf-8")
+    first, rest = (HEADERS[ending].replace(old, new) if old else HEADERS[ending]).split("\n", 1)
+    path.write_text("\n".join(filter(None, (first, field, rest))), encoding="utf-8")
     (folder / data).write_bytes(VALUES.tobytes(order="F"))
     return path
 
@@ -102,3 +103,52 @@ def test_the_defaults_of_metaimage_are_told(tmp_path: Path) -> None:
     (warning,) = scan.warnings
     assert warning.startswith("ct.mhd: its header has no TransformMatrix and no Offset; MetaImage's default is assumed")
     assert read_itk(written(tmp_path, ".mhd", "Offset", "Position")).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("ending", "field", "before"),
+    [
+        (".nhdr", "byte skip: 4", b"1234"),
+        (".nhdr", "byteskip: 4", b"1234"),
+        (".nhdr", "byte skip: -1", b"1234"),
+        (".nhdr", "line skip: 2", b"1\n34\n"),
+        (".nhdr", "lineskip: 0", b""),
+        (".mhd", "HeaderSize = 4", b"1234"),
+        (".mhd", "HeaderSize = -1", b"1234"),
+        (".mhd", "BinaryData = True", b""),
+    ],
+)
+def test_what_the_header_skips_is_no_voxel(tmp_path: Path, ending: str, field: str, before: bytes) -> None:
+    path = written(tmp_path, ending, field=field)
+    (tmp_path / "ct.raw").write_bytes(before + VALUES.tobytes(order="F"))
+    np.testing.assert_array_equal(read_itk(path).voxels, VALUES)
+
+
+@pytest.mark.parametrize(
+    ("ending", "field", "size", "expected"),
+    [
+        (".nhdr", "", 52, 48),  # 24 voxels of 2 bytes
+        (".nhdr", "byte skip: 2", 52, 50),
+        (".mhd", "", 52, 48),
+        (".mhd", "HeaderSize = 2", 52, 50),
+    ],
+)
+def test_more_than_the_voxels_is_refused(tmp_path: Path, ending: str, field: str, size: int, expected: int) -> None:
+    path = written(tmp_path, ending, field=field)
+    (tmp_path / "ct.raw").write_bytes(bytes(size))
+    message = (
+        rf"ct\.raw: has {size} bytes; expected {expected} by size and type .* in the header: correct them there, or"
+    )
+    with pytest.raises(PatientError, match=message):
+        read_itk(path)
+
+
+@pytest.mark.parametrize(("ending", "old", "new"), [(".mhd", "ct.raw", "LOCAL"), (".nhdr", "data file: ct.raw\n", "")])
+def test_voxels_in_the_file_itself(tmp_path: Path, ending: str, old: str, new: str) -> None:
+    path = written(tmp_path, ending, old, new)
+    whole = path.read_bytes() + VALUES.tobytes(order="F")
+    path.write_bytes(whole)
+    np.testing.assert_array_equal(read_itk(path).voxels, VALUES)
+    path.write_bytes(whole + b"1234")
+    with pytest.raises(PatientError, match=f"has {len(whole) + 4} bytes; expected {len(whole)} by size and type"):
+        read_itk(path)

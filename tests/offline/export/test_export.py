@@ -8,6 +8,9 @@ import json
 import os
 import subprocess
 import sys
+import types
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +18,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from us_sim.offline.export import lerobot_dataset, lerobot_writer
 from us_sim.offline.export.command import FORMATS, main
-from us_sim.offline.export.samples import Sample, open_source
+from us_sim.offline.export.samples import Sample, Source, open_source
 
 COUNT, CLASSES = 5, {"background": 0, "liver": 1, "kidney": 2}
 RNG = np.random.default_rng(0)
@@ -110,10 +114,13 @@ def test_webdataset(dataset: Path) -> None:
 
 def test_hugging_face_datasets(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    datasets = pytest.importorskip("datasets")
+    datasets, parquet = pytest.importorskip("datasets"), pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr("us_sim.offline.export.hugging_face.ROWS", 2)
     file = exported(dataset, "parquet") / "train.parquet"
     rows = datasets.Dataset.from_parquet(str(file), cache_dir=str(dataset.parent / "cache"))
     assert len(rows) == COUNT
+    groups = parquet.ParquetFile(file).metadata
+    assert [groups.row_group(n).num_rows for n in range(groups.num_row_groups)] == [2, 2, 1]
     np.testing.assert_array_equal(np.asarray(rows[3]["image"]), IMAGES[3])
     np.testing.assert_array_equal(np.asarray(rows[3]["labels"]), LABELS[3])
     np.testing.assert_allclose(rows[2]["wrench"], [0, 0, -2, 0, 0, -2])
@@ -174,6 +181,27 @@ def test_a_card_names_what_a_generator_was_trained_on_and_leaves_a_ct_its_licenc
     text = (exported(dataset, "nnunet") / "README.md").read_text()
     for part in ("phantoms (Apache-2.0); a sweep (CC BY 4.0)", "license: other\n", "| licence | that of the CT |"):
         assert part in text
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_few_frames_are_in_memory_at_once(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[int] = []
+
+    def read() -> Iterator[Sample]:
+        made: list[weakref.ref[Any]] = []
+        for number in range(30):
+            image = IMAGES[0].copy()
+            made.append(weakref.ref(image))
+            held.append(sum(one() is not None for one in made))
+            yield Sample(number, 0.1 * number, image, LABELS[0], np.zeros(7, np.float32), np.zeros(6, np.float32))
+
+    module, function = FORMATS[kind]
+    writer = pytest.importorskip(f"us_sim.offline.export.{module}")
+    if kind == "lerobot":
+        monkeypatch.setattr(writer, "_run", lambda python, asked: None)
+    source = Source("sweep", {}, CLASSES, read)
+    assert getattr(writer, function)(source, tmp_path, *["python"] * (kind == "lerobot")) == 30
+    assert max(held) <= 5
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -260,6 +288,38 @@ def test_lerobot(dataset: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.rint(255 * rows["labels"][:, 0, ::4, ::4]), LABELS)
         assert rows["image"].shape == (COUNT, 3, 80, 96)
     assert "phantom-0" in (out / "README.md").read_text()
+
+
+def test_what_lerobot_is_given(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, Any] = {}
+    frames: list[dict[str, Any]] = []
+
+    class Fake:
+        def save_episode(self) -> None:
+            told["saved"] = len(frames)
+
+        def finalize(self) -> None:
+            told["final"] = True
+
+        def add_frame(self, frame: dict[str, Any]) -> None:
+            frames.append(frame)
+
+        @classmethod
+        def create(cls, name: str, rate: int, features: dict[str, Any], **_: Any) -> Fake:
+            told.update(name=name, rate=rate, shape=features["observation.images.bmode"]["shape"])
+            return cls()
+
+    module = types.ModuleType("lerobot_dataset")
+    module.LeRobotDataset = Fake  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "lerobot.datasets.lerobot_dataset", module)
+    monkeypatch.setattr(lerobot_dataset, "_run", lambda python, asked: lerobot_writer.write(asked))
+    assert lerobot_dataset.write_lerobot(open_source(dataset), dataset.parent / "out", "python") == COUNT
+    assert told == {"name": "us_sim/dataset", "rate": 10, "shape": (20, 24, 3), "saved": COUNT, "final": True}
+    for n, frame in enumerate(frames):
+        np.testing.assert_array_equal(frame["observation.images.bmode"][..., 2], IMAGES[n])
+        np.testing.assert_array_equal(frame["observation.images.labels"][..., 0], LABELS[n])
+        assert (frame["observation.state"][0], frame["action"][0]) == (n, min(n + 1, COUNT - 1))  # x, m
+        assert (frame["observation.state"][9], frame["observation.state"].dtype) == (-n, np.float32)  # N
 
 
 def test_lerobot_wants_a_rate(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:

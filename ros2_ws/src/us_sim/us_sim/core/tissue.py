@@ -44,7 +44,6 @@ class Tissue:
     Attributes:
         impedance: Z, MRayl.
         attenuation: α, dB/(cm MHz), one way.
-        speed: c, m/s, for reference: depths are those of one speed of sound, and no line is refracted.
         scatterer_density: scatterers per resolution cell. The renderer tells only 0, none, from fully developed
             speckle, which begins at about 10.
         backscatter: mean scattered intensity, dB relative to liver.
@@ -52,13 +51,12 @@ class Tissue:
         specularity: 0 to 1, how much of an interface's echo is mirror-like rather than diffuse.
         color: RGB, 0 to 255; Table I of the paper for classes 1 to 4, vessels and fluid as in the
             US simulation & segmentation dataset.
-        source: where impedance, attenuation and speed come from; backscatter values are fitted by eye and
-            by the grey levels of depth-matched regions of real frames.
+        source: where impedance and attenuation come from; backscatter values are fitted by eye and by the grey
+            levels of depth-matched regions of real frames.
     """
 
     impedance: float
     attenuation: float
-    speed: float
     scatterer_density: float
     backscatter: float
     heterogeneity: float
@@ -73,20 +71,20 @@ _KIDNEY = _LOTUS + "; attenuation fitted: real kidney and liver differ by 0.4 gr
 _ITIS = "IT'IS Foundation tissue database v4, acoustic properties"
 
 TISSUES: dict[TissueClass, Tissue] = {
-    TissueClass.BACKGROUND: Tissue(0.0004, 40.0, 343, 0, -60, 0, 1.0, (0, 0, 0), _DUCK),
-    TissueClass.LIVER: Tissue(1.65, 0.55, 1578, 10, 0, 1.4, 0.5, (100, 0, 100), _LOTUS),
-    TissueClass.KIDNEY: Tissue(1.62, 0.55, 1560, 10, -0.5, 1.0, 0.6, (255, 255, 0), _KIDNEY),
-    TissueClass.SPLEEN: Tissue(1.64, 0.40, 1567, 10, 1, 0.6, 0.6, (255, 0, 255), "Lu et al. 1999; " + _DUCK),
-    TissueClass.PANCREAS: Tissue(1.66, 0.75, 1591, 10, 3, 2.0, 0.4, (0, 0, 255), _ITIS),
-    TissueClass.VESSEL: Tissue(1.61, 0.15, 1578, 10, -27, 0, 0.9, (255, 0, 0), _LOTUS),
-    TissueClass.FLUID: Tissue(1.53, 0.05, 1515, 10, -36, 0, 0.9, (0, 255, 0), _DUCK),
-    TissueClass.BONE: Tissue(7.8, 10.0, 3500, 10, -12, 0, 0.9, (255, 255, 255), _LOTUS),
-    TissueClass.GAS: Tissue(0.0004, 40.0, 343, 10, -25, 0, 0.8, (90, 160, 200), _LOTUS),
-    TissueClass.LUNG: Tissue(0.26, 30.0, 650, 10, -18, 2.0, 0.9, (150, 200, 230), _DUCK),
-    TissueClass.FAT: Tissue(1.38, 0.63, 1440, 10, 6.5, 2.0, 0.6, (230, 200, 110), _LOTUS),
-    TissueClass.MUSCLE: Tissue(1.62, 1.0, 1588, 10, 4.5, 3.0, 0.7, (190, 80, 70), _LOTUS),
-    TissueClass.SKIN: Tissue(1.68, 0.9, 1615, 10, 3, 0.8, 0.6, (240, 190, 160), _DUCK),
-    TissueClass.SOFT: Tissue(1.60, 0.7, 1560, 10, 3, 2.5, 0.5, (160, 120, 120), _ITIS),
+    TissueClass.BACKGROUND: Tissue(0.0004, 40.0, 0, -60, 0, 1.0, (0, 0, 0), _DUCK),
+    TissueClass.LIVER: Tissue(1.65, 0.55, 10, 0, 1.4, 0.5, (100, 0, 100), _LOTUS),
+    TissueClass.KIDNEY: Tissue(1.62, 0.55, 10, -0.5, 1.0, 0.6, (255, 255, 0), _KIDNEY),
+    TissueClass.SPLEEN: Tissue(1.64, 0.40, 10, 1, 0.6, 0.6, (255, 0, 255), "Lu et al. 1999; " + _DUCK),
+    TissueClass.PANCREAS: Tissue(1.66, 0.75, 10, 3, 2.0, 0.4, (0, 0, 255), _ITIS),
+    TissueClass.VESSEL: Tissue(1.61, 0.15, 10, -27, 0, 0.9, (255, 0, 0), _LOTUS),
+    TissueClass.FLUID: Tissue(1.53, 0.05, 10, -36, 0, 0.9, (0, 255, 0), _DUCK),
+    TissueClass.BONE: Tissue(7.8, 10.0, 10, -12, 0, 0.9, (255, 255, 255), _LOTUS),
+    TissueClass.GAS: Tissue(0.0004, 40.0, 10, -25, 0, 0.8, (90, 160, 200), _LOTUS),
+    TissueClass.LUNG: Tissue(0.26, 30.0, 10, -18, 2.0, 0.9, (150, 200, 230), _DUCK),
+    TissueClass.FAT: Tissue(1.38, 0.63, 10, 6.5, 2.0, 0.6, (230, 200, 110), _LOTUS),
+    TissueClass.MUSCLE: Tissue(1.62, 1.0, 10, 4.5, 3.0, 0.7, (190, 80, 70), _LOTUS),
+    TissueClass.SKIN: Tissue(1.68, 0.9, 10, 3, 0.8, 0.6, (240, 190, 160), _DUCK),
+    TissueClass.SOFT: Tissue(1.60, 0.7, 10, 3, 2.5, 0.5, (160, 120, 120), _ITIS),
 }
 
 

@@ -41,7 +41,7 @@ from us_sim.core.robot.motion import MOTIONS, motion
 from us_sim.offline.dataset import SHARD, SUMS, Dataset, card_of
 from us_sim.offline.film import check_film, write_film
 from us_sim.offline.replay import Replay, Shot
-from us_sim.offline.sheet import MARK, contact_sheet, marked, pictures
+from us_sim.offline.sheet import MARK, contact_sheet, pictures, save_png
 from us_sim.poses.trajectory import paced, read_trajectory
 
 COUNT = 12  # frames of a motion; of a film, as many as a round of ROUND s has
@@ -194,7 +194,7 @@ def _pictures_and_film(replay: Replay, options: dict[str, Any], console: Console
             pass
     if options["sheet"]:
         title = f"{replay.simulator.patient.name}, {source}: {replay.simulator.renderer}, CT, labels"
-        contact_sheet([shot.frame for shot in kept], probe, title).save(out / SHEET, pnginfo=marked())
+        save_png(contact_sheet([shot.frame for shot in kept], probe, title), out / SHEET)
     if out is not None:
         _say(console, f"{len(trajectory)} frames in {out}")
 
@@ -203,7 +203,7 @@ def _write(shot: Shot, probe: ProbeGeometry, out: Path) -> None:
     """Write the three pictures of a frame; the PNGs' resolution carries the size of their pixels."""
     dx, dz = probe.pixel_spacing
     for kind, picture in zip(KINDS, pictures(shot.frame, probe), strict=True):
-        picture.save(out / _name(kind, shot.number), dpi=(25.4 / dx, 25.4 / dz), pnginfo=marked())
+        save_png(picture, out / _name(kind, shot.number), dpi=(25.4 / dx, 25.4 / dz))
 
 
 def _name(kind: str, number: int) -> str:

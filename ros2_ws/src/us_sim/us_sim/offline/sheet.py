@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from us_sim.core.config import SOFT_WINDOW
+from us_sim.core.files import atomic_write
 from us_sim.core.frame import Frame
 from us_sim.core.geometry.probe import ProbeGeometry
 from us_sim.core.tissue import CLASS_COLORS, TissueClass
@@ -29,11 +31,22 @@ GAP, CAPTION = 6, 18  # pixels
 DARK, LIGHT = (16, 16, 20), (225, 225, 230)
 
 
-def marked(writer: str = MARK) -> PngInfo:
-    """Return the text for a PNG that says who wrote it."""
+def save_png(picture: Image.Image, file: Path, writer: str = MARK, dpi: tuple[float, float] | None = None) -> None:
+    """Write a PNG that says who wrote it, whole or not at all.
+
+    Args:
+        picture: what to write.
+        file: where.
+        writer: who writes it.
+        dpi: pixels per inch, along rows and columns.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     text = PngInfo()
     text.add_text("Software", writer)
-    return text
+    with atomic_write(file) as partial:
+        picture.save(partial, pnginfo=text, dpi=dpi)
 
 
 def pictures(frame: Frame, probe: ProbeGeometry) -> tuple[Image.Image, Image.Image, Image.Image]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from us_sim.core.geometry.probe import PRESSED
 from us_sim.core.geometry.transforms import Matrix, pose_on_skin, rigid, rotation_from_vector
 from us_sim.viewer.skin_mesh import Array, SkinMesh
 
@@ -38,7 +39,7 @@ class Placement:
     rotate: float = 0.0
     tilt: float = 0.0
     rock: float = 0.0
-    press: float = 5.0
+    press: float = PRESSED
 
     def pose(self, skin: SkinMesh) -> Matrix:
         """Return the (4, 4) `ct_from_probe`, mm."""

@@ -21,6 +21,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from us_sim.core.geometry.probe import PRESSED
 from us_sim.core.geometry.transforms import rigid
 from us_sim.viewer.finding import FAR, candidates
 from us_sim.viewer.placement import Placement
@@ -249,4 +250,4 @@ def looking(
         return None  # the beam runs along the organ
     lateral = lateral / np.linalg.norm(lateral)
     turn = np.stack([lateral, np.cross(beam, lateral), beam], axis=-1)
-    return replace(Placement.of_pose(rigid(turn, point), skin), press=Placement.press)
+    return replace(Placement.of_pose(rigid(turn, point), skin), press=PRESSED)

@@ -6,12 +6,17 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the License for the
 # specific language governing permissions and limitations under the License.
 
-"""Environment variables to be set before torch, numba, SciPy and OpenVINO are imported: they read them once."""
+"""What a process needs before anything else is imported.
+
+Torch, numba, SciPy and OpenVINO read environment variables once, when they are imported. That takes seconds, and a
+program that Ctrl-C ends meanwhile has no `main` yet that could say so.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+from types import TracebackType
 
 KEEP = "US_SIM_KEEP_ENVIRONMENT"
 DEFAULTS = {
@@ -28,6 +33,9 @@ DEFAULTS = {
 def settle() -> None:
     """Set the variables of DEFAULTS that are not set, and keep OpenVINO and NNCF from sending telemetry.
 
+    Programs started by `python -m` take Ctrl-C with one line: Python's first argument is `-m` as long as it looks for
+    their module, and imports the packages above it for that.
+
     `import us_sim` calls it, as programs import torch together with their own modules. With US_SIM_KEEP_ENVIRONMENT=1
     in the environment it does nothing, for who embeds us_sim in a process with settings of its own.
     """
@@ -36,3 +44,14 @@ def settle() -> None:
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # without it both take a stub
+    if sys.argv[:1] == ["-m"]:
+        sys.excepthook = _end
+
+
+def _end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """End a program with a traceback, if it was not Ctrl-C."""
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    module = sys.modules["__main__"].__spec__  # None before it is found
+    print(f"{module.name if module else 'us_sim'}: interrupted", file=sys.stderr)

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import zlib
@@ -58,11 +59,14 @@ def read_itk(path: Path) -> Scan:
         shape = (*size, parts) if parts > 1 else size
         itemsize = _itemsize(reader.GetPixelID())
         check_promise(data, shape, itemsize, DEFLATE_LIMIT if packed else 1)
-        if packed:
-            _check_packed(data, begin if data == path else 0, float(np.prod(shape, dtype=np.float64)) * itemsize)
         if parts > 1 and not segments:
             raise PatientError(f"{path}: has {parts} values a voxel; expected one: extract one volume")
         ct_from_voxel = check_grid(tuple(size), _affine(reader), path)
+        begin, promised = begin if data == path else 0, math.prod(shape) * itemsize
+        if packed:
+            _check_packed(data, begin, promised)
+        else:
+            _check_length(data, said, begin, promised)
         image = reader.Execute()  # held as long as the view of it
         voxels = np.swapaxes(sitk.GetArrayViewFromImage(image), 0, 2)
         if parts > 1 or segments:
@@ -167,7 +171,33 @@ def _is_packed(said: Mapping[str, str], data: Path) -> bool:
     return encoded or data.name.endswith((".zraw", ".gz"))
 
 
-def _check_packed(file: Path, begin: int, most: float) -> None:
+def _check_length(file: Path, said: Mapping[str, str], begin: int, promised: int) -> None:
+    """Refuse a file with more than its voxels and what the header skips: its sizes or type are those of another.
+
+    Text has no fixed length, nor has what is skipped line by line or, by negative numbers, counted from the end.
+
+    Raises:
+        PatientError: naming both sizes in bytes.
+    """
+    text = said.get("encoding", "raw").lower() != "raw" or said.get("binarydata", "true")[:1].lower() not in "t1"
+    skipped, header = _integer(said, "byte skip", "byteskip"), _integer(said, "headersize")
+    if text or skipped < 0 or header < 0 or _integer(said, "line skip", "lineskip"):
+        return
+    stored, expected = file.stat().st_size, (header or begin + skipped) + promised
+    if stored > expected:
+        raise PatientError(
+            f"{file}: has {stored} bytes; expected {expected} by size and type of the voxels in the header: correct "
+            "them there, or export it again"
+        )
+
+
+def _integer(said: Mapping[str, str], *names: str) -> int:
+    """Return a field of the header under one of its names, as ITK reads it; 0 where there is none."""
+    found = re.match(r"[+-]?\d+", next((said[name] for name in names if name in said), ""))
+    return int(found[0]) if found else 0
+
+
+def _check_packed(file: Path, begin: int, most: int) -> None:
     """Unpack the voxels once and compare their checksum: ITK takes damaged ones without a word.
 
     Raises:

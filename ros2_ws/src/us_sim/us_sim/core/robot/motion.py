@@ -25,14 +25,13 @@ from scipy.ndimage import gaussian_filter
 
 from us_sim.core.compute.grids import classes_at
 from us_sim.core.errors import ConfigError
-from us_sim.core.geometry.probe import PRESETS
+from us_sim.core.geometry.probe import PRESETS, PRESSED
 from us_sim.core.geometry.transforms import Matrix, apply, inverse, pose_on_skin, rigid, rotation_from_vector
 from us_sim.core.patient.patient import Patient
 from us_sim.core.patient.surface import Skin
 from us_sim.core.patient.volume import CtVolume
 from us_sim.core.tissue import TissueClass
 
-PRESSED = 8.0  # mm; the curved face falls back by 6.7 mm towards its outer lines, so that all of it touches
 LIGHTLY = 5.0  # mm, while a place is looked for: the tissue is not yet moved out of the way then
 FLATTENED = 15.0  # mm, over which the skin's normal is taken, about half a face
 SWEEP = (math.radians(14), 20.0)  # half axes of the sweep: around the body, and along it in mm

@@ -10,15 +10,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import datasets
+from datasets.arrow_writer import ParquetWriter
 from PIL import Image
 
-from us_sim.offline.export.samples import Source
+from us_sim.offline.export.samples import Sample, Source
 
+ROWS = 100  # frames to a row group
 FEATURES = datasets.Features(
     number=datasets.Value("int64"),
     time=datasets.Value("float64"),
@@ -30,14 +31,15 @@ FEATURES = datasets.Features(
 
 
 def write_parquet(source: Source, out: Path) -> int:
-    """Write `train.parquet`; returns the number of frames."""
+    """Write `train.parquet`, in groups of ROWS frames, which are all that is held; returns the number of frames."""
     out.mkdir(parents=True, exist_ok=True)
-    made = datasets.Dataset.from_list(list(_rows(source)), features=FEATURES)
-    made.to_parquet(str(out / "train.parquet"))
-    return len(made)
+    with ParquetWriter(path=str(out / "train.parquet"), features=FEATURES, writer_batch_size=ROWS) as writer:
+        for sample in source:
+            writer.write(FEATURES.encode_example(_row(sample)))
+        count, _ = writer.finalize()
+    return int(count)
 
 
-def _rows(source: Source) -> Iterator[dict[str, Any]]:
-    for sample in source:
-        yield {"number": sample.number, "time": sample.seconds, "image": Image.fromarray(sample.image),
-               "labels": Image.fromarray(sample.labels), "pose": sample.pose, "wrench": sample.wrench}  # fmt: skip
+def _row(sample: Sample) -> dict[str, Any]:
+    return {"number": sample.number, "time": sample.seconds, "image": Image.fromarray(sample.image),
+            "labels": Image.fromarray(sample.labels), "pose": sample.pose, "wrench": sample.wrench}  # fmt: skip

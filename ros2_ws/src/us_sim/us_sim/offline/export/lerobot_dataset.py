@@ -18,8 +18,10 @@ import json
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from us_sim.core.errors import RecordingError
 from us_sim.offline.export.samples import Source
@@ -41,30 +43,41 @@ def write_lerobot(source: Source, out: Path, python: str) -> int:
     Raises:
         RecordingError: fewer than two frames, no time between them, or LeRobot fails; its last line says why.
     """
-    samples = list(source)
-    if len(samples) < 2:
-        raise RecordingError(f"{source.name} holds {len(samples)} frames; expected two or more, for the rate")
-    poses = np.stack([sample.pose for sample in samples])
-    apart = float(np.median(np.diff([sample.seconds for sample in samples])))
-    if apart <= 0:
-        raise RecordingError(f"half of the frames of {source.name} are no time apart; LeRobot wants a rate")
-    rate = max(1, round(1 / apart))
     with tempfile.TemporaryDirectory() as folder:
-        frames = Path(folder) / "frames.npz"
-        np.savez(
-            frames, image=np.stack([sample.image for sample in samples]),
-            labels=np.stack([sample.labels for sample in samples]),
-            state=np.concatenate([poses, [sample.wrench for sample in samples]], axis=1, dtype=np.float32),
-            action=np.concatenate([poses[1:], poses[-1:]]),
-        )  # fmt: skip
-        asked = json.dumps({"frames": str(frames), "out": str(out), "name": source.plain_name, "rate": rate})
-        _run(python, asked)
-    return len(samples)
+        pictures, rows = Path(folder) / "pictures.npy", Path(folder) / "rows.npz"
+        poses, wrenches, seconds = _unpack(source, pictures)
+        np.savez(rows, state=np.concatenate([poses, wrenches], axis=1), action=np.concatenate([poses[1:], poses[-1:]]))
+        _run(python, {"pictures": str(pictures), "rows": str(rows), "out": str(out), "name": source.plain_name,
+                      "rate": _rate(source.name, seconds)})  # fmt: skip
+    return len(poses)
 
 
-def _run(python: str, asked: str) -> None:
+def _unpack(source: Source, pictures: Path) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
+    """Write a (2, H, W) uint8 array for each frame to one file: image, labels; return all poses, wrenches, times."""
+    known = []
+    with pictures.open("wb") as file:
+        for sample in source:
+            np.save(file, np.stack([sample.image, sample.labels]))
+            known.append((sample.pose, sample.wrench, sample.seconds))
+    poses, wrenches, seconds = zip(*known, strict=True)
+    return np.stack(poses), np.stack(wrenches), np.array(seconds)
+
+
+def _rate(name: str, seconds: NDArray[np.float64]) -> int:
+    """Return the frames a second, at least 1."""
+    if len(seconds) < 2:
+        raise RecordingError(f"{name} holds {len(seconds)} frames; expected two or more, for the rate")
+    apart = float(np.median(np.diff(seconds)))
+    if apart <= 0:
+        raise RecordingError(f"half of the frames of {name} are no time apart; LeRobot wants a rate")
+    return max(1, round(1 / apart))
+
+
+def _run(python: str, asked: dict[str, Any]) -> None:
     try:
-        done = subprocess.run([python, "-E", str(WRITER), asked], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [python, "-E", str(WRITER), json.dumps(asked)], capture_output=True, text=True, check=False
+        )
     except OSError as error:
         raise RecordingError(f"{python} cannot be run: {error.strerror}; name the Python that has LeRobot") from error
     if done.returncode:

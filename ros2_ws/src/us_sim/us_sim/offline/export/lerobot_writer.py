@@ -34,21 +34,24 @@ def features(height: int, width: int) -> dict[str, dict[str, Any]]:
 
 
 def write(asked: dict[str, Any]) -> None:
-    """Write the frames of an npz file as one episode."""
+    """Write one episode: its pictures are read one by one, as LeRobot takes them."""
     from lerobot.datasets.lerobot_dataset import LeRobotDataset  # type: ignore[import-not-found]
 
-    with np.load(asked["frames"]) as file:
-        arrays = {name: file[name] for name in file.files}
-    made = LeRobotDataset.create(
-        f"us_sim/{asked['name']}", asked["rate"], features(*arrays["image"].shape[1:]), root=Path(asked["out"]),
-        robot_type="ultrasound probe",
-    )  # fmt: skip
-    for n in range(len(arrays["state"])):
-        made.add_frame({
-            "observation.images.bmode": np.repeat(arrays["image"][n][..., None], 3, axis=2),
-            "observation.images.labels": np.repeat(arrays["labels"][n][..., None], 3, axis=2),
-            "observation.state": arrays["state"][n], "action": arrays["action"][n], "task": "ultrasound sweep",
-        })  # fmt: skip
+    with np.load(asked["rows"]) as rows:
+        states, actions = rows["state"], rows["action"]
+    with Path(asked["pictures"]).open("rb") as file:
+        size = np.load(file).shape[1:]
+        file.seek(0)
+        made = LeRobotDataset.create(
+            f"us_sim/{asked['name']}", asked["rate"], features(*size), root=Path(asked["out"]),
+            robot_type="ultrasound probe",
+        )  # fmt: skip
+        for state, action in zip(states, actions, strict=True):
+            image, labels = (np.repeat(picture[..., None], 3, axis=2) for picture in np.load(file))
+            made.add_frame({
+                "observation.images.bmode": image, "observation.images.labels": labels, "observation.state": state,
+                "action": action, "task": "ultrasound sweep",
+            })  # fmt: skip
     made.save_episode()
     made.finalize()
 

@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from us_sim.core.command import as_command, given_path
 from us_sim.core.errors import ConfigError
-from us_sim.core.files import check_replaceable
+from us_sim.core.files import atomic_write, check_replaceable
 from us_sim.core.geometry.fans import read_fan
 from us_sim.core.physics.scanner_file import ScannerPreset, save_scanner, tissues_of
 from us_sim.core.tissue import TISSUES
@@ -31,7 +31,7 @@ from us_sim.offline.fit.frames import FEW, Scanned, read_frames
 from us_sim.offline.fit.knobs import SPANS, WALL, Guess
 from us_sim.offline.fit.report import picture, verdict, written
 from us_sim.offline.fit.scenes import FORMED, scenes_of
-from us_sim.offline.sheet import marked
+from us_sim.offline.sheet import save_png
 
 MARK = "us_sim_fit"  # in all that the command writes, so that it replaces nothing else
 PHANTOMS, UNSEEN = (0, 1), (2, 3)  # seeds of the anatomy for fitting and for validation
@@ -76,8 +76,9 @@ def _run(options: argparse.Namespace, console: Console) -> None:
         progress.update(task, completed=EVALUATIONS)
     remarks = f"{verdict(found)}\nwritten by {MARK}"
     save_scanner(preset_of(found.guess, scanned, out.stem, options.source), out, remarks)
-    picture(found, scanned, unseen).save(image, pnginfo=marked(MARK))
-    report.write_text(f"{written(found, scanned, image.name)}\nWritten by {MARK}.\n")
+    save_png(picture(found, scanned, unseen), image, MARK)
+    with atomic_write(report) as partial:
+        partial.write_text(f"{written(found, scanned, image.name)}\nWritten by {MARK}.\n")
     journal.unlink()
     _tell(console, found, out)
 
