@@ -18,7 +18,7 @@ from us_sim.core.geometry.transforms import rigid
 from us_sim.core.patient.surface import Skin, skin_of
 from us_sim.core.patient.volume import CtVolume
 from us_sim.core.physics import speckle
-from us_sim.core.physics.b_mode import log_compress, polar_frame, received, transmission, uncoupled
+from us_sim.core.physics.b_mode import log_compress, of_pleura, polar_frame, received, transmission, uncoupled
 from us_sim.core.physics.gel import with_gel
 from us_sim.core.physics.imaging import NEPER, PENUMBRA, Formation, beam_width, formation, pulsed
 from us_sim.core.physics.interfaces import interface_echo
@@ -383,7 +383,7 @@ def test_gas_repeats_its_bright_echo_behind_in_ever_fainter_lines() -> None:
     np.testing.assert_allclose(drops, [-24, -6, -6, -6], atol=1.0)
 
 
-def test_gas_is_ragged_where_the_gut_s_wall_is_but_bone_and_lung_are_not() -> None:
+def test_gas_is_ragged_where_the_gut_s_wall_is_and_haze_behind_lung_but_bone_is_not() -> None:
     """4 dB for each SD of the strands in the wall before it: the echo, its lines and the haze alike."""
     form, lines = formed(preset("c5_2")), torch.linspace(-1, 1, 192)
     anatomy = gassy(lines)
@@ -394,9 +394,9 @@ def test_gas_is_ragged_where_the_gut_s_wall_is_but_bone_and_lung_are_not() -> No
     torch.testing.assert_close(found.haze[0, :, 200] / found.haze[0, 96, 200], expected / expected[96])
     echo = repeated(torch.where(torch.arange(512) == 114, 1.0, 0.0).expand(1, 192, 512), found, form)
     torch.testing.assert_close(echo[0, :, 114], expected)
-    for other in (7.8, 0.26):
-        impedance = torch.where(anatomy.impedance < 1, other, 1.6)
-        assert (wall(impedance, left, anatomy.strand, form).strength == 1).all()
+    for other, ragged in ((7.8, torch.ones(192)), (0.26, expected)):
+        haze = wall(torch.where(anatomy.impedance < 1, other, 1.6), left, anatomy.strand, form).haze[0, :, 200]
+        torch.testing.assert_close(haze / haze[96], ragged / ragged[96])
 
 
 def test_behind_lung_its_pleura_repeats_at_multiples_of_its_depth() -> None:
@@ -404,7 +404,7 @@ def test_behind_lung_its_pleura_repeats_at_multiples_of_its_depth() -> None:
     form, left = formed(preset("c5_2")), torch.full((1, 192, 512), 0.8)
     impedance = torch.where(torch.arange(512) < 120, 1.6, 0.26).expand(1, 192, 512)
     pleura = torch.where(torch.arange(512) == 121, 1.0, 0.0).expand(1, 192, 512)
-    echo = repeated(pleura, wall(impedance, left, torch.ones(1, 192, 512), form), form)[0, 7]
+    echo = of_pleura(pleura, wall(impedance, left, torch.ones(1, 192, 512), form), form)[0, 7]
     expected = torch.zeros(512)
     kept = 10 ** (-12 / 20) * 0.8
     # Depths are (s + ½) steps: from 120 to 120.5 · 2 − ½ = 240.5 and on to 361 and 481.5.
@@ -412,11 +412,45 @@ def test_behind_lung_its_pleura_repeats_at_multiples_of_its_depth() -> None:
     torch.testing.assert_close(echo, expected)
 
 
+def in_steps() -> Anatomy:
+    """Lung below soft tissue, at 40 mm in the middle; the pleura falls by 2 mm at once every 12 lines, as voxels do."""
+    depth = 40.0 + 2.0 * torch.round((torch.arange(192) - 95.5) / 12)
+    deep = torch.tensor(preset("c5_2").sample_depths) > depth[:, None]
+    return replace(gassy(torch.linspace(-2.5, 2.5, 192)), impedance=torch.where(deep, 0.26, 1.6)[None])
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_pleura_and_its_repeats_run_straight_where_voxels_stand_in_steps(turns: int) -> None:
+    """Off the plane that the steps follow by 0.35 mm at most, for each turn; a step is 2 mm."""
+    form, left = formed(preset("c5_2")), torch.ones(1, 192, 512)
+    found = wall(in_steps().impedance, left, torch.zeros(1, 192, 512), form)
+    echo = of_pleura(found.pleura.float(), found, form)[0, 64:128]
+    plane = torch.linspace(40.0 - 31.5 / 6, 40.0 + 31.5 / 6, 64)[:, None]
+    near = echo * ((form.depths / plane - turns).abs() < 0.3)
+    middle = (near * form.depths).sum(dim=-1) / near.sum(dim=-1)
+    torch.testing.assert_close(middle, turns * (plane[:, 0] + form.step / 2), rtol=0, atol=turns * 0.35)
+
+
 def test_loops_and_tensors_draw_a_lines_alike() -> None:
-    form, anatomy = formed(preset("c5_2")), gassy(torch.linspace(-2.5, 2.5, 192))
-    anatomy.impedance[anatomy.impedance < 1] = 0.26
+    form, anatomy = formed(preset("c5_2")), in_steps()
     envelopes = [draw(anatomy, torch.ones(1, 192), form) for draw in (received, received_by_loops)]
     torch.testing.assert_close(*envelopes, rtol=1e-3, atol=1e-6)
+
+
+def test_a_wet_septum_under_the_pleura_rings_down_to_the_bottom_and_a_deep_one_does_not() -> None:
+    """A B-line: 14 dB over the haze, full from 1.9 SD of the strands on, half at 1.7, less by e in 60 mm."""
+    form, left = formed(preset("c5_2")), torch.ones(1, 192, 512)
+    for depth, shares in ((40.0, [0, 0, 0.5, 1]), (70.0, [0, 0, 0, 0])):
+        impedance = torch.where(form.depths > depth, 0.26, 1.6).expand(1, 192, 512)
+        strand = torch.tensor([0.0, 1.4, 1.7, 3.0]).repeat(48)[None, :, None].expand(1, 192, 512)
+        found = wall(impedance, left, strand, form)
+        first = int(found.first[0, 0])
+        beyond = (form.depths - form.depths[first])[first + 1 :]
+        ragged = 10 ** (4 * strand.clamp(max=2) / 20)[0, :4, :1]
+        level = 10 ** (form.scanner.shadow_level / 20)
+        comet = 10 ** (14 / 20) * torch.tensor(shares)[:, None] * torch.exp(-beyond / 60)
+        expected = level * (ragged * torch.exp(-1.25 * beyond / form.scanner.shadow_length) + comet)
+        torch.testing.assert_close(found.haze[0, :4, first + 1 :], expected, rtol=1e-4, atol=0)
 
 
 @pytest.mark.parametrize("impedance", [1.6, 7.8])

@@ -97,6 +97,7 @@ def test_tensors_give_the_same() -> None:
     walled = anatomy_of()
     walled.attenuation[:] = 0.6
     walled.impedance[:, 3:5, 20:24], walled.impedance[:, 5, :2], walled.impedance[:, 6:9, 21:] = 0.0004, 7.8, 0.26
+    walled.impedance[:, 9:13, 22:], walled.impedance[:, 13, 18:] = 0.26, 0.26
     for anatomy in (anatomy_of(), anatomy_of(0.7, 1.1), anatomy_of(1.0, -0.4, -0.9), walled):
         torch.testing.assert_close(line_echo(anatomy, form), line_echo_by_tensors(anatomy, form), rtol=1e-5, atol=1e-7)
     assert math.isfinite(float(line_echo(anatomy_of(1, 30), form).max()))

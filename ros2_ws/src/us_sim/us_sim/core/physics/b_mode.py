@@ -27,7 +27,8 @@ from us_sim.core.physics.gel import with_gel
 from us_sim.core.physics.imaging import NEPER, Formation, pulsed
 from us_sim.core.physics.interfaces import FAINT, interface_echo
 from us_sim.core.physics.loops import received_by_loops
-from us_sim.core.physics.reverberation import FILLED, first_solid, ghosts, repeated, ring_down, wall
+from us_sim.core.physics.pleura import A_LINES, TURNED, even_pleura, repeat
+from us_sim.core.physics.reverberation import FILLED, Wall, first_solid, ghosts, repeated, ring_down, wall
 from us_sim.core.physics.speckle import blur_laterally, compound, fascia
 from us_sim.core.sampling.anatomy import Anatomy
 
@@ -55,8 +56,10 @@ def received(anatomy: Anatomy, coupling: Tensor, form: Formation) -> Tensor:
     mirror, rough = interface_echo(anatomy, impedance, form)
     behind = wall(impedance, energy, anatomy.strand, form)
     coherent = mirror + fascia(anatomy)
+    lines = of_pleura(energy * coherent, behind, form)
+    coherent = coherent.masked_fill(behind.pleura, 0.0)
     coherent = energy * coherent + behind.mirror * coherent.gather(-1, behind.source)
-    coherent = repeated(coherent, behind, form)
+    coherent = repeated(coherent, behind, form) + lines
     coherent = ring_down(coherent + ghosts(coherent, form), form)
     grain = 10 ** (form.scanner.speckle_level / 20) + rough / power(scatter).clamp(min=FAINT**2).sqrt()
     echoes = scatter * grain[..., None]
@@ -66,6 +69,16 @@ def received(anatomy: Anatomy, coupling: Tensor, form: Formation) -> Tensor:
     echoes = beside(echoes, form) + form.clutter * behind.haze[..., None]
     signal = blur_laterally(pulsed(echoes, form.pulse), form.lateral_psf)
     return compound(signal * (form.aperture * coupling[..., None])[..., None] + form.noise) + form.ring
+
+
+def of_pleura(echo: Tensor, behind: Wall, form: Formation) -> Tensor:
+    """Pleura and A-lines, (B, L, S), from the echo of all that meets the sound squarely."""
+    lung = behind.pleura.any(dim=-1, keepdim=True)
+    shift, profile = even_pleura(echo, behind.first, lung, form)
+    out = torch.zeros_like(echo)
+    for number in range(A_LINES + 1):
+        out = out + (TURNED * behind.met) ** number * repeat(number, behind.first, shift, profile, echo.shape[-1])
+    return out * lung
 
 
 def chosen(scatter: Tensor, looks: int) -> Tensor:

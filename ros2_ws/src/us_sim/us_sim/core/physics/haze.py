@@ -27,7 +27,8 @@ from torch import Tensor
 
 from us_sim.core.compute.kernels import kernel
 from us_sim.core.physics.imaging import NEPER, Formation
-from us_sim.core.physics.reverberation import BACK, BONE_SHARE, EDGE, MOST_RAGGED, RAGGED, WITHIN, raggedness
+from us_sim.core.physics.lung import WITHIN, comet_of, comets, decays
+from us_sim.core.physics.reverberation import BACK, BONE_SHARE, EDGE, MOST_RAGGED, RAGGED, raggedness
 from us_sim.core.sampling.anatomy import Anatomy
 from us_sim.core.tissue import TissueClass
 
@@ -43,15 +44,13 @@ def with_haze(anatomy: Anatomy, form: Formation) -> Tensor:
     if anatomy.scatter.device.type != "cpu":
         return with_haze_by_tensors(anatomy, form)
     scatter = torch.empty(anatomy.scatter.shape)
-    maps = anatomy.scatter, anatomy.tissue, anatomy.attenuation, anatomy.strand, form.clutter, *_over_depth(form)
+    maps = (
+        anatomy.scatter, anatomy.tissue, anatomy.attenuation, anatomy.strand, form.clutter, form.depths,
+        torch.exp(NEPER * form.tgc), decays(form),
+    )  # fmt: skip
     levels = np.float32(form.loss_per_sample), np.float32(_level(form)), np.float32(_mirror(form))
     _with_haze(*[*(part.contiguous().numpy() for part in maps), *levels, scatter.numpy()])
     return scatter
-
-
-def _over_depth(form: Formation) -> tuple[Tensor, Tensor]:
-    """TGC and the decay of haze over depth, both (S,) amplitudes."""
-    return torch.exp(NEPER * form.tgc), torch.exp(-form.depths / form.scanner.shadow_length)
 
 
 def _level(form: Formation) -> float:
@@ -72,11 +71,13 @@ def with_haze_by_tensors(anatomy: Anatomy, form: Formation) -> Tensor:
     ends = solid.any(dim=-1, keepdim=True) & (first > BACK)
     bone = tissue.gather(-1, first) == BONE
     gas = ~bone & (tissue.gather(-1, (first + EDGE).clamp(max=samples - 1)) == GAS)
-    share = torch.where(gas, raggedness(anatomy.strand, first), torch.where(bone, BONE_SHARE, 1.0))
-    gain, decay = _over_depth(form)
+    lung, gain = ~bone & ~gas, torch.exp(NEPER * form.tgc)
+    usual, faster, ringing = (decay / decay[first] for decay in decays(form))
+    share = torch.where(lung, faster, usual) * torch.where(bone, BONE_SHARE, raggedness(anatomy.strand, first))
+    share = share + lung * comets(anatomy.strand, first, form) * ringing
     left = torch.exp(-form.loss_per_sample * torch.cumsum(anatomy.attenuation, dim=-1))
     met = left.gather(-1, (first - BACK).clamp(min=0))
-    loud = _level(form) * share * met * gain * decay / decay[first]
+    loud = _level(form) * share * met * gain
     beyond = torch.arange(samples, device=tissue.device) - first
     behind = ends & (beyond > 0)
     source = (first - beyond).clamp(0, samples - 1)
@@ -88,7 +89,7 @@ def with_haze_by_tensors(anatomy: Anatomy, form: Formation) -> Tensor:
 
 @kernel
 def _with_haze(  # type: ignore[no-untyped-def]
-    scatter, tissue, attenuation, strand, clutter, gain, decay, loss, level, mirror, out
+    scatter, tissue, attenuation, strand, clutter, depths, gain, decays, loss, level, mirror, out
 ):
     batch, lines, samples, channels = scatter.shape
     for r in numba.prange(batch * lines):
@@ -109,17 +110,17 @@ def _with_haze(  # type: ignore[no-untyped-def]
             lost += loss * attenuation[b, line, s]
             left[s] = np.exp(-lost)
         met = left[first - BACK]
-        loud, image = level * met / decay[first], mirror * met * met
-        if tissue[b, line, first] == BONE:
-            loud *= np.float32(BONE_SHARE)
-            image = np.float32(0)
-        elif tissue[b, line, min(first + EDGE, samples - 1)] == GAS:
-            folds = min(max(strand[b, line, first - WITHIN], np.float32(-MOST_RAGGED)), np.float32(MOST_RAGGED))
-            loud *= np.exp(np.float32(NEPER * RAGGED) * folds)
+        bone = tissue[b, line, first] == BONE
+        lung = not bone and tissue[b, line, min(first + EDGE, samples - 1)] != GAS
+        decay, ringing = decays[1] if lung else decays[0], decays[2]
+        folds = min(max(strand[b, line, first - WITHIN], np.float32(-MOST_RAGGED)), np.float32(MOST_RAGGED))
+        ragged = np.float32(BONE_SHARE) if bone else np.exp(np.float32(NEPER * RAGGED) * folds)
+        loud, image = level * met * ragged / decay[first], np.float32(0) if bone else mirror * met * met
+        comet = level * met * comet_of(strand[b, line], first, depths) / ringing[first] if lung else np.float32(0)
         for s in range(first + 1, samples):
             source = max(2 * first - s, 0)
             share = image * max(np.float32(1) - np.float32(s - first) / np.float32(first), np.float32(0))
             share *= gain[s] / max(left[source], np.float32(LEAST_LEFT))
-            here = loud * gain[s] * decay[s]
+            here = gain[s] * (loud * decay[s] + comet * ringing[s])
             for c in range(channels):
                 out[b, line, s, c] = clutter[line, s, c] * here + share * scatter[b, line, source, c]

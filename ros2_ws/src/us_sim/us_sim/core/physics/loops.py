@@ -24,9 +24,11 @@ from us_sim.core.physics import gel, reverberation
 from us_sim.core.physics import interfaces as i
 from us_sim.core.physics.body_wall import fascia
 from us_sim.core.physics.imaging import NEPER, Formation
-from us_sim.core.physics.reverberation import TURNED, add_a_lines, first_wall, is_gas
+from us_sim.core.physics.lung import comet_of, decays
+from us_sim.core.physics.pleura import A_LINES, TURNED, add_repeat, even_out, keep_echo
+from us_sim.core.physics.reverberation import EDGE, first_wall, is_gas
 from us_sim.core.physics.sheen import INTERFACE, ROUGH, shine_of, step_of
-from us_sim.core.physics.speckle import add_shifted, mix
+from us_sim.core.physics.speckle import add, add_shifted, mix
 from us_sim.core.sampling.anatomy import Anatomy
 
 ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
@@ -40,20 +42,28 @@ def received_by_loops(anatomy: Anatomy, coupling: Tensor, form: Formation) -> Te
     made = torch.empty(7, *shape).numpy()  # each step writes what the next one reads
     impedance, left, step, along, energy, even, level = made
     given = anatomy.impedance, anatomy.attenuation, anatomy.skin_distance, anatomy.layering
-    depths = form.depths.numpy()
+    more = anatomy.scatter, anatomy.specularity, fascia(anatomy), anatomy.strand, anatomy.warp
+    depths, spacing = form.depths.numpy(), form.line_spacing.numpy()
     maps = [part.contiguous().numpy() for part in given]
+    scatter, specularity, sheets, strand, warp = (part.contiguous().numpy() for part in more)
     _down(*[*maps, anatomy.tissue.numpy(), depths, np.float32(form.loss_per_sample), impedance, left])
-    _steps(impedance, anatomy.layering.contiguous().numpy(), step, along)
+    _steps(impedance, maps[3], step, along)
     _across(left, along, impedance, depths, form.penumbra.numpy(), form.evenness.numpy(), energy, even)
     echoes = torch.empty(*shape, 2 * looks).numpy()
-    haze, near = left, step  # their places are free by then: `left` from here on, `step` after the slopes
+    haze, coherent = left, along  # their places are free by then
     tail = torch.exp(-(form.depths[: reverberation.TAIL] - form.depths[0]) / scanner.ring_down).numpy()
     levels = _levels(form)
+    lung, windows = np.zeros(shape[:2], np.int64), np.zeros((*shape[:2], 2 * EDGE + 1), np.float32)
     _echo(
-        anatomy.scatter.contiguous().numpy(), anatomy.specularity.contiguous().numpy(), fascia(anatomy).numpy(),
-        anatomy.strand.contiguous().numpy(), anatomy.warp.contiguous().numpy(), anatomy.layering.contiguous().numpy(),
-        impedance, energy, near, even, form.line_spacing.numpy(), depths, tail, levels, looks, echoes, haze, level,
+        scatter, specularity, sheets, strand, warp, maps[3], impedance, energy, step, even, spacing, depths, levels,
+        looks, coherent, level, lung, windows,
     )  # fmt: skip
+    pleura = np.zeros(shape[:2], np.float32), np.zeros_like(windows)
+    even_out(lung, windows, spacing, np.float32(form.step), *pleura)
+    fading = decays(form).numpy()
+    _returned(
+        scatter, strand, impedance, energy, coherent, depths, fading, tail, levels, looks, *pleura, echoes, haze, level
+    )
     reach = max(1, round(scanner.side_lobe_width / form.step))
     _smear(level, reach, along)
     side = np.float32(10 ** (scanner.side_lobe_level / 20))
@@ -77,10 +87,10 @@ def _check(anatomy: Anatomy, coupling: Tensor, form: Formation) -> None:
 
 
 def _levels(form: Formation) -> NDArray[np.float32]:
-    """(7,) float32: amplitudes of speckle, interfaces, mirrors, haze, ghosts of one and two round trips; mm of haze."""
+    """(6,) float32: amplitudes of speckle, interfaces, mirrors, haze, ghosts of one and two round trips."""
     scanner, ghost = form.scanner, reverberation.GHOST
     db = [scanner.speckle_level, scanner.specular_level, scanner.mirror_level, scanner.shadow_level, ghost, 2 * ghost]
-    return np.array([*(10 ** (np.array(db) / 20)), scanner.shadow_length], np.float32)
+    return (10 ** (np.array(db) / 20)).astype(np.float32)
 
 
 @kernel
@@ -156,15 +166,14 @@ def _slopes(field, b, line, s, per_sample, spacing):  # type: ignore[no-untyped-
 
 @kernel
 def _echo(  # type: ignore[no-untyped-def]
-    scatter, specularity, sheets, strand, warp, layering, impedance, energy, fine, even, spacing, depths, tail, levels,
-    looks, echoes, haze, level,
+    scatter, specularity, sheets, strand, warp, layering, impedance, energy, fine, even, spacing, depths, levels, looks,
+    coherent, grain, lung, windows,
 ):  # fmt: skip
-    """What comes back down each line, its mean level, and the haze behind gas."""
+    """What each place sends back, as a mirror and as grain, and where there is lung the echo of its pleura apart."""
     batch, lines, samples = energy.shape
     every, per_sample = scatter.shape[3] // 2, depths[1] - depths[0]
     for r in numba.prange(batch * lines):
         b, line = r // lines, r % lines
-        coherent, grain = np.empty(samples, np.float32), np.empty(samples, np.float32)
         for s in range(samples):
             a, c = _slopes(even, b, line, s, per_sample, spacing)
             square = a * a / (a * a + c * c + np.float32(1e-9))
@@ -172,32 +181,51 @@ def _echo(  # type: ignore[no-untyped-def]
             echo = np.float32(HALF * INTERFACE) * levels[1] * np.sqrt(a * a + c * c)
             echo = min(echo * shine_of(layering[b, line, s], warp[b, line, s], strand[b, line, s]), ONE)
             mirror = specularity[b, line, s]
-            coherent[s] = echo * mirror * square**3 + sheets[b, line, s]
+            coherent[b, line, s] = echo * mirror * square**3 + sheets[b, line, s]
             own = ZERO
             for q in range(looks):
                 own += scatter[b, line, s, q] ** 2 + scatter[b, line, s, every + q] ** 2
             rough = echo * (ONE - mirror) * np.float32(ROUGH) * square
-            grain[s] = levels[0] + rough / max(np.sqrt(own / np.float32(2 * looks)), FAINT)
+            grain[b, line, s] = levels[0] + rough / max(np.sqrt(own / np.float32(2 * looks)), FAINT)
+        first, airy = first_wall(impedance[b, line])
+        if airy and not is_gas(impedance[b, line], first):
+            lung[b, line] = first
+            keep_echo(first, coherent[b, line], windows[b, line])
+            for s in range(first - EDGE, min(first + EDGE + 1, samples)):
+                windows[b, line, s - first + EDGE] *= energy[b, line, s]
+
+
+@kernel
+def _returned(  # type: ignore[no-untyped-def]
+    scatter, strand, impedance, energy, coherent, depths, fading, tail, levels, looks, shifts, profiles,
+    echoes, haze, level,
+):  # fmt: skip
+    """What comes back down each line, its mean level in place of the grain, and the haze behind gas."""
+    batch, lines, samples = energy.shape
+    every, per_sample = scatter.shape[3] // 2, depths[1] - depths[0]
+    for r in numba.prange(batch * lines):
+        b, line = r // lines, r % lines
         first, airy = first_wall(impedance[b, line])
         gas = airy and is_gas(impedance[b, line], first)
-        strength = _strength(strand[b, line], first) if gas else ONE
-        image = np.empty(samples, np.float32)
-        _behind(first, airy, strength, energy[b, line], per_sample, levels, image, haze[b, line])
-        sent = np.empty(samples, np.float32)
+        image, grain, sent = np.empty(samples, np.float32), level[b, line].copy(), np.empty(samples, np.float32)
+        _behind(first, airy, gas, strand[b, line], energy[b, line], depths, fading, levels, image, haze[b, line])
         for s in range(samples):
             source = min(max(2 * first - s, 0), samples - 1)
-            sent[s] = energy[b, line, s] * coherent[s] + image[s] * coherent[source]
+            sent[s] = energy[b, line, s] * coherent[b, line, s] + image[s] * coherent[b, line, source]
         if gas:
-            _repeat(first, strength, per_sample, sent)
+            _repeat(first, _strength(strand[b, line], first), per_sample, sent)
         elif airy:
-            add_a_lines(first, np.float32(TURNED) * energy[b, line, first - reverberation.BACK], sent)
-        _reverberate(sent, depths, levels, tail, coherent)
+            kept = np.float32(TURNED) * energy[b, line, first - reverberation.BACK]
+            for number in range(A_LINES + 1):
+                add_repeat(number, kept**number, first, shifts[b, line], profiles[b, line], sent)
+        heard = np.empty(samples, np.float32)
+        _reverberate(sent, depths, levels, tail, heard)
         for s in range(samples):
             source = min(max(2 * first - s, 0), samples - 1)
             here, there = grain[s] * energy[b, line, s], grain[source] * image[s]
             total = ZERO
             for q in range(looks):
-                real = here * scatter[b, line, s, q] + there * scatter[b, line, source, q] + coherent[s]
+                real = here * scatter[b, line, s, q] + there * scatter[b, line, source, q] + heard[s]
                 imaginary = here * scatter[b, line, s, every + q] + there * scatter[b, line, source, every + q]
                 echoes[b, line, s, q], echoes[b, line, s, looks + q] = real, imaginary
                 total += real * real + imaginary * imaginary
@@ -227,20 +255,22 @@ def _repeat(first, strength, per_sample, sent):  # type: ignore[no-untyped-def]
 
 
 @numba.njit
-def _behind(first, airy, strength, left, per_sample, levels, image, haze):  # type: ignore[no-untyped-def]
+def _behind(first, airy, gas, strand, left, depths, decays, levels, image, haze):  # type: ignore[no-untyped-def]
     """Amplitudes of the mirror image and of the haze at each sample of a line."""
     image[:], haze[:] = 0, 0
     if first == 0:
         return
-    met = left[first - reverberation.BACK]
-    share = levels[3] * met * (strength if airy else np.float32(reverberation.BONE_SHARE))
-    for s in range(first + 1, len(left)):
+    met, lung = left[first - reverberation.BACK], airy and not gas
+    share = levels[3] * met * (_strength(strand, first) if airy else np.float32(reverberation.BONE_SHARE))
+    fading = decays[1] if lung else decays[0]
+    add(share / fading[first], fading[first + 1 :], haze[first + 1 :])
+    comet = comet_of(strand, first, depths) if lung else ZERO
+    if comet > 0:
+        add(levels[3] * met * comet / decays[2, first], decays[2, first + 1 :], haze[first + 1 :])
+    for s in range(first + 1, min(2 * first, len(left)) if airy else 0):
         behind = s - first
-        beyond = np.float32(behind) * per_sample
-        haze[s] = share * np.exp(-beyond / levels[6])
-        if airy and behind < first:
-            fading = ONE - np.float32(behind) / np.float32(first)
-            image[s] = levels[2] * met * met / max(left[first - behind], np.float32(1e-6)) * fading
+        turned = ONE - np.float32(behind) / np.float32(first)
+        image[s] = levels[2] * met * met / max(left[first - behind], np.float32(1e-6)) * turned
 
 
 @numba.njit

@@ -6,7 +6,7 @@
 # "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the License for the
 # specific language governing permissions and limitations under the License.
 
-"""Reverberation: ghosts of near layers, ring-down, mirror images, A-lines of lung, haze and lines behind gas."""
+"""Reverberation: ghosts of near layers, ring-down, mirror images, haze, lines behind gas."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from us_sim.core.physics.imaging import NEPER, Formation
+from us_sim.core.physics.lung import WITHIN, comets, decays
 
 GHOST = -30.0  # dB lost at each further round trip between face and a near layer
 GHOST_DEPTH = 12.0  # mm of layers that reverberate
@@ -26,13 +27,10 @@ FILLED = 40.0  # mm behind gas or bone at which all of a wide aperture looks rou
 BONE_SHARE = 0.2  # haze behind bone to that behind gas
 LINES, APART = 4, 6.7  # reverberation lines behind gas, and mm between them
 LINE, FAINTER = -24.0, -6.0  # dB of the first line to the echo of the gas, and of each further one to that before
-A_LINES, A_LINE = 4, -12.0  # repeats of the pleura by sound that turns at the face, and dB lost there each time
 EDGE = 3  # samples on either side of where gas or lung begins that its echo covers
 RAGGED, MOST_RAGGED = 4.0, 2.0  # dB by which the wall of a gut makes gas louder for each SD of its strands; most SD
-WITHIN = 2  # samples before gas that lie in that wall
 AIRY, BONY = 0.8, 3.5  # MRayl, below and above which sound does not pass
 GASEOUS = 0.1  # MRayl, below which it is gas and not lung
-TURNED = 10 ** (A_LINE / 20)
 
 
 def ring_down(coherent: Tensor, form: Formation) -> Tensor:
@@ -62,7 +60,7 @@ class Wall:
         met: (B, L, 1) amplitude of the sound that meets it.
         edge: (B, L, S) bool, where the echo of gas itself lies.
         pleura: (B, L, S) bool, where the echo of lung itself lies.
-        strength: (B, L, 1) of that echo and of all that follows from it: the wall of a gut is folded and wet.
+        strength: (B, L, 1) of the echo of gas and of what follows from it: the wall of a gut is folded and wet.
     """
 
     source: Tensor
@@ -117,56 +115,26 @@ def wall(impedance: Tensor, left: Tensor, strand: Tensor, form: Formation) -> Wa
     source = (first - behind).clamp(0, left.shape[-1] - 1)
     seen = airy & (behind > 0) & (behind < first)
     mirror = met.square() / left.gather(-1, source).clamp(min=1e-6) * (1 - behind / first.clamp(min=1)) * seen
-    beyond = behind.clamp(min=0) * form.step
     deeper = impedance.gather(-1, (first + EDGE).clamp(max=left.shape[-1] - 1))
     gas = airy & (deeper < GASEOUS)
-    strength = torch.where(gas, raggedness(strand, first), 1.0)
-    haze = torch.exp(-beyond / scanner.shadow_length) * torch.where(airy, strength, BONE_SHARE) * ends * (behind > 0)
+    lung, strength = airy & ~gas, raggedness(strand, first)
+    usual, faster, ringing = (decay / decay[first] for decay in decays(form))
+    haze = torch.where(lung, faster, usual) * torch.where(airy, strength, BONE_SHARE)
+    haze = (haze + comets(strand, first, form) * ringing * lung) * (ends & (behind > 0))
     lost, level = 10 ** (scanner.mirror_level / 20), 10 ** (scanner.shadow_level / 20)
     near = behind.abs() <= EDGE
-    return Wall(source, mirror * lost, met * haze * level, first, met, gas & near, airy & ~gas & near, strength)
+    return Wall(source, mirror * lost, met * haze * level, first, met, gas & near, lung & near, strength)
 
 
 def repeated(coherent: Tensor, behind: Wall, form: Formation) -> Tensor:
-    """Break up the echo of gas, and repeat it and that of lung behind.
-
-    Sound goes to and fro between gas and the layers before it, which lie close, and between the smooth pleura and the
-    probe's face: A-lines at multiples of its depth (Lichtenstein 2014, doi 10.1186/2110-5820-4-1).
-    """
+    """Break up the echo of gas, and repeat it behind: sound goes to and fro between it and layers close before it."""
     edge = torch.where(behind.edge, coherent * behind.strength, 0.0)
     out = torch.where(behind.edge, edge, coherent)
     for line in range(LINES):
         shift = (line + 1) * max(1, round(APART / form.step))
         level = 10 ** ((LINE + line * FAINTER) / 20)
         out = out + level * torch.nn.functional.pad(edge, (shift, 0))[..., : edge.shape[-1]]
-    pleura = torch.where(behind.pleura, coherent, 0.0)
-    return out + a_lines(pleura, behind.first, TURNED * behind.met)
-
-
-def a_lines(pleura: Tensor, first: Tensor, kept: Tensor | float) -> Tensor:
-    """Repeats (B, L, S) of the pleura's echo at multiples of its depth.
-
-    Args:
-        pleura: (B, L, S) its echo, 0 elsewhere.
-        first: (B, L, 1) int64, the sample at which lung begins.
-        kept: amplitude from one repeat to the next, broadcast over (B, L, S).
-    """
-    samples, out = torch.arange(pleura.shape[-1], device=pleura.device), torch.zeros_like(pleura)
-    for line in range(1, A_LINES + 1):
-        source = samples - line * first - line // 2  # depths are (s + ½) steps
-        out = out + kept**line * pleura.gather(-1, source.clamp(min=0)) * (source >= 0)
     return out
-
-
-@numba.njit
-def add_a_lines(first, kept, line):  # type: ignore[no-untyped-def]
-    """`a_lines` of one line, (S,), added to it; for compiled loops."""
-    start, stop = max(first - EDGE, 0), min(first + EDGE + 1, len(line))
-    pleura = line[start:stop].copy()
-    for repeat in range(1, A_LINES + 1):
-        kept_here, shift = kept**repeat, repeat * first + repeat // 2
-        for s in range(start, min(stop, len(line) - shift)):
-            line[s + shift] += kept_here * pleura[s - start]
 
 
 @numba.njit

@@ -19,18 +19,8 @@ from torch import Tensor
 
 from us_sim.core.compute.kernels import kernel, serve
 from us_sim.core.physics.imaging import NEPER, Formation
-from us_sim.core.physics.reverberation import (
-    AIRY,
-    BACK,
-    EDGE,
-    GASEOUS,
-    TURNED,
-    a_lines,
-    add_a_lines,
-    first_solid,
-    first_wall,
-    is_gas,
-)
+from us_sim.core.physics.pleura import A_LINES, TURNED, add_repeat, even_out, even_pleura, keep_echo, repeat
+from us_sim.core.physics.reverberation import AIRY, BACK, EDGE, GASEOUS, first_solid, first_wall, is_gas
 from us_sim.core.sampling.anatomy import Anatomy
 
 INTERFACE = 1.2  # mm of the pulse over which an impedance gradient reflects
@@ -64,10 +54,14 @@ def line_echo(anatomy: Anatomy, form: Formation) -> Tensor:
     echo = torch.empty(anatomy.warp.shape)
     maps = (
         anatomy.impedance, anatomy.attenuation, anatomy.layering, anatomy.specularity, anatomy.warp, anatomy.strand,
-        anatomy.skin_distance, torch.exp(NEPER * form.tgc),
+        anatomy.skin_distance,
     )  # fmt: skip
     scales = np.float32(_scale(form)), np.float32(form.loss_per_sample)
-    _line_echo(*[*(part.contiguous().numpy() for part in maps), *scales, echo.numpy()])
+    lung, (met, shifts) = np.zeros(echo.shape[:2], np.int64), np.empty((2, *echo.shape[:2]), np.float32)
+    windows, profiles = np.zeros((2, *lung.shape, 2 * EDGE + 1), np.float32)
+    _line_echo(*[*(part.contiguous().numpy() for part in maps), *scales, echo.numpy(), lung, met, windows])
+    even_out(lung, windows, form.line_spacing.numpy(), np.float32(form.step), shifts, profiles)
+    _add_pleura(lung, met, shifts, profiles, torch.exp(NEPER * form.tgc).numpy(), echo.numpy())
     return echo
 
 
@@ -89,13 +83,18 @@ def line_echo_by_tensors(anatomy: Anatomy, form: Formation) -> Tensor:
     lung = ends & (anatomy.impedance.gather(-1, first) < AIRY) & (deeper >= GASEOUS)
     lost = (anatomy.attenuation * (samples <= first - BACK)).sum(dim=-1, keepdim=True)
     met = torch.exp(-form.loss_per_sample * lost)
-    pleura = met * echo * (lung & (samples >= first - EDGE))
-    return echo + a_lines(pleura, first, TURNED * met) * torch.exp(NEPER * form.tgc)
+    pleura = lung & ((samples - first).abs() <= EDGE)
+    shift, profile = even_pleura(echo, first, lung, form)
+    echo = echo.masked_fill(pleura, 0.0) + repeat(0, first, shift, profile, len(samples)) * lung
+    heard = met * lung * torch.exp(NEPER * form.tgc)
+    for number in range(1, A_LINES + 1):
+        echo = echo + heard * (TURNED * met) ** number * repeat(number, first, shift, profile, len(samples))
+    return echo
 
 
 @kernel
 def _line_echo(  # type: ignore[no-untyped-def]
-    impedance, attenuation, layering, specularity, warp, strand, distance, gain, scale, loss, echo
+    impedance, attenuation, layering, specularity, warp, strand, distance, scale, loss, echo, lung, met, windows
 ):
     lines, samples = echo.shape[1:]
     for r in numba.prange(echo.shape[0] * lines):
@@ -112,10 +111,23 @@ def _line_echo(  # type: ignore[no-untyped-def]
                 sent = np.float32(ROUGH) + np.float32(1 - ROUGH) * specularity[b, line, s]
                 echo[b, line, s] = min(scale * gap * shine, np.float32(1)) * sent
         if airy and not is_gas(impedance[b, line], first):
-            met = np.exp(-loss * np.sum(attenuation[b, line, : first - BACK + 1]))
-            start = first + EDGE + 1
-            add_a_lines(first, np.float32(TURNED) * met, echo[b, line])
-            echo[b, line, start:] *= met * gain[start:]
+            lung[b, line] = first
+            met[b, line] = np.exp(-loss * np.sum(attenuation[b, line, : first - BACK + 1]))
+            keep_echo(first, echo[b, line], windows[b, line])
+
+
+@kernel
+def _add_pleura(lung, met, shifts, profiles, gain, echo):  # type: ignore[no-untyped-def]
+    lines, samples = echo.shape[1:]
+    for r in numba.prange(echo.shape[0] * lines):
+        b, line = r // lines, r % lines
+        if lung[b, line] > 0:
+            turned, kept = np.zeros(samples, np.float32), np.float32(TURNED) * met[b, line]
+            for number in range(1, A_LINES + 1):
+                add_repeat(number, kept**number, lung[b, line], shifts[b, line], profiles[b, line], turned)
+            for s in range(samples):
+                echo[b, line, s] += met[b, line] * gain[s] * turned[s]
+            add_repeat(0, np.float32(1), lung[b, line], shifts[b, line], profiles[b, line], echo[b, line])
 
 
 @numba.njit(inline="always")
