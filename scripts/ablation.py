@@ -25,15 +25,17 @@ from scyclegan_train.run.checkpoint import checkpoints
 from scyclegan_train.run.export import export, latest
 from scyclegan_train.run.loop import train
 
-GRID = ["generator.scan_lines=128", "generator.samples=192", "schedule.epoch=50", "loop.checkpoint_every=250",
-        "loop.panel_every=250", "loop.keep=1"]  # fmt: skip
+GRID = ["generator.scan_lines=128", "generator.samples=320", "generator.fold=2", "schedule.epoch=50",
+        "loop.checkpoint_every=250", "loop.panel_every=250", "loop.keep=1"]  # fmt: skip
+PLAIN = ["generator.architecture=unet"]
 BACK = ["method.cycle_ct=10", "method.cycle_us=2", "method.ct_critic=1"]
 WARM_UP = [*GRID, *BACK, "schedule.pretrain=3", "schedule.warm_up=10", "schedule.constant=0", "schedule.decay=0"]
 ARM = [*GRID, "schedule.pretrain=0", "schedule.warm_up=0", "schedule.constant=3", "schedule.decay=2"]
 NO_STYLE, NO_SEGMENTATION = ["method.style=0"], ["method.segmentation=0", "method.fake_mask=source"]
 NO_CRITIC = ["method.critics=[{source: real, features: filters, field: 34, crops: 4, depth_channel: true, "
              "weight: [0, 0]}]"]  # fmt: skip
-ARMS = {  # the first five add one part each to the one before; the last has another in place of the cycle
+ARMS = {  # all but the last add one part each to the one before; the last has another in place of the cycle
+    "plain": [*ARM, *NO_STYLE, *NO_CRITIC, *NO_SEGMENTATION, *PLAIN],
     "pair": [*ARM, *NO_STYLE, *NO_CRITIC, *NO_SEGMENTATION],
     "style": [*ARM, *NO_CRITIC, *NO_SEGMENTATION],
     "critic": [*ARM, *NO_SEGMENTATION],
@@ -71,10 +73,11 @@ def main() -> int:
     fabric.launch()
     config = small(load_config("cpu.yaml", WARM_UP))
     inputs = open_inputs(config.data, config.generator.card(), config.schedule.batch, fabric.device, config.loop.seed)
-    warm_up, files = given.out / "runs" / "warm_up", []
-    trained(warm_up, WARM_UP, inputs, fabric, [])
+    files = []
     for name in given.arms:
         folder, file = given.out / "runs" / name, given.out / f"{name}.safetensors"
+        warm_up = given.out / "runs" / ("plain_warm_up" if name == "plain" else "warm_up")
+        trained(warm_up, [*WARM_UP, *(PLAIN if name == "plain" else [])], inputs, fabric, [])
         trained(folder, ARMS[name], inputs, fabric, [latest(warm_up)])
         export(folder, file)
         files += ["--generator", str(file)]
