@@ -36,12 +36,15 @@ RICH: dict[str, Any] = {
     "generator": {"encoding": "rich", "windows": [[-150, 250], [-1000, 1000]], "norm": "batch"},
     "loop": {"checkpoint_every": 8},
 }
+SPECKLE: dict[str, Any] = {
+    **RICH, "generator": {**RICH["generator"], "architecture": "speckle_unet", "fold": 2},
+}  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["paper", "rich"])
+@pytest.fixture(scope="module", params=["paper", "rich", "speckle"])
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path]:
     """A short run."""
-    made = config(**(RICH if request.param == "rich" else {}))
+    made = config(**{"paper": {}, "rich": RICH, "speckle": SPECKLE}[request.param])
     folder, card = tmp_path_factory.mktemp("run"), made.generator.card()
     inputs = Inputs(TinyCt(card), TinyUs(card, seed=1), made.schedule.batch)
     assert train(made, inputs, folder, Fabric(accelerator="cpu", devices=1))
