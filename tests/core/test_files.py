@@ -37,5 +37,7 @@ def test_an_error_leaves_the_file_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="missing"), atomic_write(tmp_path / "missing" / "card.json") as partial:
+    target = tmp_path / "missing" / "card.json"
+    with pytest.raises(FileNotFoundError) as caught, atomic_write(target) as partial:
         partial.write_text("new")
+    assert caught.value.filename == str(target)  # not the hidden name, which the user has not given

@@ -245,6 +245,15 @@ def test_frames_of_several_sizes_are_refused(dataset: Path, capsys: pytest.Captu
     assert "frame 3 of dataset has another size than the first" in capsys.readouterr().err
 
 
+def test_a_pose_that_is_none_is_refused(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with np.load(dataset / "shard_00001.npz") as shard:
+        arrays = {name: shard[name] for name in shard.files}
+    arrays["ct_from_probe"][1, 0, 3] = np.nan
+    np.savez(dataset / "shard_00001.npz", **arrays)
+    assert main([str(dataset), "--to", "webdataset", "--out", str(dataset.parent / "out")]) == 2
+    assert "frame 4 of dataset has NaN or Inf in its pose; expected none" in capsys.readouterr().err
+
+
 def test_another_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path), "--to", "nnunet", "--out", str(tmp_path / "out")]) == 2
     assert "holds neither card.json nor sweep.json" in capsys.readouterr().err

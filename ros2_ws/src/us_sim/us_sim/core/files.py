@@ -29,7 +29,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     on disk before it is renamed, for a rename could outlive it. After an error it is gone, and `path` is as it was.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: it cannot be written; named as `path`.
     """
     partial = path.with_name(f".{path.stem}.{os.getpid()}{PARTIAL}{path.suffix}")
     try:
@@ -37,6 +37,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
         _flush(partial)
         partial.replace(path)
         _flush(path.parent)
+    except OSError as error:
+        if str(error.filename) == str(partial):
+            error.filename = str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

@@ -67,7 +67,7 @@ class Source:
         """Read them.
 
         Raises:
-            RecordingError: frames are missing or damaged, or of several sizes.
+            RecordingError: frames are missing or damaged, of several sizes, or without a finite pose.
         """
         size: tuple[int, ...] | None = None
         try:
@@ -75,6 +75,10 @@ class Source:
                 size = size or sample.image.shape
                 if not size == sample.image.shape == sample.labels.shape:
                     raise RecordingError(f"frame {sample.number} of {self.name} has another size than the first")
+                if not np.isfinite(sample.pose).all():
+                    raise RecordingError(
+                        f"frame {sample.number} of {self.name} has NaN or Inf in its pose; expected none"
+                    )
                 yield sample
         except RecordingError:
             raise
