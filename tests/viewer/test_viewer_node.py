@@ -146,7 +146,7 @@ def node_pose(page: Viewer) -> Any:
     """Return a pose on the skin, mm."""
     skin = page.steering._skin
     assert skin is not None
-    return Placement(skin.nearest((20.0, 100.0, 10.0)), rotate=0.4).pose(skin)
+    return Placement(skin.nearest((20.0, 100.0, 10.0)), rotate=0.4, press=5.0).pose(skin)
 
 
 @pytest.mark.usefixtures("watched")
