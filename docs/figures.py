@@ -20,10 +20,10 @@ from us_sim.core.assembly import open_generator
 from us_sim.core.contact.deformation import displacement
 from us_sim.core.contact.force import wrench
 from us_sim.core.contact.mechanics import MechanicsSettings
-from us_sim.core.geometry.probe import preset
+from us_sim.core.geometry.probe import PRESSED, preset
 from us_sim.core.geometry.transforms import Matrix, apply, rigid
 from us_sim.core.patient.patient import Patient, builtin_patient
-from us_sim.core.robot.motion import PRESSED, motion
+from us_sim.core.robot.motion import motion
 from us_sim.core.simulator import Simulator
 from us_sim.core.tissue import CLASS_COLORS
 from us_sim.offline.sheet import pictures

@@ -13,9 +13,10 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from std_msgs.msg import Header
 
+from us_sim.core.geometry.probe import PRESSED
 from us_sim.core.geometry.transforms import rigid
 from us_sim.core.patient.patient import builtin_patient
-from us_sim.core.robot.motion import PRESSED, motion
+from us_sim.core.robot.motion import motion
 from us_sim.ros.conversions import pose_message
 
 RATE = 25.0  # Hz
