@@ -28,13 +28,14 @@ from us_sim.core.tissue import TissueClass as T
 Points = NDArray[np.float64]
 Courses = tuple[list[Course], list[Course]]  # of hepatic veins and portal vein
 
-SPACING = 17.0  # mm between the ends of a tree's branches
+SPACING = 26.0  # mm between the ends of a tree's branches
 CLOSE = 5.0  # mm at which a branch has reached its end
 DEEP = 3.0  # mm under the capsule, where branches end
 APART = 7.0  # mm between the ends of one tree and the branches of the other
-CALIBRE = (1.15, 1.7)  # mm, radius of the ends, before and after fitting to the root's
+CALIBRE = (1.3, 1.9)  # mm, radius of the ends, before and after fitting to the root's
 ROOTS = {"veins": 7.5, "portal": 6.5}  # mm, radius that a tree's root comes to by Murray's law
 SHEATH = (0.6, 0.25)  # mm, and share of the radius, of bright wall about a portal branch
+INNER = 0.5  # mm of a portal branch's radius that is wall: a thin branch is two walls that touch, a bright line
 WALL = (12.0, 3.0)  # half dB, of portal and hepatic walls; they are firm too, and mirror where they are met squarely
 CAPSULE = 8.0  # half dB
 WITHIN, SEEN = 9.0, 1.0  # mm under the capsule, and ml there, of vessels that a CT must show to be followed
@@ -126,7 +127,7 @@ def _paint_trees(region: Region, veins: Tree, portal: Tree) -> None:
     liver = region.tissue == T.LIVER
     half_voxel = 0.5 * float(region.spacing.mean())
     start, end, first, last = portal.segments()
-    from_lumen = tube_distance(liver.shape, region.ct_from_voxel, (start, end, first, last), MARGIN)
+    from_lumen = tube_distance(liver.shape, region.ct_from_voxel, (start, end, first, last), MARGIN) + INNER
     from_vein = tube_distance(liver.shape, region.ct_from_voxel, veins.segments(), MARGIN)
     sheathed = start, end, SHEATH[0] + (1 + SHEATH[1]) * first, SHEATH[0] + (1 + SHEATH[1]) * last
     from_sheath = tube_distance(liver.shape, region.ct_from_voxel, sheathed, 1.0)
