@@ -1,4 +1,4 @@
-"""HU, class and echo side by side: every voxel is found again, also at the ends of shapes that fill no brick."""
+"""HU, class, border and echo side by side: each voxel is found again, also at the ends of shapes that fill no brick."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import pytest
 from numpy.typing import NDArray
 
 from us_sim.core.compute import prefetch
-from us_sim.core.compute.bricks import LINE, ask, bricked, class_of, echo_of, hu_of, places, steps, word
+from us_sim.core.compute.bricks import LINE, ask, border_of, bricked, class_of, echo_of, hu_of, places, steps, word
 
 
 @numba.njit
 def read(grid, bricks):  # type: ignore[no-untyped-def]
-    """HU, class and echo of every voxel, (3, I, J, K)."""
+    """HU, class, echo and border of every voxel, (4, I, J, K)."""
     along_i, along_j = steps(grid)
-    found = np.empty((3, *grid.shape))
+    found = np.empty((4, *grid.shape))
     for i in range(grid.shape[0]):
         for j in range(grid.shape[1]):
             for k in range(grid.shape[2]):
@@ -23,7 +23,7 @@ def read(grid, bricks):  # type: ignore[no-untyped-def]
                 ask(bricks, a + b + c, 0, 0, 0)
                 value = word(bricks, a + b + c)
                 found[0, i, j, k], found[1, i, j, k] = hu_of(value), class_of(value)
-                found[2, i, j, k] = echo_of(value)
+                found[2, i, j, k], found[3, i, j, k] = echo_of(value), border_of(value)
     return found
 
 
@@ -32,10 +32,11 @@ def read(grid, bricks):  # type: ignore[no-untyped-def]
 def test_every_voxel_is_found_again(shape: tuple[int, int, int], loud: bool) -> None:
     rng = np.random.default_rng(0)
     hu = rng.integers(-32768, 32768, shape).astype(np.int16)
-    tissue = rng.integers(0, 256, shape).astype(np.uint8)
+    tissue = rng.integers(0, 14, shape).astype(np.uint8)
     echo: NDArray[np.int8] | None = rng.integers(-128, 128, shape).astype(np.int8) if loud else None
-    bricks = bricked(hu, tissue, echo)
-    expected = hu, tissue, np.zeros(shape) if echo is None else echo
+    border: NDArray[np.uint8] | None = rng.integers(1, 16, shape).astype(np.uint8) if loud else None
+    bricks = bricked(hu, tissue, echo, border)
+    expected = hu, tissue, np.zeros(shape) if echo is None else echo, np.ones(shape) if border is None else border
     np.testing.assert_array_equal(read(tissue, bricks), np.stack(expected))
     assert bricks.ctypes.data % LINE == 0
 

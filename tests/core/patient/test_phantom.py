@@ -12,7 +12,7 @@ from scipy.ndimage import label
 
 from us_sim.core.errors import ConfigError
 from us_sim.core.patient.phantom.build import phantom
-from us_sim.core.patient.phantom.shapes import Canvas, ellipsoid, tube
+from us_sim.core.patient.phantom.shapes import EVERYWHERE, Canvas, ellipsoid, tube
 from us_sim.core.patient.phantom.texture import smooth_noise
 from us_sim.core.patient.phantom.wall import section_distance
 from us_sim.core.patient.volume import CtVolume
@@ -190,7 +190,22 @@ def reference_canvas(count: int) -> Canvas:
     axis = np.linspace(-30, 30, count, dtype=np.float32)
     shape = (count, count, count)
     tissue, hu = np.zeros(shape, np.uint8), np.zeros(shape, np.int16)
-    return Canvas((axis, axis, axis), np.zeros((3, *shape), np.float32), tissue, hu, {})
+    border = np.zeros(shape, np.uint8)
+    return Canvas((axis, axis, axis), np.zeros((3, *shape), np.float32), tissue, hu, border, {T.LIVER: 100})
+
+
+def test_paint_tells_on_both_sides_how_far_the_border_is() -> None:
+    """Voxels of 1 mm; the fat below is 0 everywhere. Within 1.5 mm of a sphere the closed form, in tenths of a mm."""
+    canvas = reference_canvas(61)
+    canvas.tissue[:] = T.FAT
+    canvas.paint(ellipsoid(canvas, [0.3, 0, 0], [11, 11, 11]), T.LIVER, over=[T.FAT], inset=1)
+    x, y, z = canvas.coordinates(EVERYWHERE)
+    distance = np.sqrt((x - 0.3) ** 2 + y**2 + z**2) - 10
+    np.testing.assert_array_equal(canvas.tissue == T.LIVER, distance < 0)
+    near = np.abs(distance) < 1.3
+    np.testing.assert_allclose(canvas.border[near], np.maximum(1, 10 * np.abs(distance[near])), atol=0.8)
+    assert (canvas.border[distance > 1.8] == 0).all()
+    assert (canvas.border[distance < -1.8] == 15).all()
 
 
 def test_distances_of_shapes_agree_with_closed_forms() -> None:

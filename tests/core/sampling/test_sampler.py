@@ -150,6 +150,25 @@ def test_properties_are_those_of_the_classes_and_mix_at_borders() -> None:
 
 
 @pytest.mark.parametrize("kind", [CpuSampler, TensorSampler])
+def test_a_border_divides_the_way_between_two_centres(kind: type) -> None:
+    """Liver 2 tenths inside its class, vessel 8: in the sum of (1 − u)·2 and u·8 both weigh alike at u = 0.2."""
+    tissue = np.full((40, 40, 40), TissueClass.LIVER, np.uint8)
+    tissue[20:] = TissueClass.VESSEL
+    border = np.full(tissue.shape, 15, np.uint8)
+    border[19], border[20] = 2, 8
+    plain = patient_of(np.zeros(tissue.shape), tissue)
+    patient = Patient(replace(plain.volume, border=border), plain.skin)
+    share = np.array([0.0, 0.1, 0.2, 0.5, 1.0])
+    points = np.zeros((1, 5, 3), np.float32)
+    points[0, :, 0] = 4 * share - 2  # mm: from the centre of voxel 19 to that of 20
+    sampler = CpuSampler(patient, 0) if kind is CpuSampler else TensorSampler(patient, 0, torch.device("cpu"))
+    found = sampler.anatomy(torch.from_numpy(points), np.eye(4)[None], THIN).impedance.numpy()[0, 0]
+    liver = (1 - share) * 2 / ((1 - share) * 2 + share * 8)
+    z = TISSUES[TissueClass.LIVER].impedance, TISSUES[TissueClass.VESSEL].impedance
+    np.testing.assert_allclose(found, liver * z[0] + (1 - liver) * z[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [CpuSampler, TensorSampler])
 def test_echo_raises_and_lowers_backscatter_in_half_db(kind: type) -> None:
     """A slab of +16 (8 dB) beside one of −12 (−6 dB), in vessel, which has no texture of its own; between them 1 dB."""
     tissue = np.full((40, 40, 40), TissueClass.VESSEL)

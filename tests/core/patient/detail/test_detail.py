@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from us_sim.core.patient.borders import DEEP
 from us_sim.core.patient.detail.gut import depth_layers
 from us_sim.core.patient.detail.landmarks import confluence, porta
 from us_sim.core.patient.detail.liver import liver_trees, paint_liver
@@ -103,6 +104,10 @@ def test_layers_of_a_wall_follow_one_another() -> None:
     np.testing.assert_array_equal(depth_layers(mask, 3)[10, 10, :7], [0, 0, 0, 1, 2, 3, 255])
 
 
+def region_of(hu: NDArray[np.int16], tissue: NDArray[np.uint8], ct_from_voxel: NDArray[np.float64]) -> Region:
+    return Region(hu, tissue, np.zeros(hu.shape, np.int8), np.full(hu.shape, DEEP, np.uint8), ct_from_voxel)
+
+
 @pytest.mark.parametrize("radius", [0.0, 5.0])
 def test_no_tree_grows_beside_the_vessels_that_a_ct_shows(radius: float) -> None:
     """A vein of 5 mm radius through a liver is 8 ml: the CT's own vessels stay; without one a tree is grown."""
@@ -110,7 +115,7 @@ def test_no_tree_grows_beside_the_vessels_that_a_ct_shows(radius: float) -> None
     tissue = np.full(x.shape, T.FAT, np.uint8)
     tissue[(abs(x - 75) < 60) & (abs(y - 75) < 60) & (abs(z - 60) < 50)] = T.LIVER
     tissue[(np.hypot(x - 75, y - 75) < radius) & (tissue == T.LIVER)] = T.VESSEL
-    whole = Region(np.zeros(x.shape, np.int16), tissue.copy(), np.zeros(x.shape, np.int8), np.diag([3.0, 3, 3, 1]))
+    whole = region_of(np.zeros(x.shape, np.int16), tissue.copy(), np.diag([3.0, 3, 3, 1]))
     paint_liver(whole, np.random.default_rng(0), None)
     assert ((whole.tissue == T.VESSEL) == (tissue == T.VESSEL)).all() == (radius > 0)
 
@@ -151,7 +156,7 @@ def test_a_real_liver_gets_both_trees_and_keeps_its_volume(plain: CtVolume, fine
 
 
 def test_the_trees_are_one_piece_each_and_lie_in_the_liver(plain: CtVolume) -> None:
-    whole = Region(plain.hu, plain.tissue, np.zeros(plain.hu.shape, np.int8), plain.ct_from_voxel)
+    whole = region_of(plain.hu, plain.tissue, plain.ct_from_voxel)
     region = whole.of_class(T.LIVER, 12.0)
     assert region is not None
     organ = solid(region, region.tissue == T.LIVER)
@@ -188,7 +193,7 @@ def test_the_memory_of_detail_is_bounded(fine: CtVolume) -> None:
 
 
 def test_another_seed_draws_another_liver(plain: CtVolume) -> None:
-    whole = Region(plain.hu, plain.tissue, np.zeros(plain.hu.shape, np.int8), plain.ct_from_voxel)
+    whole = region_of(plain.hu, plain.tissue, plain.ct_from_voxel)
     region = whole.of_class(T.LIVER, 12.0)
     assert region is not None
     organ = solid(region, region.tissue == T.LIVER)

@@ -23,13 +23,14 @@ from us_sim.core.patient.surface import Skin
 from us_sim.core.patient.volume import CtVolume, content_hash
 
 ABOUT = "patient.json"
-_TYPES = {"hu": np.int16, "tissue": np.uint8, "echo": np.int8, "distance": np.float32}
+_TYPES = {"hu": np.int16, "tissue": np.uint8, "echo": np.int8, "border": np.uint8, "distance": np.float32}
 
 
 def write_kept(volume: CtVolume, skin: Skin, folder: Path) -> None:
     """Write what a patient is made of into a folder; the text comes last, so that what has one is whole."""
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = {"hu": volume.hu, "tissue": volume.tissue, "echo": volume.echo, "distance": skin.distance}
+    arrays = {name: getattr(volume, name) for name in ("hu", "tissue", "echo", "border")}
+    arrays["distance"] = skin.distance
     for name, array in arrays.items():
         if array is not None:
             with atomic_write(folder / f"{name}.npy") as partial, partial.open("wb") as stream:
@@ -64,7 +65,7 @@ def mapped(folder: Path, verify: bool = False) -> tuple[CtVolume, Skin]:
         warnings, labelling = (tuple(map(str, about.get(name, ()))) for name in ("warnings", "labelling"))
         volume = CtVolume(
             arrays["hu"], arrays["tissue"], ct_from_voxel, str(about["name"]), str(about["sha256"]), warnings,
-            labelling, arrays.get("echo"),
+            labelling, arrays.get("echo"), arrays.get("border"),
         )  # fmt: skip
         skin = Skin(arrays["distance"], ct_from_grid)
         if verify:
@@ -75,14 +76,14 @@ def mapped(folder: Path, verify: bool = False) -> tuple[CtVolume, Skin]:
 
 
 def _verify(about: dict[str, Any], volume: CtVolume, skin: Skin) -> None:
-    content = content_hash(volume.hu, volume.tissue, volume.ct_from_voxel, volume.echo)
+    content = content_hash(volume.hu, volume.tissue, volume.ct_from_voxel, volume.echo, volume.border)
     written = about.pop("check")
     if (content, _check(about, skin)) != (volume.sha256, written):
         raise ValueError("its checksum is another one")
 
 
 def _check(about: dict[str, Any], skin: Skin) -> str:
-    """Checksum of the text and the skin; HU, classes and echo have the volume's own."""
+    """Checksum of the text and the skin; HU, classes, echo and border have the volume's own."""
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     digest.update(np.ascontiguousarray(skin.distance).data)
     return digest.hexdigest()

@@ -20,7 +20,7 @@ from scipy import ndimage
 from us_sim.core.errors import PatientError
 from us_sim.core.patient.body import body_mask
 from us_sim.core.patient.contrast import blood_with_contrast
-from us_sim.core.patient.detail.apply import detailed
+from us_sim.core.patient.detail.apply import Detailed, detailed
 from us_sim.core.patient.detail.hounsfield import seen_in
 from us_sim.core.patient.extent import cut_warnings
 from us_sim.core.patient.labels import Labels, lay_over, read_labels
@@ -96,11 +96,11 @@ def load_volume(
         warnings += (f"metal above {METAL_ABOVE} HU: tissue near it is uncertain",)
     del body  # each of these masks takes as much memory as the classes
     name = stem(source.resolve())
-    echo = None
+    echo = border = None
     if detail:
-        hu, tissue, ct_from_voxel, echo = _with_detail(hu, tissue, ct_from_voxel, gut, seed)
-    sha256 = content_hash(hu, tissue, ct_from_voxel, echo)
-    return CtVolume(hu, tissue, ct_from_voxel, name, sha256, warnings, labelling, echo)
+        hu, tissue, echo, border, ct_from_voxel = _with_detail(hu, tissue, ct_from_voxel, gut, seed)
+    sha256 = content_hash(hu, tissue, ct_from_voxel, echo, border)
+    return CtVolume(hu, tissue, ct_from_voxel, name, sha256, warnings, labelling, echo, border)
 
 
 def _read_ct(source: Path) -> tuple[NDArray[np.int16], NDArray[np.float64], tuple[str, ...]]:
@@ -130,8 +130,8 @@ def _check_labels(
 def _with_detail(
     hu: NDArray[np.int16], tissue: NDArray[np.uint8], ct_from_voxel: NDArray[np.float64],
     gut: NDArray[np.bool_] | None, seed: int,
-) -> tuple[NDArray[np.int16], NDArray[np.uint8], NDArray[np.float64], NDArray[np.int8]]:  # fmt: skip
-    """Return HU, classes, affine and echo with what the CT's voxels are too coarse for.
+) -> Detailed:  # fmt: skip
+    """Return the CT with what its voxels are too coarse for.
 
     `gut` tells where bowel is labelled, None without labels.
     """
@@ -140,8 +140,7 @@ def _with_detail(
         tissue, echo = seen_in(hu, tissue, ct_from_voxel)
     elif (blood := blood_with_contrast(hu, ct_from_voxel)) is not None:
         tissue = np.where(blood & np.isin(tissue, _HOLDING), np.uint8(TissueClass.VESSEL), tissue)
-    fine = detailed(hu, tissue, ct_from_voxel, gut, seed, echo=echo)
-    return fine.hu, fine.tissue, fine.ct_from_voxel, fine.echo
+    return detailed(hu, tissue, ct_from_voxel, gut, seed, echo=echo)
 
 
 def _hounsfield(values: NDArray[Any]) -> NDArray[np.int16]:

@@ -36,6 +36,8 @@ class CtVolume:
         warnings: findings that do not stop the use, for the user.
         labelling: lines that say what the labels were taken for and how large each became; empty without labels.
         echo: (I, J, K) int8 backscatter of each voxel relative to that of its class, in half dB; None for 0 everywhere.
+        border: (I, J, K) uint8 tenths of a voxel, 1 to 15, that each centre lies inside its class, as `patient.borders`
+            tells; None where borders run half-way between centres.
     """
 
     hu: NDArray[np.int16]
@@ -46,6 +48,7 @@ class CtVolume:
     warnings: tuple[str, ...] = field(default=())
     labelling: tuple[str, ...] = field(default=())
     echo: NDArray[np.int8] | None = None
+    border: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         # The compiled loops read the neighbours of every place in it.
@@ -55,6 +58,11 @@ class CtVolume:
         if self.echo is not None:
             assert self.echo.shape == self.hu.shape, f"{self.name}: echo {self.echo.shape}, HU {self.hu.shape}"
             assert self.echo.dtype == np.int8, f"{self.name}: echo is {self.echo.dtype}; expected int8"
+        if self.border is not None:
+            assert self.border.shape == self.hu.shape, f"{self.name}: border {self.border.shape}, HU {self.hu.shape}"
+            low, high = int(self.border.min()), int(self.border.max())
+            assert low > 0, f"{self.name}: border {low}; expected 1 or more"
+            assert high < 16, f"{self.name}: border {high}; expected 15 or less"
 
     @property
     def spacing(self) -> NDArray[np.float64]:
@@ -63,8 +71,8 @@ class CtVolume:
 
     @cached_property
     def bricks(self) -> NDArray[np.int32]:
-        """HU, class and echo in 4 bytes a voxel, as `compute.bricks` lays them; made when first asked for."""
-        return bricked(self.hu, self.tissue, self.echo)
+        """HU, class, border and echo in 4 bytes a voxel, as `compute.bricks` lays them; made when first asked for."""
+        return bricked(self.hu, self.tissue, self.echo, self.border)
 
     @property
     def detail(self) -> bool:
@@ -82,11 +90,12 @@ class CtVolume:
 
 def content_hash(
     hu: NDArray[np.int16], tissue: NDArray[np.uint8], ct_from_voxel: NDArray[np.float64],
-    echo: NDArray[np.int8] | None = None,
+    echo: NDArray[np.int8] | None = None, border: NDArray[np.uint8] | None = None,
 ) -> str:  # fmt: skip
-    """Return the SHA-256, hex, of HU, tissue, affine and, if there is one, echo, with their shape."""
+    """Return the SHA-256, hex, of HU, tissue, affine and, if there are any, echo and border, with their shape."""
     digest = hashlib.sha256(repr(hu.shape).encode())
     arrays = (hu.astype("<i2", copy=False), tissue, ct_from_voxel.astype("<f8", copy=False))
-    for array in arrays if echo is None else (*arrays, echo):
-        digest.update(np.ascontiguousarray(array).data)
+    for array in (*arrays, echo, border):
+        if array is not None:
+            digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

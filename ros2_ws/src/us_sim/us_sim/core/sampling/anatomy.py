@@ -8,10 +8,10 @@
 
 """The anatomy along the scan lines: acoustic properties and scatterers.
 
-Classes are looked up at the eight neighbouring voxels and their properties averaged with the trilinear weights,
-so that borders are smooth although the label map is not. Air outside the body takes no part where there is tissue:
-a share of it would make a layer of next to no impedance in the skin. Beyond the CT the tissue at its border goes on,
-without an interface, and its scatterers fade.
+Classes are looked up at the eight neighbouring voxels and their properties averaged with the trilinear weights, each
+times how far its voxel's centre lies inside its class: borders are smooth although the label map is not. Air outside
+the body takes no part where there is tissue: a share of it would make a layer of next to no impedance in the skin.
+Beyond the CT the tissue at its border goes on, without an interface, and its scatterers fade.
 """
 
 from __future__ import annotations

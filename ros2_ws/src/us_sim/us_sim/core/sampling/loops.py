@@ -19,7 +19,7 @@ import numba
 import numpy as np
 
 from us_sim.core.compute import prefetch
-from us_sim.core.compute.bricks import ask, class_of, echo_of, hu_of, places, steps, word
+from us_sim.core.compute.bricks import ask, border_of, class_of, echo_of, hu_of, places, steps, word
 from us_sim.core.compute.grids import by_axis, clamped, mapped
 from us_sim.core.compute.kernels import kernel
 from us_sim.core.geometry.transforms import Matrix, inverse
@@ -281,7 +281,10 @@ def _fading(grid, i, j, k, spacing):  # type: ignore[no-untyped-def]
 
 @numba.njit(inline="always")
 def _mix(grid, bricks, table, place, mixed, several, kinds, weights, rows):  # type: ignore[no-untyped-def]
-    """Write the properties at places between several classes into their rows, trilinear over what is no air."""
+    """Write the properties at places between several classes into their rows, over what is no air.
+
+    Trilinear weights times how far each voxel's centre lies inside its class: half-way in the sum is the border.
+    """
     along_i, along_j = steps(grid)
     for m in range(np.uintp(several)):
         p = np.uintp(np.uint32(mixed[m]))
@@ -292,9 +295,10 @@ def _mix(grid, bricks, table, place, mixed, several, kinds, weights, rows):  # t
         for corner in range(8):
             di, dj, dk = np.int32(corner >> 2), np.int32(corner >> 1 & 1), np.int32(corner & 1)
             i0, j0, k0 = places(i + di, j + dj, k + dk, along_i, along_j)
-            kind = np.int32(class_of(word(bricks, i0 + j0 + k0)))
+            value = word(bricks, i0 + j0 + k0)
+            kind = np.int32(class_of(value))
             share = (u if di else ONE - u) * (v if dj else ONE - v) * (w if dk else ONE - w)
-            share = share if kind != a.AIR else ZERO
+            share = share * border_of(value) if kind != a.AIR else ZERO
             body += share
             kinds[corner, m], weights[corner, m] = kind, share
         for corner in range(8):

@@ -51,6 +51,7 @@ class TensorSampler:
         volume, skin = patient.volume, patient.skin
         self._hu = torch.from_numpy(volume.hu).to(device).flatten()
         self._tissue = torch.from_numpy(volume.tissue).to(device).flatten()
+        self._border = None if volume.border is None else torch.from_numpy(volume.border).to(device).flatten()
         self._echo = None if volume.echo is None else torch.from_numpy(volume.echo).to(device).flatten()
         self._distance = torch.from_numpy(skin.distance).to(device).flatten()
         self._tile = tile_on(seed, device)
@@ -136,6 +137,8 @@ class TensorSampler:
         present = share * in_skin * torch.exp(-beyond / float(a.FADE))
         classes = self._tissue[index].int()
         body = weights * (classes != a.AIR)
+        if self._border is not None:
+            body = body * self._border[index]
         total = body.sum(dim=-1, keepdim=True)
         mixed = torch.where(total < float(a.LEAST_BODY), weights, body / total.clamp(min=1e-12))
         properties = (mixed[..., None] * self._table[classes]).sum(dim=-2)

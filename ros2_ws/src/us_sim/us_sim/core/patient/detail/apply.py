@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from us_sim.core.geometry.transforms import Matrix
+from us_sim.core.patient.borders import UNKNOWN, fill_borders, forget
 from us_sim.core.patient.detail.gut import paint_gut
 from us_sim.core.patient.detail.kidney import paint_kidneys
 from us_sim.core.patient.detail.liver import Courses, paint_liver
@@ -29,17 +30,19 @@ _GUT, _GUT_GAS = len(T), len(T) + 1  # classes of their own while borders are sm
 
 
 class Detailed(NamedTuple):
-    """HU (I, J, K) int16, classes uint8, echo int8 in half dB, and `ct_from_voxel` of finer voxels."""
+    """HU (I, J, K) int16, classes uint8, echo int8 in half dB, border uint8 and `ct_from_voxel` of finer voxels."""
 
     hu: NDArray[np.int16]
     tissue: NDArray[np.uint8]
     echo: NDArray[np.int8]
+    border: NDArray[np.uint8]
     ct_from_voxel: Matrix
 
 
 def detailed(
     hu: NDArray[np.int16], tissue: NDArray[np.uint8], ct_from_voxel: Matrix, gut: NDArray[np.bool_] | None, seed: int,
     courses: Courses | None = None, split: tuple[int, int, int] | None = None, echo: NDArray[np.int8] | None = None,
+    border: NDArray[np.uint8] | None = None,
 ) -> Detailed:  # fmt: skip
     """Return a patient with the detail that the voxels were too coarse for; the given arrays stay as they are.
 
@@ -52,6 +55,7 @@ def detailed(
         courses: of the liver's great vessels, where they are known.
         split: voxels into which each is split along its axes; None for as many as the detail asks for.
         echo: (I, J, K) half dB derived from HU; None for 0.
+        border: (I, J, K) as in `patient.borders`, of voxels that are not split; None where labels alone tell it.
     """
     split = split or factors(hu.shape, np.linalg.norm(ct_from_voxel[:3, :3], axis=0))
     fine = tissue.copy()
@@ -65,9 +69,11 @@ def detailed(
         fine[fine == _GUT] = T.SOFT
         fine[fine == _GUT_GAS] = T.GAS
     affine = refined_affine(ct_from_voxel, split)
-    whole = Region(
-        refined_hu(hu, split) if max(split) > 1 else hu, fine, _refined_echo(echo, fine.shape, split), affine
-    )  # fmt: skip
+    border = np.full(fine.shape, UNKNOWN, np.uint8) if border is None else border.copy()
+    fill_borders(fine, border)
+    before = fine.copy()
+    hu = refined_hu(hu, split) if max(split) > 1 else hu
+    whole = Region(hu, fine, _refined_echo(echo, fine.shape, split), border, affine)
     rng = np.random.default_rng([seed, 11])
     paint_liver(whole, rng, courses)
     paint_kidneys(whole, rng)
@@ -76,7 +82,9 @@ def detailed(
         paint_gut(whole, hollow, seed)
     paint_diaphragm(whole)
     paint_fat_and_pancreas(whole, seed)
-    return Detailed(whole.hu, whole.tissue, whole.echo, affine)
+    forget(border, (fine != before) & (fine != T.VESSEL))
+    fill_borders(fine, border)
+    return Detailed(hu, fine, whole.echo, border, affine)
 
 
 def _refined_echo(

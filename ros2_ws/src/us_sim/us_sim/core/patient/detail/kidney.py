@@ -158,6 +158,4 @@ def _paint_sinus(
     ends += np.outer(rng.uniform(-0.3, 0.1, 7) * frame.half[1], hilum)
     ends += np.outer(rng.uniform(-0.35, 0.35, 7) * frame.half[2], across)
     segments = np.broadcast_to(gate, ends.shape), ends, np.full(7, 1.6), np.full(7, 0.9)
-    vessels = tube_distance(sinus.shape, region.ct_from_voxel, segments, 1.0) < 0
-    region.tissue[vessels & fat] = T.VESSEL
-    region.echo[vessels & fat] = 0
+    region.paint_vessels(tube_distance(sinus.shape, region.ct_from_voxel, segments, 1.0), fat)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from us_sim.core.geometry.transforms import apply
+from us_sim.core.patient.borders import TENTHS
 from us_sim.core.patient.detail.landmarks import confluence, porta
 from us_sim.core.patient.detail.region import Region, Solid, scattered, solid
 from us_sim.core.patient.detail.trees import Course, Tree, grown, joined, leaves, murray, smoothed
@@ -27,13 +28,14 @@ from us_sim.core.tissue import TissueClass as T
 Points = NDArray[np.float64]
 Courses = tuple[list[Course], list[Course]]  # of hepatic veins and portal vein
 
-SPACING = 17.0  # mm between the ends of a tree's branches
+SPACING = 26.0  # mm between the ends of a tree's branches
 CLOSE = 5.0  # mm at which a branch has reached its end
 DEEP = 3.0  # mm under the capsule, where branches end
 APART = 7.0  # mm between the ends of one tree and the branches of the other
-CALIBRE = (1.15, 1.7)  # mm, radius of the ends, before and after fitting to the root's
+CALIBRE = (1.3, 1.9)  # mm, radius of the ends, before and after fitting to the root's
 ROOTS = {"veins": 7.5, "portal": 6.5}  # mm, radius that a tree's root comes to by Murray's law
 SHEATH = (0.6, 0.25)  # mm, and share of the radius, of bright wall about a portal branch
+INNER = 0.5  # mm of a portal branch's radius that is wall: a thin branch is two walls that touch, a bright line
 WALL = (12.0, 3.0)  # half dB, of portal and hepatic walls; they are firm too, and mirror where they are met squarely
 CAPSULE = 8.0  # half dB
 WITHIN, SEEN = 9.0, 1.0  # mm under the capsule, and ml there, of vessels that a CT must show to be followed
@@ -59,7 +61,8 @@ def paint_liver(whole: Region, rng: np.random.Generator, trunks: Courses | None)
     organ = solid(region, liver)
     if len(organ.points) < 4000:  # 100 ml: a slice of a liver holds no tree
         return
-    region.add_echo(liver & ~_shifted_all(liver), CAPSULE)
+    rim = liver & (region.border < 1.5 * TENTHS)
+    region.add_echo(rim, CAPSULE * np.clip(1.5 - region.border[rim] / TENTHS, 0, 1))
     if trunks is None and _vessels_within(region, organ) > SEEN:
         return
     veins, portal = liver_trees(region, organ, rng, trunks)
@@ -120,23 +123,12 @@ def _tree(organ: Solid, trunks: list[Course], wanting: Points, root: float) -> T
     return Tree(points, parent, radius)
 
 
-def _shifted_all(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the voxels of a mask whose six neighbours are in it, too."""
-    kept = mask.copy()
-    for axis in range(3):
-        target, source = np.moveaxis(kept, axis, 0), np.moveaxis(mask, axis, 0)
-        target[1:] &= source[:-1]
-        target[:-1] &= source[1:]
-    return kept
-
-
 def _paint_trees(region: Region, veins: Tree, portal: Tree) -> None:
     liver = region.tissue == T.LIVER
     half_voxel = 0.5 * float(region.spacing.mean())
     start, end, first, last = portal.segments()
-    lumen = tube_distance(liver.shape, region.ct_from_voxel, (start, end, first, last), MARGIN) < 0
+    from_lumen = tube_distance(liver.shape, region.ct_from_voxel, (start, end, first, last), MARGIN) + INNER
     from_vein = tube_distance(liver.shape, region.ct_from_voxel, veins.segments(), MARGIN)
-    lumen |= from_vein < 0
     sheathed = start, end, SHEATH[0] + (1 + SHEATH[1]) * first, SHEATH[0] + (1 + SHEATH[1]) * last
     from_sheath = tube_distance(liver.shape, region.ct_from_voxel, sheathed, 1.0)
     # A sheath is uneven: bright in places, hardly there in others.
@@ -147,9 +139,7 @@ def _paint_trees(region: Region, veins: Tree, portal: Tree) -> None:
     region.add_echo(near, WALL[0] * wall[wall > 0.05])
     near = liver & (np.abs(from_vein) < 2 * half_voxel) & (from_sheath > 0)
     region.add_echo(near, WALL[1] * np.clip(1 - np.abs(from_vein[near]) / (2 * half_voxel), 0, 1))
-    lumen &= liver
-    region.tissue[lumen] = T.VESSEL
-    region.echo[lumen] = 0
+    region.paint_vessels(np.minimum(from_lumen, from_vein), liver)
 
 
 def _paint_ligaments(region: Region, portal: Tree, veins: Tree) -> None:

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from us_sim.core.geometry.transforms import Matrix, apply, inverse
+from us_sim.core.patient.borders import tenths
 from us_sim.core.patient.loops import rows_with
+from us_sim.core.tissue import TissueClass
 
 Points = NDArray[np.float64]
 ECHO_LIMIT = 60  # half dB
@@ -31,12 +33,14 @@ class Region:
         hu: (I, J, K) int16.
         tissue: (I, J, K) uint8.
         echo: (I, J, K) int8, half dB.
+        border: (I, J, K) uint8 as in `patient.borders`.
         ct_from_voxel: (4, 4), of this part.
     """
 
     hu: NDArray[np.int16]
     tissue: NDArray[np.uint8]
     echo: NDArray[np.int8]
+    border: NDArray[np.uint8]
     ct_from_voxel: Matrix
 
     @property
@@ -51,7 +55,7 @@ class Region:
         box = tuple(slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
         ct_from_voxel = self.ct_from_voxel.copy()
         ct_from_voxel[:3, 3] = apply(self.ct_from_voxel, low.astype(float))
-        return Region(self.hu[box], self.tissue[box], self.echo[box], ct_from_voxel)
+        return Region(self.hu[box], self.tissue[box], self.echo[box], self.border[box], ct_from_voxel)
 
     def of_class(self, tissue: int, margin: float) -> Region | None:
         """Return the part that holds a class, and `margin` mm around it; None without such voxels."""
@@ -68,6 +72,14 @@ class Region:
         """Raise the echo of the chosen voxels; `half_db` is a number, or one for each of them in C order."""
         raised = np.rint(self.echo[where] + half_db)
         self.echo[where] = np.clip(raised, -ECHO_LIMIT, ECHO_LIMIT).astype(np.int8)
+
+    def paint_vessels(self, distance: NDArray[np.float32], into: NDArray[np.bool_]) -> None:
+        """Make vessel of the chosen voxels inside tubes, where their `distance`, (I, J, K) mm, is below 0."""
+        near = into & (distance < 1.5 * self.spacing.max())
+        self.border[near] = np.minimum(self.border[near], tenths(distance[near], float(self.spacing.mean())))
+        near &= distance < 0
+        self.tissue[near] = TissueClass.VESSEL
+        self.echo[near] = 0
 
 
 @dataclass(frozen=True, eq=False)

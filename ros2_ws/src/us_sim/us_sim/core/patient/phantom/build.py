@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from us_sim.core.errors import ConfigError
 from us_sim.core.geometry.transforms import Matrix
+from us_sim.core.patient.borders import UNKNOWN, fill_borders
 from us_sim.core.patient.detail.apply import detailed
 from us_sim.core.patient.phantom.chest import paint_heart, paint_lungs, paint_ribs
 from us_sim.core.patient.phantom.gut import paint_colon, paint_small_bowel, paint_stomach
@@ -71,24 +72,30 @@ def phantom(seed: int = 0, detail: bool = False) -> CtVolume:
     gut, courses = _paint_inside(canvas, cavity, rng)
     ct_from_voxel = np.diag([_SPACING, _SPACING, _SPACING, 1.0])
     ct_from_voxel[:3, 3] = x[0], y[0], z[0]
-    echo = _paint_detail(canvas, build, ct_from_voxel, gut, courses, seed) if detail else None
+    echo, border = None, canvas.border
+    if detail:
+        echo, border = _paint_detail(canvas, build, ct_from_voxel, gut, courses, seed)
+    else:
+        fill_borders(canvas.tissue, border)
     hu = scanned(rng, canvas.hu, canvas.tissue)
-    sha256 = content_hash(hu, canvas.tissue, ct_from_voxel, echo)
-    return CtVolume(hu, canvas.tissue, ct_from_voxel, f"phantom-{seed}", sha256, echo=echo)
+    sha256 = content_hash(hu, canvas.tissue, ct_from_voxel, echo, border)
+    return CtVolume(hu, canvas.tissue, ct_from_voxel, f"phantom-{seed}", sha256, echo=echo, border=border)
 
 
 def _paint_detail(
     canvas: Canvas, build: Build, ct_from_voxel: Matrix, gut: NDArray[np.bool_],
     courses: tuple[list[Course], list[Course]], seed: int,
-) -> NDArray[np.int8]:  # fmt: skip
-    """Paint what is finer than the reference anatomy into the voxels as they are; return their echo."""
+) -> tuple[NDArray[np.int8], NDArray[np.uint8]]:  # fmt: skip
+    """Paint what is finer than the reference anatomy into the voxels as they are; return their echo and borders."""
     veins, portal = ([(_in_ct(canvas, build, path), radii) for path, radii in tree] for tree in courses)
-    fine = detailed(canvas.hu, canvas.tissue, ct_from_voxel, gut, seed, (veins, portal), (1, 1, 1))
+    fine = detailed(
+        canvas.hu, canvas.tissue, ct_from_voxel, gut, seed, (veins, portal), (1, 1, 1), border=canvas.border
+    )
     changed = fine.tissue != canvas.tissue
     levels = np.array([canvas.levels[c] for c in T], dtype=np.int16)
     canvas.hu[changed] = levels[fine.tissue[changed]]
     canvas.tissue[:] = fine.tissue
-    return fine.echo
+    return fine.echo, fine.border
 
 
 def _in_ct(canvas: Canvas, build: Build, points: Points) -> Points:
@@ -117,7 +124,8 @@ def _air(build: Build, axes: tuple[Points, Points, Points], rng: np.random.Gener
     np.clip(warp, -WARP_LIMIT, WARP_LIMIT, out=warp)
     levels = {c: round(mean + rng.uniform(-spread, spread)) for c, (mean, spread) in _LEVELS.items()}
     x, y, z = ((axis / scale).astype(np.float32) for axis, scale in zip(axes, build.scale, strict=True))
-    return Canvas((x, y, z), warp, np.zeros(shape, np.uint8), np.full(shape, AIR_HU, np.int16), levels)
+    tissue, hu, border = np.zeros(shape, np.uint8), np.full(shape, AIR_HU, np.int16), np.full(shape, UNKNOWN, np.uint8)
+    return Canvas((x, y, z), warp, tissue, hu, border, levels)
 
 
 def _paint_inside(

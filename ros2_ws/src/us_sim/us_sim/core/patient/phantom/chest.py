@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
+from us_sim.core.patient.borders import forget
 from us_sim.core.patient.phantom.shapes import (
     EVERYWHERE,
     Canvas,
@@ -55,10 +56,12 @@ def paint_ribs(canvas: Canvas, cavity: Field, rng: Rng) -> None:
     x, y, rise = (axis[i] for axis, i in zip(canvas.axes, index, strict=True))
     angle = wall_angle(x, y)
     across = ((cavity[index] - _RIB_DEPTH) / _RIB_HALF_THICKNESS) ** 2
+    drawn = np.zeros(cavity.shape, dtype=bool)
 
     def paint(inside: Field, tissue: T) -> None:
         chosen = tuple(i[inside < 1] for i in index)
         canvas.tissue[chosen] = tissue
+        drawn[chosen] = True
         bony = np.where(inside[inside < 1] > 0.45, 620, 220)  # hard shell, marrow
         canvas.hu[chosen] = bony if tissue == T.BONE else 95
 
@@ -71,6 +74,7 @@ def paint_ribs(canvas: Canvas, cavity: Field, rng: Rng) -> None:
             paint(across + (beside / half_height) ** 2, tissue)
     lowest = rng.uniform(85, 100)
     paint(across + (x / 17) ** 4 + 10 * ((rise < lowest) | (y < 0)), T.BONE)
+    forget(canvas.border, drawn)
 
 
 def _beside(course: Points, start: float, end: float, angle: Field, rise: Field) -> Field:

@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import CubicSpline
 
+from us_sim.core.compute.kernels import serial
+from us_sim.core.patient.borders import DEEP, TENTHS, UNKNOWN
 from us_sim.core.tissue import CLASS_COUNT, TissueClass
 
 Field = NDArray[np.float32]
@@ -44,6 +46,7 @@ class Canvas:
         warp: (3, I, J, K) mm, added to `axes`: the patient is the reference anatomy, smoothly bent.
         tissue: (I, J, K) uint8.
         hu: (I, J, K) int16, without texture and noise.
+        border: (I, J, K) uint8 as in `patient.borders`.
         levels: HU of each class in this patient.
     """
 
@@ -51,6 +54,7 @@ class Canvas:
     warp: Field
     tissue: NDArray[np.uint8]
     hu: NDArray[np.int16]
+    border: NDArray[np.uint8]
     levels: dict[TissueClass, int]
 
     def box(self, low: ArrayLike, high: ArrayLike) -> Box:
@@ -77,10 +81,28 @@ class Canvas:
         """Give the inside of a shape, shrunk by `inset` mm, a class and a HU where one of `over` lies."""
         paintable = np.zeros(CLASS_COUNT, dtype=bool)
         paintable[list(over)] = True
-        chosen = shape.distance < -inset
-        chosen &= paintable[self.tissue[shape.box]]
-        self.tissue[shape.box][chosen] = tissue
-        self.hu[shape.box][chosen] = self.levels[tissue] if hu is None else hu
+        level = np.int16(self.levels[tissue] if hu is None else hu)
+        arrays = self.tissue[shape.box], self.hu[shape.box], self.border[shape.box]
+        distance = np.broadcast_to(shape.distance, arrays[0].shape)
+        per_voxel = TENTHS / (self.axes[0][1] - self.axes[0][0])
+        _paint(distance, np.float32(inset), per_voxel, paintable, np.uint8(tissue), level, *arrays)
+
+
+@serial
+def _paint(distance, inset, per_voxel, paintable, kind, level, tissue, hu, border):  # type: ignore[no-untyped-def]
+    """`Canvas.paint` over (I, J, K) voxels; on both sides of what becomes a border they learn how far it is."""
+    for i in range(tissue.shape[0]):
+        for j in range(tissue.shape[1]):
+            for k in range(tissue.shape[2]):
+                outside = distance[i, j, k] + inset
+                tenths = int(abs(outside) * per_voxel + np.float32(0.5))
+                if (outside >= 0 and tenths > DEEP) or not paintable[tissue[i, j, k]]:
+                    continue
+                if tissue[i, j, k] != kind:
+                    known = border[i, j, k] if border[i, j, k] != UNKNOWN else DEEP
+                    border[i, j, k] = max(1, min(tenths, known))
+                if outside < 0:
+                    tissue[i, j, k], hu[i, j, k] = kind, level
 
 
 def ellipsoid(canvas: Canvas, centre: ArrayLike, radii: ArrayLike, turn: ArrayLike | None = None) -> Shape:

@@ -23,6 +23,7 @@ _WALL = (13.5, 11.0, 35.0)  # mm, thickness of the muscles there
 _FAT = (0.65, 1.0, 0.7)  # share of the subcutaneous fat there
 _SKIN = 2.0  # mm
 _SQUARENESS = 2.2  # exponent of the superellipse that every cross-section is
+_FAR = 1e3  # mm from any plane
 _PLANE = 0.9  # mm, half the thickness of a plane of fat between two muscles
 
 
@@ -110,11 +111,14 @@ def _paint_fat_planes(canvas: Canvas, muscle: Field, cavity: Field) -> None:
     angle, thickness = wall_angle(x, y), outside + inside
     lateral = (angle > 80) & (angle < 145)
     front = angle >= 145
-    planes = front & (np.abs(angle - 146) < 2)  # where the obliques' tendons meet the rectus
-    planes |= front & (np.abs(x) < 2.2) & (rise < 70)  # linea alba
+    linea_alba = np.where(rise < 70, np.abs(x) - 2.2, _FAR)
+    tendons = 1.8 * (np.abs(angle - 146) - 2)  # of the obliques, where they meet the rectus; mm to a degree
+    distance = np.where(front, np.minimum(tendons, linea_alba), _FAR)
     for share in (0.36, 0.72):  # external and internal oblique, transversus
-        planes |= lateral & (np.abs(outside - share * thickness) < _PLANE)
-    planes |= (angle < 80) & (np.abs(outside - 8) < _PLANE) & (np.abs(x) > 18)
-    chosen = tuple(i[planes] for i in index)
-    canvas.tissue[chosen] = T.FAT
-    canvas.hu[chosen] = canvas.levels[T.FAT] + 25  # thinner than a voxel: always mixed with what lies beside
+        distance = np.where(lateral, np.minimum(distance, np.abs(outside - share * thickness) - _PLANE), distance)
+    back = (angle < 80) & (np.abs(x) > 18)
+    distance = np.where(back, np.minimum(distance, np.abs(outside - 8) - _PLANE), distance)
+    planes = np.full(muscle.shape, _FAR, np.float32)
+    planes[index] = distance
+    # Thinner than a voxel: always mixed with what lies beside.
+    canvas.paint(Shape(EVERYWHERE, planes), T.FAT, canvas.levels[T.FAT] + 25, over=[T.MUSCLE])
