@@ -601,7 +601,7 @@ def test_beyond_the_ct_neither_interfaces_nor_walls_echo() -> None:
     given = property_table(volume), scatterers(0), probe.polar_points, turned
     ended = Anatomy(*map(torch.from_numpy, sample_anatomy(cut, SKIN, *given)))
     depth = torch.from_numpy(np.einsum("bj,lsj->bls", turned[:, 2, :3], probe.polar_points).astype(np.float32))
-    torch.testing.assert_close(ended.known, torch.exp(-(depth - 50).clamp(min=0) / 6), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(ended.known, torch.exp(-(depth - 50).clamp(min=0) / 1.5), rtol=1e-3, atol=1e-4)
     silent = replace(form, noise=torch.zeros_like(form.noise), ring=torch.zeros_like(form.ring))
     shown = received_by_loops(ended, coupled, silent)
     torch.testing.assert_close(shown, received(ended, coupled, silent), rtol=1e-3, atol=1e-6)

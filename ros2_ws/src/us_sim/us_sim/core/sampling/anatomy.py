@@ -42,7 +42,8 @@ HU_TEXTURE = np.float32(0.05)  # dB of backscatter to a HU off the class's media
 TEXTURE_SPAN = np.float32(60)  # HU
 ECHO_STEP = np.float32(0.5)  # dB of `CtVolume.echo`
 FIRM = np.float32(0.009)  # share of its impedance that tissue gains for each dB of echo: collagen is stiff
-FADE = np.float32(6)  # mm beyond the CT over which echoes fall by a factor e
+FADE = np.float32(6)  # mm beyond the CT over which scattering falls by a factor e
+SOON = 4  # times as fast fall interfaces there
 SKIN_RAMP = np.float32(0.5)  # mm over which scattering begins at the skin
 
 Float = NDArray[np.float32]
@@ -73,7 +74,7 @@ class Anatomy:
             tissue of 0 dB has unit variance in each.
         hu, tissue: (B, L, S) float32 and uint8, as `reslice` gives them at these points; beyond the CT those at its
             border, where air would look like gas.
-        known: (B, L, S) 1 in the CT, falling beyond, as scattering does: the share of an echo that is left.
+        known: (B, L, S) 1 in the CT, falling by a factor e every FADE / SOON mm beyond: what is left of an interface.
     """
 
     impedance: Tensor

@@ -127,7 +127,7 @@ def _sample(  # type: ignore[no-untyped-def]
                 if within[p] == 0:
                     left = _fading(grid, place[0, p], place[1, p], place[2, p], spacing)
                     parts[PRESENT, p] *= left
-                    out[KNOWN, at + p] -= share * (ONE - left)
+                    out[KNOWN, at + p] -= share * (ONE - left**a.SOON)
             _mix(grid, bricks, table, place, mixed, several, words, shares, rows)
             _add(parts, rows, count, share, out, at)
             for p in range(count):
@@ -275,7 +275,7 @@ def _level(four, which):  # type: ignore[no-untyped-def]
 
 @numba.njit(inline="always")
 def _fading(grid, i, j, k, spacing):  # type: ignore[no-untyped-def]
-    """Share of an echo that is left at a fractional voxel, which may lie beyond the CT."""
+    """Share of the scattering that is left at a fractional voxel, which may lie beyond the CT."""
     x, y, z = clamped(grid, i, j, k)
     beyond = abs(i - x) * spacing[0] + abs(j - y) * spacing[1] + abs(k - z) * spacing[2]
     return np.exp(-np.float32(beyond) / a.FADE)

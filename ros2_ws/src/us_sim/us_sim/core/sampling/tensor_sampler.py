@@ -129,13 +129,13 @@ class TensorSampler:
         self, points: Tensor, ct_from_probe: Tensor, offset: float, share: float, in_skin: Tensor
     ) -> tuple[Tensor, ...]:
         """Of one elevational plane, weighted: properties (…, 8), warp and strand (…, 2), the weight where tissue is
-        layered, scatter (…, 2 LOOKS), HU and what is left of echoes."""
+        layered, scatter (…, 2 LOOKS), HU and what is known."""
         voxels = self._map(self._voxel_from_ct @ ct_from_probe, points, offset)
         nearest = self._voxels.kept(voxels)
         index, weights = self._voxels.corners(nearest)
         beyond = ((voxels - nearest).abs() * self._spacing).sum(dim=-1)
-        known = share * torch.exp(-beyond / float(a.FADE))
-        present = in_skin * known
+        left = torch.exp(-beyond / float(a.FADE))
+        present, known = share * in_skin * left, share * left**a.SOON
         classes = self._tissue[index].int()
         body = weights * (classes != a.AIR)
         total = body.sum(dim=-1, keepdim=True)
