@@ -59,13 +59,13 @@ def sampled(volume: CtVolume, probe: ProbeGeometry, even: bool = True) -> Anatom
 
 
 def made(**maps: torch.Tensor) -> Anatomy:
-    """An anatomy of liver in which only the given maps are not 0."""
+    """An anatomy of liver, all of it known, in which only the given maps are not 0."""
     first = next(iter(maps.values()))
     shape = first.shape[:3]
     zero = torch.zeros(shape)
     names = ("impedance", "attenuation", "specularity", "layering", "skin_distance", "warp", "strand", "hu")
     tissue = torch.full(shape, int(TissueClass.LIVER), dtype=torch.uint8)
-    empty = {"scatter": torch.zeros(*shape, 2 * LOOKS), "tissue": tissue}
+    empty = {"scatter": torch.zeros(*shape, 2 * LOOKS), "tissue": tissue, "known": torch.ones(shape)}
     return Anatomy(**{**dict.fromkeys(names, zero), **empty, **maps})
 
 
@@ -583,3 +583,29 @@ def test_beyond_the_ct_tissue_fades_without_a_border_or_a_shadow() -> None:
     assert shown[:, 61:67].mean() > 0.5 * known[:, 61:67].mean()  # nor a shadow that begins there
     assert (ended.hu[0, :, 61:] == ended.hu[0, :, 59:60]).all()
     assert (ended.tissue == TissueClass.LIVER).all()
+
+
+def test_beyond_the_ct_neither_interfaces_nor_walls_echo() -> None:
+    """Muscle, bone and lung that the cut's last voxels show stand beside each other in liver, and on behind it."""
+    probe = ProbeGeometry(ProbeKind.LINEAR, 160.0, aperture=40.0, width=64, height=64, scan_lines=32, samples=128)
+    coupled, form = torch.ones(2, 32), formed(probe)
+
+    def leaning(tissue: NDArray[np.uint8], x: Grid, y: Grid, z: Grid) -> None:
+        tissue[x > 0] = TissueClass.MUSCLE
+        tissue[x > 8] = TissueClass.LUNG
+
+    turned = np.concatenate([POSE, POSE])
+    turned[1, :3, :3] = [[math.cos(0.4), 0, math.sin(0.4)], [0, 1, 0], [-math.sin(0.4), 0, math.cos(0.4)]]
+    volume = block(leaning)
+    cut = replace(volume, hu=volume.hu[:, :, :31].copy(), tissue=volume.tissue[:, :, :31].copy())  # centres to 50 mm
+    given = property_table(volume), scatterers(0), probe.polar_points, turned
+    ended = Anatomy(*map(torch.from_numpy, sample_anatomy(cut, SKIN, *given)))
+    depth = torch.from_numpy(np.einsum("bj,lsj->bls", turned[:, 2, :3], probe.polar_points).astype(np.float32))
+    torch.testing.assert_close(ended.known, torch.exp(-(depth - 50).clamp(min=0) / 1.5), rtol=1e-3, atol=1e-4)
+    silent = replace(form, noise=torch.zeros_like(form.noise), ring=torch.zeros_like(form.ring))
+    shown = received_by_loops(ended, coupled, silent)
+    torch.testing.assert_close(shown, received(ended, coupled, silent), rtol=1e-3, atol=1e-6)
+    first = wall(ended.impedance, torch.ones_like(depth), ended.strand, form).first[..., 0]
+    clear = first == 0
+    assert clear.any(dim=-1).all()
+    assert (shown * (depth > 80))[clear].max() < 1e-2 * shown[clear].mean()

@@ -28,7 +28,7 @@ def anatomy_of(form: Formation, tissue: Tensor, strand: float = 0.0, attenuation
     shape = tissue.shape
     flat = torch.zeros(shape)
     scatter = torch.randn(*shape, form.clutter.shape[-1], generator=torch.Generator().manual_seed(1))
-    return Anatomy(flat, flat + attenuation, flat, flat, flat, flat, flat + strand, scatter, flat, tissue)
+    return Anatomy(flat, flat + attenuation, flat, flat, flat, flat, flat + strand, scatter, flat, tissue, flat + 1)
 
 
 def lines_of(*classes: T) -> Tensor:

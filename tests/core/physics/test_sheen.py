@@ -39,6 +39,7 @@ def anatomy_of(layering: float = 0.0, noise: float = 0.0, skin: float = -20.0) -
         scatter,
         flat,
         tissue,
+        flat + 1,
     )
     return Anatomy(*parts)
 

@@ -54,7 +54,7 @@ def received(anatomy: Anatomy, coupling: Tensor, form: Formation) -> Tensor:
     impedance, attenuation = with_gel(anatomy, form)
     energy = transmission(impedance, attenuation, form)
     mirror, rough = interface_echo(anatomy, impedance, form)
-    behind = wall(impedance, energy, anatomy.strand, form)
+    behind = wall(impedance, energy * anatomy.known, anatomy.strand, form)  # one beyond the CT returns nothing
     coherent = mirror + fascia(anatomy)
     lines = of_pleura(energy * coherent, behind, form)
     coherent = coherent.masked_fill(behind.pleura, 0.0)

@@ -33,7 +33,7 @@ def fascia(anatomy: Anatomy) -> Tensor:
     if not serve(anatomy.warp):
         return fascia_by_tensors(anatomy)
     sheets = torch.empty(anatomy.warp.shape)
-    maps = anatomy.layering, anatomy.skin_distance, anatomy.warp, anatomy.strand, anatomy.tissue
+    maps = anatomy.layering, anatomy.skin_distance, anatomy.warp, anatomy.strand, anatomy.tissue, anatomy.known
     _fascia(*[*(part.contiguous().numpy() for part in maps), _rows(), sheets.numpy()])
     return sheets
 
@@ -59,11 +59,11 @@ def fascia_by_tensors(anatomy: Anatomy) -> Tensor:
         if row == 2:
             sheet = sheet * (anatomy.tissue == MUSCLE)
         total = total + sheet
-    return total * anatomy.layering * ((DEPTH - depth) / FADE).clamp(0, 1) * (depth > 0)
+    return total * anatomy.layering * anatomy.known * ((DEPTH - depth) / FADE).clamp(0, 1) * (depth > 0)
 
 
 @kernel
-def _fascia(layering, skin_distance, warp, strand, tissue, rows, sheets):  # type: ignore[no-untyped-def]
+def _fascia(layering, skin_distance, warp, strand, tissue, known, rows, sheets):  # type: ignore[no-untyped-def]
     half, along, turn = np.float32(-0.5), np.float32(3), np.float32(2.4)
     mean, depth_of, fade = np.float32(0.45), np.float32(DEPTH), np.float32(FADE)
     one, zero = np.float32(1), np.float32(0)
@@ -83,4 +83,6 @@ def _fascia(layering, skin_distance, warp, strand, tissue, rows, sheets):  # typ
                 off = (phase - nearest) * rows[row, 0] / rows[row, 3]
                 strength = max(mean + (one - mean) * np.cos(along * w + turn * nearest + v), zero)
                 sheets[b, line, s] += rows[row, 4] * np.exp(half * off * off) * strength
-            sheets[b, line, s] *= layering[b, line, s] * min(max((depth_of - depth) / fade, zero), one)
+            sheets[b, line, s] *= (
+                layering[b, line, s] * known[b, line, s] * min(max((depth_of - depth) / fade, zero), one)
+            )

@@ -46,7 +46,7 @@ def with_haze(anatomy: Anatomy, form: Formation) -> Tensor:
     scatter = torch.empty(anatomy.scatter.shape)
     maps = (
         anatomy.scatter, anatomy.tissue, anatomy.attenuation, anatomy.strand, form.clutter, form.depths,
-        torch.exp(NEPER * form.tgc), decays(form),
+        torch.exp(NEPER * form.tgc), decays(form), anatomy.known,
     )  # fmt: skip
     levels = np.float32(form.loss_per_sample), np.float32(_level(form)), np.float32(_mirror(form))
     _with_haze(*[*(part.contiguous().numpy() for part in maps), *levels, scatter.numpy()])
@@ -75,7 +75,7 @@ def with_haze_by_tensors(anatomy: Anatomy, form: Formation) -> Tensor:
     usual, faster, ringing = (decay / decay[first] for decay in decays(form))
     share = torch.where(lung, faster, usual) * torch.where(bone, BONE_SHARE, raggedness(anatomy.strand, first))
     share = share + lung * comets(anatomy.strand, first, form) * ringing
-    left = torch.exp(-form.loss_per_sample * torch.cumsum(anatomy.attenuation, dim=-1))
+    left = torch.exp(-form.loss_per_sample * torch.cumsum(anatomy.attenuation, dim=-1)) * anatomy.known
     met = left.gather(-1, (first - BACK).clamp(min=0))
     loud = _level(form) * share * met * gain
     beyond = torch.arange(samples, device=tissue.device) - first
@@ -89,7 +89,7 @@ def with_haze_by_tensors(anatomy: Anatomy, form: Formation) -> Tensor:
 
 @kernel
 def _with_haze(  # type: ignore[no-untyped-def]
-    scatter, tissue, attenuation, strand, clutter, depths, gain, decays, loss, level, mirror, out
+    scatter, tissue, attenuation, strand, clutter, depths, gain, decays, known, loss, level, mirror, out
 ):
     batch, lines, samples, channels = scatter.shape
     for r in numba.prange(batch * lines):
@@ -108,7 +108,7 @@ def _with_haze(  # type: ignore[no-untyped-def]
         left, lost = np.empty(first, np.float32), np.float32(0)
         for s in range(first):
             lost += loss * attenuation[b, line, s]
-            left[s] = np.exp(-lost)
+            left[s] = np.exp(-lost) * known[b, line, s]
         met = left[first - BACK]
         bone = tissue[b, line, first] == BONE
         lung = not bone and tissue[b, line, min(first + EDGE, samples - 1)] != GAS

@@ -42,10 +42,10 @@ def received_by_loops(anatomy: Anatomy, coupling: Tensor, form: Formation) -> Te
     made = torch.empty(7, *shape).numpy()  # each step writes what the next one reads
     impedance, left, step, along, energy, even, level = made
     given = anatomy.impedance, anatomy.attenuation, anatomy.skin_distance, anatomy.layering
-    more = anatomy.scatter, anatomy.specularity, fascia(anatomy), anatomy.strand, anatomy.warp
+    more = anatomy.scatter, anatomy.specularity, fascia(anatomy), anatomy.strand, anatomy.warp, anatomy.known
     depths, spacing = form.depths.numpy(), form.line_spacing.numpy()
     maps = [part.contiguous().numpy() for part in given]
-    scatter, specularity, sheets, strand, warp = (part.contiguous().numpy() for part in more)
+    scatter, specularity, sheets, strand, warp, known = (part.contiguous().numpy() for part in more)
     _down(*[*maps, anatomy.tissue.numpy(), depths, np.float32(form.loss_per_sample), impedance, left])
     _steps(impedance, maps[3], step, along)
     _across(left, along, impedance, depths, form.penumbra.numpy(), form.evenness.numpy(), energy, even)
@@ -55,15 +55,16 @@ def received_by_loops(anatomy: Anatomy, coupling: Tensor, form: Formation) -> Te
     levels = _levels(form)
     lung, windows = np.zeros(shape[:2], np.int64), np.zeros((*shape[:2], 2 * EDGE + 1), np.float32)
     _echo(
-        scatter, specularity, sheets, strand, warp, maps[3], impedance, energy, step, even, spacing, depths, levels,
-        looks, coherent, level, lung, windows,
+        scatter, specularity, sheets, strand, warp, known, maps[3], impedance, energy, step, even, spacing, depths,
+        levels, looks, coherent, level, lung, windows,
     )  # fmt: skip
     pleura = np.zeros(shape[:2], np.float32), np.zeros_like(windows)
     even_out(lung, windows, spacing, np.float32(form.step), *pleura)
     fading = decays(form).numpy()
     _returned(
-        scatter, strand, impedance, energy, coherent, depths, fading, tail, levels, looks, *pleura, echoes, haze, level
-    )
+        scatter, strand, known, impedance, energy, coherent, depths, fading, tail, levels, looks, *pleura,
+        echoes, haze, level,
+    )  # fmt: skip
     reach = max(1, round(scanner.side_lobe_width / form.step))
     _smear(level, reach, along)
     side = np.float32(10 ** (scanner.side_lobe_level / 20))
@@ -166,8 +167,8 @@ def _slopes(field, b, line, s, per_sample, spacing):  # type: ignore[no-untyped-
 
 @kernel
 def _echo(  # type: ignore[no-untyped-def]
-    scatter, specularity, sheets, strand, warp, layering, impedance, energy, fine, even, spacing, depths, levels, looks,
-    coherent, grain, lung, windows,
+    scatter, specularity, sheets, strand, warp, known, layering, impedance, energy, fine, even, spacing, depths, levels,
+    looks, coherent, grain, lung, windows,
 ):  # fmt: skip
     """What each place sends back, as a mirror and as grain, and where there is lung the echo of its pleura apart."""
     batch, lines, samples = energy.shape
@@ -178,7 +179,7 @@ def _echo(  # type: ignore[no-untyped-def]
             a, c = _slopes(even, b, line, s, per_sample, spacing)
             square = a * a / (a * a + c * c + np.float32(1e-9))
             a, c = _slopes(fine, b, line, s, per_sample, spacing)
-            echo = np.float32(HALF * INTERFACE) * levels[1] * np.sqrt(a * a + c * c)
+            echo = np.float32(HALF * INTERFACE) * levels[1] * np.sqrt(a * a + c * c) * known[b, line, s]
             echo = min(echo * shine_of(layering[b, line, s], warp[b, line, s], strand[b, line, s]), ONE)
             mirror = specularity[b, line, s]
             coherent[b, line, s] = echo * mirror * square**3 + sheets[b, line, s]
@@ -197,7 +198,7 @@ def _echo(  # type: ignore[no-untyped-def]
 
 @kernel
 def _returned(  # type: ignore[no-untyped-def]
-    scatter, strand, impedance, energy, coherent, depths, fading, tail, levels, looks, shifts, profiles,
+    scatter, strand, known, impedance, energy, coherent, depths, fading, tail, levels, looks, shifts, profiles,
     echoes, haze, level,
 ):  # fmt: skip
     """What comes back down each line, its mean level in place of the grain, and the haze behind gas."""
@@ -208,14 +209,15 @@ def _returned(  # type: ignore[no-untyped-def]
         first, airy = first_wall(impedance[b, line])
         gas = airy and is_gas(impedance[b, line], first)
         image, grain, sent = np.empty(samples, np.float32), level[b, line].copy(), np.empty(samples, np.float32)
-        _behind(first, airy, gas, strand[b, line], energy[b, line], depths, fading, levels, image, haze[b, line])
+        left = energy[b, line] * known[b, line]  # a wall beyond the CT returns nothing
+        _behind(first, airy, gas, strand[b, line], left, depths, fading, levels, image, haze[b, line])
         for s in range(samples):
             source = min(max(2 * first - s, 0), samples - 1)
             sent[s] = energy[b, line, s] * coherent[b, line, s] + image[s] * coherent[b, line, source]
         if gas:
             _repeat(first, _strength(strand[b, line], first), per_sample, sent)
         elif airy:
-            kept = np.float32(TURNED) * energy[b, line, first - reverberation.BACK]
+            kept = np.float32(TURNED) * left[first - reverberation.BACK]
             for number in range(A_LINES + 1):
                 add_repeat(number, kept**number, first, shifts[b, line], profiles[b, line], sent)
         heard = np.empty(samples, np.float32)

@@ -38,9 +38,9 @@ def steps(impedance: Tensor, layering: Tensor) -> Tensor:
 
 
 def sheen(anatomy: Anatomy) -> Tensor:
-    """Amplitude (B, L, S) of an interface to that of its impedances: fasciae shine here and fade there."""
+    """Amplitude (B, L, S) of an interface to that of its impedances: fasciae shine here, and all fade beyond the CT."""
     patches = (anatomy.warp + anatomy.strand) / math.sqrt(2)
-    return torch.exp(NEPER * anatomy.layering * (SHEEN + UNEVEN * patches))
+    return anatomy.known * torch.exp(NEPER * anatomy.layering * (SHEEN + UNEVEN * patches))
 
 
 def line_echo(anatomy: Anatomy, form: Formation) -> Tensor:
@@ -54,7 +54,7 @@ def line_echo(anatomy: Anatomy, form: Formation) -> Tensor:
     echo = torch.empty(anatomy.warp.shape)
     maps = (
         anatomy.impedance, anatomy.attenuation, anatomy.layering, anatomy.specularity, anatomy.warp, anatomy.strand,
-        anatomy.skin_distance,
+        anatomy.skin_distance, anatomy.known,
     )  # fmt: skip
     scales = np.float32(_scale(form)), np.float32(form.loss_per_sample)
     lung, (met, shifts) = np.zeros(echo.shape[:2], np.int64), np.empty((2, *echo.shape[:2]), np.float32)
@@ -94,7 +94,7 @@ def line_echo_by_tensors(anatomy: Anatomy, form: Formation) -> Tensor:
 
 @kernel
 def _line_echo(  # type: ignore[no-untyped-def]
-    impedance, attenuation, layering, specularity, warp, strand, distance, scale, loss, echo, lung, met, windows
+    impedance, attenuation, layering, specularity, warp, strand, distance, known, scale, loss, echo, lung, met, windows
 ):
     lines, samples = echo.shape[1:]
     for r in numba.prange(echo.shape[0] * lines):
@@ -107,7 +107,7 @@ def _line_echo(  # type: ignore[no-untyped-def]
         for s in range(1, min(first + EDGE + 1, samples - 1) if first > 0 else samples - 1):
             gap = abs(step[s + 1] - step[s - 1])
             if gap > 0 and distance[b, line, s] < -SKIN:
-                shine = shine_of(layering[b, line, s], warp[b, line, s], strand[b, line, s])
+                shine = known[b, line, s] * shine_of(layering[b, line, s], warp[b, line, s], strand[b, line, s])
                 sent = np.float32(ROUGH) + np.float32(1 - ROUGH) * specularity[b, line, s]
                 echo[b, line, s] = min(scale * gap * shine, np.float32(1)) * sent
         if airy and not is_gas(impedance[b, line], first):
@@ -139,7 +139,7 @@ def step_of(impedance, layering):  # type: ignore[no-untyped-def]
 
 @numba.njit(inline="always")
 def shine_of(layering, warp, strand):  # type: ignore[no-untyped-def]
-    """One of `sheen`."""
+    """One of `sheen`, in the CT."""
     if layering == 0:
         return np.float32(1)
     patches = (warp + strand) * np.float32(1 / math.sqrt(2))

@@ -70,7 +70,8 @@ class ExpectedFrame:
         form, scanner = self._form, self._form.scanner
         impedance, attenuation, level, specularity, layering, body = self._sampled(ct_from_probe)
         none = torch.zeros_like(impedance)
-        anatomy = Anatomy(impedance, attenuation, specularity, layering, none, none, none, none[..., None], none, none)
+        given = impedance, attenuation, specularity, layering, none, none, none, none[..., None], none, none
+        anatomy = Anatomy(*given, known=torch.ones_like(impedance))
         mirror, rough = interface_echo(anatomy, impedance, form)
         scatter = body * torch.exp(NEPER * (level + scanner.speckle_level))
         echo = scatter.square() + (self._interfaces * (mirror + rough)).square()

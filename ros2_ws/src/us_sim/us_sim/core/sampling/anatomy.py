@@ -11,7 +11,7 @@
 Classes are looked up at the eight neighbouring voxels and their properties averaged with the trilinear weights, each
 times how far its voxel's centre lies inside its class: borders are smooth although the label map is not. Air outside
 the body takes no part where there is tissue: a share of it would make a layer of next to no impedance in the skin.
-Beyond the CT the tissue at its border goes on, without an interface, and its scatterers fade.
+Beyond the CT the tissue at its border goes on, without an interface, and all its echoes fade.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ TEXTURE_SPAN = np.float32(60)  # HU
 ECHO_STEP = np.float32(0.5)  # dB of `CtVolume.echo`
 FIRM = np.float32(0.009)  # share of its impedance that tissue gains for each dB of echo: collagen is stiff
 FADE = np.float32(6)  # mm beyond the CT over which scattering falls by a factor e
+SOON = 4  # times as fast fall interfaces there
 SKIN_RAMP = np.float32(0.5)  # mm over which scattering begins at the skin
 
 Float = NDArray[np.float32]
@@ -73,6 +74,7 @@ class Anatomy:
             tissue of 0 dB has unit variance in each.
         hu, tissue: (B, L, S) float32 and uint8, as `reslice` gives them at these points; beyond the CT those at its
             border, where air would look like gas.
+        known: (B, L, S) 1 in the CT, falling by a factor e every FADE / SOON mm beyond: what is left of an interface.
     """
 
     impedance: Tensor
@@ -85,6 +87,7 @@ class Anatomy:
     scatter: Tensor
     hu: Tensor
     tissue: Tensor
+    known: Tensor
 
 
 def joined(parts: Sequence[Anatomy]) -> Anatomy:

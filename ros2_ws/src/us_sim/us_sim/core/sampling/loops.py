@@ -41,8 +41,8 @@ from us_sim.core.sampling.scatterers import (
 )
 
 ZERO, ONE, NONE = np.float32(0), np.float32(1), np.float32(-1)  # a Python float would turn the arithmetic into float64
-MAPS = ("impedance", "attenuation", "specularity", "layering", "skin_distance", "warp", "strand", "hu")
-IMPEDANCE, ATTENUATION, SPECULARITY, LAYERING, DISTANCE, WARPED, STRANDED, VALUE = range(len(MAPS))
+MAPS = ("impedance", "attenuation", "specularity", "layering", "skin_distance", "warp", "strand", "hu", "known")
+IMPEDANCE, ATTENUATION, SPECULARITY, LAYERING, DISTANCE, WARPED, STRANDED, VALUE, KNOWN = range(len(MAPS))
 COLUMNS = a.Properties(*range(len(a.Properties._fields)))
 SCALES = np.array([a.PATCH, a.CLUSTER, a.WARP, a.STRAND])  # of the noises, one channel of the tile each
 PATCH, CLUSTER, WARP, STRAND, HU, ECHO, PRESENT, LAYERED = range(8)  # what the loops over a block hand on
@@ -82,8 +82,8 @@ def sample_anatomy(
     arrays = volume.tissue, volume.bricks, volume.spacing, table, noise.noises, skin.distance
     _sample(*arrays, *matrices, flat, *beam, maps.reshape(len(MAPS), -1), amplitudes, classes.reshape(-1))
     sample_scatterers(noise.tile.reshape(-1), matrices[1], flat, beam[0], amplitudes, scatter.reshape(-1, 2 * LOOKS))
-    *properties, hu = maps
-    return (*properties, scatter, hu, classes)
+    *properties, hu, known = maps
+    return (*properties, scatter, hu, classes, known)
 
 
 @kernel
@@ -105,7 +105,7 @@ def _sample(  # type: ignore[no-untyped-def]
             for p in range(count):
                 out[m, at + p] = ZERO
         for p in range(count):
-            parts[LAYERED, p] = ZERO
+            parts[LAYERED, p], out[KNOWN, at + p] = ZERO, ONE
         _skin_distance(distance, flat, grid_from_probe, points, n, own, first, count, words, shares, out, at)
         for plane in range(len(offsets)):
             offset, share = offsets[plane], weights[plane]
@@ -125,7 +125,9 @@ def _sample(  # type: ignore[no-untyped-def]
                     mixed[several] = p
                     several += 1
                 if within[p] == 0:
-                    parts[PRESENT, p] *= _fading(grid, place[0, p], place[1, p], place[2, p], spacing)
+                    left = _fading(grid, place[0, p], place[1, p], place[2, p], spacing)
+                    parts[PRESENT, p] *= left
+                    out[KNOWN, at + p] -= share * (ONE - left**a.SOON)
             _mix(grid, bricks, table, place, mixed, several, words, shares, rows)
             _add(parts, rows, count, share, out, at)
             for p in range(count):

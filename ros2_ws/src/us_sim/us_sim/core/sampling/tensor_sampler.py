@@ -105,7 +105,7 @@ class TensorSampler:
         distance = blended(self._distance, *self._cells.corners(grid))
         in_skin = (-distance / float(a.SKIN_RAMP)).clamp(0, 1)
         planes = [self._plane(points, ct_from_probe, float(o), float(w), in_skin) for o, w in zip(*beam, strict=True)]
-        properties, noises, layered, scatter, hu = (
+        properties, noises, layered, scatter, hu, known = (
             torch.stack(parts).sum(dim=0) for parts in zip(*planes, strict=True)
         )
         here = a.Properties(*properties.unbind(-1))
@@ -123,18 +123,20 @@ class TensorSampler:
             scatter,
             hu,
             tissue,
+            known,
         )
 
     def _plane(
         self, points: Tensor, ct_from_probe: Tensor, offset: float, share: float, in_skin: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         """Of one elevational plane, weighted: properties (…, 8), warp and strand (…, 2), the weight where tissue is
-        layered, scatter (…, 2 LOOKS) and HU."""
+        layered, scatter (…, 2 LOOKS), HU and what is known."""
         voxels = self._map(self._voxel_from_ct @ ct_from_probe, points, offset)
         nearest = self._voxels.kept(voxels)
         index, weights = self._voxels.corners(nearest)
         beyond = ((voxels - nearest).abs() * self._spacing).sum(dim=-1)
-        present = share * in_skin * torch.exp(-beyond / float(a.FADE))
+        left = torch.exp(-beyond / float(a.FADE))
+        present, known = share * in_skin * left, share * left**a.SOON
         classes = self._tissue[index].int()
         body = weights * (classes != a.AIR)
         if self._border is not None:
@@ -159,7 +161,7 @@ class TensorSampler:
         amplitude = present * here.amplitude * torch.exp(level * float(a.NEPER))
         scatter = amplitude[..., None] * self._noise(tile)
         layered = share * ((here.layering > 0) & (present > 0))
-        return share * properties, layered[..., None] * noises[..., 2:], layered, scatter, share * hu
+        return share * properties, layered[..., None] * noises[..., 2:], layered, scatter, share * hu, known
 
     def _map(self, to_from_probe: Tensor, points: Tensor, offset: float) -> Tensor:
         """(B, ..., 3) points, shared or of each pose, shifted along the elevation, in the target's index space."""
