@@ -45,11 +45,10 @@ def texture(anatomy: Anatomy, form: Formation) -> Tensor:
         return texture_by_tensors(anatomy, form)
     sheets = fascia(anatomy) + line_echo(anatomy, form)
     assert sheets.shape[1:] == form.noise.shape[:2], f"formation of another grid than {tuple(sheets.shape[1:])}"
-    echoes, level = with_haze(anatomy, form), torch.empty_like(sheets)
-    signal = torch.empty_like(echoes)
+    level = torch.empty_like(sheets)
     louder = np.float32(10 ** (-form.scanner.speckle_level / 20))
-    _pulse(echoes.numpy(), sheets.numpy(), louder, form.pulse.numpy(), signal.numpy())
-    _texture(signal.numpy(), form.lateral_psf.contiguous().numpy(), level.numpy())
+    given = with_haze(anatomy, form), sheets, form.lateral_psf.contiguous(), form.pulse
+    _texture(*[*(part.numpy() for part in given), louder, level.numpy()])
     return level
 
 
@@ -69,7 +68,7 @@ def texture_by_tensors(anatomy: Anatomy, form: Formation) -> Tensor:
     echoes = with_haze_by_tensors(anatomy, form)
     sheets = fascia_by_tensors(anatomy) + line_echo_by_tensors(anatomy, form)
     echoes[..., : echoes.shape[-1] // 2] += sheets[..., None] * 10 ** (-form.scanner.speckle_level / 20)
-    signal = blur_by_tensors(pulsed(echoes, form.pulse), form.lateral_psf)
+    signal = pulsed(blur_by_tensors(echoes, form.lateral_psf), form.pulse)
     envelope = compound(signal) / math.sqrt(math.pi / 2)
     return torch.log2(envelope.clamp(min=FAINTEST))
 
@@ -125,35 +124,27 @@ def add_shifted(weight, signal, shift, total):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _pulse(echoes, sheets, louder, pulse, signal):  # type: ignore[no-untyped-def]
-    """Add fascia and interfaces to what scatterers send back, and convolve along each line with the pulse."""
-    batch, lines, samples, channels = echoes.shape
-    reach = len(pulse) // 2
-    for r in numba.prange(batch * lines):
-        b, line = r // lines, r % lines
-        heard, out = echoes[b, line].copy(), signal[b, line].reshape(-1)
-        for s in range(samples):
-            for q in range(channels // 2):
-                heard[s, q] += louder * sheets[b, line, s]
-        out[:] = 0
-        for t in range(len(pulse)):
-            add_shifted(pulse[t], heard.reshape(-1), (t - reach) * channels, out)
-
-
-@kernel
-def _texture(signal, psf, level):  # type: ignore[no-untyped-def]
-    batch, lines, samples, channels = signal.shape
-    size, looks = samples // len(psf), channels // 2
-    flat = signal.reshape(batch, lines, samples * channels)
+def _texture(scatter, sheets, psf, pulse, louder, level):  # type: ignore[no-untyped-def]
+    batch, lines, samples, channels = scatter.shape
+    size, looks, reach = samples // len(psf), channels // 2, len(pulse) // 2
+    echoes = scatter.reshape(batch, lines, samples * channels)
     scale, faintest = np.float32(1 / (looks * math.sqrt(math.pi / 2))), np.float32(FAINTEST)
     for r in numba.prange(batch * lines):
         b, line = r // lines, r % lines
-        mixed = np.empty(size * channels, np.float32)
+        mixed, sheet = np.empty(samples * channels, np.float32), np.empty(samples, np.float32)
         for zone in range(len(psf)):
-            start = zone * size
-            mix(flat, b, start * channels, psf, zone, line, mixed)
-            for s in range(size):
-                envelope = np.float32(0)
-                for q in range(s * channels, s * channels + looks):
-                    envelope += np.sqrt(mixed[q] * mixed[q] + mixed[q + looks] * mixed[q + looks])
-                level[b, line, start + s] = np.log2(max(envelope * scale, faintest))
+            start, stop = zone * size, (zone + 1) * size
+            mix(echoes, b, start * channels, psf, zone, line, mixed[start * channels : stop * channels])
+            mix(sheets, b, start, psf, zone, line, sheet[start:stop])
+        for s in range(samples):
+            for q in range(s * channels, s * channels + looks):
+                mixed[q] += louder * sheet[s]
+        signal = np.zeros(samples * channels, np.float32)  # the pulse after the beam: what is mixed lies in the cache
+        for t in range(len(pulse)):
+            if pulse[t] > NEGLIGIBLE:
+                add_shifted(pulse[t], mixed, (t - reach) * channels, signal)
+        for s in range(samples):
+            envelope = np.float32(0)
+            for q in range(s * channels, s * channels + looks):
+                envelope += np.sqrt(signal[q] * signal[q] + signal[q + looks] * signal[q + looks])
+            level[b, line, s] = np.log2(max(envelope * scale, faintest))
