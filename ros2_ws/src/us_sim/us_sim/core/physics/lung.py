@@ -24,10 +24,10 @@ from torch import Tensor
 
 from us_sim.core.physics.imaging import Formation
 
-COMET, RINGING = 10 ** (10 / 20), 60.0  # amplitude to that of haze, mm over which it falls by a factor e
+COMET, RINGING = 10 ** (8 / 20), 60.0  # amplitude to that of haze, mm over which it falls by a factor e
 FASTER = 1.25  # times as fast as that behind gas falls the haze behind lung
 WITHIN = 2  # samples before gas or lung that lie in the tissue before it
-ONSET, FULL = 1.8, 2.4  # standard deviations of the strands at which a B-line begins to show, and is full
+ONSET, FULL = 2.2, 3.0  # standard deviations of the strands at which a B-line begins to show, and is full
 NEAR = 60.0  # mm to which the pleura of an intercostal space lies
 
 
