@@ -34,7 +34,7 @@ NEAR = 60.0  # mm to which the pleura of an intercostal space lies
 def decays(form: Formation) -> Tensor:
     """(3, S) amplitude over depth of the haze behind gas and bone, of that behind lung, and of B-lines."""
     lengths = form.scanner.shadow_length, form.scanner.shadow_length / FASTER, RINGING
-    return torch.exp(-form.depths / form.depths.new_tensor(lengths)[:, None])
+    return torch.stack([torch.exp(-form.depths / length) for length in lengths])
 
 
 def comets(strand: Tensor, first: Tensor, form: Formation) -> Tensor:

@@ -31,7 +31,6 @@ from us_sim.core.physics.reverberation import EDGE
 A_LINES, A_LINE = 4, -12.0  # repeats of the pleura by sound that turns at the face, and dB lost there each time
 SPAN, TIED = 6.0, 5.0  # mm across the lines and in depth: standard deviations within which pleura is one surface
 TURNED = 10 ** (A_LINE / 20)
-REACH = np.arange(-EDGE, EDGE + 1)  # samples of its echo, from where lung begins
 FAR = np.float32(16)  # exponent beyond which a weight is nothing: 1e-7
 
 
@@ -47,7 +46,7 @@ def even_pleura(echo: Tensor, first: Tensor, lung: Tensor, form: Formation) -> t
     Returns:
         (B, L, 1) samples from `first` to where the mean lies, and (B, L, 2 EDGE + 1) its amplitude around there.
     """
-    around = first + torch.from_numpy(REACH).to(first)
+    around = first + torch.arange(-EDGE, EDGE + 1, device=first.device)
     held = lung & (around < echo.shape[-1])
     window = echo.gather(-1, around.clamp(0, echo.shape[-1] - 1)) * held
     line = torch.arange(first.shape[1], device=first.device)
