@@ -28,7 +28,7 @@ SPANS: dict[str, tuple[float, float]] = {
     "sensitivity": (-35.0, 20.0), "gamma": (0.8, 2.5), "black": (0.0, 20.0), "tgc_limit": (20.0, 100.0),
     "noise_level": (-125.0, -60.0), "looks": (1.0, 6.0), "pulse_length": (0.2, 1.6), "beam_ratio": (0.01, 0.06),
     "edge_loss": (0.0, 20.0), "ring_level": (-45.0, -3.0), "ring_length": (0.3, 4.0), "specular_level": (-15.0, 15.0),
-    "side_lobe_level": (-45.0, -10.0), "shadow_level": (-60.0, -10.0), "shadow_length": (5.0, 60.0),
+    "side_lobe_level": (-45.0, -10.0), "shadow_level": (-60.0, -32.0), "shadow_length": (5.0, 60.0),
     "wall": (-10.0, 10.0),
 }  # fmt: skip
 NAMES = tuple(SPANS)
