@@ -31,3 +31,26 @@ def test_the_process_is_settled_before_torch_unless_the_user_keeps_it(
     clean = {name: value for name, value in os.environ.items() if name not in ours}
     found = subprocess.run([sys.executable, "-c", CODE], env=clean | given, capture_output=True, text=True, check=True)
     assert found.stdout.split() == [*expected, "False"]
+
+
+UNRAISABLE = """
+import sys
+from us_sim.core.compute.process import _unraised
+
+class Called:  # a finaliser raises in vain, as does what C code calls
+    def __init__(self, error):
+        self.error = error
+    def __del__(self):
+        raise self.error
+
+sys.unraisablehook = _unraised
+for error in (ValueError("told"), KeyboardInterrupt()):
+    called = Called(error)
+    del called
+"""
+
+
+def test_ctrl_c_in_a_callback_prints_no_traceback() -> None:
+    found = subprocess.run([sys.executable, "-c", UNRAISABLE], capture_output=True, text=True, check=True)
+    assert "ValueError: told" in found.stderr
+    assert "KeyboardInterrupt" not in found.stderr

@@ -45,7 +45,7 @@ def settle() -> None:
         os.environ.setdefault(name, value)
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # without it both take a stub
     if sys.argv[:1] == ["-m"]:
-        sys.excepthook = _end
+        sys.excepthook, sys.unraisablehook = _end, _unraised
 
 
 def _end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -55,3 +55,9 @@ def _end(kind: type[BaseException], error: BaseException, trace: TracebackType |
         return
     module = sys.modules["__main__"].__spec__  # None before it is found
     print(f"{module.name if module else 'us_sim'}: interrupted", file=sys.stderr)
+
+
+def _unraised(found: sys.UnraisableHookArgs) -> None:
+    """Show what Python cannot raise, but for Ctrl-C, as where numba's compiler calls Python."""
+    if not issubclass(found.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(found)
