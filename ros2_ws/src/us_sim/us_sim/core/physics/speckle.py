@@ -16,7 +16,6 @@ wakes the threads once, where a chain of tensor operations does so for each of i
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numba
 import numpy as np
@@ -31,7 +30,6 @@ from us_sim.core.physics.sheen import line_echo, line_echo_by_tensors
 from us_sim.core.sampling.anatomy import Anatomy
 
 FAINTEST = 1 / 16  # of the mean echo of 0 dB tissue: −4 in units of 6 dB
-AT_ONCE = 8  # poses: what scatterers send back takes 2 MB for each, and memory for more is asked of the system anew
 NEGLIGIBLE = np.float32(1e-5)  # share of a scan line in its neighbour's echo
 
 
@@ -47,12 +45,10 @@ def texture(anatomy: Anatomy, form: Formation) -> Tensor:
         return texture_by_tensors(anatomy, form)
     sheets = fascia(anatomy) + line_echo(anatomy, form)
     assert sheets.shape[1:] == form.noise.shape[:2], f"formation of another grid than {tuple(sheets.shape[1:])}"
-    level, louder = torch.empty_like(sheets), np.float32(10 ** (-form.scanner.speckle_level / 20))
-    spread = form.lateral_psf.contiguous().numpy(), form.pulse.numpy()
-    for first in range(0, len(level), AT_ONCE):
-        few = slice(first, first + AT_ONCE)
-        seen = replace(anatomy, **{name: part[few] for name, part in vars(anatomy).items()})
-        _texture(with_haze(seen, form).numpy(), sheets[few].numpy(), *spread, louder, level[few].numpy())
+    level = torch.empty_like(sheets)
+    louder = np.float32(10 ** (-form.scanner.speckle_level / 20))
+    given = with_haze(anatomy, form), sheets, form.lateral_psf.contiguous(), form.pulse
+    _texture(*[*(part.numpy() for part in given), louder, level.numpy()])
     return level
 
 
