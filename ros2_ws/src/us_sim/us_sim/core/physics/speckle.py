@@ -30,7 +30,7 @@ from us_sim.core.physics.sheen import line_echo, line_echo_by_tensors
 from us_sim.core.sampling.anatomy import Anatomy
 
 FAINTEST = 1 / 16  # of the mean echo of 0 dB tissue: −4 in units of 6 dB
-NEGLIGIBLE = np.float32(1e-5)  # share of a scan line in its neighbour's echo
+NEGLIGIBLE = np.float32(1e-5)  # share of a scan line in its neighbour's echo, or of a tap in the pulse
 
 
 def texture(anatomy: Anatomy, form: Formation) -> Tensor:
